@@ -1,0 +1,167 @@
+// Package builtin has the handlers inside the gateway, so that a newcomer sees
+// data move: Dump takes and counts, Generate gives a pattern that can be
+// checked. To the broker they are peers like any other.
+package builtin
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// defaultCredit is what a handler asks for when the client leaves it open.
+const defaultCredit = 10
+
+// Handlers makes the built-in factories and waits for the flows they handle.
+type Handlers struct {
+	broker *broker.Broker
+	log    *slog.Logger
+	flows  sync.WaitGroup
+}
+
+// New prepares the built-in handlers of a broker.
+func New(b *broker.Broker, log *slog.Logger) *Handlers {
+	return &Handlers{broker: b, log: log}
+}
+
+// Wait returns when no built-in handler is busy any more; the broker must have
+// been closed.
+func (h *Handlers) Wait() { h.flows.Wait() }
+
+// AddDefaultRoutes has clients that give served by dump, clients that take by
+// generate, unless another route or a listener takes them.
+func (h *Handlers) AddDefaultRoutes() {
+	h.broker.AddDefaultRoute(broker.Route{Name: "dump", Match: towards(zio.Inject), Factory: h.Dump()})
+	h.broker.AddDefaultRoute(broker.Route{Name: "generate", Match: towards(zio.Extract), Factory: h.Generate()})
+}
+
+// towards matches the BOTs whose handler has that direction.
+type towards zio.Direction
+
+func (d towards) Match(v *broker.View) bool { return v.Direction == zio.Direction(d) }
+
+// factory is a broker.Factory that serves every flow in a goroutine of its own.
+type factory struct {
+	handlers  *Handlers
+	name      string
+	direction zio.Direction
+	// prepare reads the offered BOT; an error refuses the flow.
+	prepare func(broker.Offer) (serve, error)
+}
+
+// serve takes part in a flow from the client's BOT to the EOT.
+type serve func(context.Context, *session) error
+
+// Find implements broker.Factory.
+func (f factory) Find(_ context.Context, r *broker.Request) error {
+	offer, err := r.Offer()
+	if err != nil {
+		return err
+	}
+	if offer.Direction != f.direction {
+		return fmt.Errorf("%s serves clients that %v, this one will %v",
+			f.name, f.direction.Reverse(), offer.Direction.Reverse())
+	}
+	run, err := f.prepare(offer)
+	if err != nil {
+		return err
+	}
+	f.handlers.flows.Go(func() {
+		s := newSession(f.handlers, f.name, r.Flow())
+		defer s.outbox.Close()
+		if err := s.accept(offer); err != nil {
+			return
+		}
+		if err := run(context.Background(), s); err != nil {
+			s.log.Info(f.name+" ended early", "cause", err.Error())
+		}
+	})
+	return nil
+}
+
+// session is a built-in handler's side of one flow.
+type session struct {
+	peer   *broker.Peer
+	outbox *broker.Outbox
+	log    *slog.Logger
+	credit int64 // agreed
+	seqno  uint64
+	batch  []broker.Delivery
+}
+
+func newSession(h *Handlers, name string, id broker.FlowID) *session {
+	outbox := broker.NewOutbox(h.broker.Options().OutboxLimit())
+	return &session{
+		outbox: outbox,
+		peer:   h.broker.Attach(outbox, broker.PeerInfo{Transport: "builtin", Identity: name}),
+		log:    h.log.With("flow", id),
+	}
+}
+
+// accept sends the handler's BOT and waits for the client's.
+func (s *session) accept(o broker.Offer) error {
+	credit := o.Credit
+	if credit == 0 {
+		credit = defaultCredit
+	}
+	label, err := zio.RewriteBot(o.Bot.Label, o.Direction, credit, o.CID)
+	if err != nil {
+		return err
+	}
+	s.send(label, nil)
+	first, err := s.take(context.Background())
+	if err != nil {
+		return err
+	}
+	if first[0].Type != zio.BOT {
+		return &broker.EndError{Reason: first[0].Reason, Detail: first[0].Detail}
+	}
+	s.credit = first[0].Credit
+	s.batch = first[1:]
+	return nil
+}
+
+func (s *session) send(label []byte, payload [][]byte) {
+	m := &zio.Message{
+		Form: zio.FormFlow, Label: label, Payload: payload,
+		Coord: zio.Coord{Granule: uint64(time.Now().UnixMicro()), Seqno: s.seqno},
+	}
+	s.seqno++
+	s.peer.Receive(m)
+}
+
+func (s *session) pay(n int64) error {
+	label, err := zio.Supply(nil, zio.PAY, n)
+	if err != nil {
+		return err
+	}
+	s.send(label, nil)
+	return nil
+}
+
+// take waits for messages; the caller releases them.
+func (s *session) take(ctx context.Context) ([]broker.Delivery, error) {
+	if batch := s.batch; len(batch) > 0 {
+		s.batch = nil
+		return batch, nil
+	}
+	return s.outbox.Take(ctx, nil)
+}
+
+// finish answers the other side's EOT, unless the flow is over.
+func (s *session) finish(eot broker.Delivery) error {
+	if eot.Reason == flow.NotEnded {
+		s.send([]byte(`{"flow":"EOT"}`), nil)
+		return nil
+	}
+	if eot.Reason == flow.Completed {
+		return nil
+	}
+	return &broker.EndError{Reason: eot.Reason, Detail: eot.Detail}
+}

@@ -1,0 +1,58 @@
+package builtin
+
+import (
+	"context"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// Dump answers a factory whose handlers take: they count messages and bytes,
+// check that seqno rises by one, and log a line at the end.
+func (h *Handlers) Dump() broker.Factory {
+	return factory{
+		handlers: h, name: "dump", direction: zio.Inject,
+		prepare: func(o broker.Offer) (serve, error) { return dump, nil },
+	}
+}
+
+func dump(ctx context.Context, s *session) error {
+	var (
+		data broker.Count
+		gaps uint64
+		next uint64
+	)
+	defer func() {
+		s.log.Info("dump", "messages", data.Messages, "bytes", data.Bytes, "gaps", gaps)
+	}()
+	owed := s.credit // what may be paid back
+	for {
+		if owed > 0 {
+			if err := s.pay(owed); err != nil {
+				return err
+			}
+			owed = 0
+		}
+		batch, err := s.take(ctx)
+		if err != nil {
+			return err
+		}
+		for _, d := range batch {
+			seqno := d.Message.Seqno
+			size := d.Message.Size()
+			d.Message.Release()
+			switch d.Type {
+			case zio.DAT:
+				if data.Messages > 0 && seqno != next {
+					gaps++
+				}
+				next = seqno + 1
+				data.Messages++
+				data.Bytes += uint64(size)
+				owed++
+			case zio.EOT:
+				return s.finish(d)
+			}
+		}
+	}
+}

@@ -1,0 +1,359 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// FlowID is a flow's number, by which operators know it; never used twice while
+// the broker lives.
+type FlowID uint64
+
+// Flow is one pairing of a client with a handler. It puts the pure state
+// machine of package flow to work: takes its events, one at a time, and carries
+// out the effects.
+type Flow struct {
+	broker    *Broker
+	id        FlowID    // set before the flow is shared
+	opened    time.Time // likewise
+	direction zio.Direction
+	offered   zio.Number
+	bot       *zio.Message // the client's; its label as it came
+
+	mu       sync.Mutex
+	state    flow.State  // guarded by mu
+	peers    [2]*Peer    // guarded by mu; nil once ended, handler's nil while pending
+	infos    [2]PeerInfo // guarded by mu
+	moved    [2]Count    // guarded by mu; DATs relayed, by their sender
+	messages uint64      // guarded by mu; all that was received
+	seen     uint64      // guarded by mu; messages when idleness was last checked
+	timer    *time.Timer // guarded by mu
+	deadline time.Time   // guarded by mu
+	late     refusal     // guarded by mu; what it means that no handler comes
+	onEnd    func()      // guarded by mu; may be nil
+
+	request *Request // by which its factory knows it
+}
+
+// Count counts messages and their payload bytes.
+type Count struct{ Messages, Bytes uint64 }
+
+// FlowInfo describes a flow at one moment.
+type FlowInfo struct {
+	ID              FlowID
+	Opened          time.Time
+	Phase           flow.Phase
+	Reason          flow.Reason
+	Detail          string
+	Client, Handler PeerInfo
+	// Direction is the client's.
+	Direction zio.Direction
+	// Credit is the total agreed, 0 while pending; Paid what the giver holds.
+	Credit, Paid int64
+	// Data is what has crossed from giver to taker.
+	Data Count
+}
+
+func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
+	f := &Flow{
+		broker:    client.broker,
+		direction: bot.Direction,
+		offered:   bot.Credit,
+		bot:       m.WithLabel(append([]byte(nil), m.Label...)),
+		state:     flow.Open(bot.Direction, m.Seqno),
+		peers:     [2]*Peer{flow.Client: client},
+		infos:     [2]PeerInfo{flow.Client: client.info},
+		late:      refusal{flow.HandlerTimeout, "no handler came in time"},
+	}
+	f.request = newRequest(f)
+	return f
+}
+
+// ID is the flow's number.
+func (f *Flow) ID() FlowID { return f.id }
+
+// Info describes the flow as it is now.
+func (f *Flow) Info() FlowInfo {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return FlowInfo{
+		ID: f.id, Opened: f.opened, Phase: f.state.Phase(),
+		Reason: f.state.Reason(), Detail: f.state.Detail(),
+		Client: f.infos[flow.Client], Handler: f.infos[flow.Handler],
+		Direction: f.direction,
+		Credit:    f.state.Credit().Total(), Paid: f.state.Credit().Paid(),
+		Data: f.moved[f.state.Giver()],
+	}
+}
+
+// seekHandler sets the pending deadline and has a factory look for a handler.
+func (f *Flow) seekHandler() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state.Phase() != flow.Pending {
+		return // stopped in the moment it was registered
+	}
+	f.setDeadline(f.broker.options.PendingTimeout)
+	f.request.deadline = f.deadline
+	route := f.broker.routes.find(f.view())
+	if route == nil {
+		f.apply(flow.Stopped(flow.NoHandler, "no route matches this BOT"))
+		return
+	}
+	f.broker.factory.Go(func() {
+		if err := f.request.find(route); err != nil {
+			reason := flow.Rejected
+			if end, ok := errors.AsType[*EndError](err); ok {
+				reason = end.Reason
+			}
+			f.stopPending(reason, err.Error())
+		}
+	})
+}
+
+// view is what a route's match sees of the flow.
+func (f *Flow) view() *View {
+	return &View{
+		Label: f.bot.Label, Direction: f.direction.Reverse(), Credit: f.offered.Value,
+		Peer: f.infos[flow.Client],
+	}
+}
+
+// pendingFor tells whether the flow waits for a handler on behalf of p.
+func (f *Flow) pendingFor(p *Peer) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state.Phase() == flow.Pending && f.peers[flow.Client] == p
+}
+
+// accept makes p the handler, or ends the flow and says why not.
+func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state.Phase() != flow.Pending {
+		return &refusal{flow.Rejected, "the client has left"}
+	}
+	fail := func(detail string) *refusal {
+		f.apply(flow.Stopped(flow.ProtocolError, detail))
+		return &refusal{flow.ProtocolError, detail}
+	}
+	credit, ok := flow.Agree(f.offered, bot.Credit, f.broker.options.MaxCredit)
+	switch {
+	case bot.Direction != f.direction.Reverse():
+		return fail(fmt.Sprintf("the handler's direction is %v like the client's", bot.Direction))
+	case !ok:
+		return fail("neither side's BOT has a positive credit")
+	}
+	toHandler, err := zio.RewriteBot(m.Label, bot.Direction.Reverse(), credit.Total(), 0)
+	if err != nil {
+		return fail(err.Error())
+	}
+	toClient, err := zio.RewriteBot(m.Label, bot.Direction, credit.Total(), 0)
+	if err != nil {
+		return fail(err.Error())
+	}
+	f.peers[flow.Handler], f.infos[flow.Handler] = p, p.info
+	f.applyBots(flow.Accepted(credit, m.Seqno), [2]*zio.Message{
+		flow.Client:  m.WithLabel(toClient),
+		flow.Handler: m.WithLabel(toHandler),
+	})
+	return nil
+}
+
+// receive takes a message that is no BOT from a side.
+func (f *Flow) receive(from flow.Side, head zio.Head, m *zio.Message, size int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.state.Phase()
+	next, fx := f.state.Step(flow.Received(from, head, m.Seqno))
+	f.state = next
+	f.messages++
+	var failed [2]error
+	if fx.Relay {
+		if head.Type == zio.DAT {
+			f.moved[from].Messages++
+			f.moved[from].Bytes += uint64(size)
+		}
+		d := Delivery{Message: m, Type: head.Type, Flow: f.id, Credit: head.Credit.Value}
+		if head.Type == zio.EOT {
+			d.Reason = next.Reason()
+		}
+		failed[from.Other()] = f.deliver(from.Other(), d)
+	} else {
+		m.Release()
+	}
+	f.conclude(before, fx, failed)
+}
+
+// step takes an event that is no message.
+func (f *Flow) step(e flow.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.apply(e)
+}
+
+func (f *Flow) stop(reason flow.Reason, detail string) { f.step(flow.Stopped(reason, detail)) }
+
+// stopPending ends the flow unless a handler has come meanwhile.
+func (f *Flow) stopPending(reason flow.Reason, detail string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state.Phase() == flow.Pending {
+		f.apply(flow.Stopped(reason, detail))
+	}
+}
+
+// apply steps the state and carries out the effects. f.mu is held.
+func (f *Flow) apply(e flow.Event) { f.applyBots(e, [2]*zio.Message{}) }
+
+func (f *Flow) applyBots(e flow.Event, bots [2]*zio.Message) {
+	before := f.state.Phase()
+	var fx flow.Effects
+	f.state, fx = f.state.Step(e)
+	var failed [2]error
+	if fx.Bots {
+		for _, side := range [...]flow.Side{flow.Handler, flow.Client} { // BRK-3
+			failed[side] = f.deliver(side, Delivery{
+				Message: bots[side], Type: zio.BOT, Flow: f.id, Credit: f.state.Credit().Total(),
+			})
+		}
+	}
+	f.conclude(before, fx, failed)
+}
+
+// conclude sends the broker's own EOTs, tends the deadlines and takes note of
+// the peers that could not be reached.
+func (f *Flow) conclude(before flow.Phase, fx flow.Effects, failed [2]error) {
+	for side, eot := range fx.EOT {
+		if eot.Send {
+			if err := f.deliver(flow.Side(side), f.ownEOT(eot)); err != nil {
+				failed[side] = err
+			}
+		}
+	}
+	if f.state.Phase() != before {
+		f.enter(before)
+	}
+	for side, err := range failed {
+		switch {
+		case err == nil:
+		case errors.Is(err, ErrOverrun):
+			f.apply(flow.Stopped(flow.Overrun, fmt.Sprintf("the %v does not read what it asked for", flow.Side(side))))
+		default:
+			f.apply(flow.Left(flow.Side(side), err.Error()))
+		}
+	}
+}
+
+func (f *Flow) ownEOT(eot flow.OwnEOT) Delivery {
+	if eot.Plain {
+		return Delivery{
+			Message: ownMessage([]byte(`{"flow":"EOT"}`), eot.Seqno),
+			Type:    zio.EOT, Flow: f.id, Reason: f.state.Reason(),
+		}
+	}
+	reason, detail := f.state.Reason(), f.state.Detail()
+	return Delivery{
+		Message: ownMessage(zio.ErrorLabel(reason.String(), detail), eot.Seqno),
+		Type:    zio.EOT, Flow: f.id, Reason: reason, Detail: detail,
+	}
+}
+
+func (f *Flow) deliver(to flow.Side, d Delivery) error {
+	peer := f.peers[to]
+	if peer == nil {
+		d.Message.Release()
+		return nil
+	}
+	return peer.link.Deliver(d)
+}
+
+var errAccepted = errors.New("a handler has come")
+
+// enter does what a new phase asks for.
+func (f *Flow) enter(before flow.Phase) {
+	phase := f.state.Phase()
+	if before == flow.Pending {
+		f.broker.settled()
+		cause := errAccepted
+		if phase == flow.Ended {
+			cause = &EndError{f.state.Reason(), f.state.Detail()}
+		}
+		f.broker.dropOffer(f.request)
+		f.request.settle(cause)
+	}
+	switch phase {
+	case flow.Active:
+		f.setDeadline(f.broker.options.IdleTimeout)
+		f.broker.log.Debug("flow active", "flow", f.id, "client", f.infos[flow.Client],
+			"handler", f.infos[flow.Handler], "credit", f.state.Credit().Total())
+	case flow.HalfClosed:
+		f.setDeadline(f.broker.options.EOTTimeout)
+	case flow.Ended:
+		f.finish()
+	}
+}
+
+func (f *Flow) finish() {
+	f.setDeadline(0)
+	f.broker.forget(f)
+	for _, peer := range f.peers {
+		if peer != nil {
+			peer.link.Ended(f.state.Reason(), f.state.Detail())
+		}
+	}
+	f.peers = [2]*Peer{}
+	f.bot = nil
+	if f.onEnd != nil {
+		f.onEnd()
+		f.onEnd = nil
+	}
+	data := f.moved[f.state.Giver()]
+	f.broker.log.Info("flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),
+		"client", f.infos[flow.Client], "handler", f.infos[flow.Handler],
+		"messages", data.Messages, "bytes", data.Bytes)
+}
+
+// setDeadline replaces the flow's one deadline; 0 is none. f.mu is held.
+func (f *Flow) setDeadline(after time.Duration) {
+	if after == 0 {
+		f.deadline = time.Time{}
+		if f.timer != nil {
+			f.timer.Stop()
+		}
+		return
+	}
+	f.deadline = time.Now().Add(after)
+	if f.timer == nil {
+		f.timer = time.AfterFunc(after, f.expire)
+	} else {
+		f.timer.Reset(after)
+	}
+}
+
+// expire is called when a deadline has come, or was replaced in that moment.
+func (f *Flow) expire() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.deadline.IsZero() || time.Now().Before(f.deadline) {
+		return
+	}
+	switch f.state.Phase() {
+	case flow.Pending:
+		f.apply(flow.Stopped(f.late.reason, f.late.detail))
+	case flow.HalfClosed:
+		f.apply(flow.Stopped(flow.EOTTimeout, fmt.Sprintf("EOT was not answered within %v", f.broker.options.EOTTimeout)))
+	case flow.Active:
+		if f.seen == f.messages {
+			f.apply(flow.Stopped(flow.IdleTimeout, fmt.Sprintf("no message within %v", f.broker.options.IdleTimeout)))
+			return
+		}
+		f.seen = f.messages
+		f.setDeadline(f.broker.options.IdleTimeout)
+	}
+}

@@ -1,0 +1,159 @@
+package flow
+
+import (
+	"fmt"
+
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// Step is the state after an event, and what the event asks of the broker. An
+// ended flow takes every event without effect (FLOW-20).
+func (s State) Step(e Event) (State, Effects) {
+	var fx Effects
+	if s.phase == Ended {
+		return s, fx
+	}
+	switch e.kind {
+	case received:
+		s.receive(e, &fx)
+	case accepted:
+		s.accept(e, &fx)
+	case shut:
+		s.sides[e.side].mute = true
+		s.speakForMute(&fx)
+	case left:
+		s.leave(e, &fx)
+	case stopped:
+		s.end(e.reason, e.detail, &fx)
+	}
+	return s, fx
+}
+
+func (s *State) receive(e Event, fx *Effects) {
+	switch {
+	case s.phase == Pending:
+		s.receivePending(e, fx)
+	case e.head.Type == zio.BOT:
+		// The sender has begun anew and expects nothing of this flow (BRK-13).
+		s.sides[e.side].told = true
+		s.end(Restarted, fmt.Sprintf("the %v began another flow", e.side), fx)
+	case s.sides[e.side].said: // BRK-14
+	case e.head.Type == zio.DAT:
+		s.data(e, fx)
+	case e.head.Type == zio.PAY:
+		s.pay(e, fx)
+	case e.head.Type == zio.EOT:
+		s.relay(e, fx)
+		s.say(e.side, fx)
+	}
+}
+
+func (s *State) receivePending(e Event, fx *Effects) {
+	switch e.head.Type {
+	case zio.BOT: // a duplicate: the first one is being served (BRK-9)
+	case zio.EOT:
+		s.end(PeerGone, "the client ended the flow before a handler came", fx)
+	default:
+		s.end(ProtocolError, fmt.Sprintf("the client sent %v before it was sent a BOT", e.head.Type), fx)
+	}
+}
+
+func (s *State) data(e Event, fx *Effects) {
+	switch {
+	case e.side != s.giver:
+		s.end(ProtocolError, fmt.Sprintf("the %v sent DAT but is the taker", e.side), fx)
+	case !s.credit.Spend():
+		s.end(CreditViolation, fmt.Sprintf("the %v sent DAT without credit", e.side), fx)
+	default:
+		s.relay(e, fx)
+		s.speakForMute(fx)
+	}
+}
+
+func (s *State) pay(e Event, fx *Effects) {
+	n := e.head.Credit
+	switch {
+	case e.side == s.giver:
+		s.end(ProtocolError, fmt.Sprintf("the %v sent PAY but is the giver", e.side), fx)
+	case n.Form == zio.Absent:
+		s.end(ProtocolError, fmt.Sprintf("the %v sent PAY without credit key", e.side), fx)
+	case n.Form != zio.Integer:
+		s.end(CreditViolation, fmt.Sprintf("the %v sent PAY of something that is no integer", e.side), fx)
+	case !s.credit.Pay(n.Value):
+		s.end(CreditViolation, fmt.Sprintf("the %v sent PAY %d, with %d of %d credits paid already",
+			e.side, n.Value, s.credit.paid, s.credit.total), fx)
+	case n.Value == 0: // has no effect (FLOW-10), so need not fill the giver's outbox
+	default:
+		s.relay(e, fx)
+	}
+}
+
+func (s *State) relay(e Event, fx *Effects) {
+	other := &s.sides[e.side.Other()]
+	fx.Relay = !other.gone
+	other.next = e.seqno + 1
+}
+
+// say records that a side has said EOT and that the other was told (BRK-10,
+// BRK-11).
+func (s *State) say(side Side, fx *Effects) {
+	other := side.Other()
+	s.sides[side].said = true
+	s.sides[other].told = true
+	if s.sides[other].said {
+		s.phase, s.reason = Ended, Completed
+		return
+	}
+	s.phase = HalfClosed
+	s.speakForMute(fx)
+}
+
+// speakForMute says EOT for a side that has shut its sending half, once it has
+// nothing more to wait for.
+func (s *State) speakForMute(fx *Effects) {
+	for _, side := range [...]Side{Client, Handler} {
+		me, other := &s.sides[side], &s.sides[side.Other()]
+		if s.phase == Pending || s.phase == Ended || !me.mute || me.said {
+			continue
+		}
+		if side == s.giver || other.said || s.credit.paid == 0 {
+			fx.EOT[side.Other()] = OwnEOT{Send: true, Seqno: other.next, Plain: true}
+			other.next++
+			s.say(side, fx)
+		}
+	}
+}
+
+func (s *State) accept(e Event, fx *Effects) {
+	if s.phase != Pending {
+		return
+	}
+	s.phase, s.credit = Active, e.credit
+	s.sides[Client].next = e.seqno + 1
+	fx.Bots = true
+	s.speakForMute(fx)
+}
+
+func (s *State) leave(e Event, fx *Effects) {
+	me := &s.sides[e.side]
+	me.gone, me.told = true, true // cannot be told anything any more
+	if me.said {
+		// It has said all it had to say. What the other still sends is dropped,
+		// and its EOT completes the flow.
+		return
+	}
+	s.end(PeerGone, fmt.Sprintf("the %v left: %s", e.side, e.detail), fx)
+}
+
+// end ends the flow for a reason, which every side is told that has not been
+// told EOT before (BRK-17).
+func (s *State) end(reason Reason, detail string, fx *Effects) {
+	for side := range s.sides {
+		absent := Side(side) == Handler && s.phase == Pending
+		if me := &s.sides[side]; !me.told && !absent {
+			me.told = true
+			fx.EOT[side] = OwnEOT{Send: true, Seqno: me.next}
+		}
+	}
+	s.phase, s.reason, s.detail = Ended, reason, detail
+}

@@ -1,0 +1,55 @@
+package broker
+
+import (
+	"errors"
+
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// Errors that Link.Deliver answers. Either ends the link's part in its flow.
+var (
+	// ErrGone: the peer is not there any more.
+	ErrGone = errors.New("peer is gone")
+	// ErrOverrun: the peer's outbox is full because it does not read.
+	ErrOverrun = errors.New("peer does not read what it asked for")
+)
+
+// Link is the broker's handle on one peer's connection. Its methods are called
+// for one flow at a time, with that flow locked: they neither block nor call
+// back into the broker.
+type Link interface {
+	// Deliver hands a message over. From the call on the message belongs to the
+	// link, which releases it, whatever Deliver answers. Messages arrive in the
+	// order of their deliveries.
+	Deliver(Delivery) error
+	// Ended tells that the flow is over and nothing more of it will be
+	// delivered, or that the peer's BOT was refused. A later BOT of the same
+	// peer may begin another.
+	Ended(flow.Reason, string)
+}
+
+// Delivery is a message on its way to a peer, with what the broker knows of it.
+type Delivery struct {
+	Message *zio.Message
+	Type    zio.Type
+	// Flow is 0 where the message belongs to none: a refused BOT.
+	Flow FlowID
+	// Credit is, in a BOT, the flow's total; in a PAY, what it pays.
+	Credit int64
+	// Reason is, in an EOT, why the flow ended; NotEnded while the receiver's
+	// own EOT is still awaited.
+	Reason flow.Reason
+	// Detail says the reason's cause in words.
+	Detail string
+}
+
+// PeerInfo is who is at the other end of a link.
+type PeerInfo struct {
+	// Transport is "zmq-server", "zmq-router", "grpc" or "builtin".
+	Transport string
+	// Address is where the peer is, as far as its transport knows.
+	Address string
+	// Identity is the name that the peer has shown, if any.
+	Identity string
+}

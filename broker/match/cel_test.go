@@ -1,0 +1,79 @@
+package match_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+func TestMatch(t *testing.T) {
+	view := &broker.View{
+		Label: []byte(`{"flow":"BOT","direction":"extract","stream":"raw","run":7,"big":18446744073709551615,` +
+			`"gain":1.5,"tags":["a","b"],"det":{"name":"apa1"},"ort":"Genève"}`),
+		Direction: zio.Inject, Credit: 4,
+		Peer: broker.PeerInfo{Transport: "zmq-server", Address: "10.0.0.1", Identity: "reader"},
+	}
+	for expression, want := range map[string]bool{
+		`true`:                                                    true,
+		`attributes.stream == 'raw'`:                              true,
+		`attributes.stream == "cooked"`:                           false,
+		`attributes.run > 6 && attributes.run < 8`:                true,
+		`attributes.run == 7.0`:                                   true,
+		`attributes.big == 18446744073709551615u`:                 true,
+		`attributes.gain > 1`:                                     true,
+		`attributes.det.name.startsWith('apa')`:                   true,
+		`'b' in attributes.tags`:                                  true,
+		`attributes["ort"] == 'Genève'`:                           true,
+		`direction == 'inject'`:                                   true,
+		`credit >= 4`:                                             true,
+		`peer.transport == 'zmq-server'`:                          true,
+		`peer.address == '10.0.0.1' && peer.identity == 'reader'`: true,
+		`attributes.missing == 1`:                                 false,
+		`!(attributes.missing == 1)`:                              false,
+		`has(attributes.missing)`:                                 false,
+		`has(attributes.stream)`:                                  true,
+		`attributes.missing == 1 || credit == 4`:                  true,
+		`attributes.stream > 3`:                                   false,
+		`attributes.stream`:                                       false,
+	} {
+		compiled, err := match.Compile(expression)
+		if err != nil {
+			t.Errorf("%s: %v", expression, err)
+			continue
+		}
+		if got := compiled.Match(view); got != want {
+			t.Errorf("%s is %v, want %v", expression, got, want)
+		}
+	}
+}
+
+func TestCompileNamesPositionAndCause(t *testing.T) {
+	for expression, want := range map[string]string{
+		`attributes.stream ==`:   "1:21: Syntax error",
+		`stream == 'raw'`:        "undeclared reference to 'stream'",
+		`credit`:                 "is of type int, want bool",
+		`credit == 'four'`:       "found no matching overload",
+		`direction.size() + 'x'`: "found no matching overload",
+	} {
+		_, err := match.Compile(expression)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", expression, err, want)
+		}
+	}
+}
+
+func TestCostIsBounded(t *testing.T) {
+	list := "[" + strings.Repeat("1,", 300) + "1]"
+	view := &broker.View{Label: []byte(`{"l":` + list + `}`)}
+	const expression = `attributes.l.all(a, attributes.l.all(b, attributes.l.all(c, a == b && b == c)))`
+	compiled, err := match.Compile(expression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if compiled.Match(view) {
+		t.Error("an expression of 27 million steps was evaluated to its end")
+	}
+}

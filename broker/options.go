@@ -1,0 +1,71 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Options are a broker's limits. DefaultOptions has values for all of them.
+type Options struct {
+	// MaxCredit bounds every flow's total; a larger offer is lowered. At least 1.
+	MaxCredit int64
+	// MaxMessage bounds a message's payload, in bytes. At least 1.
+	MaxMessage int
+	// MaxFlows bounds the flows that have not ended, MaxPending those of them
+	// that wait for a handler. At least 1.
+	MaxFlows, MaxPending int
+	// PendingTimeout is how long a flow waits for its handler's BOT.
+	PendingTimeout time.Duration
+	// EOTTimeout is how long a flow waits for the answer to an EOT.
+	EOTTimeout time.Duration
+	// IdleTimeout is how long an active flow may go without a message; 0 for
+	// ever.
+	IdleTimeout time.Duration
+	// KeepEnded is how many ended flows are remembered for those who ask.
+	KeepEnded int
+	// Log takes the broker's log; nil for none.
+	Log *slog.Logger
+}
+
+// DefaultOptions are the limits of a gateway that nobody configured.
+func DefaultOptions() Options {
+	return Options{
+		MaxCredit:      1000,
+		MaxMessage:     64 << 20,
+		MaxFlows:       20_000,
+		MaxPending:     5_000,
+		PendingTimeout: 5 * time.Second,
+		EOTTimeout:     30 * time.Second,
+		KeepEnded:      1000,
+		Log:            slog.New(slog.DiscardHandler),
+	}
+}
+
+// Validate names the first field that makes no sense.
+func (o Options) Validate() error {
+	atLeastOne := []struct {
+		name  string
+		value int64
+	}{
+		{"max credit", o.MaxCredit},
+		{"max message", int64(o.MaxMessage)},
+		{"max flows", int64(o.MaxFlows)},
+		{"max pending", int64(o.MaxPending)},
+		{"pending timeout", int64(o.PendingTimeout)},
+		{"eot timeout", int64(o.EOTTimeout)},
+	}
+	for _, field := range atLeastOne {
+		if field.value < 1 {
+			return fmt.Errorf("%s is %d, want more than 0", field.name, field.value)
+		}
+	}
+	if o.IdleTimeout < 0 {
+		return fmt.Errorf("idle timeout is %v, want 0 or more", o.IdleTimeout)
+	}
+	if o.KeepEnded < 0 {
+		return errors.New("number of ended flows to keep is negative")
+	}
+	return nil
+}

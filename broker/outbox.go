@@ -1,0 +1,117 @@
+package broker
+
+import (
+	"context"
+	"sync"
+
+	"github.com/zioflow/gateway/broker/flow"
+)
+
+// Outbox is a Link for a peer that is served by a goroutine of its own: it
+// queues what is delivered until that goroutine takes it. One goroutine takes;
+// all else may be called concurrently.
+type Outbox struct {
+	limit int
+	wake  chan struct{} // holds a token when there may be something to take
+
+	mu     sync.Mutex
+	queue  []Delivery // guarded by mu
+	end    EndError   // guarded by mu
+	ended  bool       // guarded by mu
+	closed bool       // guarded by mu
+}
+
+// NewOutbox makes an outbox that holds limit messages at the most. A flow puts
+// no more than its credit and a BOT and an EOT into it.
+func NewOutbox(limit int) *Outbox {
+	return &Outbox{limit: limit, wake: make(chan struct{}, 1)}
+}
+
+// OutboxLimit is how many messages a peer's outbox must hold: all that a flow
+// may have under way, twice, for a peer that begins another meanwhile.
+func (o Options) OutboxLimit() int { return 2*int(o.MaxCredit) + 8 }
+
+// Deliver implements Link.
+func (o *Outbox) Deliver(d Delivery) error {
+	err := o.put(d)
+	if err != nil {
+		d.Message.Release()
+		return err
+	}
+	o.ring()
+	return nil
+}
+
+func (o *Outbox) put(d Delivery) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.closed:
+		return ErrGone
+	case len(o.queue) >= o.limit:
+		return ErrOverrun
+	}
+	o.queue = append(o.queue, d)
+	return nil
+}
+
+// Ended implements Link.
+func (o *Outbox) Ended(reason flow.Reason, detail string) {
+	o.mu.Lock()
+	o.end, o.ended = EndError{reason, detail}, true
+	o.mu.Unlock()
+	o.ring()
+}
+
+func (o *Outbox) ring() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Take waits for messages and answers all there are. The caller releases them;
+// room, if given, is a slice of an earlier answer to be used again. When nothing
+// is left of a flow that has ended, the error is the *EndError that says why,
+// Completed included; when the context ends first, its cause.
+func (o *Outbox) Take(ctx context.Context, room []Delivery) ([]Delivery, error) {
+	clear(room)
+	for {
+		batch, end := o.swap(room[:0])
+		switch {
+		case len(batch) > 0:
+			return batch, nil
+		case end != nil:
+			return nil, end
+		}
+		select {
+		case <-o.wake:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (o *Outbox) swap(room []Delivery) ([]Delivery, *EndError) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.queue) == 0 && o.ended {
+		end := o.end
+		return nil, &end
+	}
+	batch := o.queue
+	if len(batch) > 0 {
+		o.queue = room
+	}
+	return batch, nil
+}
+
+// Close releases what is queued and refuses what comes after.
+func (o *Outbox) Close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, d := range o.queue {
+		d.Message.Release()
+	}
+	o.queue, o.closed = nil, true
+}

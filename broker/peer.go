@@ -1,0 +1,178 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// Peer is one connection's side of the broker: what arrives on it goes in here.
+// A peer takes part in one flow at a time, and may begin another when that has
+// ended. Its methods are called by one goroutine at a time, or at least never
+// two at once, and never block.
+type Peer struct {
+	broker *Broker
+	link   Link
+	info   PeerInfo
+
+	// flow is the latest one, which may have ended; nil before the first.
+	flow   *Flow
+	side   flow.Side
+	warned bool // was told that it takes part in no flow
+}
+
+// Attach tells the broker of a new peer.
+func (b *Broker) Attach(link Link, info PeerInfo) *Peer {
+	return &Peer{broker: b, link: link, info: info}
+}
+
+// Receive takes a message that the peer has sent. The message belongs to the
+// broker from the call on.
+func (p *Peer) Receive(m *zio.Message) {
+	head, err := zio.Peek(m.Label)
+	size := m.Size()
+	switch {
+	case err != nil:
+		m.Release()
+		p.Malformed(err)
+	case size > p.broker.options.MaxMessage:
+		m.Release()
+		p.Fail(flow.MessageTooLarge, fmt.Sprintf("the message has %d bytes, %d are allowed",
+			size, p.broker.options.MaxMessage))
+	case head.Type == zio.BOT:
+		p.receiveBot(m, head)
+	case p.flow == nil:
+		m.Release()
+		p.receiveStray(head)
+	default:
+		p.flow.receive(p.side, head, m, size)
+	}
+}
+
+// Malformed tells of something from the peer that is no flow message. It ends
+// the peer's flow, if there is one, and touches no other (BRK-19).
+func (p *Peer) Malformed(err error) { p.Fail(flow.ProtocolError, err.Error()) }
+
+// Fail ends the peer's flow because of something that the peer did. A peer
+// without a flow is told once.
+func (p *Peer) Fail(reason flow.Reason, detail string) {
+	if p.flow == nil {
+		p.warn(reason, detail)
+		return
+	}
+	p.flow.stop(reason, fmt.Sprintf("the %v: %s", p.side, detail))
+}
+
+// Shut tells that the peer will send nothing more but still receives.
+func (p *Peer) Shut() {
+	if p.flow != nil {
+		p.flow.step(flow.Shut(p.side))
+	}
+}
+
+// Leave tells that the peer is gone, and how that was seen. No other method may
+// be called after it.
+func (p *Peer) Leave(detail string) {
+	if p.flow != nil {
+		p.flow.step(flow.Left(p.side, detail))
+	}
+}
+
+// Flow is the peer's latest flow, nil before the first.
+func (p *Peer) Flow() *Flow { return p.flow }
+
+func (p *Peer) receiveBot(m *zio.Message, head zio.Head) {
+	defer m.Release()
+	bot, err := zio.ParseBot(m.Label)
+	if p.flow != nil && p.flow.pendingFor(p) {
+		if err == nil && bot.CID.Form != zio.Absent {
+			p.Fail(flow.ProtocolError, "a BOT with cid came while its own BOT waits for a handler")
+		}
+		return // a duplicate: the first one is being served (BRK-9)
+	}
+	if p.flow != nil { // begins anew (BRK-13)
+		p.flow.step(flow.Received(p.side, head, m.Seqno))
+		p.flow = nil
+	}
+	p.warned = false
+	switch {
+	case err != nil:
+		p.refuse(flow.ProtocolError, err.Error())
+	case bot.Direction == zio.NoDirection:
+		p.refuse(flow.ProtocolError, "the BOT's direction is neither extract nor inject")
+	case bot.Credit.Form == zio.NotInteger:
+		p.refuse(flow.ProtocolError, "the BOT's credit is no integer")
+	case bot.CID.Form == zio.Absent:
+		p.open(m, bot)
+	default:
+		p.accept(m, bot)
+	}
+}
+
+// open begins a flow with this peer as client.
+func (p *Peer) open(m *zio.Message, bot zio.Bot) {
+	f := newFlow(p, m, bot)
+	if no := p.broker.register(f); no != nil {
+		p.refuse(no.reason, no.detail)
+		return
+	}
+	p.flow, p.side = f, flow.Client
+	f.seekHandler()
+}
+
+// accept makes this peer the handler of the flow that was offered with the
+// BOT's cid (BRK-6).
+func (p *Peer) accept(m *zio.Message, bot zio.Bot) {
+	r := p.broker.takeOffer(bot.CID)
+	if r == nil {
+		p.refuse(flow.Rejected, "no offer has this cid: it was accepted, withdrawn or never made")
+		return
+	}
+	if no := r.flow.accept(p, m, bot); no != nil {
+		p.refuse(no.reason, no.detail)
+		return
+	}
+	p.flow, p.side = r.flow, flow.Handler
+}
+
+// refuse answers a BOT that does not become a flow.
+func (p *Peer) refuse(reason flow.Reason, detail string) {
+	p.broker.log.Info("BOT refused", "peer", p.info, "reason", reason.String(), "detail", detail)
+	p.tell(reason.String(), reason, detail)
+}
+
+// receiveStray answers a message that belongs to no flow: after a restart of
+// the gateway its peer would otherwise wait for ever (BRK-18).
+func (p *Peer) receiveStray(head zio.Head) {
+	if head.Type == zio.EOT || p.warned {
+		return
+	}
+	p.warned = true
+	p.tell("unknown flow", flow.ProtocolError, fmt.Sprintf("a %v came without a BOT before it", head.Type))
+}
+
+func (p *Peer) warn(reason flow.Reason, detail string) {
+	if !p.warned {
+		p.warned = true
+		p.tell(reason.String(), reason, detail)
+	}
+}
+
+func (p *Peer) tell(word string, reason flow.Reason, detail string) {
+	// A peer that can't be told has left, and its transport will say so.
+	_ = p.link.Deliver(Delivery{
+		Message: ownMessage(zio.ErrorLabel(word, detail), 0),
+		Type:    zio.EOT, Reason: reason, Detail: detail,
+	})
+	p.link.Ended(reason, detail)
+}
+
+// ownMessage is a message that the broker makes.
+func ownMessage(label []byte, seqno uint64) *zio.Message {
+	return &zio.Message{
+		Form: zio.FormFlow, Label: label,
+		Coord: zio.Coord{Granule: uint64(time.Now().UnixMicro()), Seqno: seqno},
+	}
+}

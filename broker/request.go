@@ -1,0 +1,174 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// Factory finds handlers.
+type Factory interface {
+	// Find sees to it that a handler accepts the request: starts one, or tells
+	// one. It has a goroutine of its own and may return before the handler has
+	// come. An error refuses the flow: an *EndError with its reason, any other
+	// with Rejected. The context ends when the flow is not pending any more; its
+	// cause is an *EndError if the flow has ended.
+	Find(context.Context, *Request) error
+}
+
+// EndError is the reason for which a flow ended, or is to end.
+type EndError struct {
+	Reason flow.Reason
+	Detail string
+}
+
+func (e *EndError) Error() string {
+	if e.Detail == "" {
+		return e.Reason.String()
+	}
+	return e.Detail
+}
+
+// Request is a pending flow that wants a handler. Its methods may be called
+// concurrently.
+type Request struct {
+	flow     *Flow
+	deadline time.Time // set before a factory sees it
+	pending  context.Context
+	settle   context.CancelCauseFunc // ends pending
+	cid      uint64                  // guarded by broker.mu; 0 before the first offer
+}
+
+func newRequest(f *Flow) *Request {
+	r := &Request{flow: f}
+	r.pending, r.settle = context.WithCancelCause(context.Background())
+	return r
+}
+
+// Offer is what a handler needs to know to accept a request.
+type Offer struct {
+	// CID is the token to put into the handler's BOT (BRK-5).
+	CID uint64
+	// Bot is the client's BOT as the handler should see it, with the cid: the
+	// direction is the handler's. Not to be changed.
+	Bot *zio.Message
+	// Direction is the handler's.
+	Direction zio.Direction
+	// Credit is what the client offers, lowered to the broker's limit; 0 if it
+	// leaves that to the handler.
+	Credit int64
+	// Deadline is when the offer lapses.
+	Deadline time.Time
+	// Client is who opened the flow.
+	Client PeerInfo
+}
+
+// Offer makes an offer of the request. An earlier one is void from then on. It
+// is an error if the flow is not pending any more.
+func (r *Request) Offer() (Offer, error) {
+	f := r.flow
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state.Phase() != flow.Pending {
+		return Offer{}, context.Cause(r.pending)
+	}
+	direction := f.direction.Reverse()
+	credit := max(0, min(f.offered.Value, f.broker.options.MaxCredit))
+	cid := f.broker.putOffer(r)
+	label, err := zio.RewriteBot(f.bot.Label, direction, credit, cid)
+	if err != nil {
+		return Offer{}, err
+	}
+	offered := *f.bot
+	offered.Label = label
+	return Offer{
+		CID: cid, Bot: &offered, Direction: direction, Credit: credit,
+		Deadline: r.deadline, Client: f.infos[flow.Client],
+	}, nil
+}
+
+// Flow is the number of the flow that wants a handler.
+func (r *Request) Flow() FlowID { return r.flow.id }
+
+// IfLate says what it means if no handler has come by the deadline.
+func (r *Request) IfLate(reason flow.Reason, detail string) {
+	r.flow.mu.Lock()
+	defer r.flow.mu.Unlock()
+	r.flow.late = refusal{reason, detail}
+}
+
+// OnEnd has done called once when the flow has ended, or now if it has. It is
+// called with the flow locked, so must not call back.
+func (r *Request) OnEnd(done func()) {
+	r.flow.mu.Lock()
+	defer r.flow.mu.Unlock()
+	if r.flow.state.Phase() == flow.Ended {
+		done()
+		return
+	}
+	r.flow.onEnd = done
+}
+
+// find calls the factory and makes an error of its panic: a broken factory
+// costs one flow, not all of them (BRK-7).
+func (r *Request) find(route *Route) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("route %s failed: %v", route.Name, cause)
+		}
+	}()
+	return route.Factory.Find(r.pending, r)
+}
+
+// putOffer gives the request a fresh cid, from which nobody can tell another.
+func (b *Broker) putOffer(r *Request) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.offers, r.cid)
+	for r.cid = 0; r.cid == 0 || b.offers[r.cid] != nil; {
+		var random [8]byte
+		_, _ = rand.Read(random[:]) // never fails
+		r.cid = binary.LittleEndian.Uint64(random[:]) & zio.MaxCID
+	}
+	b.offers[r.cid] = r
+	return r.cid
+}
+
+// takeOffer answers the request that was offered with this cid, once.
+func (b *Broker) takeOffer(cid zio.Number) *Request {
+	if cid.Form != zio.Integer || cid.Value <= 0 {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.offers[uint64(cid.Value)]
+	delete(b.offers, uint64(cid.Value))
+	return r
+}
+
+func (b *Broker) dropOffer(r *Request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.offers[r.cid] == r {
+		delete(b.offers, r.cid)
+	}
+}
+
+// Decline refuses the request that was offered with this cid: its client is
+// told. It answers false if there is none.
+func (b *Broker) Decline(cid uint64, detail string) bool {
+	if cid > zio.MaxCID {
+		return false
+	}
+	r := b.takeOffer(zio.Number{Value: int64(cid), Form: zio.Integer})
+	if r == nil {
+		return false
+	}
+	r.flow.stopPending(flow.Rejected, detail)
+	return true
+}

@@ -1,0 +1,276 @@
+package broker_test
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// TestScripts plays the exchanges in testdata against a broker whose peers are
+// fakes. Each script's title names the rules that it shows; what every peer
+// received is recorded below the lines. Rewrite the records with -rewrite.
+func TestScripts(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			var out string
+			synctest.Test(t, func(t *testing.T) { out = playAll(t, d) })
+			return out
+		})
+	})
+}
+
+// playAll plays one script against a broker of its own, with the limits that
+// the script's arguments set.
+func playAll(t *testing.T, d *datadriven.TestData) string {
+	options := broker.DefaultOptions()
+	options.IdleTimeout = time.Hour
+	for _, arg := range d.CmdArgs {
+		n, err := strconv.Atoi(arg.Vals[0])
+		if err != nil {
+			d.Fatalf(t, "%v", err)
+		}
+		switch arg.Key {
+		case "max-credit":
+			options.MaxCredit = int64(n)
+		case "max-flows":
+			options.MaxFlows = n
+		case "max-pending":
+			options.MaxPending = n
+		case "max-message":
+			options.MaxMessage = n
+		}
+	}
+	b, err := broker.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &script{
+		t: t, broker: b, peers: map[string]*fakePeer{}, cids: map[string]uint64{},
+		listeners: map[string]*broker.Listener{},
+	}
+	for line := range strings.SplitSeq(d.Input, "\n") {
+		s.printf("%s\n", line)
+		s.play(line)
+		synctest.Wait()
+	}
+	out := s.text()
+	b.Close(flow.Draining, "")
+	for name, p := range s.peers {
+		if p.held != 0 {
+			t.Errorf("%d messages of %s were not released", p.held, name)
+		}
+	}
+	return out
+}
+
+// script is a play under way.
+type script struct {
+	t         *testing.T
+	broker    *broker.Broker
+	peers     map[string]*fakePeer
+	listeners map[string]*broker.Listener
+
+	mu   sync.Mutex
+	out  strings.Builder   // guarded by mu
+	cids map[string]uint64 // guarded by mu
+}
+
+func (s *script) printf(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(&s.out, format, args...)
+}
+
+// text is the record, with the random cids replaced by their names.
+func (s *script) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := s.out.String()
+	for name, cid := range s.cids {
+		text = strings.ReplaceAll(text, strconv.FormatUint(cid, 10), "$"+name)
+	}
+	return text
+}
+
+var variable = regexp.MustCompile(`\$\w+`)
+
+func (s *script) expand(line string) string {
+	return variable.ReplaceAllStringFunc(line, func(name string) string {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return strconv.FormatUint(s.cids[name[1:]], 10)
+	})
+}
+
+func (s *script) play(line string) {
+	line, _, _ = strings.Cut(line, "  # ")
+	words := strings.Fields(s.expand(line))
+	switch words[0] {
+	case "wait":
+		d, err := time.ParseDuration(words[1])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		time.Sleep(d)
+	case "route":
+		s.route(words[1:])
+	case "listen":
+		s.listen(words[1:])
+	case "unlisten":
+		s.listeners[words[1]].Close()
+	case "decline":
+		cid, _ := strconv.ParseUint(words[1], 10, 64)
+		s.printf("  %v\n", s.broker.Decline(cid, strings.Join(words[2:], " ")))
+	case "drain":
+		s.broker.Drain()
+	case "close":
+		s.broker.Close(flow.Draining, "the gateway is shutting down")
+	case "flows":
+		infos := s.broker.Flows()
+		slices.SortFunc(infos, func(a, b broker.FlowInfo) int { return int(a.ID) - int(b.ID) })
+		for _, f := range infos {
+			s.printf("  %d %v %v client=%s handler=%s %v credit=%d paid=%d data=%d/%d\n", f.ID, f.Phase, f.Reason,
+				f.Client.Identity, f.Handler.Identity, f.Direction, f.Credit, f.Paid, f.Data.Messages, f.Data.Bytes)
+		}
+	default:
+		s.peer(words)
+	}
+}
+
+// peer plays `NAME LABEL [PAYLOAD…]`, `NAME leaves`, `NAME shuts` or `NAME
+// breaks ERROR` (its outbox, from now on).
+func (s *script) peer(words []string) {
+	p := s.peers[words[0]]
+	if p == nil {
+		p = &fakePeer{script: s, name: words[0]}
+		p.Peer = s.broker.Attach(p, broker.PeerInfo{Transport: "fake", Identity: words[0]})
+		s.peers[words[0]] = p
+	}
+	switch words[1] {
+	case "leaves":
+		p.Leave("connection closed")
+	case "shuts":
+		p.Shut()
+	case "breaks":
+		p.broken = map[string]error{"gone": broker.ErrGone, "overrun": broker.ErrOverrun}[words[2]]
+	default:
+		m := &zio.Message{Form: zio.FormFlow, Label: []byte(words[1]), Coord: zio.Coord{Origin: 7, Granule: 1, Seqno: p.seqno}}
+		for _, part := range words[2:] {
+			m.Payload = append(m.Payload, []byte(part))
+		}
+		p.seqno++
+		p.held++
+		m.Carry(p)
+		p.Receive(m)
+	}
+}
+
+func (s *script) route(words []string) {
+	r := broker.Route{Name: words[0]}
+	switch words[1] {
+	case "panics":
+		r.Factory = factoryFunc(func(context.Context, *broker.Request) error { panic("a bug") })
+	case "fails":
+		r.Factory = factoryFunc(func(context.Context, *broker.Request) error { return fmt.Errorf("no input file") })
+	case "hangs":
+		r.Factory = factoryFunc(func(ctx context.Context, _ *broker.Request) error { <-ctx.Done(); return nil })
+	}
+	s.broker.AddRoute(r)
+}
+
+type factoryFunc func(context.Context, *broker.Request) error
+
+func (f factoryFunc) Find(ctx context.Context, r *broker.Request) error { return f(ctx, r) }
+
+// listen plays `listen ID NAME [max=N] [match=EXPRESSION]`.
+func (s *script) listen(words []string) {
+	spec := broker.ListenerSpec{Name: words[1], Sink: &fakeSink{s, words[0]}}
+	for _, word := range words[2:] {
+		key, value, _ := strings.Cut(word, "=")
+		switch key {
+		case "max":
+			spec.MaxFlows, _ = strconv.Atoi(value)
+		case "match":
+			m, err := match.Compile(value)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			spec.Match = m
+		}
+	}
+	l, err := s.broker.Listen(spec)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.listeners[words[0]] = l
+}
+
+// fakePeer prints what its link is given.
+type fakePeer struct {
+	*broker.Peer
+	script *script
+	name   string
+	seqno  uint64
+	broken error
+	held   int // messages that it sent and that were not released
+}
+
+// Release implements zio.Carrier: it is called once for each message sent.
+func (p *fakePeer) Release() { p.held-- }
+
+func (p *fakePeer) Deliver(d broker.Delivery) error {
+	defer d.Message.Release()
+	if p.broken != nil {
+		return p.broken
+	}
+	line := fmt.Sprintf("  %s <- %s #%d", p.name, d.Message.Label, d.Message.Seqno)
+	if len(d.Message.Payload) > 0 {
+		line += fmt.Sprintf(" %q", d.Message.Payload)
+	}
+	if d.Type == zio.EOT && d.Reason != flow.NotEnded {
+		line += " " + d.Reason.String()
+	}
+	p.script.printf("%s\n", line)
+	return nil
+}
+
+func (p *fakePeer) Ended(reason flow.Reason, detail string) {
+	if detail != "" {
+		detail = " (" + detail + ")"
+	}
+	p.script.printf("  %s ended: %v%s\n", p.name, reason, detail)
+}
+
+// fakeSink prints what a listener is told, and names each cid after it.
+type fakeSink struct {
+	script *script
+	name   string
+}
+
+func (k *fakeSink) Offer(o broker.Offer) error {
+	k.script.mu.Lock()
+	name := fmt.Sprintf("cid%d", len(k.script.cids)+1)
+	k.script.cids[name] = o.CID
+	k.script.mu.Unlock()
+	k.script.printf("  %s <- offer $%s %s from %s, %v credit %d, %q\n",
+		k.name, name, o.Bot.Label, o.Client.Identity, o.Direction, o.Credit, o.Bot.Payload)
+	return nil
+}
+
+func (k *fakeSink) Withdraw(cid uint64, reason flow.Reason) {
+	k.script.printf("  %s <- withdrawn %d %v\n", k.name, cid, reason)
+}

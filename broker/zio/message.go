@@ -1,0 +1,86 @@
+// Package zio holds ZIO messages: their parts, their two forms on the wire and
+// the labels of the flow protocol. It does no I/O.
+package zio
+
+import "errors"
+
+// MaxLevel is the highest message level (MSG-1).
+const MaxLevel = 8
+
+// FormFlow is the form of the messages that the flow protocol itself makes.
+var FormFlow = [4]byte{'F', 'L', 'O', 'W'}
+
+// ErrMalformed is wrapped by every error of this package that a peer's bytes
+// can cause.
+var ErrMalformed = errors.New("malformed message")
+
+// Coord places a message among others.
+type Coord struct {
+	// Origin says who sent it, by the application's own numbering.
+	Origin uint64
+	// Granule is microseconds since the epoch, by convention.
+	Granule uint64
+	// Seqno counts the messages of one sender in one flow, from 0 (FLOW-13).
+	Seqno uint64
+}
+
+// Message is one ZIO message. It may alias memory that belongs to a transport,
+// so whoever holds it last calls Release.
+//
+// A Message is not safe for concurrent use.
+type Message struct {
+	Level byte
+	Form  [4]byte
+	// Label is the prefix part after level and form: for a flow message the
+	// text of a JSON object. Not to be changed in place.
+	Label []byte
+	Coord
+	// Payload is the opaque parts. Neither the slice nor its bytes are to be
+	// changed in place.
+	Payload [][]byte
+
+	carrier Carrier
+}
+
+// Carrier is the memory in which a message lies, as a transport received it. A
+// transport that is to send a message on may ask for the Carrier and, knowing
+// its type, send that without copying.
+type Carrier interface {
+	// Release gives the memory back. Called once.
+	Release()
+}
+
+// Carry puts the message into the care of c.
+func (m *Message) Carry(c Carrier) { m.carrier = c }
+
+// Carrier answers what Carry set, or nil for ordinary Go memory.
+func (m *Message) Carrier() Carrier { return m.carrier }
+
+// Release gives the message's memory back; neither the message nor anything
+// that aliases it may be used after. For a message without Carrier it does
+// nothing.
+func (m *Message) Release() {
+	if c := m.carrier; c != nil {
+		m.carrier = nil
+		c.Release()
+	}
+}
+
+// WithLabel is a message in ordinary memory that differs from m in its label.
+// It shares nothing with m, which the caller still has to release.
+func (m *Message) WithLabel(label []byte) *Message {
+	payload := make([][]byte, len(m.Payload))
+	for i, part := range m.Payload {
+		payload[i] = append(make([]byte, 0, len(part)), part...)
+	}
+	return &Message{Level: m.Level, Form: m.Form, Label: label, Coord: m.Coord, Payload: payload}
+}
+
+// Size is the number of payload bytes.
+func (m *Message) Size() int {
+	n := 0
+	for _, part := range m.Payload {
+		n += len(part)
+	}
+	return n
+}
