@@ -1,0 +1,360 @@
+package zmqbridge
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+)
+
+// burst is how many messages a ROUTER's goroutine receives before it sends
+// what is queued, and the other way round.
+const burst = 64
+
+// maxParts bounds the parts of one message: more are received and dropped.
+const maxParts = 10_000
+
+// routerEndpoint serves DEALER peers through a ROUTER socket. That socket is
+// not thread-safe: one goroutine owns it, and the others hand it what they
+// deliver.
+type routerEndpoint struct {
+	broker  *broker.Broker
+	socket  *socket
+	options Options
+	log     *slog.Logger
+
+	stopping atomic.Bool
+	owner    sync.WaitGroup
+	wake     eventFD
+	// Used by the owner, after it by stop.
+	peers   map[string]*routerPeer
+	waiting map[*routerLink]bool // links with a backlog
+
+	mu    sync.Mutex
+	queue []outgoing // guarded by mu
+}
+
+type outgoing struct {
+	link   *routerLink
+	parcel *parcel
+}
+
+type routerPeer struct {
+	*broker.Peer
+	link *routerLink
+}
+
+// routerLink delivers to one DEALER.
+type routerLink struct {
+	endpoint *routerEndpoint
+	identity []byte
+	queued   atomic.Int32 // parcels in the queue and the backlog
+	gone     atomic.Bool
+	backlog  backlog // used by the owner alone
+}
+
+func serveDealers(b *broker.Broker, s *socket, o Options) (endpoint, error) {
+	// Without it what is sent to a peer that has gone vanishes.
+	if err := s.SetRouterMandatory(1); err != nil {
+		return nil, fmt.Errorf("socket option ROUTER_MANDATORY: %w", err)
+	}
+	wake, err := newEventFD()
+	if err != nil {
+		return nil, err
+	}
+	e := &routerEndpoint{
+		broker: b, socket: s, options: o, wake: wake,
+		log:     o.Log.With("endpoint", "zmq-router"),
+		peers:   map[string]*routerPeer{},
+		waiting: map[*routerLink]bool{},
+	}
+	e.owner.Go(e.run)
+	return e, nil
+}
+
+func (e *routerEndpoint) run() {
+	for !e.stopping.Load() {
+		err := waitReadable(e.socket, int(e.wake), int(pollInterval/time.Millisecond))
+		if err != nil && !errors.Is(err, syscall.EINTR) {
+			e.log.Error("poll failed", "error", err)
+			time.Sleep(pollInterval) // do not spin on an error that lasts
+			continue
+		}
+		e.wake.reset()
+		for busy := true; busy && !e.stopping.Load(); {
+			busy = e.receive()
+			busy = e.sendQueued() || busy
+			e.retry()
+		}
+	}
+	e.sendQueued()
+}
+
+// receive takes in up to a burst of messages; false when there was none.
+func (e *routerEndpoint) receive() bool {
+	var frames []*frame
+	for n := range burst {
+		var err error
+		frames, err = e.receiveParts(frames[:0])
+		if err != nil {
+			if !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) {
+				e.log.Error("receive failed", "error", err)
+			}
+			return n > 0
+		}
+		e.dispatch(frames)
+	}
+	return true
+}
+
+func (e *routerEndpoint) receiveParts(frames []*frame) ([]*frame, error) {
+	for {
+		f, err := receiveFrame(e.socket, dontWait)
+		if err != nil {
+			closeAll(frames)
+			return frames[:0], err
+		}
+		more := f.more
+		if len(frames) < maxParts {
+			frames = append(frames, f)
+		} else {
+			f.close()
+		}
+		if !more {
+			return frames, nil
+		}
+	}
+}
+
+func closeAll(frames []*frame) {
+	for _, f := range frames {
+		f.close()
+	}
+}
+
+// dispatch takes over identity, delimiter and the parts of a message.
+func (e *routerEndpoint) dispatch(frames []*frame) {
+	p := e.peers[string(frames[0].bytes)]
+	switch {
+	case len(frames) == 2 && string(frames[1].bytes) == e.options.goneMark:
+		if p != nil {
+			e.leave(p, "connection closed")
+		}
+		closeAll(frames)
+		return
+	case p == nil:
+		p = e.attach(frames)
+	}
+	if len(frames) < 2 || len(frames[1].bytes) != 0 {
+		closeAll(frames)
+		p.Malformed(errors.New("malformed message: an empty part must come first")) // MSG-9
+		return
+	}
+	closeAll(frames[:2])
+	m, err := openParts(frames[2:])
+	if err != nil {
+		p.Malformed(err)
+		return
+	}
+	p.Receive(m)
+}
+
+func (e *routerEndpoint) attach(frames []*frame) *routerPeer {
+	identity := append([]byte(nil), frames[0].bytes...)
+	link := &routerLink{endpoint: e, identity: identity}
+	p := &routerPeer{link: link, Peer: e.broker.Attach(link, broker.PeerInfo{
+		Transport: "zmq-router",
+		Address:   frames[len(frames)-1].property("Peer-Address"),
+		Identity:  readable(identity),
+	})}
+	e.peers[string(identity)] = p
+	return p
+}
+
+// readable is an identity as people write it: those that libzmq makes begin
+// with a zero byte.
+func readable(identity []byte) string {
+	for _, c := range identity {
+		if c < ' ' || c > '~' {
+			return fmt.Sprintf("%x", identity)
+		}
+	}
+	return string(identity)
+}
+
+func (e *routerEndpoint) leave(p *routerPeer, how string) {
+	delete(e.peers, string(p.link.identity))
+	delete(e.waiting, p.link)
+	p.link.gone.Store(true)
+	p.link.backlog.drop()
+	p.Leave(how)
+}
+
+// sendQueued sends what was delivered since the last time; false if nothing.
+func (e *routerEndpoint) sendQueued() bool {
+	e.mu.Lock()
+	queue := e.queue
+	e.queue = nil
+	e.mu.Unlock()
+	for _, o := range queue {
+		e.sendOne(o.link, o.parcel)
+	}
+	return len(queue) > 0
+}
+
+func (e *routerEndpoint) sendOne(l *routerLink, p *parcel) {
+	if l.gone.Load() {
+		p.Release()
+		return
+	}
+	if l.backlog.empty() {
+		err := l.send(p)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, syscall.EAGAIN) {
+			e.lose(l, "connection closed")
+			return
+		}
+		e.waiting[l] = true
+	}
+	l.backlog.add(p, e.options.HighWater) // Deliver has seen to the limit
+}
+
+func (e *routerEndpoint) lose(l *routerLink, how string) {
+	if p := e.peers[string(l.identity)]; p != nil && p.link == l {
+		e.leave(p, how)
+	}
+}
+
+func (e *routerEndpoint) retry() {
+	for l := range e.waiting {
+		if l.backlog.flush(e.options.Stall, l.send) {
+			if p := e.peers[string(l.identity)]; p != nil && p.link == l {
+				p.Fail(flow.Overrun, "did not read for "+e.options.Stall.String())
+				e.leave(p, "did not read")
+			}
+		} else if l.backlog.empty() {
+			delete(e.waiting, l)
+		}
+	}
+}
+
+func (e *routerEndpoint) stop() {
+	e.stopping.Store(true)
+	e.wake.signal()
+	e.owner.Wait()
+	for _, p := range e.peers {
+		e.leave(p, "the gateway is closing")
+	}
+	e.sendQueued()
+}
+
+func (e *routerEndpoint) close() error { return errors.Join(e.socket.Close(), e.wake.close()) }
+
+// Deliver implements broker.Link.
+func (l *routerLink) Deliver(d broker.Delivery) error {
+	p, err := wrapParts(d.Message)
+	if err != nil {
+		return err
+	}
+	if l.gone.Load() {
+		p.Release()
+		return broker.ErrGone
+	}
+	if int(l.queued.Add(1)) > l.endpoint.options.HighWater {
+		l.queued.Add(-1)
+		p.Release()
+		return broker.ErrOverrun
+	}
+	l.endpoint.enqueue(outgoing{l, p})
+	return nil
+}
+
+func (e *routerEndpoint) enqueue(o outgoing) {
+	e.mu.Lock()
+	first := len(e.queue) == 0
+	e.queue = append(e.queue, o)
+	e.mu.Unlock()
+	if first {
+		e.wake.signal()
+	}
+}
+
+// Ended implements broker.Link; the connection may carry another flow.
+func (l *routerLink) Ended(flow.Reason, string) {}
+
+// send uses the parcel up unless the error is EAGAIN.
+func (l *routerLink) send(p *parcel) error {
+	err := l.sendParts(p)
+	if !errors.Is(err, syscall.EAGAIN) {
+		l.queued.Add(-1)
+	}
+	return err
+}
+
+func (l *routerLink) sendParts(p *parcel) error {
+	s := l.endpoint.socket
+	err := sendCopy(s, l.identity, sendMore|dontWait)
+	if err == nil {
+		err = sendCopy(s, nil, sendMore|dontWait) // MSG-9
+	}
+	if err != nil {
+		if !errors.Is(err, syscall.EAGAIN) {
+			p.Release()
+		}
+		return err
+	}
+	// libzmq has room for the message, so takes all its parts.
+	for i, f := range p.frames {
+		more := sendMore
+		if i == len(p.frames)-1 {
+			more = 0
+		}
+		if err := f.send(s, 0, more|dontWait); err != nil {
+			p.frames = p.frames[i:]
+			p.Release()
+			return err
+		}
+	}
+	p.recycle()
+	return nil
+}
+
+func sendCopy(s *socket, b []byte, fl flags) error {
+	f, err := newFrame(len(b))
+	if err != nil {
+		return err
+	}
+	copy(f.bytes, b)
+	if err := f.send(s, 0, fl); err != nil {
+		f.close()
+		return err
+	}
+	return nil
+}
+
+// eventFD wakes a goroutine that polls in C.
+type eventFD int
+
+func newEventFD() (eventFD, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	return eventFD(fd), err
+}
+
+func (fd eventFD) signal() { _, _ = unix.Write(int(fd), []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+
+func (fd eventFD) reset() {
+	var count [8]byte
+	_, _ = unix.Read(int(fd), count[:]) // EAGAIN: was not signalled
+}
+
+func (fd eventFD) close() error { return unix.Close(int(fd)) }

@@ -1,0 +1,81 @@
+package zmqbridge
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"syscall"
+	"time"
+	"unsafe"
+
+	zmq "github.com/pebbe/zmq4/draft"
+)
+
+// flags go with a send or a receive.
+type flags int
+
+const (
+	dontWait = flags(zmq.DONTWAIT)
+	sendMore = flags(zmq.SNDMORE)
+)
+
+// errHostUnreachable is what libzmq answers for a peer that it does not know.
+const errHostUnreachable = syscall.EHOSTUNREACH
+
+// pollInterval is how often a receiver looks up from its socket.
+const pollInterval = 100 * time.Millisecond
+
+// socket is a libzmq socket: made and bound through the binding, read and
+// written in place.
+type socket struct {
+	*zmq.Socket
+	handle unsafe.Pointer
+	server bool // SERVER, which has routing ids
+}
+
+func newSocket(ctx *zmq.Context, kind zmq.Type, o Options) (*socket, error) {
+	inner, err := ctx.NewSocket(kind)
+	if err != nil {
+		return nil, err
+	}
+	s := &socket{Socket: inner, handle: handleOf(inner), server: kind == zmq.SERVER}
+	if err := s.configure(o); err != nil {
+		return nil, errors.Join(err, inner.Close())
+	}
+	return s, nil
+}
+
+// handleOf digs out the pointer by which libzmq knows the socket. The binding
+// keeps it to itself, and offers no way to move a message without copying it.
+func handleOf(s *zmq.Socket) unsafe.Pointer {
+	return reflect.ValueOf(s).Elem().FieldByName("soc").UnsafePointer()
+}
+
+func (s *socket) configure(o Options) error {
+	for _, set := range []struct {
+		option string
+		err    error
+	}{
+		{"IPV6", s.SetIpv6(true)},
+		{"LINGER", s.SetLinger(o.Linger)},
+		{"SNDHWM", s.SetSndhwm(o.HighWater)},
+		{"RCVHWM", s.SetRcvhwm(o.HighWater)},
+		{"RCVTIMEO", s.SetRcvtimeo(pollInterval)},
+		// Beyond this the connection is cut, so the broker's own limit, which
+		// ends the flow with a reason, has to come first.
+		{"MAXMSGSIZE", s.SetMaxmsgsize(int64(o.MaxMessage) + headRoom)},
+		{"HANDSHAKE_IVL", s.SetHandshakeIvl(o.Handshake)},
+		{"HEARTBEAT_IVL", s.SetHeartbeatIvl(o.Heartbeat)},
+		{"HEARTBEAT_TIMEOUT", s.SetHeartbeatTimeout(o.HeartbeatTimeout)},
+		{"DISCONNECT_MSG", s.SetDisconnectMsg(o.goneMark)},
+	} {
+		if set.err != nil {
+			return fmt.Errorf("socket option %s: %w", set.option, set.err)
+		}
+	}
+	return nil
+}
+
+// headRoom is how much longer than its payload a message may be: its label and
+// the lengths of its parts.
+const headRoom = 1 << 20
