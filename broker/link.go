@@ -2,6 +2,8 @@ package broker
 
 import (
 	"errors"
+	"log/slog"
+	"strings"
 
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
@@ -53,3 +55,17 @@ type PeerInfo struct {
 	// Identity is the name that the peer has shown, if any.
 	Identity string
 }
+
+// String is the peer as it stands in logs.
+func (p PeerInfo) String() string {
+	words := make([]string, 0, 3)
+	for _, word := range []string{p.Transport, p.Identity, p.Address} {
+		if word != "" {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// LogValue implements slog.LogValuer.
+func (p PeerInfo) LogValue() slog.Value { return slog.StringValue(p.String()) }

@@ -95,6 +95,10 @@ func (l *Listener) Close() {
 	})
 }
 
+// Gone is closed when the listener is registered no more: after Close, or
+// because its Sink could not take an offer.
+func (l *Listener) Gone() <-chan struct{} { return l.gone }
+
 func (l *Listener) takes(v *View) bool { return l.spec.Match == nil || l.spec.Match.Match(v) }
 
 func (l *Listener) full() bool { return l.spec.MaxFlows > 0 && l.busy >= l.spec.MaxFlows }
@@ -133,8 +137,8 @@ func (g *group) release(l *Listener) {
 // for listeners that are all gone is given nil. g.mu is held.
 func (g *group) serve() {
 	g.waiting = slices.DeleteFunc(g.waiting, func(w *waiter) bool {
-		l, any := g.leastBusy(w.view)
-		if any && l == nil {
+		l, takes := g.leastBusy(w.view)
+		if takes && l == nil {
 			return false
 		}
 		if l != nil {
@@ -146,18 +150,18 @@ func (g *group) serve() {
 }
 
 // leastBusy answers the listener to take this BOT, nil if all that would are
-// full; any tells whether there is one that would.
-func (g *group) leastBusy(v *View) (best *Listener, any bool) {
+// full; takes tells whether there is one that would.
+func (g *group) leastBusy(v *View) (best *Listener, takes bool) {
 	for _, l := range g.listeners {
 		if !l.takes(v) {
 			continue
 		}
-		any = true
+		takes = true
 		if !l.full() && (best == nil || l.busy < best.busy) {
 			best = l
 		}
 	}
-	return best, any
+	return best, takes
 }
 
 // queue asks for a place; the turn comes at once if there is one.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	zmq "github.com/pebbe/zmq4/draft"
@@ -131,6 +132,10 @@ func (br *Bridge) bindOne(s *socket, address string) (string, error) {
 	}
 	if lock != nil {
 		br.locks = append(br.locks, lock)
+	}
+	// A socket for IPv6 binds IPv4 as well, but under names nobody would write.
+	if err := s.SetIpv6(strings.ContainsAny(address, "[*")); err != nil {
+		return "", err
 	}
 	if err := s.Bind(address); err != nil {
 		return "", err

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -18,9 +17,6 @@ const (
 	dontWait = flags(zmq.DONTWAIT)
 	sendMore = flags(zmq.SNDMORE)
 )
-
-// errHostUnreachable is what libzmq answers for a peer that it does not know.
-const errHostUnreachable = syscall.EHOSTUNREACH
 
 // pollInterval is how often a receiver looks up from its socket.
 const pollInterval = 100 * time.Millisecond
@@ -56,7 +52,6 @@ func (s *socket) configure(o Options) error {
 		option string
 		err    error
 	}{
-		{"IPV6", s.SetIpv6(true)},
 		{"LINGER", s.SetLinger(o.Linger)},
 		{"SNDHWM", s.SetSndhwm(o.HighWater)},
 		{"RCVHWM", s.SetRcvhwm(o.HighWater)},

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/builtin"
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/zmqbridge"
+)
+
+// gateway is a running gateway: the broker with all its fronts.
+type gateway struct {
+	log      *slog.Logger
+	broker   *broker.Broker
+	builtin  *builtin.Handlers
+	bridge   *zmqbridge.Bridge // nil without ZeroMQ addresses
+	grpc     *server.Server    // nil without an address
+	http     *http.Server      // likewise
+	bound    addresses
+	draining atomic.Bool
+	failed   chan error // takes the error of a server that ended by itself
+}
+
+// addresses is what the gateway has bound, as the ready file has it.
+type addresses struct {
+	ZMQServer []string `json:"zmq_server"`
+	ZMQRouter []string `json:"zmq_router"`
+	GRPC      string   `json:"grpc"`
+	HTTP      string   `json:"http"`
+}
+
+// start brings everything up, the broker first.
+func start(c *serveCommand, log *slog.Logger) (g *gateway, err error) {
+	b, err := broker.New(c.limits(log))
+	if err != nil {
+		return nil, err
+	}
+	g = &gateway{log: log, broker: b, builtin: builtin.New(b, log), failed: make(chan error, 2)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.stop(context.Background()))
+		}
+	}()
+	if c.DefaultRoutes {
+		g.builtin.AddDefaultRoutes()
+	}
+	if err := g.startZMQ(c); err != nil {
+		return nil, err
+	}
+	if err := g.startGRPC(c); err != nil {
+		return nil, err
+	}
+	return g, g.startHTTP(c)
+}
+
+func (g *gateway) startZMQ(c *serveCommand) (err error) {
+	o := zmqbridge.DefaultOptions(g.broker.Options())
+	o.Servers, o.Routers, o.Log = chosen(c.ZMQServer), chosen(c.ZMQRouter), g.log
+	if len(o.Servers)+len(o.Routers) == 0 {
+		return nil
+	}
+	if g.bridge, err = zmqbridge.Open(g.broker, o); err != nil {
+		return fmt.Errorf("zmq: %w", err)
+	}
+	g.bound.ZMQServer, g.bound.ZMQRouter = g.bridge.Servers(), g.bridge.Routers()
+	return nil
+}
+
+func (g *gateway) startGRPC(c *serveCommand) error {
+	if len(chosen([]string{c.GRPC})) == 0 {
+		return nil
+	}
+	listener, err := net.Listen("tcp", c.GRPC)
+	if err != nil {
+		return fmt.Errorf("grpc: %w", err)
+	}
+	o := server.DefaultOptions(g.broker.Options())
+	o.Log = g.log
+	g.grpc = server.New(g.broker, o)
+	g.bound.GRPC = listener.Addr().String()
+	go g.watch("grpc", func() error { return g.grpc.Serve(listener) })
+	return nil
+}
+
+func (g *gateway) startHTTP(c *serveCommand) error {
+	if len(chosen([]string{c.HTTP})) == 0 {
+		return nil
+	}
+	listener, err := net.Listen("tcp", c.HTTP)
+	if err != nil {
+		return fmt.Errorf("http: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if g.draining.Load() {
+			http.Error(w, "draining", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	g.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	g.bound.HTTP = listener.Addr().String()
+	go g.watch("http", func() error { return g.http.Serve(listener) })
+	return nil
+}
+
+// watch reports a server that ends although nobody has stopped it.
+func (g *gateway) watch(name string, serve func() error) {
+	if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		g.failed <- fmt.Errorf("%s: %w", name, err)
+	}
+}
+
+// stop takes everything down: no new flows, EOT to those there are, then the
+// fronts, once what is queued has gone out, all while the context lasts.
+func (g *gateway) stop(ctx context.Context) error {
+	g.draining.Store(true)
+	if g.grpc != nil {
+		g.grpc.Drain()
+	}
+	g.broker.Close(flow.Draining, "the gateway is shutting down")
+	g.builtin.Wait()
+	var fronts errgroup.Group // at once: each waits for its slowest peer
+	if g.grpc != nil {
+		fronts.Go(func() error { g.grpc.Stop(ctx); return nil })
+	}
+	if g.bridge != nil {
+		fronts.Go(g.bridge.Close)
+	}
+	err := fronts.Wait()
+	if g.http != nil {
+		err = errors.Join(err, g.http.Close())
+	}
+	return err
+}
+
+// ready is the line that tells where the gateway can be reached.
+func (g *gateway) ready() string {
+	var parts []string
+	for _, front := range []struct{ name, addresses string }{
+		{"zmq-server", strings.Join(g.bound.ZMQServer, ",")},
+		{"zmq-router", strings.Join(g.bound.ZMQRouter, ",")},
+		{"grpc", g.bound.GRPC},
+		{"http", g.bound.HTTP},
+	} {
+		if front.addresses != "" {
+			parts = append(parts, front.name+" "+front.addresses)
+		}
+	}
+	return "ready: " + strings.Join(parts, "  ")
+}
+
+// writeReady writes the addresses to a file, which appears complete.
+func (g *gateway) writeReady(path string) error {
+	text, err := json.Marshal(g.bound)
+	if err != nil {
+		return err
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = temporary.Write(append(text, '\n'))
+	err = errors.Join(err, temporary.Chmod(0o644), temporary.Close())
+	if err == nil {
+		err = os.Rename(temporary.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temporary.Name()))
+	}
+	return nil
+}

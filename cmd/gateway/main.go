@@ -1,0 +1,48 @@
+// Command gateway is a flow broker for ZIO, reached over ZeroMQ and gRPC.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the command line.
+type cli struct {
+	Config kong.ConfigFlag `help:"Read options from this YAML file; its keys are the flags' names." placeholder:"FILE" env:"-"`
+
+	Serve serveCommand `cmd:"" help:"Run the gateway."`
+	Get   getCommand   `cmd:"" help:"Take a flow through a running gateway and count what comes."`
+	Put   putCommand   `cmd:"" help:"Give a flow of test data through a running gateway."`
+}
+
+// parse reads arguments, environment and file; what is wrong is an error that
+// names the option.
+func parse(args []string) (*kong.Context, error) {
+	parser, err := kong.New(&cli{},
+		kong.Name("gateway"),
+		kong.Description("A flow broker for ZIO, reached over ZeroMQ and gRPC. Every option can also be set in the "+
+			"environment (ZIO_GATEWAY_MAX_CREDIT=100) and in the file that --config names; the command line wins "+
+			"over the environment, the environment over the file."),
+		kong.DefaultEnvars("ZIO_GATEWAY"),
+		kong.Configuration(loadYAML),
+		defaults(),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return parser.Parse(args)
+}
+
+func main() {
+	parsed, err := parse(os.Args[1:])
+	if err == nil {
+		err = parsed.Run()
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "gateway: %v\n", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Generates what is made from proto/: Go into gen/go, Python into
+# clients/python/src/zioflow/_gen. With --check, compares instead.
+# Needs scripts/setup.sh gen.
+#
+# protoc comes with the pinned grpcio-tools, for both languages: it is there in
+# seconds, and Python cannot do without it. (buf would have to be compiled
+# first, which takes longer than all the rest; it is for linting only.)
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$root/scripts/env.sh"
+cd "$root"
+
+go_dir=gen/go
+python_dir=clients/python/src/zioflow/_gen
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/$go_dir" "$work/$python_dir"
+
+mapfile -t protos < <(cd proto && find . -name '*.proto' -printf '%P\n' | sort)
+.deps/python/bin/python -m grpc_tools.protoc -Iproto \
+  --go_out="$work/$go_dir" --go_opt=paths=source_relative \
+  --go-grpc_out="$work/$go_dir" --go-grpc_opt=paths=source_relative \
+  --python_out="$work/$python_dir" --pyi_out="$work/$python_dir" \
+  --grpc_python_out="$work/$python_dir" "${protos[@]}"
+
+# Python's generated code imports by the .proto file's path from the top. Ours
+# lives inside the package: a module "zio" of its own could clash with ZIO's.
+find "$work/$python_dir" -type d -exec touch {}/__init__.py \;
+find "$work/$python_dir" -name '*.py*' -exec \
+  sed -i -E 's/^(from|import) zio\./\1 zioflow._gen.zio./' {} +
+
+if [[ ${1-} == --check ]]; then
+  for dir in "$go_dir" "$python_dir"; do
+    diff -r --brief --exclude=__pycache__ "$dir" "$work/$dir" ||
+      { echo "gen: $dir is not what proto/ generates: run 'make gen'" >&2; exit 1; }
+  done
+  exit
+fi
+
+for dir in "$go_dir" "$python_dir"; do
+  rm -rf "$dir"
+  mkdir -p "$(dirname "$dir")"
+  mv "$work/$dir" "$dir"
+done

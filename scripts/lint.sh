@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Checks style and the outside contract: what `make lint` does once everything
+# is there. Goes on after a failure, and fails in the end.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$root/scripts/env.sh"
+cd "$root"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+status=0
+
+check_gofmt() {
+  local files
+  files=$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 -r gofmt -l)
+  [[ -z $files ]] || { echo "not formatted:"; echo "$files"; return 1; }
+}
+
+# check_breaking: compares the protos with those of the main branch; the
+# upstream's where there is one, as the local branch moves with the work.
+check_breaking() {
+  local ref
+  for ref in origin/main main; do
+    if git rev-parse -q --verify "$ref:buf.yaml" >/dev/null; then
+      git archive "$ref" proto buf.yaml | tar -x -C "$work" && buf breaking --against "$work"
+      return
+    fi
+  done
+  echo "skipped: no earlier commit has a buf.yaml"
+}
+
+check_shell() {
+  command -v shellcheck >/dev/null || { echo "skipped: no shellcheck"; return; }
+  git ls-files -z --cached --others --exclude-standard '*.sh' .ci/run | xargs -0 shellcheck
+}
+
+echo "== gofmt"
+check_gofmt || status=1
+echo "== go vet"
+go vet ./... || status=1
+echo "== golangci-lint"
+golangci-lint run || status=1
+echo "== buf lint"
+buf lint || status=1
+echo "== buf breaking"
+check_breaking || status=1
+echo "== shellcheck"
+check_shell || status=1
+
+exit $status

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Runs all tests: what `make test` does once everything is there. Goes on after
+# a failure, and fails in the end.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$root/scripts/env.sh"
+cd "$root"
+
+status=0
+
+echo "== generated code"
+scripts/gen.sh --check || status=1
+
+echo "== Go"
+gotestsum --format pkgname --format-hide-empty-pkg -- -race -timeout 5m ./... || status=1
+
+if [[ -d clients/python/tests ]]; then
+  echo "== Python"
+  (cd clients/python && "$root/.deps/python/bin/python" -m pytest -q) || status=1
+fi
+
+exit $status

@@ -1,0 +1,179 @@
+package server
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/zio"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+// envelope is what the four messages of a flow have in common.
+type envelope interface {
+	GetLabel() string
+	GetPayload() [][]byte
+	GetOrigin() uint64
+	GetGranule() uint64
+	GetLevel() uint32
+}
+
+// newMessage is a message from a gRPC peer. It aliases the payload. A granule of
+// 0 becomes the present.
+func newMessage(e envelope, label []byte, seqno uint64) (*zio.Message, error) {
+	if e.GetLevel() > zio.MaxLevel {
+		return nil, badField("level", "is %d, want 0 to %d", e.GetLevel(), zio.MaxLevel)
+	}
+	m := &zio.Message{
+		Level: byte(e.GetLevel()), Form: zio.FormFlow, Label: label, Payload: e.GetPayload(),
+		Coord: zio.Coord{Origin: e.GetOrigin(), Granule: e.GetGranule(), Seqno: seqno},
+	}
+	if m.Granule == 0 {
+		m.Granule = uint64(time.Now().UnixMicro())
+	}
+	return m, nil
+}
+
+// plainLabel is the label of a PAY, DAT or EOT.
+func plainLabel(e envelope, t zio.Type, credit int64) ([]byte, error) {
+	label, err := zio.Supply([]byte(e.GetLabel()), t, credit)
+	if err != nil {
+		return nil, badField("label", "%v", err)
+	}
+	return label, nil
+}
+
+// reserved are the keys of a BOT's label that are fields of their own.
+var reserved = []string{"flow", "direction", "credit", "cid"}
+
+// botLabel merges a BOT's fields over its label. A direction that neither names
+// is what the RPC implies.
+func botLabel(bot *gatewayv1.Bot, implied zio.Direction) ([]byte, error) {
+	edits := []zio.Member{{Key: "flow", Value: []byte(`"BOT"`)}}
+	direction, err := directionFrom(bot, implied)
+	if err != nil {
+		return nil, err
+	}
+	if direction != zio.NoDirection {
+		edits = append(edits, zio.Member{Key: "direction", Value: zio.Quote(direction.String())})
+	}
+	switch {
+	case bot.GetCredit() < 0:
+		return nil, badField("credit", "is %d, want 0 or more", bot.GetCredit())
+	case bot.GetCredit() > 0:
+		edits = append(edits, zio.Member{Key: "credit", Value: strconv.AppendInt(nil, bot.GetCredit(), 10)})
+	}
+	if bot.GetCid() != 0 {
+		edits = append(edits, zio.Member{Key: "cid", Value: strconv.AppendUint(nil, bot.GetCid(), 10)})
+	}
+	attributes := bot.GetAttributes().GetFields()
+	for _, key := range slices.Sorted(maps.Keys(attributes)) {
+		if slices.Contains(reserved, key) {
+			return nil, badField("attributes", "%s is a field of its own", key)
+		}
+		text, err := json.Marshal(attributes[key].AsInterface())
+		if err != nil {
+			return nil, badField("attributes", "%s: %v", key, err)
+		}
+		edits = append(edits, zio.Member{Key: key, Value: text})
+	}
+	label, err := zio.Edit([]byte(bot.GetLabel()), edits...)
+	if err != nil {
+		return nil, badField("label", "%v", err)
+	}
+	return label, nil
+}
+
+// directionFrom answers the direction to write into the label; none to leave it
+// as it is.
+func directionFrom(bot *gatewayv1.Bot, implied zio.Direction) (zio.Direction, error) {
+	var named zio.Direction
+	switch bot.GetDirection() {
+	case gatewayv1.Direction_DIRECTION_EXTRACT:
+		named = zio.Extract
+	case gatewayv1.Direction_DIRECTION_INJECT:
+		named = zio.Inject
+	case gatewayv1.Direction_DIRECTION_UNSPECIFIED:
+		return implied, nil
+	default:
+		return named, badField("direction", "%d is not known", bot.GetDirection())
+	}
+	if implied != zio.NoDirection && named != implied {
+		return named, badField("direction", "is %v, but this call will %v", named, implied)
+	}
+	return named, nil
+}
+
+func toBot(d broker.Delivery) *gatewayv1.Bot {
+	bot := offeredBot(d.Message)
+	bot.Credit = d.Credit
+	bot.FlowId = uint64(d.Flow)
+	return bot
+}
+
+// offeredBot is a BOT with the fields that its label holds.
+func offeredBot(m *zio.Message) *gatewayv1.Bot {
+	bot := &gatewayv1.Bot{
+		Label: string(m.Label), Payload: m.Payload,
+		Origin: m.Origin, Granule: m.Granule, Seqno: m.Seqno, Level: uint32(m.Level),
+		Attributes: attributesOf(m.Label),
+	}
+	// A broker's BOT has passed ParseBot before.
+	parsed, _ := zio.ParseBot(m.Label)
+	bot.Credit = max(0, parsed.Credit.Value)
+	bot.Cid = uint64(parsed.CID.Value)
+	switch parsed.Direction {
+	case zio.Extract:
+		bot.Direction = gatewayv1.Direction_DIRECTION_EXTRACT
+	case zio.Inject:
+		bot.Direction = gatewayv1.Direction_DIRECTION_INJECT
+	}
+	return bot
+}
+
+// attributesOf is the label as a Struct, without the keys that are fields. A
+// label that no Struct can hold, such as one with a key twice, has none.
+func attributesOf(label []byte) *structpb.Struct {
+	var attributes structpb.Struct
+	if err := attributes.UnmarshalJSON(label); err != nil {
+		return nil
+	}
+	for _, key := range reserved {
+		delete(attributes.Fields, key)
+	}
+	return &attributes
+}
+
+func toPay(d broker.Delivery) *gatewayv1.Pay {
+	m := d.Message
+	return &gatewayv1.Pay{
+		Label: string(m.Label), Payload: m.Payload, Credit: d.Credit,
+		Origin: m.Origin, Granule: m.Granule, Seqno: m.Seqno, Level: uint32(m.Level),
+	}
+}
+
+func toDat(d broker.Delivery) *gatewayv1.Dat {
+	m := d.Message
+	return &gatewayv1.Dat{
+		Label: string(m.Label), Payload: m.Payload,
+		Origin: m.Origin, Granule: m.Granule, Seqno: m.Seqno, Level: uint32(m.Level),
+	}
+}
+
+func toEot(d broker.Delivery) *gatewayv1.Eot {
+	m := d.Message
+	return &gatewayv1.Eot{
+		Label: string(m.Label), Payload: m.Payload,
+		Origin: m.Origin, Granule: m.Granule, Seqno: m.Seqno, Level: uint32(m.Level),
+		Reason: reasonOf(d.Reason), Detail: d.Detail,
+	}
+}
+
+func toPeer(p broker.PeerInfo) *gatewayv1.Peer {
+	return &gatewayv1.Peer{Transport: p.Transport, Address: p.Address, Identity: p.Identity}
+}

@@ -1,0 +1,93 @@
+// Package server offers the broker over gRPC. It is the only place that knows
+// both the broker and the generated contract.
+package server
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/zioflow/gateway/broker"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+// Options configure a Server.
+type Options struct {
+	// MaxMessage is the largest payload, in bytes.
+	MaxMessage int
+	// MaxStreams bounds the streams of one connection.
+	MaxStreams uint32
+	// Log takes the server's log; nil for none.
+	Log *slog.Logger
+}
+
+// DefaultOptions are the options for a broker's limits.
+func DefaultOptions(limits broker.Options) Options {
+	return Options{
+		MaxMessage: limits.MaxMessage,
+		MaxStreams: uint32(min(2*limits.MaxFlows, math.MaxInt32)),
+		Log:        slog.New(slog.DiscardHandler),
+	}
+}
+
+// headRoom is how much longer than its payload a message may be: its label and
+// the encoding.
+const headRoom = 64 << 10
+
+// Server is the gRPC server with its services.
+type Server struct {
+	grpc    *grpc.Server
+	health  *health.Server
+	stop    context.Context // ends when listeners have to go
+	stopped context.CancelFunc
+	streams *sync.WaitGroup // goroutines that outlive their stream's handler
+}
+
+// New makes a server that is not listening yet.
+func New(b *broker.Broker, o Options) *Server {
+	stop, stopped := context.WithCancel(context.Background())
+	s := &Server{
+		grpc: grpc.NewServer(
+			grpc.MaxRecvMsgSize(o.MaxMessage+headRoom),
+			grpc.MaxSendMsgSize(o.MaxMessage+headRoom),
+			grpc.MaxConcurrentStreams(o.MaxStreams),
+			grpc.MaxHeaderListSize(16<<10),
+			grpc.ConnectionTimeout(10*time.Second),
+			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		),
+		health: health.NewServer(),
+		stop:   stop, stopped: stopped,
+		streams: new(sync.WaitGroup),
+	}
+	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: o.Log, streams: s.streams})
+	gatewayv1.RegisterHandlerServiceServer(s.grpc, &handlerService{broker: b, stop: stop})
+	healthpb.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+	return s
+}
+
+// Serve accepts connections until Stop; nil after Stop.
+func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
+
+// Drain tells health checks that nothing new should come here.
+func (s *Server) Drain() { s.health.Shutdown() }
+
+// Stop ends the listeners' streams, waits for all others until the context
+// ends, and closes the connections. The broker should have been closed: then
+// every flow's stream ends by itself.
+func (s *Server) Stop(ctx context.Context) {
+	s.stopped()
+	defer context.AfterFunc(ctx, s.grpc.Stop)()
+	s.grpc.GracefulStop()
+	s.streams.Wait()
+}
