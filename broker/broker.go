@@ -19,9 +19,10 @@ import (
 
 // Broker is the routing core. All its methods may be called concurrently.
 type Broker struct {
-	options Options
-	log     *slog.Logger
-	routes  routeTable
+	options  Options
+	log      *slog.Logger
+	routes   routeTable
+	watchers watchers
 
 	mu       sync.Mutex
 	lastID   FlowID              // guarded by mu

@@ -81,6 +81,10 @@ func (f *Flow) ID() FlowID { return f.id }
 func (f *Flow) Info() FlowInfo {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.info()
+}
+
+func (f *Flow) info() FlowInfo {
 	return FlowInfo{
 		ID: f.id, Opened: f.opened, Phase: f.state.Phase(),
 		Reason: f.state.Reason(), Detail: f.state.Detail(),
@@ -98,6 +102,7 @@ func (f *Flow) seekHandler() {
 	if f.state.Phase() != flow.Pending {
 		return // stopped in the moment it was registered
 	}
+	f.publish()
 	f.setDeadline(f.broker.options.PendingTimeout)
 	f.request.deadline = f.deadline
 	route := f.broker.routes.find(f.view())
@@ -297,6 +302,7 @@ func (f *Flow) enter(before flow.Phase) {
 	case flow.Ended:
 		f.finish()
 	}
+	f.publish()
 }
 
 func (f *Flow) finish() {

@@ -13,14 +13,12 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
 )
 
 // burst is how many messages a ROUTER's goroutine receives before it sends
 // what is queued, and the other way round.
 const burst = 64
-
-// maxParts bounds the parts of one message: more are received and dropped.
-const maxParts = 10_000
 
 // routerEndpoint serves DEALER peers through a ROUTER socket. That socket is
 // not thread-safe: one goroutine owns it, and the others hand it what they
@@ -37,14 +35,17 @@ type routerEndpoint struct {
 	// Used by the owner, after it by stop.
 	peers   map[string]*routerPeer
 	waiting map[*routerLink]bool // links with a backlog
+	frames  []*frame             // room for the parts of one message
 
 	mu    sync.Mutex
 	queue []outgoing // guarded by mu
 }
 
+// outgoing is a message on its way to the owner, who copies it into frames if
+// need be: that can take a while, which a receiver elsewhere must not wait.
 type outgoing struct {
-	link   *routerLink
-	parcel *parcel
+	link    *routerLink
+	message *zio.Message
 }
 
 type routerPeer struct {
@@ -56,7 +57,7 @@ type routerPeer struct {
 type routerLink struct {
 	endpoint *routerEndpoint
 	identity []byte
-	queued   atomic.Int32 // parcels in the queue and the backlog
+	queued   atomic.Int32 // messages in the queue and the backlog
 	gone     atomic.Bool
 	backlog  backlog // used by the owner alone
 }
@@ -100,36 +101,31 @@ func (e *routerEndpoint) run() {
 
 // receive takes in up to a burst of messages; false when there was none.
 func (e *routerEndpoint) receive() bool {
-	var frames []*frame
 	for n := range burst {
-		var err error
-		frames, err = e.receiveParts(frames[:0])
-		if err != nil {
+		if err := e.receiveParts(); err != nil {
 			if !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) {
 				e.log.Error("receive failed", "error", err)
 			}
 			return n > 0
 		}
-		e.dispatch(frames)
+		e.dispatch(e.frames)
 	}
 	return true
 }
 
-func (e *routerEndpoint) receiveParts(frames []*frame) ([]*frame, error) {
+// receiveParts reads one message into e.frames.
+func (e *routerEndpoint) receiveParts() error {
+	e.frames = e.frames[:0]
 	for {
 		f, err := receiveFrame(e.socket, dontWait)
 		if err != nil {
-			closeAll(frames)
-			return frames[:0], err
+			closeAll(e.frames)
+			return err
 		}
 		more := f.more
-		if len(frames) < maxParts {
-			frames = append(frames, f)
-		} else {
-			f.close()
-		}
+		e.frames = append(e.frames, f)
 		if !more {
-			return frames, nil
+			return nil
 		}
 	}
 }
@@ -205,14 +201,19 @@ func (e *routerEndpoint) sendQueued() bool {
 	e.queue = nil
 	e.mu.Unlock()
 	for _, o := range queue {
-		e.sendOne(o.link, o.parcel)
+		e.sendOne(o.link, o.message)
 	}
 	return len(queue) > 0
 }
 
-func (e *routerEndpoint) sendOne(l *routerLink, p *parcel) {
+func (e *routerEndpoint) sendOne(l *routerLink, m *zio.Message) {
 	if l.gone.Load() {
-		p.Release()
+		m.Release()
+		return
+	}
+	p, err := wrapParts(m)
+	if err != nil {
+		e.lose(l, err.Error())
 		return
 	}
 	if l.backlog.empty() {
@@ -262,20 +263,16 @@ func (e *routerEndpoint) close() error { return errors.Join(e.socket.Close(), e.
 
 // Deliver implements broker.Link.
 func (l *routerLink) Deliver(d broker.Delivery) error {
-	p, err := wrapParts(d.Message)
-	if err != nil {
-		return err
-	}
 	if l.gone.Load() {
-		p.Release()
+		d.Message.Release()
 		return broker.ErrGone
 	}
 	if int(l.queued.Add(1)) > l.endpoint.options.HighWater {
 		l.queued.Add(-1)
-		p.Release()
+		d.Message.Release()
 		return broker.ErrOverrun
 	}
-	l.endpoint.enqueue(outgoing{l, p})
+	l.endpoint.enqueue(outgoing{l, d.Message})
 	return nil
 }
 

@@ -35,7 +35,17 @@ type Peer struct {
 }
 
 // Dial connects a socket to the address, under an identity if one is given.
-func Dial(kind Kind, address, identity string) (_ *Peer, err error) {
+func Dial(kind Kind, address, identity string) (*Peer, error) {
+	return dial(kind, address, identity, 0) // credit bounds what arrives
+}
+
+// DialLimited is Dial for a socket that holds no more than n messages that were
+// not received: a peer that can be made to stop reading.
+func DialLimited(kind Kind, address string, n int) (*Peer, error) {
+	return dial(kind, address, "", n)
+}
+
+func dial(kind Kind, address, identity string, limit int) (_ *Peer, err error) {
 	socket, err := zmq.NewSocket(zmq.Type(kind))
 	if err != nil {
 		return nil, err
@@ -47,7 +57,7 @@ func Dial(kind Kind, address, identity string) (_ *Peer, err error) {
 	}()
 	options := []error{
 		socket.SetIpv6(true), socket.SetLinger(2 * time.Second),
-		socket.SetSndhwm(0), socket.SetRcvhwm(0), // credit bounds both
+		socket.SetSndhwm(0), socket.SetRcvhwm(limit),
 	}
 	if identity != "" {
 		options = append(options, socket.SetIdentity(identity))

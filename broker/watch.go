@@ -1,0 +1,105 @@
+package broker
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Event tells that a flow has entered a phase.
+type Event struct {
+	Time time.Time
+	// Flow is how the flow was in that moment; Flow.Phase is what it entered.
+	Flow FlowInfo
+	// Missed counts the events before this one that were dropped because the
+	// watcher had not taken earlier ones.
+	Missed uint64
+}
+
+// Watcher receives events. It never slows a flow: what it has no room for, it
+// misses.
+type Watcher struct {
+	broker *Broker
+	events chan Event
+	once   sync.Once
+
+	mu     sync.Mutex
+	missed uint64 // guarded by mu; since the last event that was taken in
+	closed bool   // guarded by mu
+}
+
+// Watch begins to watch all flows, with room for that many events.
+func (b *Broker) Watch(room int) *Watcher {
+	w := &Watcher{broker: b, events: make(chan Event, max(1, room))}
+	b.watchers.add(w)
+	return w
+}
+
+// Events is where the events arrive, in their order. Closed by Close.
+func (w *Watcher) Events() <-chan Event { return w.events }
+
+// Close ends the watch. Closing again does nothing.
+func (w *Watcher) Close() {
+	w.once.Do(func() {
+		w.broker.watchers.remove(w)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.closed = true
+		close(w.events)
+	})
+}
+
+func (w *Watcher) put(e Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	e.Missed = w.missed
+	select {
+	case w.events <- e:
+		w.missed = 0
+	default:
+		w.missed++
+	}
+}
+
+// watchers is a set that costs next to nothing to look through when empty.
+type watchers struct {
+	mu  sync.Mutex                 // for changing it
+	set atomic.Pointer[[]*Watcher] // replaced whole
+}
+
+func (ws *watchers) all() []*Watcher {
+	if set := ws.set.Load(); set != nil {
+		return *set
+	}
+	return nil
+}
+
+func (ws *watchers) add(w *Watcher) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	set := append(slices.Clone(ws.all()), w)
+	ws.set.Store(&set)
+}
+
+func (ws *watchers) remove(w *Watcher) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	set := slices.DeleteFunc(slices.Clone(ws.all()), func(other *Watcher) bool { return other == w })
+	ws.set.Store(&set)
+}
+
+// publish tells the watchers of a flow's phase. f.mu is held.
+func (f *Flow) publish() {
+	all := f.broker.watchers.all()
+	if len(all) == 0 {
+		return
+	}
+	event := Event{Time: time.Now(), Flow: f.info()}
+	for _, w := range all {
+		w.put(event)
+	}
+}

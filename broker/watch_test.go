@@ -1,0 +1,58 @@
+package broker_test
+
+import (
+	"testing"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+type silentLink struct{}
+
+func (silentLink) Deliver(d broker.Delivery) error { d.Message.Release(); return nil }
+func (silentLink) Ended(flow.Reason, string)       {}
+
+// openAndEnd has a flow without a handler begin and end.
+func openAndEnd(b *broker.Broker) {
+	b.Attach(silentLink{}, broker.PeerInfo{}).Receive(&zio.Message{
+		Label: []byte(`{"flow":"BOT","direction":"extract","credit":1}`),
+	})
+}
+
+func TestWatchTellsPhasesAndWhatWasMissed(t *testing.T) {
+	b, err := broker.New(broker.DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := b.Watch(2)
+	openAndEnd(b)
+	openAndEnd(b)
+	openAndEnd(b)
+	next := func() broker.Event {
+		select {
+		case e := <-w.Events():
+			return e
+		default:
+			t.Fatal("no event")
+			return broker.Event{}
+		}
+	}
+	if e := next(); e.Flow.ID != 1 || e.Flow.Phase != flow.Pending || e.Missed != 0 {
+		t.Errorf("first event %+v", e)
+	}
+	if e := next(); e.Flow.ID != 1 || e.Flow.Reason != flow.NoHandler || e.Missed != 0 {
+		t.Errorf("second event %+v", e)
+	}
+	openAndEnd(b)
+	if e := next(); e.Flow.ID != 4 || e.Missed != 4 {
+		t.Errorf("after a gap of 4: %+v", e)
+	}
+	w.Close()
+	w.Close()
+	openAndEnd(b)
+	next()
+	if _, open := <-w.Events(); open {
+		t.Error("an event after Close")
+	}
+}
