@@ -102,15 +102,13 @@ func readOpen(ctx context.Context, stream grpc.BidiStreamingServer[gatewayv1.Ope
 	}
 }
 
-// takeOpen passes one message on. All but an EOT have to wait until the BOT is
-// answered: who does not speak ZIO cannot be asked to wait by himself.
+// takeOpen passes one message on, once the BOT is answered: who does not speak
+// ZIO cannot be asked to wait by himself.
 func takeOpen(ctx context.Context, request *gatewayv1.OpenRequest, x *exchange) error {
-	if request.GetEot() == nil {
-		select {
-		case <-x.settled:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	select {
+	case <-x.settled:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	switch message := request.GetMessage().(type) {
 	case *gatewayv1.OpenRequest_Bot:
