@@ -49,12 +49,12 @@ func (o Options) Validate() error {
 		name  string
 		value int64
 	}{
-		{"max credit", o.MaxCredit},
-		{"max message", int64(o.MaxMessage)},
-		{"max flows", int64(o.MaxFlows)},
-		{"max pending", int64(o.MaxPending)},
-		{"pending timeout", int64(o.PendingTimeout)},
-		{"eot timeout", int64(o.EOTTimeout)},
+		{"max-credit", o.MaxCredit},
+		{"max-message", int64(o.MaxMessage)},
+		{"max-flows", int64(o.MaxFlows)},
+		{"max-pending", int64(o.MaxPending)},
+		{"pending-timeout", int64(o.PendingTimeout)},
+		{"eot-timeout", int64(o.EOTTimeout)},
 	}
 	for _, field := range atLeastOne {
 		if field.value < 1 {
@@ -62,7 +62,7 @@ func (o Options) Validate() error {
 		}
 	}
 	if o.IdleTimeout < 0 {
-		return fmt.Errorf("idle timeout is %v, want 0 or more", o.IdleTimeout)
+		return fmt.Errorf("idle-timeout is %v, want 0 or more", o.IdleTimeout)
 	}
 	if o.KeepEnded < 0 {
 		return errors.New("number of ended flows to keep is negative")

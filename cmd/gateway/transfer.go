@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,7 +47,7 @@ func (c *getCommand) Run() error {
 			break
 		}
 		if err != nil {
-			return errors.Join(err, f.close())
+			return err // leaving is all the good-bye that is left
 		}
 		got.Messages++
 		got.Bytes += uint64(size)
@@ -70,7 +69,7 @@ func (c *putCommand) Run() error {
 	payload := make([]byte, c.Size)
 	for range c.Count {
 		if err := f.give(payload); err != nil {
-			return errors.Join(err, f.close())
+			return err
 		}
 	}
 	if err := f.close(); err != nil {
@@ -108,7 +107,7 @@ func (c *transferFlags) open(direction zio.Direction) (transfer, error) {
 	case "zmq-router":
 		return openNative(c, nativeDealer, orElse(address, "tcp://127.0.0.1:5556"), direction, attributes)
 	default:
-		return openGRPC(context.Background(), c, orElse(address, "127.0.0.1:7575"), direction, attributes)
+		return openGRPC(c, orElse(address, "127.0.0.1:7575"), direction, attributes)
 	}
 }
 
