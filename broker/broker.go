@@ -23,6 +23,7 @@ type Broker struct {
 	log      *slog.Logger
 	routes   routeTable
 	watchers watchers
+	budget   budget
 
 	mu       sync.Mutex
 	lastID   FlowID              // guarded by mu
@@ -46,6 +47,7 @@ func New(options Options) (*Broker, error) {
 	return &Broker{
 		options: options,
 		log:     options.Log,
+		budget:  budget{limit: options.MaxBytes, perFlow: options.MaxFlowBytes},
 		live:    map[FlowID]*Flow{},
 		offers:  map[uint64]*Request{},
 	}, nil
@@ -70,6 +72,7 @@ func (b *Broker) Close(reason flow.Reason, detail string) {
 		f.stop(reason, detail)
 	}
 	b.factory.Wait()
+	b.budget.sweeper.Wait()
 }
 
 // Live counts the flows that have not ended.
@@ -107,6 +110,9 @@ type refusal struct {
 
 // register gives f an id and a place among the live flows, or says why not.
 func (b *Broker) register(f *Flow) *refusal {
+	if b.full() {
+		return &refusal{flow.Overloaded, "the gateway holds as many bytes as it may"}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {

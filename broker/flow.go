@@ -37,6 +37,12 @@ type Flow struct {
 	late     refusal     // guarded by mu; what it means that no handler comes
 	onEnd    func()      // guarded by mu; may be nil
 
+	share    int64 // guarded by mu; bytes granted by the budget
+	window   int64 // guarded by mu; what they allow
+	estimate int64 // guarded by mu; how large a DAT is reckoned to be
+	largest  int64 // guarded by mu; DAT seen
+	tight    bool  // guarded by mu; the budget's sweeper looks after it
+
 	request *Request // by which its factory knows it
 }
 
@@ -55,6 +61,12 @@ type FlowInfo struct {
 	Direction zio.Direction
 	// Credit is the total agreed, 0 while pending; Paid what the giver holds.
 	Credit, Paid int64
+	// Withheld is what the taker has paid and the giver not been given, for want
+	// of memory; Queued what the taker has not been sent yet.
+	Withheld int64
+	Queued   int64
+	// QueuedBytes is the payload of that.
+	QueuedBytes int64
 	// Data is what has crossed from giver to taker.
 	Data Count
 }
@@ -85,12 +97,14 @@ func (f *Flow) Info() FlowInfo {
 }
 
 func (f *Flow) info() FlowInfo {
+	queued, bytes := f.queued(f.state.Giver().Other())
 	return FlowInfo{
 		ID: f.id, Opened: f.opened, Phase: f.state.Phase(),
 		Reason: f.state.Reason(), Detail: f.state.Detail(),
 		Client: f.infos[flow.Client], Handler: f.infos[flow.Handler],
 		Direction: f.direction,
-		Credit:    f.state.Credit().Total(), Paid: f.state.Credit().Paid(),
+		Credit:    f.state.Credit().Total(), Paid: f.state.Credit().Released(), Withheld: f.state.Credit().Withheld(),
+		Queued: queued, QueuedBytes: bytes,
 		Data: f.moved[f.state.Giver()],
 	}
 }
@@ -167,6 +181,10 @@ func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
 		flow.Client:  m.WithLabel(toClient),
 		flow.Handler: m.WithLabel(toHandler),
 	})
+	if f.state.Phase() != flow.Ended {
+		f.estimate = max(int64(f.broker.options.MaxMessage), leastEstimate)
+		f.fit()
+	}
 	return nil
 }
 
@@ -175,24 +193,48 @@ func (f *Flow) receive(from flow.Side, head zio.Head, m *zio.Message, size int) 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := f.state.Phase()
-	next, fx := f.state.Step(flow.Received(from, head, m.Seqno))
+	var queued int64
+	if head.Type == zio.PAY && f.window < f.state.Credit().Total() {
+		queued, _ = f.queued(from)
+	}
+	next, fx := f.state.Step(flow.Received(from, head, m.Seqno, queued))
 	f.state = next
 	f.messages++
 	var failed [2]error
 	if fx.Relay {
-		if head.Type == zio.DAT {
-			f.moved[from].Messages++
-			f.moved[from].Bytes += uint64(size)
-		}
-		d := Delivery{Message: m, Type: head.Type, Flow: f.id, Credit: head.Credit.Value}
-		if head.Type == zio.EOT {
-			d.Reason = next.Reason()
-		}
-		failed[from.Other()] = f.deliver(from.Other(), d)
+		failed[from.Other()] = f.relay(from.Other(), head, m, fx.Credit)
 	} else {
 		m.Release()
 	}
 	f.conclude(before, fx, failed)
+	switch {
+	case head.Type == zio.DAT && fx.Relay:
+		f.moved[from].Messages++
+		f.moved[from].Bytes += uint64(size)
+		if int64(size) > f.largest || f.estimate > f.largest {
+			f.weigh(size)
+		}
+	case head.Type == zio.PAY && f.state.Credit().Withheld() > 0:
+		f.watch()
+	}
+}
+
+// relay passes a message on; a PAY with that credit, which may be less than its
+// own.
+func (f *Flow) relay(to flow.Side, head zio.Head, m *zio.Message, credit int64) error {
+	d := Delivery{Message: m, Type: head.Type, Flow: f.id, Credit: credit}
+	switch {
+	case head.Type == zio.EOT:
+		d.Reason = f.state.Reason()
+	case head.Type == zio.PAY && credit != head.Credit.Value:
+		label, err := zio.Supply(m.Label, zio.PAY, credit)
+		if err != nil { // cannot be: Peek has read it
+			label = m.Label
+		}
+		d.Message = m.WithLabel(label)
+		m.Release()
+	}
+	return f.deliver(to, d)
 }
 
 // step takes an event that is no message.
@@ -227,6 +269,9 @@ func (f *Flow) applyBots(e flow.Event, bots [2]*zio.Message) {
 				Message: bots[side], Type: zio.BOT, Flow: f.id, Credit: f.state.Credit().Total(),
 			})
 		}
+	}
+	if fx.Rest > 0 {
+		failed[f.state.Giver()] = f.payRest(fx.Rest, fx.RestSeqno)
 	}
 	f.conclude(before, fx, failed)
 }
@@ -307,6 +352,7 @@ func (f *Flow) enter(before flow.Phase) {
 
 func (f *Flow) finish() {
 	f.setDeadline(0)
+	f.share = f.broker.budget.regrant(f.share, 0)
 	f.broker.forget(f)
 	for _, peer := range f.peers {
 		if peer != nil {

@@ -25,6 +25,10 @@ type Link interface {
 	// link, which releases it, whatever Deliver answers. Messages arrive in the
 	// order of their deliveries.
 	Deliver(Delivery) error
+	// Queued is how many of the messages delivered have not left yet, and the
+	// payload bytes in them. A transport that cannot tell small messages may
+	// leave them out.
+	Queued() (messages, bytes int64)
 	// Ended tells that the flow is over and nothing more of it will be
 	// delivered, or that the peer's BOT was refused. A later BOT of the same
 	// peer may begin another.

@@ -16,6 +16,10 @@ type Options struct {
 	// MaxFlows bounds the flows that have not ended, MaxPending those of them
 	// that wait for a handler. At least 1.
 	MaxFlows, MaxPending int
+	// MaxBytes bounds the payload bytes that wait in the broker, together with one
+	// message of every flow. MaxFlowBytes is the same for one flow. At least
+	// MaxMessage.
+	MaxBytes, MaxFlowBytes int64
 	// PendingTimeout is how long a flow waits for its handler's BOT.
 	PendingTimeout time.Duration
 	// EOTTimeout is how long a flow waits for the answer to an EOT.
@@ -34,6 +38,8 @@ func DefaultOptions() Options {
 	return Options{
 		MaxCredit:      1000,
 		MaxMessage:     64 << 20,
+		MaxBytes:       8 << 30,
+		MaxFlowBytes:   8 << 30,
 		MaxFlows:       20_000,
 		MaxPending:     5_000,
 		PendingTimeout: 5 * time.Second,
@@ -60,6 +66,10 @@ func (o Options) Validate() error {
 		if field.value < 1 {
 			return fmt.Errorf("%s is %d, want more than 0", field.name, field.value)
 		}
+	}
+	if least := int64(o.MaxMessage); o.MaxBytes < least || o.MaxFlowBytes < least {
+		return fmt.Errorf("max-bytes is %d and max-flow-bytes %d, want at least max-message, %d",
+			o.MaxBytes, o.MaxFlowBytes, least)
 	}
 	if o.IdleTimeout < 0 {
 		return fmt.Errorf("idle-timeout is %v, want 0 or more", o.IdleTimeout)

@@ -16,6 +16,8 @@ type Outbox struct {
 
 	mu     sync.Mutex
 	queue  []Delivery // guarded by mu
+	waits  Count      // guarded by mu; in the queue
+	taken  Count      // guarded by mu; in what Take answered last
 	end    EndError   // guarded by mu
 	ended  bool       // guarded by mu
 	closed bool       // guarded by mu
@@ -52,7 +54,16 @@ func (o *Outbox) put(d Delivery) error {
 		return ErrOverrun
 	}
 	o.queue = append(o.queue, d)
+	o.waits.Messages++
+	o.waits.Bytes += uint64(d.Message.Size())
 	return nil
+}
+
+// Queued implements Link. What Take has answered counts until the next Take.
+func (o *Outbox) Queued() (messages, bytes int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return int64(o.waits.Messages + o.taken.Messages), int64(o.waits.Bytes + o.taken.Bytes)
 }
 
 // Ended implements Link.
@@ -103,6 +114,7 @@ func (o *Outbox) swap(room []Delivery) ([]Delivery, *EndError) {
 	if len(batch) > 0 {
 		o.queue = room
 	}
+	o.taken, o.waits = o.waits, Count{}
 	return batch, nil
 }
 
@@ -114,4 +126,5 @@ func (o *Outbox) Close() {
 		d.Message.Release()
 	}
 	o.queue, o.closed = nil, true
+	o.waits, o.taken = Count{}, Count{}
 }

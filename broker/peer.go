@@ -93,7 +93,7 @@ func (p *Peer) receiveBot(m *zio.Message, head zio.Head) {
 		return // a duplicate: the first one is being served (BRK-9)
 	}
 	if p.flow != nil { // begins anew (BRK-13)
-		p.flow.step(flow.Received(p.side, head, m.Seqno))
+		p.flow.step(flow.Received(p.side, head, m.Seqno, 0))
 		p.flow = nil
 	}
 	p.warned = false

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,6 +53,10 @@ func playAll(t *testing.T, d *datadriven.TestData) string {
 			options.MaxPending = n
 		case "max-message":
 			options.MaxMessage = n
+		case "max-bytes":
+			options.MaxBytes, options.MaxFlowBytes = int64(n), int64(n)
+		case "max-flow-bytes":
+			options.MaxFlowBytes = int64(n)
 		}
 	}
 	b, err := broker.New(options)
@@ -66,6 +71,7 @@ func playAll(t *testing.T, d *datadriven.TestData) string {
 		s.printf("%s\n", line)
 		s.play(line)
 		synctest.Wait()
+		s.flushListeners()
 	}
 	out := s.text()
 	b.Close(flow.Draining, "")
@@ -86,6 +92,7 @@ type script struct {
 
 	mu   sync.Mutex
 	out  strings.Builder   // guarded by mu
+	told []string          // guarded by mu; what listeners were told in this step
 	cids map[string]uint64 // guarded by mu
 }
 
@@ -93,6 +100,22 @@ func (s *script) printf(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fmt.Fprintf(&s.out, format, args...)
+}
+
+// tell records what a listener is told. That is done by goroutines of the
+// broker's, in no order with what peers are sent.
+func (s *script) tell(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = append(s.told, fmt.Sprintf(format, args...))
+}
+
+func (s *script) flushListeners() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slices.Sort(s.told)
+	s.out.WriteString(strings.Join(s.told, ""))
+	s.told = nil
 }
 
 // text is the record, with the random cids replaced by their names.
@@ -151,8 +174,9 @@ func (s *script) play(line string) {
 	}
 }
 
-// peer plays `NAME LABEL [PAYLOAD…]`, `NAME leaves`, `NAME shuts` or `NAME
-// breaks ERROR` (its outbox, from now on).
+// peer plays `NAME LABEL [PAYLOAD…]`, `NAME leaves`, `NAME shuts`, `NAME breaks
+// ERROR` (its outbox, from now on) or `NAME holds N SIZE` (so many messages of
+// that size have not left for it). A payload `*N` is N bytes.
 func (s *script) peer(words []string) {
 	p := s.peers[words[0]]
 	if p == nil {
@@ -165,11 +189,19 @@ func (s *script) peer(words []string) {
 		p.Leave("connection closed")
 	case "shuts":
 		p.Shut()
+	case "holds":
+		queued, _ := strconv.ParseInt(words[2], 10, 64)
+		size, _ := strconv.ParseInt(words[3], 10, 64)
+		p.queued.Store(queued)
+		p.size.Store(size)
 	case "breaks":
 		p.broken = map[string]error{"gone": broker.ErrGone, "overrun": broker.ErrOverrun}[words[2]]
 	default:
 		m := &zio.Message{Form: zio.FormFlow, Label: []byte(words[1]), Coord: zio.Coord{Origin: 7, Granule: 1, Seqno: p.seqno}}
 		for _, part := range words[2:] {
+			if n, err := strconv.Atoi(strings.TrimPrefix(part, "*")); err == nil && part[0] == '*' {
+				part = strings.Repeat("x", n)
+			}
 			m.Payload = append(m.Payload, []byte(part))
 		}
 		p.seqno++
@@ -226,6 +258,8 @@ type fakePeer struct {
 	name   string
 	seqno  uint64
 	broken error
+	queued atomic.Int64
+	size   atomic.Int64
 	held   int // messages that it sent and that were not released
 }
 
@@ -238,7 +272,9 @@ func (p *fakePeer) Deliver(d broker.Delivery) error {
 		return p.broken
 	}
 	line := fmt.Sprintf("  %s <- %s #%d", p.name, d.Message.Label, d.Message.Seqno)
-	if len(d.Message.Payload) > 0 {
+	if n := d.Message.Size(); n > 100 {
+		line += fmt.Sprintf(" %d bytes", n)
+	} else if len(d.Message.Payload) > 0 {
 		line += fmt.Sprintf(" %q", d.Message.Payload)
 	}
 	if d.Type == zio.EOT && d.Reason != flow.NotEnded {
@@ -246,6 +282,11 @@ func (p *fakePeer) Deliver(d broker.Delivery) error {
 	}
 	p.script.printf("%s\n", line)
 	return nil
+}
+
+// Queued answers what a line of the script has set.
+func (p *fakePeer) Queued() (messages, bytes int64) {
+	return p.queued.Load(), p.queued.Load() * p.size.Load()
 }
 
 func (p *fakePeer) Ended(reason flow.Reason, detail string) {
@@ -266,11 +307,11 @@ func (k *fakeSink) Offer(o broker.Offer) error {
 	name := fmt.Sprintf("cid%d", len(k.script.cids)+1)
 	k.script.cids[name] = o.CID
 	k.script.mu.Unlock()
-	k.script.printf("  %s <- offer $%s %s from %s, %v credit %d, %q\n",
+	k.script.tell("  %s <- offer $%s %s from %s, %v credit %d, %q\n",
 		k.name, name, o.Bot.Label, o.Client.Identity, o.Direction, o.Credit, o.Bot.Payload)
 	return nil
 }
 
 func (k *fakeSink) Withdraw(cid uint64, reason flow.Reason) {
-	k.script.printf("  %s <- withdrawn %d %v\n", k.name, cid, reason)
+	k.script.tell("  %s <- withdrawn %d %v\n", k.name, cid, reason)
 }

@@ -57,6 +57,9 @@ func (x *exchange) Deliver(d broker.Delivery) error {
 	return err
 }
 
+// Queued implements broker.Link.
+func (x *exchange) Queued() (messages, bytes int64) { return x.outbox.Queued() }
+
 // Ended implements broker.Link.
 func (x *exchange) Ended(reason flow.Reason, detail string) {
 	x.outbox.Ended(reason, detail)

@@ -3,6 +3,7 @@ package zmqbridge
 /*
 #cgo pkg-config: libzmq
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <zmq.h>
 
@@ -35,6 +36,85 @@ static int frame_send(void *socket, zmq_msg_t *msg, uint32_t routing_id, int fla
 	return zmq_msg_send(msg, socket, flags) < 0 ? zmq_errno() : 0;
 }
 
+// What libzmq holds for one peer and has not written to its connection.
+typedef struct {
+	atomic_long messages, bytes;
+	atomic_long holders; // the link, and every message that is held
+} tally;
+
+static tally *tally_new(void)
+{
+	tally *t = calloc(1, sizeof *t);
+	if (t)
+		atomic_store(&t->holders, 1);
+	return t;
+}
+
+static void tally_drop(tally *t)
+{
+	if (atomic_fetch_sub(&t->holders, 1) == 1)
+		free(t);
+}
+
+static void tally_read(tally *t, long *messages, long *bytes)
+{
+	*messages = atomic_load(&t->messages);
+	*bytes = atomic_load(&t->bytes);
+}
+
+// A message that is being sent, and the tally on which it is.
+typedef struct {
+	zmq_msg_t inner;
+	tally *on;
+	long messages, bytes;
+} held;
+
+// Called by libzmq, on its own thread, when it is done with a message: it was
+// written, or its connection is gone.
+static void held_free(void *data, void *hint)
+{
+	held *h = hint;
+	(void)data;
+	zmq_msg_close(&h->inner);
+	atomic_fetch_sub(&h->on->messages, h->messages);
+	atomic_fetch_sub(&h->on->bytes, h->bytes);
+	tally_drop(h->on);
+	free(h);
+}
+
+// Sends as frame_send, and keeps the message on a tally until it has left. What
+// libzmq is given is a message that borrows the bytes of the real one.
+static int frame_send_held(void *socket, zmq_msg_t *msg, uint32_t routing_id, int flags, tally *on, int messages)
+{
+	held *h = malloc(sizeof *h);
+	zmq_msg_t lent;
+	int error;
+
+	if (!h)
+		return ENOMEM;
+	h->on = on;
+	h->messages = messages;
+	h->bytes = zmq_msg_size(msg);
+	zmq_msg_init(&h->inner);
+	zmq_msg_move(&h->inner, msg);
+	if (zmq_msg_init_data(&lent, zmq_msg_data(&h->inner), h->bytes, held_free, h) < 0) {
+		error = zmq_errno();
+		zmq_msg_move(msg, &h->inner);
+		zmq_msg_close(&h->inner);
+		free(h);
+		return error;
+	}
+	atomic_fetch_add(&on->holders, 1);
+	atomic_fetch_add(&on->messages, h->messages);
+	atomic_fetch_add(&on->bytes, h->bytes);
+	error = frame_send(socket, &lent, routing_id, flags);
+	if (error) {
+		zmq_msg_move(msg, &h->inner); // so that closing lent frees nothing but h
+		zmq_msg_close(&lent);
+	}
+	return error;
+}
+
 static int frame_alloc(zmq_msg_t *msg, size_t size, void **data)
 {
 	if (zmq_msg_init_size(msg, size) < 0) {
@@ -57,12 +137,17 @@ static int wait_readable(void *socket, int fd, long milliseconds)
 #cgo nocallback frame_recv
 #cgo noescape frame_send
 #cgo nocallback frame_send
+#cgo noescape frame_send_held
+#cgo nocallback frame_send_held
+#cgo noescape tally_read
+#cgo nocallback tally_read
 #cgo noescape frame_alloc
 #cgo nocallback frame_alloc
 */
 import "C"
 
 import (
+	"runtime"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -127,6 +212,45 @@ func (f *frame) send(s *socket, routingID uint32, flags flags) error {
 	f.bytes = nil
 	frames.Put(f)
 	return nil
+}
+
+// sendHeld is send for a frame that counts on a tally until it has left, as that
+// many messages.
+func (f *frame) sendHeld(s *socket, routingID uint32, flags flags, on *tally, messages int) error {
+	if len(f.bytes) < leastHeld {
+		return f.send(s, routingID, flags)
+	}
+	if e := C.frame_send_held(s.handle, &f.msg, C.uint32_t(routingID), C.int(flags), on.c, C.int(messages)); e != 0 {
+		return syscall.Errno(e)
+	}
+	f.bytes = nil
+	frames.Put(f)
+	return nil
+}
+
+// leastHeld is the smallest frame that is worth a tally. Smaller ones cannot
+// fill the memory: a peer's queue in libzmq is bounded.
+const leastHeld = 16 << 10
+
+// tally counts what libzmq holds for one peer. It may be used concurrently.
+type tally struct{ c *C.tally }
+
+func newTally() (*tally, error) {
+	c := C.tally_new()
+	if c == nil {
+		return nil, syscall.ENOMEM
+	}
+	t := &tally{c}
+	runtime.AddCleanup(t, func(c *C.tally) { C.tally_drop(c) }, c)
+	return t, nil
+}
+
+// read answers the messages and bytes that have not left.
+func (t *tally) read() (messages, bytes int64) {
+	var m, b C.long
+	C.tally_read(t.c, &m, &b)
+	runtime.KeepAlive(t)
+	return int64(m), int64(b)
 }
 
 // close gives the memory back.

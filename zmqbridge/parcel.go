@@ -14,6 +14,8 @@ type parcel struct {
 	zio.Message
 	frames []*frame
 	single bool
+	// payload is the message's payload bytes, where somebody wants to know.
+	payload int64
 }
 
 var parcels = sync.Pool{New: func() any { return new(parcel) }}
@@ -32,12 +34,22 @@ func (p *parcel) Release() {
 	p.recycle()
 }
 
+// size is the bytes in the parcel's frames.
+func (p *parcel) size() int {
+	n := 0
+	for _, f := range p.frames {
+		n += len(f.bytes)
+	}
+	return n
+}
+
 // recycle keeps the parcel for another message, its frames being used up.
 func (p *parcel) recycle() {
 	clear(p.frames)
 	clear(p.Payload)
 	p.Message = zio.Message{Payload: p.Payload[:0]}
 	p.frames = p.frames[:0]
+	p.payload = 0
 	parcels.Put(p)
 }
 

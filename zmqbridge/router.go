@@ -57,9 +57,11 @@ type routerPeer struct {
 type routerLink struct {
 	endpoint *routerEndpoint
 	identity []byte
-	queued   atomic.Int32 // messages in the queue and the backlog
-	gone     atomic.Bool
-	backlog  backlog // used by the owner alone
+	inLibzmq *tally
+	// What is in the queue and the backlog.
+	messages, bytes atomic.Int64
+	gone            atomic.Bool
+	backlog         backlog // used by the owner alone
 }
 
 func serveDealers(b *broker.Broker, s *socket, o Options) (endpoint, error) {
@@ -147,7 +149,12 @@ func (e *routerEndpoint) dispatch(frames []*frame) {
 		closeAll(frames)
 		return
 	case p == nil:
-		p = e.attach(frames)
+		var err error
+		if p, err = e.attach(frames); err != nil {
+			closeAll(frames)
+			e.log.Error("peer not attached", "error", err)
+			return
+		}
 	}
 	if len(frames) < 2 || len(frames[1].bytes) != 0 {
 		closeAll(frames)
@@ -163,16 +170,20 @@ func (e *routerEndpoint) dispatch(frames []*frame) {
 	p.Receive(m)
 }
 
-func (e *routerEndpoint) attach(frames []*frame) *routerPeer {
+func (e *routerEndpoint) attach(frames []*frame) (*routerPeer, error) {
+	inLibzmq, err := newTally()
+	if err != nil {
+		return nil, err
+	}
 	identity := append([]byte(nil), frames[0].bytes...)
-	link := &routerLink{endpoint: e, identity: identity}
+	link := &routerLink{endpoint: e, identity: identity, inLibzmq: inLibzmq}
 	p := &routerPeer{link: link, Peer: e.broker.Attach(link, broker.PeerInfo{
 		Transport: "zmq-router",
 		Address:   frames[len(frames)-1].property("Peer-Address"),
 		Identity:  readable(identity),
 	})}
 	e.peers[string(identity)] = p
-	return p
+	return p, nil
 }
 
 // readable is an identity as people write it: those that libzmq makes begin
@@ -211,11 +222,13 @@ func (e *routerEndpoint) sendOne(l *routerLink, m *zio.Message) {
 		m.Release()
 		return
 	}
+	payload := int64(m.Size())
 	p, err := wrapParts(m)
 	if err != nil {
 		e.lose(l, err.Error())
 		return
 	}
+	p.payload = payload
 	if l.backlog.empty() {
 		err := l.send(p)
 		if err == nil {
@@ -267,11 +280,12 @@ func (l *routerLink) Deliver(d broker.Delivery) error {
 		d.Message.Release()
 		return broker.ErrGone
 	}
-	if int(l.queued.Add(1)) > l.endpoint.options.HighWater {
-		l.queued.Add(-1)
+	if int(l.messages.Add(1)) > l.endpoint.options.HighWater {
+		l.messages.Add(-1)
 		d.Message.Release()
 		return broker.ErrOverrun
 	}
+	l.bytes.Add(int64(d.Message.Size()))
 	l.endpoint.enqueue(outgoing{l, d.Message})
 	return nil
 }
@@ -286,14 +300,22 @@ func (e *routerEndpoint) enqueue(o outgoing) {
 	}
 }
 
+// Queued implements broker.Link.
+func (l *routerLink) Queued() (messages, bytes int64) {
+	messages, bytes = l.inLibzmq.read()
+	return messages + l.messages.Load(), bytes + l.bytes.Load()
+}
+
 // Ended implements broker.Link; the connection may carry another flow.
 func (l *routerLink) Ended(flow.Reason, string) {}
 
 // send uses the parcel up unless the error is EAGAIN.
 func (l *routerLink) send(p *parcel) error {
+	payload := p.payload
 	err := l.sendParts(p)
 	if !errors.Is(err, syscall.EAGAIN) {
-		l.queued.Add(-1)
+		l.messages.Add(-1)
+		l.bytes.Add(-payload)
 	}
 	return err
 }
@@ -311,15 +333,20 @@ func (l *routerLink) sendParts(p *parcel) error {
 		return err
 	}
 	// libzmq has room for the message, so takes all its parts.
+	counts := 1 // the message, on its first frame that is held
 	for i, f := range p.frames {
 		more := sendMore
 		if i == len(p.frames)-1 {
 			more = 0
 		}
-		if err := f.send(s, 0, more|dontWait); err != nil {
+		held := len(f.bytes) >= leastHeld
+		if err := f.sendHeld(s, 0, more|dontWait, l.inLibzmq, counts); err != nil {
 			p.frames = p.frames[i:]
 			p.Release()
 			return err
+		}
+		if held {
+			counts = 0
 		}
 	}
 	p.recycle()

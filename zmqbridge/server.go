@@ -39,6 +39,7 @@ type serverPeer struct {
 type serverLink struct {
 	endpoint  *serverEndpoint
 	routingID uint32
+	inLibzmq  *tally
 
 	mu      sync.Mutex
 	backlog backlog // guarded by mu
@@ -88,7 +89,12 @@ func (e *serverEndpoint) dispatch(f *frame) {
 		}
 	default:
 		if p == nil {
-			p = e.attach(f)
+			var err error
+			if p, err = e.attach(f); err != nil {
+				f.close()
+				e.log.Error("peer not attached", "error", err)
+				return
+			}
 		}
 		m, err := openSingle(f)
 		if err != nil {
@@ -99,15 +105,19 @@ func (e *serverEndpoint) dispatch(f *frame) {
 	}
 }
 
-func (e *serverEndpoint) attach(f *frame) *serverPeer {
-	link := &serverLink{endpoint: e, routingID: f.routingID}
+func (e *serverEndpoint) attach(f *frame) (*serverPeer, error) {
+	inLibzmq, err := newTally()
+	if err != nil {
+		return nil, err
+	}
+	link := &serverLink{endpoint: e, routingID: f.routingID, inLibzmq: inLibzmq}
 	p := &serverPeer{link: link, Peer: e.broker.Attach(link, broker.PeerInfo{
 		Transport: "zmq-server",
 		Address:   f.property("Peer-Address"),
 		Identity:  strconv.FormatUint(uint64(f.routingID), 10),
 	})}
 	e.peers[f.routingID] = p
-	return p
+	return p, nil
 }
 
 // retry sends what could not be sent at once, now that a receive has let libzmq
@@ -179,12 +189,21 @@ func (l *serverLink) Deliver(d broker.Delivery) error {
 	return nil
 }
 
+// Queued implements broker.Link.
+func (l *serverLink) Queued() (messages, bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	messages, bytes = l.backlog.size()
+	m, b := l.inLibzmq.read()
+	return messages + m, bytes + b
+}
+
 // Ended implements broker.Link; the connection may carry another flow.
 func (l *serverLink) Ended(flow.Reason, string) {}
 
 // send uses the parcel up unless the error is EAGAIN. l.mu is held.
 func (l *serverLink) send(p *parcel) error {
-	err := p.frames[0].send(l.endpoint.socket, l.routingID, dontWait)
+	err := p.frames[0].sendHeld(l.endpoint.socket, l.routingID, dontWait, l.inLibzmq, 1)
 	switch {
 	case err == nil:
 		p.recycle()

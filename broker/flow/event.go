@@ -8,6 +8,8 @@ type Event struct {
 	side   Side
 	head   zio.Head
 	seqno  uint64
+	window int64
+	queued int64
 	credit Credit
 	reason Reason
 	detail string
@@ -18,20 +20,26 @@ type eventKind uint8
 const (
 	received eventKind = iota
 	accepted
+	room
 	shut
 	left
 	stopped
 )
 
-// Received is a message with that head and seqno from a side.
-func Received(from Side, head zio.Head, seqno uint64) Event {
-	return Event{kind: received, side: from, head: head, seqno: seqno}
+// Received is a message with that head and seqno from a side. For a PAY it says
+// how many DATs are queued for its sender, that is, have not left the broker.
+func Received(from Side, head zio.Head, seqno uint64, queued int64) Event {
+	return Event{kind: received, side: from, head: head, seqno: seqno, queued: queued}
 }
 
 // Accepted is the handler's BOT with that seqno, and the credit agreed.
 func Accepted(credit Credit, seqno uint64) Event {
 	return Event{kind: accepted, side: Handler, credit: credit, seqno: seqno}
 }
+
+// Room says how many DATs the giver may send or the broker hold, together, and
+// how many it holds now. What the taker has paid beyond that is withheld.
+func Room(window, queued int64) Event { return Event{kind: room, window: window, queued: queued} }
 
 // Shut says that a side will send nothing more, but still receives. From a
 // giver that is an EOT. For a taker the EOT follows when the credit that it has
@@ -53,8 +61,14 @@ type Effects struct {
 	// Bots asks for the BOTs that make the flow active: to the handler the
 	// client's, then to the client the handler's (BRK-3).
 	Bots bool
-	// Relay asks to pass the received message on to the other side.
-	Relay bool
+	// Relay asks to pass the received message on to the other side; a PAY with
+	// Credit in the place of its own.
+	Relay  bool
+	Credit int64
+	// Rest asks for a PAY of the broker's own to the giver, for credit that was
+	// withheld; 0 for none. RestSeqno is that of the latest PAY.
+	Rest      int64
+	RestSeqno uint64
 	// EOT asks for EOTs of the broker's own, by receiver.
 	EOT [2]OwnEOT
 }

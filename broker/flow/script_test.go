@@ -52,7 +52,8 @@ type player struct {
 }
 
 // play takes `open extract|inject`, `accept OFFER ANSWER [LIMIT]`, `SIDE
-// BOT|PAY|DAT|EOT [CREDIT]`, `SIDE shut`, `SIDE leaves` or `stop REASON`.
+// BOT|PAY|DAT|EOT [CREDIT [QUEUED]]`, `SIDE shut`, `SIDE leaves`, `room WINDOW QUEUED` or `stop
+// REASON`.
 func (p *player) play(out *strings.Builder, words []string) error {
 	event, err := p.event(words)
 	if err != nil {
@@ -66,7 +67,10 @@ func (p *player) play(out *strings.Builder, words []string) error {
 	}
 	fmt.Fprintf(out, " | %v", p.state.Phase())
 	if c := p.state.Credit(); c.Total() > 0 {
-		fmt.Fprintf(out, " %d/%d", c.Paid(), c.Total())
+		fmt.Fprintf(out, " %d/%d", c.Released(), c.Total())
+		if c.Withheld() > 0 {
+			fmt.Fprintf(out, " withheld %d", c.Withheld())
+		}
 	}
 	if p.state.Phase() == flow.Ended {
 		fmt.Fprintf(out, " %v", p.state.Reason())
@@ -99,6 +103,8 @@ func (p *player) event(words []string) (flow.Event, error) {
 		}
 		p.seqno[flow.Handler]++
 		return flow.Accepted(credit, 0), nil
+	case "room":
+		return flow.Room(number(words[1]).Value, number(words[2]).Value), nil
 	case "stop":
 		for _, r := range flow.Reasons() {
 			if r.String() == words[1] {
@@ -126,7 +132,11 @@ func (p *player) event(words []string) (flow.Event, error) {
 	}
 	seqno := p.seqno[side]
 	p.seqno[side]++
-	return flow.Received(side, head, seqno), nil
+	queued := int64(0)
+	if len(words) > 3 {
+		queued = number(words[3]).Value
+	}
+	return flow.Received(side, head, seqno, queued), nil
 }
 
 func number(word string) zio.Number {
@@ -150,7 +160,14 @@ func describe(out *strings.Builder, _ flow.Event, words []string, fx flow.Effect
 		if words[0] == "handler" {
 			to = "client"
 		}
-		parts = append(parts, to+"<-"+words[1])
+		part := to + "<-" + words[1]
+		if fx.Credit > 0 {
+			part += fmt.Sprintf(" %d", fx.Credit)
+		}
+		parts = append(parts, part)
+	}
+	if fx.Rest > 0 {
+		parts = append(parts, fmt.Sprintf("giver<-PAY %d#%d", fx.Rest, fx.RestSeqno))
 	}
 	for side, eot := range fx.EOT {
 		if !eot.Send {
@@ -249,14 +266,16 @@ func FuzzStep(f *testing.F) {
 				case zio.DAT:
 					dats++
 				case zio.PAY:
-					payments += head.Credit.Value
+					payments += fx.Credit
 				}
 			}
+			payments += fx.Rest
 			if sent[0] > 1 || sent[1] > 1 {
 				t.Fatalf("step %d: %d and %d EOTs sent", i, sent[0], sent[1])
 			}
-			if c := s.Credit(); c.Paid() < 0 || c.Paid() > c.Total() || payments-dats > c.Total() {
-				t.Fatalf("step %d: paid %d of %d, relayed %d DAT for %d credits", i, c.Paid(), c.Total(), dats, payments)
+			c := s.Credit()
+			if c.Released() < 0 || c.Withheld() < 0 || c.Released()+c.Withheld() > c.Total() || payments-dats != c.Released() {
+				t.Fatalf("step %d: ledger %+v, relayed %d DAT for %d credits", i, c, dats, payments)
 			}
 			if s.Reason() == flow.Completed && sent != [2]int{1, 1} && !mayBeGone(script[:i+1]) {
 				t.Fatalf("step %d: completed with %v EOTs sent", i, sent)
@@ -282,6 +301,9 @@ func fuzzEvent(b byte, seqno uint64) (flow.Event, zio.Head, flow.Side) {
 		credit, _ := flow.Agree(zio.Number{Value: 5, Form: zio.Integer}, head.Credit, 10)
 		return flow.Accepted(credit, seqno), head, side
 	case 6:
+		if b >= 0x80 {
+			return flow.Room(1+int64(b>>4&3), int64(b>>6&1)), head, side
+		}
 		return flow.Shut(side), head, side
 	case 7:
 		if b >= 0xf0 {
@@ -289,7 +311,7 @@ func fuzzEvent(b byte, seqno uint64) (flow.Event, zio.Head, flow.Side) {
 		}
 		return flow.Left(side, ""), head, side
 	}
-	return flow.Received(side, head, seqno), head, side
+	return flow.Received(side, head, seqno, int64(b>>6)), head, side
 }
 
 func mayBeGone(script []byte) bool {

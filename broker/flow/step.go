@@ -18,6 +18,8 @@ func (s State) Step(e Event) (State, Effects) {
 		s.receive(e, &fx)
 	case accepted:
 		s.accept(e, &fx)
+	case room:
+		s.makeRoom(e, &fx)
 	case shut:
 		s.sides[e.side].mute = true
 		s.speakForMute(&fx)
@@ -62,7 +64,7 @@ func (s *State) data(e Event, fx *Effects) {
 	switch {
 	case e.side != s.giver:
 		s.end(ProtocolError, fmt.Sprintf("the %v sent DAT but is the taker", e.side), fx)
-	case !s.credit.Spend():
+	case !s.credit.spend():
 		s.end(CreditViolation, fmt.Sprintf("the %v sent DAT without credit", e.side), fx)
 	default:
 		s.relay(e, fx)
@@ -75,16 +77,37 @@ func (s *State) pay(e Event, fx *Effects) {
 	switch {
 	case e.side == s.giver:
 		s.end(ProtocolError, fmt.Sprintf("the %v sent PAY but is the giver", e.side), fx)
+		return
 	case n.Form == zio.Absent:
 		s.end(ProtocolError, fmt.Sprintf("the %v sent PAY without credit key", e.side), fx)
+		return
 	case n.Form != zio.Integer:
 		s.end(CreditViolation, fmt.Sprintf("the %v sent PAY of something that is no integer", e.side), fx)
-	case !s.credit.Pay(n.Value):
+		return
+	}
+	if !s.credit.pay(n.Value) {
 		s.end(CreditViolation, fmt.Sprintf("the %v sent PAY %d, with %d of %d credits paid already",
-			e.side, n.Value, s.credit.paid, s.credit.total), fx)
-	case n.Value == 0: // has no effect (FLOW-10), so need not fill the giver's outbox
-	default:
+			e.side, n.Value, s.credit.paid(), s.credit.total), fx)
+		return
+	}
+	// All may be withheld, and PAY 0 has no effect (FLOW-10).
+	if release := s.credit.release(e.queued); release > 0 {
 		s.relay(e, fx)
+		fx.Credit = release
+	}
+}
+
+// makeRoom lets the giver have what was withheld and now has room.
+func (s *State) makeRoom(e Event, fx *Effects) {
+	if s.phase == Pending {
+		return
+	}
+	s.credit.window = e.window
+	if s.sides[s.giver].told || s.sides[s.giver.Other()].said {
+		return
+	}
+	if fx.Rest = s.credit.release(e.queued); fx.Rest > 0 {
+		fx.RestSeqno = s.sides[s.giver].next - 1
 	}
 }
 
@@ -116,7 +139,7 @@ func (s *State) speakForMute(fx *Effects) {
 		if s.phase == Pending || s.phase == Ended || !me.mute || me.said {
 			continue
 		}
-		if side == s.giver || other.said || s.credit.paid == 0 {
+		if side == s.giver || other.said || s.credit.paid() == 0 {
 			fx.EOT[side.Other()] = OwnEOT{Send: true, Seqno: other.next, Plain: true}
 			other.next++
 			s.say(side, fx)

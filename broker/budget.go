@@ -1,0 +1,192 @@
+package broker
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// sweepInterval is how often flows with withheld credit are looked at.
+const sweepInterval = 2 * time.Millisecond
+
+// leastEstimate is the smallest size that a message is reckoned with.
+const leastEstimate = 1 << 10
+
+// budget shares out the payload bytes that may be in the broker at once.
+//
+// Credit counts messages, memory is bytes, and how large a DAT will be nobody
+// knows before it is there. So a flow is granted bytes for as many DATs as its
+// credit allows, at first of the largest size there may be, then of the largest
+// it has seen. What it is not granted, its window withholds from the giver. One
+// DAT is free of charge, so that every flow always moves: the broker holds no
+// more than the limit and a message for every flow.
+type budget struct {
+	limit, perFlow int64
+
+	mu      sync.Mutex
+	granted int64   // guarded by mu; never above limit
+	tight   []*Flow // guarded by mu; flows with less than they want, in turn
+
+	sweeping bool           // guarded by mu; while there is a sweeper
+	sweeper  sync.WaitGroup // the goroutine that looks after them
+}
+
+// fit grants f its share of the budget and sets its window by it. f.mu is held.
+func (f *Flow) fit() {
+	if f.state.Phase() == flow.Ended {
+		return
+	}
+	credit := f.state.Credit()
+	b := &f.broker.budget
+	f.share = b.regrant(f.share, min((credit.Total()-1)*f.estimate, b.perFlow))
+	f.window = min(credit.Total(), 1+f.share/f.estimate)
+
+	messages, bytes := f.queued(f.state.Giver().Other())
+	if bytes > b.perFlow+f.largest {
+		f.apply(flow.Stopped(flow.Overrun, "more bytes wait for the taker than one flow may hold"))
+		return
+	}
+	f.apply(flow.Room(f.window, messages))
+	f.watch()
+}
+
+// satisfied tells whether f has nothing to wait for: no credit is withheld, and
+// no more is under way than it has a share for. f.mu is held.
+func (f *Flow) satisfied() bool {
+	credit := f.state.Credit()
+	messages, _ := f.queued(f.state.Giver().Other())
+	return f.state.Phase() == flow.Ended || credit.Withheld() == 0 && credit.Released()+messages <= f.window
+}
+
+// watch has the sweeper look after f, if need be. f.mu is held.
+func (f *Flow) watch() {
+	if !f.tight && !f.satisfied() {
+		f.tight = true
+		f.broker.budget.watch(f)
+	}
+}
+
+// queued is what has been delivered to a side and not left. f.mu is held.
+func (f *Flow) queued(side flow.Side) (messages, bytes int64) {
+	if peer := f.peers[side]; peer != nil {
+		return peer.link.Queued()
+	}
+	return 0, 0
+}
+
+// weigh takes note of a DAT's size. f.mu is held.
+func (f *Flow) weigh(size int) {
+	f.largest = max(f.largest, int64(size))
+	// What was seen of the flow so far says more with every DAT.
+	guess := int64(f.broker.options.MaxMessage) >> min(f.moved[f.state.Giver()].Messages, 62)
+	if estimate := max(f.largest, guess, leastEstimate); estimate != f.estimate {
+		f.estimate = estimate
+		f.fit()
+	}
+}
+
+// payRest delivers a PAY of the broker's own, for credit that was withheld. It
+// bears the coord of the latest PAY, of which it is the rest.
+func (f *Flow) payRest(credit int64, seqno uint64) error {
+	label, err := zio.Supply(nil, zio.PAY, credit)
+	if err != nil {
+		return err
+	}
+	return f.deliver(f.state.Giver(), Delivery{
+		Message: ownMessage(label, seqno), Type: zio.PAY, Flow: f.id, Credit: credit,
+	})
+}
+
+// regrant changes a share towards what is wanted, and answers the new one. Those
+// who already wait for more leave something for each other.
+func (b *budget) regrant(share, wanted int64) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change := wanted - share
+	if change > 0 {
+		change = min(change, (b.limit-b.granted)/int64(1+len(b.tight)))
+	}
+	b.granted += change
+	return share + change
+}
+
+// exhausted tells whether there are flows that want more than is left.
+func (b *budget) exhausted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.tight) > 0
+}
+
+func (b *budget) watch(f *Flow) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tight = append(b.tight, f)
+	if !b.sweeping {
+		b.sweeping = true
+		b.sweeper.Go(b.sweep)
+	}
+}
+
+func (b *budget) unwatch(f *Flow) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tight = slices.DeleteFunc(b.tight, func(other *Flow) bool { return other == f })
+}
+
+// sweep gives to flows in turn what has become free, and to their givers what
+// has room, until no flow wants more than it has.
+func (b *budget) sweep() {
+	ticker := time.NewTicker(sweepInterval)
+	defer ticker.Stop()
+	for range ticker.C {
+		flows := b.turn()
+		if len(flows) == 0 {
+			return
+		}
+		for _, f := range flows {
+			f.relax()
+		}
+	}
+}
+
+// turn answers the flows to look at, another one first each time. The sweeper
+// ends when there is none.
+func (b *budget) turn() []*Flow {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sweeping = len(b.tight) > 0
+	if len(b.tight) > 1 {
+		b.tight = append(b.tight[1:], b.tight[0])
+	}
+	return slices.Clone(b.tight)
+}
+
+// relax fits f anew, and lets it go when nothing is left to wait for.
+func (f *Flow) relax() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fit()
+	if f.satisfied() {
+		f.tight = false
+		f.broker.budget.unwatch(f)
+	}
+}
+
+// full tells whether the broker holds as many bytes as it may, so that no flow
+// should begin.
+func (b *Broker) full() bool {
+	if !b.budget.exhausted() {
+		return false
+	}
+	var total int64
+	for _, f := range b.liveFlows() {
+		f.mu.Lock()
+		_, bytes := f.queued(f.state.Giver().Other())
+		f.mu.Unlock()
+		total += bytes
+	}
+	return total >= b.budget.limit
+}
