@@ -33,6 +33,7 @@ type Broker struct {
 	ended    []*Flow             // guarded by mu; a ring of at most KeepEnded
 	oldest   int                 // guarded by mu; the ring's next place
 	draining bool                // guarded by mu
+	idle     chan struct{}       // closed when draining and without live flows
 	factory  sync.WaitGroup      // the factories' goroutines
 }
 
@@ -48,6 +49,7 @@ func New(options Options) (*Broker, error) {
 		options: options,
 		log:     options.Log,
 		budget:  budget{limit: options.MaxBytes, perFlow: options.MaxFlowBytes},
+		idle:    make(chan struct{}),
 		live:    map[FlowID]*Flow{},
 		offers:  map[uint64]*Request{},
 	}, nil
@@ -57,11 +59,22 @@ func New(options Options) (*Broker, error) {
 func (b *Broker) Options() Options { return b.options }
 
 // Drain refuses every BOT from now on that would begin a flow; handlers still
-// reach the flows that are pending.
-func (b *Broker) Drain() {
+// reach the flows that are pending. The channel is closed when no flow is left.
+func (b *Broker) Drain() (idle <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.draining = true
+	if !b.draining {
+		b.draining = true
+		b.drained()
+	}
+	return b.idle
+}
+
+// drained closes idle if the last flow has ended. b.mu is held.
+func (b *Broker) drained() {
+	if b.draining && len(b.live) == 0 {
+		close(b.idle)
+	}
 }
 
 // Close refuses new flows, ends the ones there are for that reason, and returns
@@ -143,6 +156,7 @@ func (b *Broker) forget(f *Flow) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.live, f.id)
+	b.drained()
 	switch {
 	case len(b.ended) < b.options.KeepEnded:
 		b.ended = append(b.ended, f)

@@ -71,6 +71,7 @@ func start(c *serveCommand, log *slog.Logger) (g *gateway, err error) {
 func (g *gateway) startZMQ(c *serveCommand) (err error) {
 	o := zmqbridge.DefaultOptions(g.broker.Options())
 	o.Servers, o.Routers, o.Log = chosen(c.ZMQServer), chosen(c.ZMQRouter), g.log
+	o.Heartbeat, o.HeartbeatTimeout, o.Stall = c.Heartbeat, c.HeartbeatTimeout, c.StallTimeout
 	if len(o.Servers)+len(o.Routers) == 0 {
 		return nil
 	}
@@ -126,13 +127,24 @@ func (g *gateway) watch(name string, serve func() error) {
 	}
 }
 
-// stop takes everything down: no new flows, EOT to those there are, then the
-// fronts, once what is queued has gone out, all while the context lasts.
-func (g *gateway) stop(ctx context.Context) error {
+// drain refuses new flows, and waits until those there are have ended, or the
+// grace is over. Addresses stay bound: to unbind would cut the peers.
+func (g *gateway) drain(grace time.Duration) {
 	g.draining.Store(true)
 	if g.grpc != nil {
 		g.grpc.Drain()
 	}
+	idle := g.broker.Drain()
+	select {
+	case <-idle:
+	case <-time.After(grace):
+	}
+}
+
+// stop takes everything down: no new flows, EOT to those there are, then the
+// fronts, once what is queued has gone out, all while the context lasts.
+func (g *gateway) stop(ctx context.Context) error {
+	g.drain(0)
 	g.broker.Close(flow.Draining, "the gateway is shutting down")
 	g.builtin.Wait()
 	var fronts errgroup.Group // at once: each waits for its slowest peer

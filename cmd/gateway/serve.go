@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
 
 	"github.com/zioflow/gateway/broker"
 )
@@ -33,9 +34,16 @@ type serveCommand struct {
 	MaxMessage     int           `default:"${max_message}" help:"Largest payload of a message, in bytes."`
 	MaxFlows       int           `default:"${max_flows}" help:"How many flows there may be at once."`
 	MaxPending     int           `default:"${max_pending}" help:"How many of them may wait for a handler."`
+	MaxBytes       int64         `default:"0" help:"Bytes that may wait in the gateway, besides a message of every flow; 0 for half of this machine's memory."`
+	MaxFlowBytes   int64         `default:"0" help:"The same for one flow; 0 for all of --max-bytes."`
 	PendingTimeout time.Duration `default:"${pending_timeout}" help:"How long a flow waits for a handler."`
 	EOTTimeout     time.Duration `name:"eot-timeout" default:"${eot_timeout}" help:"How long a flow waits for the answer to an EOT."`
 	IdleTimeout    time.Duration `default:"0s" help:"How long a flow may go without a message; 0 for ever."`
+
+	Heartbeat        time.Duration `default:"2s" help:"How often a silent ZeroMQ peer is asked whether it is there."`
+	HeartbeatTimeout time.Duration `default:"6s" help:"How long it may take to answer."`
+	StallTimeout     time.Duration `default:"5s" help:"How long a ZeroMQ peer may leave its queue full."`
+	DrainGrace       time.Duration `default:"0s" help:"How long flows may go on after SIGTERM before they are ended."`
 
 	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error."`
 	LogFormat string     `default:"text" enum:"text,json" help:"text or json."`
@@ -61,6 +69,16 @@ func defaults() kong.Vars {
 func (c *serveCommand) Validate() error {
 	if err := c.limits(nil).Validate(); err != nil {
 		return err
+	}
+	for option, value := range map[string]time.Duration{
+		"heartbeat": c.Heartbeat, "heartbeat-timeout": c.HeartbeatTimeout, "stall-timeout": c.StallTimeout,
+	} {
+		if value <= 0 {
+			return fmt.Errorf("%s is %v, want more than 0", option, value)
+		}
+	}
+	if c.DrainGrace < 0 {
+		return fmt.Errorf("drain-grace is %v, want 0 or more", c.DrainGrace)
 	}
 	if c.Insecure {
 		return nil
@@ -114,9 +132,25 @@ func (c *serveCommand) limits(log *slog.Logger) broker.Options {
 	o := broker.DefaultOptions()
 	o.MaxCredit, o.MaxMessage = c.MaxCredit, c.MaxMessage
 	o.MaxFlows, o.MaxPending = c.MaxFlows, c.MaxPending
+	o.MaxBytes, o.MaxFlowBytes = c.MaxBytes, c.MaxFlowBytes
+	if o.MaxBytes == 0 {
+		o.MaxBytes = max(halfOfMemory(), int64(o.MaxMessage))
+	}
+	if o.MaxFlowBytes == 0 {
+		o.MaxFlowBytes = o.MaxBytes
+	}
 	o.PendingTimeout, o.EOTTimeout, o.IdleTimeout = c.PendingTimeout, c.EOTTimeout, c.IdleTimeout
 	o.Log = log
 	return o
+}
+
+// halfOfMemory is half of what this machine has.
+func halfOfMemory() int64 {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return broker.DefaultOptions().MaxBytes
+	}
+	return int64(info.Totalram) * int64(info.Unit) / 2
 }
 
 func (c *serveCommand) logger() *slog.Logger {
@@ -145,10 +179,12 @@ func (c *serveCommand) Run() error {
 	var failed error
 	select {
 	case <-signals.Done():
-		log.Info("stopping; a second signal stops at once")
+		stop() // the next signal has its default effect
+		log.Info("stopping; a second signal stops at once", "grace", c.DrainGrace)
+		g.drain(c.DrainGrace)
 	case failed = <-g.failed:
+		stop()
 	}
-	stop() // the next signal has its default effect
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	return errors.Join(failed, g.stop(ctx))
