@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -112,7 +113,7 @@ func (g *gateway) startHTTP(c *serveCommand) error {
 			http.Error(w, "draining", http.StatusServiceUnavailable)
 			return
 		}
-		fmt.Fprintln(w, "ok")
+		_, _ = io.WriteString(w, "ok\n") // who has left needs no answer
 	})
 	g.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	g.bound.HTTP = listener.Addr().String()

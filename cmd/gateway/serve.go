@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -119,13 +120,7 @@ func isLocal(address string) bool {
 
 // chosen is a list of addresses without the word "none".
 func chosen(addresses []string) []string {
-	var real []string
-	for _, a := range addresses {
-		if a != "none" && a != "" {
-			real = append(real, a)
-		}
-	}
-	return real
+	return slices.DeleteFunc(slices.Clone(addresses), func(a string) bool { return a == "none" || a == "" })
 }
 
 func (c *serveCommand) limits(log *slog.Logger) broker.Options {

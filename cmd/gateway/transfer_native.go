@@ -16,7 +16,7 @@ const (
 
 // nativeTransfer is a transfer on a ZeroMQ socket.
 type nativeTransfer struct {
-	*native.Flow
+	flow *native.Flow
 	peer *native.Peer
 }
 
@@ -44,11 +44,11 @@ func openNative(c *transferFlags, kind native.Kind, address string, direction zi
 }
 
 func (t *nativeTransfer) give(payload []byte) error {
-	return t.Put([]byte(`{"flow":"DAT"}`), [][]byte{payload})
+	return t.flow.Put([]byte(`{"flow":"DAT"}`), [][]byte{payload})
 }
 
 func (t *nativeTransfer) take() (int, error) {
-	m, err := t.Get()
+	m, err := t.flow.Get()
 	if err != nil {
 		return 0, err
 	}
@@ -56,5 +56,5 @@ func (t *nativeTransfer) take() (int, error) {
 }
 
 func (t *nativeTransfer) close() error {
-	return errors.Join(t.Flow.Close(), t.peer.Close(2*time.Second))
+	return errors.Join(t.flow.Close(), t.peer.Close(2*time.Second))
 }
