@@ -45,7 +45,7 @@ func (f *Flow) fit() {
 	f.window = min(credit.Total(), 1+f.share/f.estimate)
 
 	messages, bytes := f.queued(f.state.Giver().Other())
-	if bytes > b.perFlow+f.largest {
+	if bytes > b.perFlow+2*f.estimate {
 		f.apply(flow.Stopped(flow.Overrun, "more bytes wait for the taker than one flow may hold"))
 		return
 	}

@@ -24,7 +24,14 @@ const timeout = 10 * time.Second
 // when the test ends.
 func open(t *testing.T, change func(*zmqbridge.Options)) (*broker.Broker, *zmqbridge.Bridge) {
 	t.Helper()
-	b, err := broker.New(broker.DefaultOptions())
+	return openWith(t, func(*broker.Options) {}, change)
+}
+
+func openWith(t *testing.T, limit func(*broker.Options), change func(*zmqbridge.Options)) (*broker.Broker, *zmqbridge.Bridge) {
+	t.Helper()
+	limits := broker.DefaultOptions()
+	limit(&limits)
+	b, err := broker.New(limits)
 	if err != nil {
 		t.Fatal(err)
 	}
