@@ -26,6 +26,9 @@ type Options struct {
 	MaxMessage int
 	// MaxStreams bounds the streams of one connection.
 	MaxStreams uint32
+	// Keepalive is how often a silent connection is asked whether its peer is
+	// there, KeepaliveTimeout how long that may take to answer.
+	Keepalive, KeepaliveTimeout time.Duration
 	// Log takes the server's log; nil for none.
 	Log *slog.Logger
 }
@@ -34,8 +37,12 @@ type Options struct {
 func DefaultOptions(limits broker.Options) Options {
 	return Options{
 		MaxMessage: limits.MaxMessage,
-		MaxStreams: uint32(min(2*limits.MaxFlows, math.MaxInt32)),
-		Log:        slog.New(slog.DiscardHandler),
+		// Above the broker's own limit, which refuses with a reason: at this one
+		// a caller waits.
+		MaxStreams:       uint32(min(2*limits.MaxFlows, math.MaxInt32)),
+		Keepalive:        20 * time.Second,
+		KeepaliveTimeout: 10 * time.Second,
+		Log:              slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -62,7 +69,7 @@ func New(b *broker.Broker, o Options) *Server {
 			grpc.MaxConcurrentStreams(o.MaxStreams),
 			grpc.MaxHeaderListSize(16<<10),
 			grpc.ConnectionTimeout(10*time.Second),
-			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+			grpc.KeepaliveParams(keepalive.ServerParameters{Time: o.Keepalive, Timeout: o.KeepaliveTimeout}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		),
 		health: health.NewServer(),

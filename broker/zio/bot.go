@@ -152,7 +152,7 @@ func comma(out []byte) []byte {
 // Supply is the label of a flow message of type t: the label itself where it
 // says that type already, else the label with `flow` put in front. For a PAY,
 // `credit` is set to the credit given. A label that names another type, or that
-// is no JSON object, is an error.
+// is no JSON object, is an error. The answer must not be changed.
 func Supply(label []byte, t Type, credit int64) ([]byte, error) {
 	if len(label) == 0 {
 		return newLabel(t, credit), nil
@@ -188,13 +188,17 @@ func Supply(label []byte, t Type, credit int64) ([]byte, error) {
 	return label, nil
 }
 
+// bareLabels are the labels with nothing but a type.
+var bareLabels = [...][]byte{
+	BOT: []byte(`{"flow":"BOT"}`), DAT: []byte(`{"flow":"DAT"}`), EOT: []byte(`{"flow":"EOT"}`),
+}
+
 func newLabel(t Type, credit int64) []byte {
-	label := append([]byte(`{"flow":"`), t.String()...)
-	label = append(label, '"')
-	if t == PAY {
-		label = append(label, `,"credit":`...)
-		label = strconv.AppendInt(label, credit, 10)
+	if t != PAY {
+		return bareLabels[t]
 	}
+	label := []byte(`{"flow":"PAY","credit":`)
+	label = strconv.AppendInt(label, credit, 10)
 	return append(label, '}')
 }
 

@@ -92,7 +92,7 @@ func (g *gateway) startGRPC(c *serveCommand) error {
 		return fmt.Errorf("grpc: %w", err)
 	}
 	o := server.DefaultOptions(g.broker.Options())
-	o.Log = g.log
+	o.Keepalive, o.KeepaliveTimeout, o.Log = c.Keepalive, c.KeepaliveTimeout, g.log
 	g.grpc = server.New(g.broker, o)
 	g.bound.GRPC = listener.Addr().String()
 	go g.watch("grpc", func() error { return g.grpc.Serve(listener) })

@@ -43,6 +43,8 @@ type serveCommand struct {
 
 	Heartbeat        time.Duration `default:"2s" help:"How often a silent ZeroMQ peer is asked whether it is there."`
 	HeartbeatTimeout time.Duration `default:"6s" help:"How long it may take to answer."`
+	Keepalive        time.Duration `default:"20s" help:"How often a silent gRPC connection is asked whether its peer is there."`
+	KeepaliveTimeout time.Duration `default:"10s" help:"How long it may take to answer."`
 	StallTimeout     time.Duration `default:"5s" help:"How long a ZeroMQ peer may leave its queue full."`
 	DrainGrace       time.Duration `default:"0s" help:"How long flows may go on after SIGTERM before they are ended."`
 
@@ -73,6 +75,7 @@ func (c *serveCommand) Validate() error {
 	}
 	for option, value := range map[string]time.Duration{
 		"heartbeat": c.Heartbeat, "heartbeat-timeout": c.HeartbeatTimeout, "stall-timeout": c.StallTimeout,
+		"keepalive": c.Keepalive, "keepalive-timeout": c.KeepaliveTimeout,
 	} {
 		if value <= 0 {
 			return fmt.Errorf("%s is %v, want more than 0", option, value)
