@@ -46,31 +46,6 @@ type Flow struct {
 	request *Request // by which its factory knows it
 }
 
-// Count counts messages and their payload bytes.
-type Count struct{ Messages, Bytes uint64 }
-
-// FlowInfo describes a flow at one moment.
-type FlowInfo struct {
-	ID              FlowID
-	Opened          time.Time
-	Phase           flow.Phase
-	Reason          flow.Reason
-	Detail          string
-	Client, Handler PeerInfo
-	// Direction is the client's.
-	Direction zio.Direction
-	// Credit is the total agreed, 0 while pending; Paid what the giver holds.
-	Credit, Paid int64
-	// Withheld is what the taker has paid and the giver not been given, for want
-	// of memory; Queued what the taker has not been sent yet.
-	Withheld int64
-	Queued   int64
-	// QueuedBytes is the payload of that.
-	QueuedBytes int64
-	// Data is what has crossed from giver to taker.
-	Data Count
-}
-
 func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
 	f := &Flow{
 		broker:    client.broker,
@@ -88,26 +63,6 @@ func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
 
 // ID is the flow's number.
 func (f *Flow) ID() FlowID { return f.id }
-
-// Info describes the flow as it is now.
-func (f *Flow) Info() FlowInfo {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.info()
-}
-
-func (f *Flow) info() FlowInfo {
-	queued, bytes := f.queued(f.state.Giver().Other())
-	return FlowInfo{
-		ID: f.id, Opened: f.opened, Phase: f.state.Phase(),
-		Reason: f.state.Reason(), Detail: f.state.Detail(),
-		Client: f.infos[flow.Client], Handler: f.infos[flow.Handler],
-		Direction: f.direction,
-		Credit:    f.state.Credit().Total(), Paid: f.state.Credit().Released(), Withheld: f.state.Credit().Withheld(),
-		Queued: queued, QueuedBytes: bytes,
-		Data: f.moved[f.state.Giver()],
-	}
-}
 
 // seekHandler sets the pending deadline and has a factory look for a handler.
 func (f *Flow) seekHandler() {
@@ -369,43 +324,4 @@ func (f *Flow) finish() {
 	f.broker.log.Info("flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),
 		"client", f.infos[flow.Client], "handler", f.infos[flow.Handler],
 		"messages", data.Messages, "bytes", data.Bytes)
-}
-
-// setDeadline replaces the flow's one deadline; 0 is none. f.mu is held.
-func (f *Flow) setDeadline(after time.Duration) {
-	if after == 0 {
-		f.deadline = time.Time{}
-		if f.timer != nil {
-			f.timer.Stop()
-		}
-		return
-	}
-	f.deadline = time.Now().Add(after)
-	if f.timer == nil {
-		f.timer = time.AfterFunc(after, f.expire)
-	} else {
-		f.timer.Reset(after)
-	}
-}
-
-// expire is called when a deadline has come, or was replaced in that moment.
-func (f *Flow) expire() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.deadline.IsZero() || time.Now().Before(f.deadline) {
-		return
-	}
-	switch f.state.Phase() {
-	case flow.Pending:
-		f.apply(flow.Stopped(f.late.reason, f.late.detail))
-	case flow.HalfClosed:
-		f.apply(flow.Stopped(flow.EOTTimeout, fmt.Sprintf("EOT was not answered within %v", f.broker.options.EOTTimeout)))
-	case flow.Active:
-		if f.seen == f.messages {
-			f.apply(flow.Stopped(flow.IdleTimeout, fmt.Sprintf("no message within %v", f.broker.options.IdleTimeout)))
-			return
-		}
-		f.seen = f.messages
-		f.setDeadline(f.broker.options.IdleTimeout)
-	}
 }

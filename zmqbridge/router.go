@@ -9,8 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
@@ -51,17 +49,6 @@ type outgoing struct {
 type routerPeer struct {
 	*broker.Peer
 	link *routerLink
-}
-
-// routerLink delivers to one DEALER.
-type routerLink struct {
-	endpoint *routerEndpoint
-	identity []byte
-	inLibzmq *tally
-	// What is in the queue and the backlog.
-	messages, bytes atomic.Int64
-	gone            atomic.Bool
-	backlog         backlog // used by the owner alone
 }
 
 func serveDealers(b *broker.Broker, s *socket, o Options) (endpoint, error) {
@@ -274,22 +261,7 @@ func (e *routerEndpoint) stop() {
 
 func (e *routerEndpoint) close() error { return errors.Join(e.socket.Close(), e.wake.close()) }
 
-// Deliver implements broker.Link.
-func (l *routerLink) Deliver(d broker.Delivery) error {
-	if l.gone.Load() {
-		d.Message.Release()
-		return broker.ErrGone
-	}
-	if int(l.messages.Add(1)) > l.endpoint.options.HighWater {
-		l.messages.Add(-1)
-		d.Message.Release()
-		return broker.ErrOverrun
-	}
-	l.bytes.Add(int64(d.Message.Size()))
-	l.endpoint.enqueue(outgoing{l, d.Message})
-	return nil
-}
-
+// enqueue hands a message to the owner, and wakes it if need be.
 func (e *routerEndpoint) enqueue(o outgoing) {
 	e.mu.Lock()
 	first := len(e.queue) == 0
@@ -299,86 +271,3 @@ func (e *routerEndpoint) enqueue(o outgoing) {
 		e.wake.signal()
 	}
 }
-
-// Queued implements broker.Link.
-func (l *routerLink) Queued() (messages, bytes int64) {
-	messages, bytes = l.inLibzmq.read()
-	return messages + l.messages.Load(), bytes + l.bytes.Load()
-}
-
-// Ended implements broker.Link; the connection may carry another flow.
-func (l *routerLink) Ended(flow.Reason, string) {}
-
-// send uses the parcel up unless the error is EAGAIN.
-func (l *routerLink) send(p *parcel) error {
-	payload := p.payload
-	err := l.sendParts(p)
-	if !errors.Is(err, syscall.EAGAIN) {
-		l.messages.Add(-1)
-		l.bytes.Add(-payload)
-	}
-	return err
-}
-
-func (l *routerLink) sendParts(p *parcel) error {
-	s := l.endpoint.socket
-	err := sendCopy(s, l.identity, sendMore|dontWait)
-	if err == nil {
-		err = sendCopy(s, nil, sendMore|dontWait) // MSG-9
-	}
-	if err != nil {
-		if !errors.Is(err, syscall.EAGAIN) {
-			p.Release()
-		}
-		return err
-	}
-	// libzmq has room for the message, so takes all its parts.
-	counts := 1 // the message, on its first frame that is held
-	for i, f := range p.frames {
-		more := sendMore
-		if i == len(p.frames)-1 {
-			more = 0
-		}
-		held := len(f.bytes) >= leastHeld
-		if err := f.sendHeld(s, 0, more|dontWait, l.inLibzmq, counts); err != nil {
-			p.frames = p.frames[i:]
-			p.Release()
-			return err
-		}
-		if held {
-			counts = 0
-		}
-	}
-	p.recycle()
-	return nil
-}
-
-func sendCopy(s *socket, b []byte, fl flags) error {
-	f, err := newFrame(len(b))
-	if err != nil {
-		return err
-	}
-	copy(f.bytes, b)
-	if err := f.send(s, 0, fl); err != nil {
-		f.close()
-		return err
-	}
-	return nil
-}
-
-// eventFD wakes a goroutine that polls in C.
-type eventFD int
-
-func newEventFD() (eventFD, error) {
-	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
-	return eventFD(fd), err
-}
-
-func (fd eventFD) signal() { _, _ = unix.Write(int(fd), []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
-
-func (fd eventFD) reset() {
-	var count [8]byte
-	_, _ = unix.Read(int(fd), count[:]) // EAGAIN: was not signalled
-}
-
-func (fd eventFD) close() error { return unix.Close(int(fd)) }
