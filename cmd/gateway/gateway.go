@@ -45,28 +45,23 @@ type addresses struct {
 	HTTP      string   `json:"http"`
 }
 
-// start brings everything up, the broker first.
-func start(c *serveCommand, log *slog.Logger) (g *gateway, err error) {
+// start brings everything up, the broker first. What is up when something fails
+// is taken down again.
+func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
 	b, err := broker.New(c.limits(log))
 	if err != nil {
 		return nil, err
 	}
-	g = &gateway{log: log, broker: b, builtin: builtin.New(b, log), failed: make(chan error, 2)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, g.stop(context.Background()))
-		}
-	}()
+	g := &gateway{log: log, broker: b, builtin: builtin.New(b, log), failed: make(chan error, 2)}
 	if c.DefaultRoutes {
 		g.builtin.AddDefaultRoutes()
 	}
-	if err := g.startZMQ(c); err != nil {
-		return nil, err
+	for _, bring := range []func(*serveCommand) error{g.startZMQ, g.startGRPC, g.startHTTP} {
+		if err := bring(c); err != nil {
+			return nil, errors.Join(err, g.stop(context.Background()))
+		}
 	}
-	if err := g.startGRPC(c); err != nil {
-		return nil, err
-	}
-	return g, g.startHTTP(c)
+	return g, nil
 }
 
 func (g *gateway) startZMQ(c *serveCommand) (err error) {
