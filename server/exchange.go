@@ -151,7 +151,7 @@ func (x *exchange) leave(how string) {
 	}
 }
 
-// broke deals with an error of receiving from the stream: the peer's fault ends
+// broke deals with an error of reading from the stream: the peer's fault ends
 // the flow with a reason, anything else means that the peer has gone.
 func (x *exchange) broke(err error) {
 	switch status.Code(err) {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
@@ -91,7 +92,7 @@ func readOpen(ctx context.Context, stream grpc.BidiStreamingServer[gatewayv1.Ope
 			x.broke(err)
 		default:
 			if err = takeOpen(ctx, request, x); err != nil {
-				x.fail(err)
+				x.broke(err)
 			}
 		}
 		if err != nil {
@@ -108,7 +109,7 @@ func takeOpen(ctx context.Context, request *gatewayv1.OpenRequest, x *exchange) 
 	select {
 	case <-x.settled:
 	case <-ctx.Done():
-		return ctx.Err()
+		return status.FromContextError(ctx.Err()).Err()
 	}
 	switch message := request.GetMessage().(type) {
 	case *gatewayv1.OpenRequest_Bot:

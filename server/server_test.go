@@ -225,6 +225,34 @@ func TestCancelIsPeerGone_BRK_17(t *testing.T) {
 	}
 }
 
+// Also while a message waits for the BOT that answers.
+func TestCancelWhilePendingIsPeerGone_BRK_17(t *testing.T) {
+	f := start(t, nil)
+	listening, err := f.handlers.Listen(f.ctx, &gatewayv1.ListenRequest{Name: "l"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := listening.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	w := f.broker.Watch(10)
+	defer w.Close()
+	ctx, cancel := context.WithCancel(f.ctx)
+	stream, err := f.flows.Open(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(t, stream, taking(1))
+	send(t, stream, pay(1))
+	if _, err := listening.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if end := ended(w); end.Reason != flow.PeerGone {
+		t.Errorf("ended with %v: %s", end.Reason, end.Detail)
+	}
+}
+
 // ended waits for a flow to end.
 func ended(w *broker.Watcher) broker.FlowInfo {
 	for e := range w.Events() {

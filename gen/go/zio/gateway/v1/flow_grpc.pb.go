@@ -38,7 +38,9 @@ const (
 //
 // Every RPC answers a flow that did not complete with a status that carries
 // google.rpc.ErrorInfo: domain "gateway.zioflow", reason the EndReason without
-// its prefix, metadata "flow_id".
+// its prefix, metadata "flow_id". A message far beyond the gateway's limit is
+// refused by gRPC itself: its sender sees RESOURCE_EXHAUSTED and no more, the
+// other side END_REASON_MESSAGE_TOO_LARGE.
 type FlowServiceClient interface {
 	// Open takes part in one flow, message by message.
 	//
@@ -130,7 +132,9 @@ type FlowService_GetClient = grpc.ServerStreamingClient[GetResponse]
 //
 // Every RPC answers a flow that did not complete with a status that carries
 // google.rpc.ErrorInfo: domain "gateway.zioflow", reason the EndReason without
-// its prefix, metadata "flow_id".
+// its prefix, metadata "flow_id". A message far beyond the gateway's limit is
+// refused by gRPC itself: its sender sees RESOURCE_EXHAUSTED and no more, the
+// other side END_REASON_MESSAGE_TOO_LARGE.
 type FlowServiceServer interface {
 	// Open takes part in one flow, message by message.
 	//

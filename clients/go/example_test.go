@@ -1,0 +1,200 @@
+package zioflow_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+
+	"github.com/zioflow/gateway/broker"
+	zioflow "github.com/zioflow/gateway/clients/go"
+)
+
+// exampleGateway is a client of a gateway in this process, whose default routes
+// take what is given and generate what is asked for. Outside of examples, this
+// would be:
+//
+//	gateway, err := zioflow.Dial("127.0.0.1:7575")
+func exampleGateway() (gateway *zioflow.Gateway, stop func()) {
+	m := newMemory(broker.DefaultOptions())
+	m.builtins.AddDefaultRoutes()
+	gateway = dial(m.Listener)
+	return gateway, func() {
+		_ = gateway.Close()
+		m.stop()
+	}
+}
+
+func ExampleGateway_Give() {
+	gateway, stop := exampleGateway()
+	defer stop()
+	ctx := context.Background()
+
+	giver, err := gateway.Give(ctx, zioflow.Bot{
+		Credit:     10,
+		Attributes: map[string]any{"stream": "raw", "run": 4711},
+	})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer giver.Abort() // does nothing after Close
+	for _, event := range []string{"first", "second", "third"} {
+		if err := giver.Put(ctx, zioflow.Dat{Payload: [][]byte{[]byte(event)}}); err != nil {
+			log.Print(err)
+			return
+		}
+	}
+	if err := giver.Close(ctx); err != nil { // only now has everything arrived
+		log.Print(err)
+		return
+	}
+	fmt.Println("agreed credit:", giver.Bot().Credit)
+	// Output: agreed credit: 10
+}
+
+func ExampleGateway_Take() {
+	gateway, stop := exampleGateway()
+	defer stop()
+	ctx := context.Background()
+
+	taker, err := gateway.Take(ctx, zioflow.Bot{
+		Credit:     2,
+		Attributes: map[string]any{"count": 3, "size": 5}, // for the default route generate
+	})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer taker.Abort() // does nothing at the end
+	for dat, err := range taker.All(ctx) {
+		if err != nil {
+			log.Print(err)
+			return
+		}
+		fmt.Printf("%d: %x\n", dat.Seqno, dat.Payload[0])
+	}
+	// Output:
+	// 1: 0001020304
+	// 2: 0102030405
+	// 3: 0203040506
+}
+
+func ExampleTaker_Close() {
+	gateway, stop := exampleGateway()
+	defer stop()
+	ctx := context.Background()
+
+	taker, err := gateway.Take(ctx, zioflow.Bot{Credit: 2, Attributes: map[string]any{"count": 1_000_000}})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer taker.Abort()
+	if _, err := taker.Next(ctx); err != nil {
+		log.Print(err)
+		return
+	}
+	// One message is enough. The giver is told, and agrees.
+	fmt.Println(taker.Close(ctx))
+	// Output: <nil>
+}
+
+func ExampleGateway_Handle() {
+	gateway, stop := exampleGateway()
+	defer stop()
+	ctx, cancel := context.WithCancel(context.Background())
+
+	listening, stopped := make(chan struct{}), make(chan error)
+	go func() {
+		stopped <- gateway.Handle(ctx, zioflow.Listener{
+			Name:        "writer",
+			Match:       `direction == "inject" && attributes.stream == "raw"`,
+			MaxFlows:    4,
+			OnListening: func(uint64) { close(listening) },
+		}, func(ctx context.Context, offer *zioflow.Offer) error {
+			if offer.Attributes["run"] == nil {
+				return errors.New("no run number") // declines
+			}
+			taker, err := offer.Take(ctx, zioflow.Bot{Credit: 3})
+			if err != nil {
+				return err
+			}
+			for dat, err := range taker.All(ctx) {
+				if err != nil {
+					return err
+				}
+				fmt.Printf("run %v: %s\n", offer.Attributes["run"], dat.Payload[0])
+			}
+			return nil
+		})
+	}()
+	<-listening
+
+	put := func(attributes map[string]any) error {
+		giver, err := gateway.Give(ctx, zioflow.Bot{Credit: 10, Attributes: attributes})
+		if err != nil {
+			return err
+		}
+		defer giver.Abort()
+		if err := giver.Put(ctx, zioflow.Dat{Payload: [][]byte{[]byte("an event")}}); err != nil {
+			return err
+		}
+		return giver.Close(ctx)
+	}
+	fmt.Println(put(map[string]any{"stream": "raw", "run": 4711}))
+	err := put(map[string]any{"stream": "raw"})
+	fmt.Println(zioflow.ReasonOf(err), err)
+	cancel()
+	fmt.Println(<-stopped)
+	// Output:
+	// run 4711: an event
+	// <nil>
+	// rejected zioflow: flow 2 ended: rejected: no run number
+	// context canceled
+}
+
+func ExampleGateway_PutAll() {
+	gateway, stop := exampleGateway()
+	defer stop()
+
+	events := func(yield func(zioflow.Dat, error) bool) {
+		for i := range 100 {
+			if !yield(zioflow.Dat{Payload: [][]byte{make([]byte, i)}}, nil) {
+				return
+			}
+		}
+	}
+	summary, err := gateway.PutAll(context.Background(), zioflow.Bot{Credit: 10}, events)
+	fmt.Println(summary.Messages, summary.Bytes, err)
+	// Output: 100 4950 <nil>
+}
+
+func ExampleGateway_GetAll() {
+	gateway, stop := exampleGateway()
+	defer stop()
+
+	bot := zioflow.Bot{Credit: 10, Attributes: map[string]any{"count": 3, "size": 1}}
+	for dat, err := range gateway.GetAll(context.Background(), bot) {
+		if err != nil {
+			log.Print(err)
+			return
+		}
+		fmt.Printf("%x\n", dat.Payload[0])
+	}
+	// Output:
+	// 00
+	// 01
+	// 02
+}
+
+func ExampleFlowError() {
+	gateway, stop := exampleGateway()
+	defer stop()
+
+	_, err := gateway.Take(context.Background(), zioflow.Bot{Attributes: map[string]any{"size": -1}})
+	if end, ok := errors.AsType[*zioflow.FlowError](err); ok {
+		fmt.Println(end.Reason == zioflow.Rejected, end.Retry(), end.Detail)
+	}
+	// Output: true false attribute size is -1, want an integer from 0 to 67108864
+}

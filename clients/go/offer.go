@@ -1,0 +1,139 @@
+package zioflow
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+// Offer is a flow that waits for a handler. It can be accepted once. All its
+// methods may be called concurrently.
+type Offer struct {
+	// Bot is the client's.
+	Bot
+	// Direction is what the handler would do: Extract = Give, Inject = Take.
+	Direction Direction
+	// Deadline is when the offer lapses.
+	Deadline time.Time
+	// Peer is who opened the flow.
+	Peer Peer
+
+	gateway  *Gateway
+	cid      uint64
+	withdraw context.CancelCauseFunc // ends the Handler's context
+	used     atomic.Bool             // accepted or declined, or tried to be
+	declined atomic.Bool
+	flow     atomic.Pointer[exchange] // nil until accepted
+}
+
+// Peer is what is attached to the gateway on one side of a flow.
+type Peer struct {
+	// Transport is "zmq-server" (a CLIENT socket), "zmq-router" (a DEALER),
+	// "grpc" or "builtin".
+	Transport string
+	// Address is its network address, where known.
+	Address string
+	// Identity is its name, where it has shown one.
+	Identity string
+}
+
+func newOffer(g *Gateway, o *gatewayv1.Offer, withdraw context.CancelCauseFunc) *Offer {
+	return &Offer{
+		Bot:       decodeBot(o.GetBot()),
+		Direction: Direction(o.GetBot().GetDirection()),
+		Deadline:  o.GetDeadline().AsTime(),
+		Peer: Peer{
+			Transport: o.GetPeer().GetTransport(),
+			Address:   o.GetPeer().GetAddress(),
+			Identity:  o.GetPeer().GetIdentity(),
+		},
+		gateway: g, cid: o.GetCid(), withdraw: withdraw,
+	}
+}
+
+// Give accepts an offer whose Direction is Extract. The bot's Credit may be
+// lower than the client's, and 0 agrees with that; native handlers send the
+// offered Bot back. The ctx bounds the whole flow. The error is ErrOffer if the
+// offer is not to be accepted this way, and leaves it as it was; a *FlowError
+// if it is gone.
+func (o *Offer) Give(ctx context.Context, bot Bot) (*Giver, error) {
+	x, err := o.accept(ctx, bot, Extract)
+	if err != nil {
+		return nil, err
+	}
+	g, err := newGiver(x)
+	if err == nil {
+		o.flow.Store(x)
+	}
+	return g, err
+}
+
+// Take accepts an offer whose Direction is Inject; otherwise it is like Give.
+func (o *Offer) Take(ctx context.Context, bot Bot) (*Taker, error) {
+	x, err := o.accept(ctx, bot, Inject)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTaker(x)
+	if err == nil {
+		o.flow.Store(x)
+	}
+	return t, err
+}
+
+func (o *Offer) accept(ctx context.Context, bot Bot, d Direction) (*exchange, error) {
+	if d != o.Direction {
+		return nil, fmt.Errorf("%w: its handler has to %v", ErrOffer, o.Direction)
+	}
+	message, err := bot.encode(d)
+	if err != nil {
+		return nil, err
+	}
+	if !o.used.CompareAndSwap(false, true) {
+		return nil, fmt.Errorf("%w: it was accepted or declined before", ErrOffer)
+	}
+	message.Cid = o.cid
+	return o.gateway.open(ctx, message)
+}
+
+// Decline refuses the offer: its client sees Rejected, and why. ErrOffer if it
+// was accepted or declined before; a gRPC status of NOT_FOUND if it is gone.
+func (o *Offer) Decline(ctx context.Context, why string) error {
+	if !o.used.CompareAndSwap(false, true) {
+		return fmt.Errorf("%w: it was accepted or declined before", ErrOffer)
+	}
+	return o.decline(ctx, why)
+}
+
+func (o *Offer) decline(ctx context.Context, why string) error {
+	ctx, cancel := o.gateway.scope(ctx)
+	defer cancel(nil)
+	_, err := o.gateway.handlers.Decline(ctx, &gatewayv1.DeclineRequest{
+		Cid: o.cid, Detail: strings.ToValidUTF8(why, "\uFFFD"),
+	}, o.gateway.calls...)
+	if err != nil {
+		return endError(ctx, err, nil, 0)
+	}
+	o.declined.Store(true)
+	return nil
+}
+
+// conclude leaves nothing open after the Handler has returned.
+func (o *Offer) conclude(ctx context.Context, err error) {
+	if x := o.flow.Load(); x != nil {
+		x.abort()
+		return
+	}
+	if o.declined.Load() || ctx.Err() != nil { // ended: withdrawn
+		return
+	}
+	why := "the handler did not accept"
+	if err != nil {
+		why = err.Error()
+	}
+	_ = o.decline(ctx, why) // an offer that is gone needs no refusal
+}
