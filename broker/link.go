@@ -21,7 +21,8 @@ var (
 // for one flow at a time, with that flow locked: they neither block nor call
 // back into the broker.
 type Link interface {
-	// Deliver hands a message over. From the call on the message belongs to the
+	// Deliver hands a message over. A link whose bound is reached still takes an
+	// EOT: it says why nothing more comes. From the call on the message belongs to the
 	// link, which releases it, whatever Deliver answers. Messages arrive in the
 	// order of their deliveries.
 	Deliver(Delivery) error
@@ -33,6 +34,15 @@ type Link interface {
 	// delivered, or that the peer's BOT was refused. A later BOT of the same
 	// peer may begin another.
 	Ended(flow.Reason, string)
+}
+
+// Fits tells whether a link that holds n messages, and should hold no more than
+// limit, takes one more of type t.
+func Fits(n, limit int, t zio.Type) bool {
+	if t == zio.EOT {
+		limit *= 2
+	}
+	return n < limit
 }
 
 // Delivery is a message on its way to a peer, with what the broker knows of it.

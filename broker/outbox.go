@@ -50,7 +50,7 @@ func (o *Outbox) put(d Delivery) error {
 	switch {
 	case o.closed:
 		return ErrGone
-	case len(o.queue) >= o.limit:
+	case !Fits(len(o.queue), o.limit, d.Type):
 		return ErrOverrun
 	}
 	o.queue = append(o.queue, d)

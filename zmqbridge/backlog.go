@@ -23,17 +23,12 @@ func (b *backlog) size() (messages, bytes int64) {
 
 func (b *backlog) empty() bool { return len(b.parcels) == 0 }
 
-// add takes a parcel, or answers false if there are limit already.
-func (b *backlog) add(p *parcel, limit int) bool {
-	if len(b.parcels) >= limit {
-		p.Release()
-		return false
-	}
+// add takes a parcel.
+func (b *backlog) add(p *parcel) {
 	if b.empty() {
 		b.since = time.Now()
 	}
 	b.parcels = append(b.parcels, p)
-	return true
 }
 
 // flush sends what can be sent. It answers true when the peer has taken nothing

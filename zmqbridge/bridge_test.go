@@ -1,6 +1,7 @@
 package zmqbridge_test
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -155,6 +156,17 @@ func TestOverrun_BRK_15_BRK_16(t *testing.T) {
 				t.Errorf("the flow ended with %v (%s), want overrun", ended.Reason, ended.Detail)
 			}
 			take(t, dial(t, kind, address), `{"flow":"BOT","direction":"inject","credit":2,"count":3}`, 3)
+
+			// When it reads again, it finds a part of the data and why that is all,
+			// and can begin anew.
+			for err == nil {
+				_, err = f.Get()
+			}
+			var end *native.EndError
+			if !errors.As(err, &end) || end.Reason != "overrun" {
+				t.Errorf("the taker was told %v, want overrun", err)
+			}
+			take(t, taker, `{"flow":"BOT","direction":"inject","credit":2,"count":3}`, 3)
 		})
 	}
 }

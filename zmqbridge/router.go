@@ -227,7 +227,7 @@ func (e *routerEndpoint) sendOne(l *routerLink, m *zio.Message) {
 		}
 		e.waiting[l] = true
 	}
-	l.backlog.add(p, e.options.HighWater) // Deliver has seen to the limit
+	l.backlog.add(p) // Deliver has seen to the limit
 }
 
 func (e *routerEndpoint) lose(l *routerLink, how string) {
@@ -236,15 +236,19 @@ func (e *routerEndpoint) lose(l *routerLink, how string) {
 	}
 }
 
+// retry sends what could not be sent at once, and gives it up for a peer that
+// stalls.
 func (e *routerEndpoint) retry() {
 	for l := range e.waiting {
-		if l.backlog.flush(e.options.Stall, l.send) {
-			if p := e.peers[string(l.identity)]; p != nil && p.link == l {
-				p.Fail(flow.Overrun, "did not read for "+e.options.Stall.String())
-				e.leave(p, "did not read")
-			}
-		} else if l.backlog.empty() {
+		stalled := l.backlog.flush(e.options.Stall, l.send)
+		if stalled {
+			l.giveUp()
+		}
+		if l.backlog.empty() {
 			delete(e.waiting, l)
+		}
+		if p := e.peers[string(l.identity)]; stalled && p != nil && p.link == l {
+			p.Fail(flow.Overrun, "did not read for "+e.options.Stall.String())
 		}
 	}
 }

@@ -26,7 +26,7 @@ func (l *routerLink) Deliver(d broker.Delivery) error {
 		d.Message.Release()
 		return broker.ErrGone
 	}
-	if int(l.messages.Add(1)) > l.endpoint.options.HighWater {
+	if !broker.Fits(int(l.messages.Add(1)-1), l.endpoint.options.HighWater, d.Type) {
 		l.messages.Add(-1)
 		d.Message.Release()
 		return broker.ErrOverrun
@@ -34,6 +34,15 @@ func (l *routerLink) Deliver(d broker.Delivery) error {
 	l.bytes.Add(int64(d.Message.Size()))
 	l.endpoint.enqueue(outgoing{l, d.Message})
 	return nil
+}
+
+// giveUp drops the backlog. Called by the owner.
+func (l *routerLink) giveUp() {
+	for _, p := range l.backlog.parcels {
+		l.messages.Add(-1)
+		l.bytes.Add(-p.payload)
+	}
+	l.backlog.drop()
 }
 
 // Queued implements broker.Link.

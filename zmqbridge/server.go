@@ -126,7 +126,6 @@ func (e *serverEndpoint) retry() {
 	for _, link := range e.takeWaiting() {
 		if p := e.peers[link.routingID]; link.flush() && p != nil {
 			p.Fail(flow.Overrun, "did not read for "+e.options.Stall.String())
-			link.close()
 		}
 	}
 }
@@ -183,9 +182,11 @@ func (l *serverLink) Deliver(d broker.Delivery) error {
 		}
 		l.endpoint.wait(l, true)
 	}
-	if !l.backlog.add(p, l.endpoint.options.HighWater) {
+	if !broker.Fits(len(l.backlog.parcels), l.endpoint.options.HighWater, d.Type) {
+		p.Release()
 		return broker.ErrOverrun
 	}
+	l.backlog.add(p)
 	return nil
 }
 
@@ -216,11 +217,15 @@ func (l *serverLink) send(p *parcel) error {
 	}
 }
 
-// flush retries the backlog; it answers true when the peer stalls.
+// flush retries the backlog. It gives the backlog up, and answers true, when the
+// peer stalls.
 func (l *serverLink) flush() (stalled bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	stalled = l.backlog.flush(l.endpoint.options.Stall, l.send)
+	if stalled {
+		l.backlog.drop()
+	}
 	if l.backlog.empty() {
 		l.endpoint.wait(l, false)
 	}
