@@ -1,0 +1,32 @@
+"""Give, take and handle ZIO flows through the ZIO flow gateway.
+
+Everything starts from a `Gateway`. All objects belong to the event loop in which
+they were made, and none may be used from another thread.
+"""
+
+from ._put import PutResult
+from .errors import EndReason, FlowEnded, FlowError
+from .flow import Flow
+from .gateway import Gateway
+from .giver import Giver
+from .handler import Listener, Offer, Peer
+from .messages import Bot, Dat, Direction, Eot
+from .taker import Taker
+
+__all__ = [
+    "Bot",
+    "Dat",
+    "Direction",
+    "EndReason",
+    "Eot",
+    "Flow",
+    "FlowEnded",
+    "FlowError",
+    "Gateway",
+    "Giver",
+    "Listener",
+    "Offer",
+    "Peer",
+    "PutResult",
+    "Taker",
+]

@@ -1,0 +1,218 @@
+"""The gateway, from which everything starts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import grpc
+
+from ._connection import MAX_MESSAGE, Connection
+from ._gen.zio.gateway.v1 import flow_pb2, handler_pb2
+from ._put import Items, PutResult, put
+from .errors import error_from_rpc
+from .giver import Giver
+from .handler import Handler, Listener
+from .messages import Dat, Direction, Label, Part, read_dat, write_bot
+from .taker import Taker
+
+
+class Gateway:
+    """A connection to a ZIO flow gateway.
+
+    An asynchronous context manager. Entering does not wait for the network: an
+    unreachable gateway shows in the first call, as FlowError with the code
+    UNAVAILABLE. Leaving the block breaks off what still uses the connection.
+
+    Any number of flows share one gateway. All methods but `put` and `get` only
+    prepare what they return: nothing is sent before that is entered.
+    """
+
+    def __init__(
+        self,
+        address: str = "127.0.0.1:7575",
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        max_message: int = MAX_MESSAGE,
+        options: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        """A gateway at an address, in gRPC's notation.
+
+        Without credentials the connection is not encrypted. max_message is the
+        largest payload in bytes, which should be the gateway's own limit.
+        Options are gRPC channel options, which win over those set here.
+        """
+        self._address = address
+        self._credentials = credentials
+        self._max_message = max_message
+        self._options = tuple(options)
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Gateway:
+        if self._connection is not None:
+            raise RuntimeError("the gateway has been entered already")
+        self._connection = Connection(
+            self._address,
+            credentials=self._credentials,
+            max_message=self._max_message,
+            options=self._options,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    def give(
+        self,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        credit: int = 10,
+        label: Label = "",
+        payload: Sequence[Part] = (),
+        origin: int = 0,
+    ) -> Giver:
+        """Opens a flow as a client that gives::
+
+            async with gateway.give({"stream": "raw"}) as flow:
+                await flow.put(b"one", b"two")
+
+        The attributes, by which a handler is found, become the BOT's label,
+        merged over `label`. Credit is how many DATs may be under way; the
+        handler may lower it, and with 0 chooses it. Payload and origin go into
+        the BOT; the origin into every later message as well.
+        """
+        bot = write_bot(
+            Direction.EXTRACT,
+            attributes,
+            credit=credit,
+            label=label,
+            payload=payload,
+            origin=origin,
+        )
+        return Giver(self._connected(), bot)
+
+    def take(
+        self,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        credit: int = 10,
+        label: Label = "",
+        payload: Sequence[Part] = (),
+        origin: int = 0,
+    ) -> Taker:
+        """Opens a flow as a client that takes::
+
+            async with gateway.take({"stream": "raw"}) as flow:
+                async for dat in flow:
+                    ...
+
+        The arguments are those of give.
+        """
+        bot = write_bot(
+            Direction.INJECT,
+            attributes,
+            credit=credit,
+            label=label,
+            payload=payload,
+            origin=origin,
+        )
+        return Taker(self._connected(), bot)
+
+    def handle(
+        self, name: str, handler: Handler, *, match: str = "", max_flows: int = 0
+    ) -> Listener:
+        """Handles flows that clients open, for as long as the block lasts::
+
+            async def handler(offer):
+                async with offer.accept() as flow:
+                    ...
+
+            async with gateway.handle("raw", handler, match="...") as listener:
+                await listener.wait()
+
+        Listeners of one name share its flows. match, a CEL expression, says
+        which flows; the empty one takes all. No more than max_flows are handled
+        at once; 0 sets no bound.
+
+        Every offer gets a task that runs the handler. If it raises before it has
+        accepted, the offer is declined with the exception's text, which the
+        client sees; if it returns before that, likewise. Later exceptions break
+        off the flow. All are logged, by the logger "zioflow". The task is
+        cancelled if the offer is withdrawn.
+        """
+        request = handler_pb2.ListenRequest(name=name, match=match, max_flows=max_flows)
+        return Listener(self._connected(), request, handler)
+
+    async def put(
+        self,
+        items: Items,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        credit: int = 10,
+        label: Label = "",
+        payload: Sequence[Part] = (),
+        origin: int = 0,
+    ) -> PutResult:
+        """Gives all items, and returns when the taker has ended the flow as well.
+
+        An item is one part, a sequence of parts, or a Dat. The other arguments
+        are those of give. FlowEnded says that the taker has not used all items.
+        An exception of the iterable breaks the flow off and is raised.
+        """
+        bot = write_bot(
+            Direction.EXTRACT,
+            attributes,
+            credit=credit,
+            label=label,
+            payload=payload,
+            origin=origin,
+        )
+        return await put(self._connected(), bot, items)
+
+    async def get(
+        self,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        credit: int = 10,
+        label: Label = "",
+        payload: Sequence[Part] = (),
+        origin: int = 0,
+    ) -> AsyncGenerator[Dat, None]:
+        """Takes everything that a flow gives: `async for dat in gateway.get():`
+
+        The arguments are those of give. FlowError at the end says that the flow
+        did not complete. Leaving the loop early, or cancelling it, breaks the
+        flow off; `take` can end it in good order.
+        """
+        bot = write_bot(
+            Direction.INJECT,
+            attributes,
+            credit=credit,
+            label=label,
+            payload=payload,
+            origin=origin,
+        )
+        call = self._connected().flows.Get(flow_pb2.GetRequest(bot=bot))
+        try:
+            async with contextlib.aclosing(aiter(call)) as responses:
+                async for response in responses:
+                    if response.HasField("dat"):
+                        yield read_dat(response.dat)
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error) from None
+        finally:
+            call.cancel()
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            raise RuntimeError("the gateway has not been entered, or has been left")
+        return self._connection

@@ -1,0 +1,133 @@
+"""What all tests share: time limits, the search for leaks, and gateways."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+from fake import FakeGateway
+
+from zioflow import Gateway
+
+_ROOT = pathlib.Path(__file__).resolve().parents[3]
+_LIMIT = 30  # seconds for one test
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if inspect.iscoroutinefunction(item.obj):
+            item.obj = _limited(item.obj)
+
+
+def _limited(test):
+    @functools.wraps(test)
+    async def limited(*args, **kwargs):
+        await asyncio.wait_for(test(*args, **kwargs), _LIMIT)
+
+    return limited
+
+
+@pytest.fixture(autouse=True)
+async def no_leaks():
+    """No test leaves a task behind."""
+    yield
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    if left:  # grpc's own may be about to end
+        _, left = await asyncio.wait(left, timeout=5)
+    assert not left
+
+
+@pytest.fixture
+async def fake(no_leaks):
+    """A gateway in this process that does what a test tells it to."""
+    async with FakeGateway() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def client(fake):
+    """A Gateway that is connected to the fake one."""
+    async with Gateway(fake.address) as gateway:
+        yield gateway
+
+
+class Program:
+    """The real gateway, as a process of its own."""
+
+    def __init__(self, directory: pathlib.Path, *flags: str) -> None:
+        binary = pathlib.Path(
+            os.environ.get("ZIO_GATEWAY")
+            or os.environ.get("GATEWAY_BIN")
+            or _ROOT / "bin" / "gateway"
+        )
+        assert binary.is_file(), f"there is no {binary}: build it, or name it by ZIO_GATEWAY"
+        self._told = False
+        self._log = directory / "log"
+        ready = directory / "ready.json"
+        addresses = ["--zmq-server=none", "--zmq-router=none", "--grpc=127.0.0.1:0", "--http=none"]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("ZIO_GATEWAY")}
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                [binary, "serve", *addresses, f"--ready-file={ready}", *flags],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+        try:
+            self.address = self._await_ready(ready)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def _await_ready(self, ready: pathlib.Path) -> str:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self._log.read_text()
+            try:
+                address = json.loads(ready.read_text())["grpc"]
+            except (FileNotFoundError, ValueError):
+                time.sleep(0.02)  # there is nothing to wait on but the file
+                continue
+            return address if isinstance(address, str) else address[0]
+        raise AssertionError(f"the gateway is not ready:\n{self._log.read_text()}")
+
+    def terminate(self) -> None:
+        """Tells it to stop, as an operator would. Telling it again does nothing."""
+        if not self._told:
+            self._told = True
+            self.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Stops it; it has to end in good order."""
+        self.terminate()
+        try:
+            code = self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+        assert code == 0, self._log.read_text()
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """A gateway that the tests share."""
+    program = Program(tmp_path_factory.mktemp("gateway"))
+    yield program
+    program.stop()
+
+
+@pytest.fixture
+async def gateway(no_leaks, program):
+    """A Gateway that is connected to the real one."""
+    async with Gateway(program.address) as gateway:
+        yield gateway
