@@ -105,6 +105,13 @@ func (f *Flow) pendingFor(p *Peer) bool {
 	return f.state.Phase() == flow.Pending && f.peers[flow.Client] == p
 }
 
+// over tells whether the flow has ended.
+func (f *Flow) over() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state.Phase() == flow.Ended
+}
+
 // accept makes p the handler, or ends the flow and says why not.
 func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
 	f.mu.Lock()

@@ -36,13 +36,12 @@ func (p *Peer) Receive(m *zio.Message) {
 	switch {
 	case err != nil:
 		m.Release()
-		p.Malformed(err)
+		p.receiveUnread(err)
+	case head.Type == zio.BOT:
+		p.receiveBot(m, head, size)
 	case size > p.broker.options.MaxMessage:
 		m.Release()
-		p.Fail(flow.MessageTooLarge, fmt.Sprintf("the message has %d bytes, %d are allowed",
-			size, p.broker.options.MaxMessage))
-	case head.Type == zio.BOT:
-		p.receiveBot(m, head)
+		p.Fail(flow.MessageTooLarge, p.tooLarge(size))
 	case p.flow == nil:
 		m.Release()
 		p.receiveStray(head)
@@ -51,19 +50,28 @@ func (p *Peer) Receive(m *zio.Message) {
 	}
 }
 
-// Malformed tells of something from the peer that is no flow message. It ends
-// the peer's flow, if there is one, and touches no other (BRK-19).
+func (p *Peer) tooLarge(size int) string {
+	return fmt.Sprintf("the message has %d bytes, %d are allowed", size, p.broker.options.MaxMessage)
+}
+
+// Malformed tells of something from the peer that is no ZIO message. It ends the
+// peer's flow, if there is one, and touches no other (BRK-19).
 func (p *Peer) Malformed(err error) { p.Fail(flow.ProtocolError, err.Error()) }
 
-// Fail ends the peer's flow because of something that the peer did. A peer
-// without a flow is told once.
+// Fail ends the peer's flow because of something that the peer did. A peer that
+// has had no flow is told once; one whose flow has ended was told by that end.
 func (p *Peer) Fail(reason flow.Reason, detail string) {
-	if p.flow == nil {
-		p.warn(reason, detail)
-		return
+	switch {
+	case p.busy():
+		p.flow.stop(reason, fmt.Sprintf("the %v: %s", p.side, detail))
+	case p.flow == nil && !p.warned:
+		p.warned = true
+		p.tell(reason.String(), reason, detail)
 	}
-	p.flow.stop(reason, fmt.Sprintf("the %v: %s", p.side, detail))
 }
+
+// busy tells whether the peer takes part in a flow that has not ended.
+func (p *Peer) busy() bool { return p.flow != nil && !p.flow.over() }
 
 // Shut tells that the peer will send nothing more but still receives.
 func (p *Peer) Shut() {
@@ -83,7 +91,17 @@ func (p *Peer) Leave(detail string) {
 // Flow is the peer's latest flow, nil before the first.
 func (p *Peer) Flow() *Flow { return p.flow }
 
-func (p *Peer) receiveBot(m *zio.Message, head zio.Head) {
+// receiveUnread answers a ZIO message whose label makes no sense. It may have
+// been meant for a BOT, so its peer must not be left waiting.
+func (p *Peer) receiveUnread(err error) {
+	if p.busy() {
+		p.Malformed(err)
+	} else {
+		p.refuse(flow.ProtocolError, err.Error())
+	}
+}
+
+func (p *Peer) receiveBot(m *zio.Message, head zio.Head, size int) {
 	defer m.Release()
 	bot, err := zio.ParseBot(m.Label)
 	if p.flow != nil && p.flow.pendingFor(p) {
@@ -100,6 +118,8 @@ func (p *Peer) receiveBot(m *zio.Message, head zio.Head) {
 	switch {
 	case err != nil:
 		p.refuse(flow.ProtocolError, err.Error())
+	case size > p.broker.options.MaxMessage:
+		p.refuse(flow.MessageTooLarge, p.tooLarge(size))
 	case bot.Direction == zio.NoDirection:
 		p.refuse(flow.ProtocolError, "the BOT's direction is neither extract nor inject")
 	case bot.Credit.Form == zio.NotInteger:
@@ -151,13 +171,6 @@ func (p *Peer) receiveStray(head zio.Head) {
 	}
 	p.warned = true
 	p.tell("unknown flow", flow.ProtocolError, fmt.Sprintf("a %v came without a BOT before it", head.Type))
-}
-
-func (p *Peer) warn(reason flow.Reason, detail string) {
-	if !p.warned {
-		p.warned = true
-		p.tell(reason.String(), reason, detail)
-	}
 }
 
 func (p *Peer) tell(word string, reason flow.Reason, detail string) {

@@ -182,10 +182,16 @@ func Supply(label []byte, t Type, credit int64) ([]byte, error) {
 		}
 		label = append(label, rest[1:]...)
 	}
-	if t == PAY {
+	if t == PAY && !says(label, credit) {
 		return Edit(label, Member{Key: "credit", Value: strconv.AppendInt(nil, credit, 10)})
 	}
 	return label, nil
+}
+
+// says tells whether a PAY's label has that credit already.
+func says(label []byte, credit int64) bool {
+	head, err := Peek(label)
+	return err == nil && head.Credit == Number{Value: credit, Form: Integer}
 }
 
 // bareLabels are the labels with nothing but a type.

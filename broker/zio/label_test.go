@@ -184,6 +184,7 @@ func TestSupply(t *testing.T) {
 		{`{}`, `{"flow":"EOT"}`, zio.EOT, 0},
 		{` {"a":1} `, `{"flow":"DAT","a":1}`, zio.DAT, 0},
 		{`{ "a":1 ,"flow": "DAT"}`, `{ "a":1 ,"flow": "DAT"}`, zio.DAT, 0},
+		{` { "credit": 3, "flow":"PAY"} `, ` { "credit": 3, "flow":"PAY"} `, zio.PAY, 3},
 		{`{"credit":9,"flow":"PAY"}`, `{"credit":3,"flow":"PAY"}`, zio.PAY, 3},
 	} {
 		if got, err := zio.Supply([]byte(tt.label), tt.t, tt.credit); err != nil || string(got) != tt.want {
