@@ -25,6 +25,7 @@ type Flow struct {
 	seqno  uint64
 	held   int64 // a giver's credit to spend, a taker's to pay
 	over   bool  // EOT was received
+	failed bool  // and named an error, so none is owed
 }
 
 // EndError is an EOT that came when the flow had not been given to its end.
@@ -53,11 +54,14 @@ func Open(p *Peer, origin uint64, label []byte, payload [][]byte, timeout time.D
 		return nil, fmt.Errorf("waiting for BOT: %w", err)
 	}
 	if head.Type == zio.EOT {
-		return nil, endOf(m)
+		return nil, f.end(m)
 	}
 	bot, err := zio.ParseBot(m.Label)
-	if err != nil || head.Type != zio.BOT || bot.Credit.Value < 1 {
-		return nil, fmt.Errorf("answer to BOT is %s (%w)", m.Label, err)
+	if err != nil {
+		return nil, fmt.Errorf("answer to BOT: %w", err)
+	}
+	if head.Type != zio.BOT || bot.Credit.Value < 1 { // FLOW-4
+		return nil, fmt.Errorf("answer to BOT is %s", m.Label)
 	}
 	f.Reply, f.Credit = m, bot.Credit.Value
 	if bot.Direction == zio.Extract { // the other side gives, so this one pays
@@ -66,11 +70,13 @@ func Open(p *Peer, origin uint64, label []byte, payload [][]byte, timeout time.D
 	return f, nil
 }
 
-func endOf(m *zio.Message) error {
+// end takes note of an EOT; the error is an *EndError, with or without reason.
+func (f *Flow) end(m *zio.Message) error {
 	var end struct{ Error, Detail string }
 	if err := json.Unmarshal(m.Label, &end); err != nil {
 		return err
 	}
+	f.over, f.failed = true, end.Error != ""
 	return &EndError{Reason: end.Error, Detail: end.Detail}
 }
 
@@ -89,8 +95,7 @@ func (f *Flow) Put(label []byte, payload [][]byte) error {
 		case err != nil:
 			return fmt.Errorf("waiting for PAY: %w", err)
 		case head.Type == zio.EOT:
-			f.over = true
-			return endOf(m)
+			return f.end(m)
 		case head.Type == zio.PAY:
 			f.held += head.Credit.Value
 		default:
@@ -115,9 +120,7 @@ func (f *Flow) Get() (*zio.Message, error) {
 		f.held++
 		return m, nil
 	case head.Type == zio.EOT:
-		f.over = true
-		var end *EndError
-		if err := endOf(m); !errors.As(err, &end) || end.Reason != "" {
+		if err := f.end(m); !f.over || f.failed {
 			return nil, err
 		}
 		return nil, io.EOF
@@ -139,6 +142,9 @@ func (f *Flow) Pay(credit int64) error {
 // Close says EOT, unless the other side's error has ended the flow, and waits
 // for the other side's; what comes before that is discarded.
 func (f *Flow) Close() error {
+	if f.failed {
+		return nil
+	}
 	if err := f.send([]byte(`{"flow":"EOT"}`), nil); err != nil {
 		return err
 	}
@@ -148,9 +154,7 @@ func (f *Flow) Close() error {
 			return fmt.Errorf("waiting for EOT: %w", err)
 		}
 		if head.Type == zio.EOT {
-			f.over = true
-			var end *EndError
-			if err := endOf(m); !errors.As(err, &end) || end.Reason != "" {
+			if err := f.end(m); !f.over || f.failed {
 				return err
 			}
 		}

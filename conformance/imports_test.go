@@ -1,0 +1,83 @@
+package conformance_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/zioflow/gateway"
+
+// TestImportsPointInwards: cmd → server, zmqbridge → broker → broker/flow →
+// broker/zio, and no transport reaches into the core.
+func TestImportsPointInwards(t *testing.T) {
+	const (
+		zeroMQ    = "github.com/pebbe"
+		grpc      = "google.golang.org/grpc"
+		generated = module + "/gen"
+	)
+	all := listDeps(t)
+	for _, rule := range []struct {
+		room string // with the packages below it
+		not  []string
+	}{
+		{"/broker", []string{zeroMQ, grpc, generated, module + "/zmqbridge", module + "/server", module + "/cmd",
+			module + "/internal", module + "/clients"}},
+		{"/broker/flow", []string{module + "/broker/builtin", module + "/broker/match", "net", "log/slog"}},
+		{"/broker/zio", []string{module + "/broker/flow", module + "/broker/builtin", module + "/broker/match", "net", "log/slog"}},
+		{"/zmqbridge", []string{grpc, generated, module + "/server", module + "/cmd", module + "/clients"}},
+		{"/server", []string{zeroMQ, module + "/zmqbridge", module + "/cmd", module + "/internal", module + "/clients"}},
+		{"/clients/go", []string{zeroMQ, module + "/broker", module + "/zmqbridge", module + "/server", module + "/cmd"}},
+		{"/internal/native", []string{grpc, generated, module + "/zmqbridge", module + "/server", module + "/cmd"}},
+		{"", []string{module + "/conformance"}},
+	} {
+		found := 0
+		for path, deps := range all {
+			if !within(path, module+rule.room) {
+				continue
+			}
+			found++
+			for _, dep := range deps {
+				if i := slices.IndexFunc(rule.not, func(not string) bool { return within(dep, not) }); i >= 0 {
+					t.Errorf("%s depends on %s; nothing in %s%s may depend on %s", path, dep, module, rule.room, rule.not[i])
+				}
+			}
+		}
+		if found == 0 {
+			t.Errorf("there is no package in %s%s", module, rule.room)
+		}
+	}
+	// The core itself stands alone: its subpackages use it, not the reverse.
+	for core, allowed := range map[string][]string{
+		module + "/broker":      {module + "/broker/flow", module + "/broker/zio"},
+		module + "/broker/flow": {module + "/broker/zio"},
+		module + "/broker/zio":  nil,
+	} {
+		for _, dep := range all[core] {
+			if within(dep, module) && !slices.Contains(allowed, dep) {
+				t.Errorf("%s depends on %s, want nothing of ours but %v", core, dep, allowed)
+			}
+		}
+	}
+}
+
+// within tells whether a package is another or lies below it.
+func within(path, room string) bool {
+	return path == room || strings.HasPrefix(path, room+"/")
+}
+
+// listDeps answers everything that each of the module's packages depends on.
+func listDeps(t *testing.T) map[string][]string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Deps " "}}`, module+"/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	deps := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		deps[words[0]] = words[1:]
+	}
+	return deps
+}

@@ -1,0 +1,20 @@
+// Package conformance_test drives whole gateways over real sockets, with peers
+// of every transport.
+package conformance_test
+
+import (
+	"os"
+	"runtime/debug"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	// Payloads of 60 MB: rather collect them often than fault in new memory.
+	debug.SetGCPercent(20)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		removeProgram()
+		os.Exit(code)
+	}))
+}

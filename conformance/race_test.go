@@ -1,0 +1,7 @@
+//go:build race
+
+package conformance_test
+
+// raceDetector: the tests were built with -race, under which large messages
+// cost several times as much.
+const raceDetector = true
