@@ -58,23 +58,14 @@ func DefaultOptions(limits broker.Options) Options {
 // Bridge is a set of bound endpoints.
 type Bridge struct {
 	context   *zmq.Context
-	endpoints []endpoint
+	endpoints []*endpoint
 	locks     []*pathLock
 	servers   []string
 	routers   []string
 }
 
-// endpoint is a bound socket with the goroutine that reads it.
-type endpoint interface {
-	// stop returns when no goroutine uses the socket any more. The links may
-	// still be called; what they are given is released.
-	stop()
-	// close closes the socket; called once, after stop.
-	close() error
-}
-
-// serveFunc starts to serve the peers of a bound socket.
-type serveFunc func(*broker.Broker, *socket, Options) (endpoint, error)
+// wireFunc makes the wire of a socket.
+type wireFunc func(*socket) (wire, error)
 
 // Open binds the addresses and serves the peers that connect to them, until
 // Close.
@@ -91,12 +82,14 @@ func Open(b *broker.Broker, o Options) (_ *Bridge, err error) {
 		}
 	}()
 	if len(o.Servers) > 0 {
-		if br.servers, err = br.bind(b, zmq.SERVER, o.Servers, o, serveClients); err != nil {
+		if br.servers, err = br.bind(b, zmq.SERVER, o.Servers, o,
+			func(s *socket) (wire, error) { return &serverWire{socket: s}, nil }); err != nil {
 			return nil, err
 		}
 	}
 	if len(o.Routers) > 0 {
-		if br.routers, err = br.bind(b, zmq.ROUTER, o.Routers, o, serveDealers); err != nil {
+		if br.routers, err = br.bind(b, zmq.ROUTER, o.Routers, o,
+			func(s *socket) (wire, error) { return newRouterWire(s) }); err != nil {
 			return nil, err
 		}
 	}
@@ -104,7 +97,7 @@ func Open(b *broker.Broker, o Options) (_ *Bridge, err error) {
 }
 
 // bind makes one socket bound to all the addresses and starts to serve it.
-func (br *Bridge) bind(b *broker.Broker, kind zmq.Type, addresses []string, o Options, serve serveFunc) ([]string, error) {
+func (br *Bridge) bind(b *broker.Broker, kind zmq.Type, addresses []string, o Options, wired wireFunc) ([]string, error) {
 	s, err := newSocket(br.context, kind, o)
 	if err != nil {
 		return nil, err
@@ -117,7 +110,11 @@ func (br *Bridge) bind(b *broker.Broker, kind zmq.Type, addresses []string, o Op
 		}
 		bound = append(bound, actual)
 	}
-	e, err := serve(b, s, o)
+	w, err := wired(s)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	e, err := serve(b, s, w, o)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -134,7 +131,8 @@ func (br *Bridge) bindOne(s *socket, address string) (string, error) {
 		br.locks = append(br.locks, lock)
 	}
 	// A socket for IPv6 binds IPv4 as well, but under names nobody would write.
-	if err := s.SetIpv6(strings.ContainsAny(address, "[*")); err != nil {
+	host, _ := SplitAddress(address)
+	if err := s.SetIpv6(host == "*" || strings.Contains(host, ":")); err != nil {
 		return "", err
 	}
 	if err := s.Bind(address); err != nil {
@@ -144,6 +142,17 @@ func (br *Bridge) bindOne(s *socket, address string) (string, error) {
 		return "", err
 	}
 	return s.GetLastEndpoint()
+}
+
+// SplitAddress answers the host of a tcp address, without brackets, which may be
+// "*" for all of them. It answers false for any other transport.
+func SplitAddress(address string) (host string, tcp bool) {
+	rest, tcp := strings.CutPrefix(address, "tcp://")
+	if !tcp {
+		return "", false
+	}
+	host = rest[:max(0, strings.LastIndexByte(rest, ':'))]
+	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), true
 }
 
 // Servers are the bound addresses of the SERVER endpoint, with the real ports.

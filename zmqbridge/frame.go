@@ -124,15 +124,6 @@ static int frame_alloc(zmq_msg_t *msg, size_t size, void **data)
 	return 0;
 }
 
-static int wait_readable(void *socket, int fd, long milliseconds)
-{
-	zmq_pollitem_t items[] = {
-		{ socket, 0, ZMQ_POLLIN, 0 },
-		{ NULL, fd, ZMQ_POLLIN, 0 },
-	};
-	return zmq_poll(items, 2, milliseconds) < 0 ? zmq_errno() : 0;
-}
-
 #cgo noescape frame_recv
 #cgo nocallback frame_recv
 #cgo noescape frame_send
@@ -266,13 +257,4 @@ func (f *frame) property(name string) string {
 	key := C.CString(name)
 	defer C.free(unsafe.Pointer(key))
 	return C.GoString(C.zmq_msg_gets(&f.msg, key))
-}
-
-// waitReadable waits until the socket or the file descriptor can be read, or
-// the time is over.
-func waitReadable(s *socket, fd int, milliseconds int) error {
-	if e := C.wait_readable(s.handle, C.int(fd), C.long(milliseconds)); e != 0 {
-		return syscall.Errno(e)
-	}
-	return nil
 }

@@ -28,9 +28,7 @@ func newParcel(single bool) *parcel {
 
 // Release implements zio.Carrier.
 func (p *parcel) Release() {
-	for _, f := range p.frames {
-		f.close()
-	}
+	closeAll(p.frames)
 	p.recycle()
 }
 
@@ -80,6 +78,12 @@ func openParts(frames []*frame) (*zio.Message, error) {
 	}
 	p.Carry(p)
 	return &p.Message, nil
+}
+
+func closeAll(frames []*frame) {
+	for _, f := range frames {
+		f.close()
+	}
 }
 
 // wrapSingle is the message in the single-part form. A message that came in it

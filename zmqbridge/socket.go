@@ -18,7 +18,7 @@ const (
 	sendMore = flags(zmq.SNDMORE)
 )
 
-// pollInterval is how often a receiver looks up from its socket.
+// pollInterval is how often an endpoint's owner looks up from its socket.
 const pollInterval = 100 * time.Millisecond
 
 // socket is a libzmq socket: made and bound through the binding, read and
@@ -55,7 +55,6 @@ func (s *socket) configure(o Options) error {
 		{"LINGER", s.SetLinger(o.Linger)},
 		{"SNDHWM", s.SetSndhwm(o.HighWater)},
 		{"RCVHWM", s.SetRcvhwm(o.HighWater)},
-		{"RCVTIMEO", s.SetRcvtimeo(pollInterval)},
 		// Beyond this the connection is cut, so the broker's own limit, which
 		// ends the flow with a reason, has to come first.
 		{"MAXMSGSIZE", s.SetMaxmsgsize(int64(o.MaxMessage) + headRoom)},
