@@ -36,7 +36,7 @@ func (p *Peer) Receive(m *zio.Message) {
 	switch {
 	case err != nil:
 		m.Release()
-		p.receiveUnread(err)
+		p.receiveUnread(head, err)
 	case head.Type == zio.BOT:
 		p.receiveBot(m, head, size)
 	case size > p.broker.options.MaxMessage:
@@ -91,13 +91,13 @@ func (p *Peer) Leave(detail string) {
 // Flow is the peer's latest flow, nil before the first.
 func (p *Peer) Flow() *Flow { return p.flow }
 
-// receiveUnread answers a ZIO message whose label makes no sense. It may have
-// been meant for a BOT, so its peer must not be left waiting.
-func (p *Peer) receiveUnread(err error) {
-	if p.busy() {
-		p.Malformed(err)
-	} else {
+// receiveUnread answers a ZIO message whose label makes no sense. Who sent it for
+// a BOT waits for an answer.
+func (p *Peer) receiveUnread(head zio.Head, err error) {
+	if head.Type == zio.BOT && !p.busy() {
 		p.refuse(flow.ProtocolError, err.Error())
+	} else {
+		p.Malformed(err)
 	}
 }
 

@@ -74,12 +74,14 @@ type Head struct {
 // Peek reads the flow type, and the credit, from a label's text without
 // decoding the rest and without allocating. It accepts exactly the texts that
 // are a UTF-8 JSON object in which `flow` stands once and names a type, and in
-// which `credit` stands once at the most; other keys may repeat.
+// which `credit` stands once at the most; other keys may repeat. With an error
+// comes the type, if that much could be read.
 func Peek(label []byte) (Head, error) {
 	var (
-		head Head
-		seen bool
-		scan = membersOf(label)
+		head  Head
+		seen  bool
+		wrong error
+		scan  = membersOf(label)
 	)
 	for scan.next() {
 		switch {
@@ -93,7 +95,7 @@ func Peek(label []byte) (Head, error) {
 			}
 		case is(scan.key, "credit"):
 			if head.Credit.Form != Absent {
-				return Head{}, errTwice("credit")
+				wrong = errTwice("credit")
 			}
 			head.Credit = parseNumber(scan.value)
 		}
@@ -104,7 +106,7 @@ func Peek(label []byte) (Head, error) {
 	if !seen {
 		return Head{}, fmt.Errorf("%w: label has no flow key", ErrMalformed)
 	}
-	return head, nil
+	return head, wrong
 }
 
 func errTwice(key string) error {

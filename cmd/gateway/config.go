@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	"github.com/goccy/go-yaml"
@@ -12,14 +13,45 @@ import (
 
 // fileValues is a configuration file's content, by flag name. It implements
 // kong.Resolver.
-type fileValues map[string]any
+type fileValues map[string]string
 
 func loadYAML(r io.Reader) (kong.Resolver, error) {
+	name := "configuration file"
+	if file, ok := r.(*os.File); ok {
+		name = file.Name()
+	}
+	var read map[string]any
+	if err := yaml.NewDecoder(r).Decode(&read); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	values := fileValues{}
-	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+	for key, value := range read {
+		text, err := asFlag(value)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", name, key, err)
+		}
+		values[key] = text
 	}
 	return values, nil
+}
+
+// asFlag is a value as it would stand on the command line, which is where it is
+// checked. A list stands there with commas.
+func asFlag(value any) (string, error) {
+	switch v := value.(type) {
+	case map[string]any:
+		return "", errors.New("is a map, want a value or a list of values")
+	case []any:
+		words := make([]string, len(v))
+		for i, item := range v {
+			words[i] = fmt.Sprint(item)
+		}
+		return strings.Join(words, ","), nil
+	case nil:
+		return "", errors.New("has no value")
+	default:
+		return fmt.Sprint(v), nil
+	}
 }
 
 // Validate names a key that is no option of the command.
@@ -47,5 +79,8 @@ func (v fileValues) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any
 			return nil, nil
 		}
 	}
-	return v[flag.Name], nil
+	if value, ok := v[flag.Name]; ok {
+		return value, nil
+	}
+	return nil, nil
 }

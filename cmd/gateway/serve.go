@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/zmqbridge"
 )
 
 // serveCommand runs the gateway. The zero value of an address list is its
@@ -87,38 +88,47 @@ func (c *serveCommand) Validate() error {
 	if c.Insecure {
 		return nil
 	}
-	for option, addresses := range map[string][]string{
-		"--zmq-server": c.ZMQServer, "--zmq-router": c.ZMQRouter, "--grpc": {c.GRPC}, "--http": {c.HTTP},
+	for _, front := range []struct {
+		option    string
+		addresses []string
+		local     func(string) bool
+	}{
+		{"--zmq-server", c.ZMQServer, isLocalZMQ},
+		{"--zmq-router", c.ZMQRouter, isLocalZMQ},
+		{"--grpc", []string{c.GRPC}, isLocal},
+		{"--http", []string{c.HTTP}, isLocal},
 	} {
-		for _, address := range chosen(addresses) {
-			if !isLocal(address) {
+		for _, address := range chosen(front.addresses) {
+			if !front.local(address) {
 				return fmt.Errorf("%s: %s is reachable from other machines, without encryption or authentication; "+
-					"--insecure allows it", option, address)
+					"--insecure allows it", front.option, address)
 			}
 		}
 	}
 	return nil
 }
 
-// isLocal tells whether only this machine can reach an address. What is no
-// address is left to the bind to refuse.
+// isLocal tells whether only this machine can reach a HOST:PORT.
 func isLocal(address string) bool {
-	scheme, rest, found := strings.Cut(address, "://")
-	if found && scheme != "tcp" {
-		return scheme == "ipc"
-	}
-	if found {
-		address = rest
-	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return true
+		return true // the bind will say what is wrong with it
 	}
-	if host == "localhost" {
-		return true
+	return isLoopback(host)
+}
+
+// isLocalZMQ is isLocal for ZeroMQ's addresses.
+func isLocalZMQ(address string) bool {
+	host, tcp := zmqbridge.SplitAddress(address)
+	if tcp {
+		return isLoopback(host)
 	}
+	return strings.HasPrefix(address, "ipc://") || !strings.Contains(address, "://")
+}
+
+func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	return host == "localhost" || host == "lo" || ip != nil && ip.IsLoopback()
 }
 
 // chosen is a list of addresses without the word "none".
