@@ -13,14 +13,6 @@ type backlog struct {
 	since   time.Time // when the oldest one was first refused
 }
 
-// size is the messages and payload bytes in it.
-func (b *backlog) size() (messages, bytes int64) {
-	for _, p := range b.parcels {
-		bytes += int64(p.size())
-	}
-	return int64(len(b.parcels)), bytes
-}
-
 func (b *backlog) empty() bool { return len(b.parcels) == 0 }
 
 // add takes a parcel.

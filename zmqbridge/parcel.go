@@ -32,15 +32,6 @@ func (p *parcel) Release() {
 	p.recycle()
 }
 
-// size is the bytes in the parcel's frames.
-func (p *parcel) size() int {
-	n := 0
-	for _, f := range p.frames {
-		n += len(f.bytes)
-	}
-	return n
-}
-
 // recycle keeps the parcel for another message, its frames being used up.
 func (p *parcel) recycle() {
 	clear(p.frames)

@@ -22,6 +22,10 @@ func (w *serverWire) transport() string { return "zmq-server" }
 
 func (w *serverWire) receive() (from string, frames []*frame, err error) {
 	f, err := receiveFrame(w.socket, dontWait)
+	for err == nil && len(f.bytes) == 0 { // nothing that ZIO could mean, and nobody's
+		f.close()
+		f, err = receiveFrame(w.socket, dontWait)
+	}
 	if err != nil {
 		return "", nil, err
 	}

@@ -133,7 +133,8 @@ func TestDumpCountsAndSeesGaps(t *testing.T) {
 		c.send(`{"flow":"DAT"}`, make([]byte, 10), make([]byte, n))
 	}
 	c.send(`{"flow":"EOT"}`)
-	for c.next().Type != zio.EOT {
+	for d := c.next(); d.Type != zio.EOT; d = c.next() {
+		d.Message.Release()
 	}
 	stop()
 	if want := "messages=6 bytes=75 gaps=1"; !strings.Contains(log.String(), want) {
