@@ -57,8 +57,9 @@ type wire interface {
 	open(frames []*frame) (*zio.Message, error)
 	// wrap is the message as send wants it. It takes the message over.
 	wrap(*zio.Message) (*parcel, error)
-	// send uses the parcel up unless the error is EAGAIN.
-	send(to string, p *parcel, on *tally) error
+	// send uses the parcel up unless the error is EAGAIN. It answers whether
+	// libzmq holds the message, and will put it on the tally when it has left.
+	send(to string, p *parcel, on *tally) (held bool, err error)
 	// identity is an address as people write it.
 	identity(address string) string
 }
@@ -170,7 +171,7 @@ func (e *endpoint) dispatch(from string, frames []*frame) {
 }
 
 func (e *endpoint) attach(from string, frames []*frame) (*peer, error) {
-	inLibzmq, err := newTally()
+	left, err := newTally()
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +179,7 @@ func (e *endpoint) attach(from string, frames []*frame) (*peer, error) {
 	if len(frames) > 0 {
 		info.Address = frames[len(frames)-1].property("Peer-Address")
 	}
-	l := &link{endpoint: e, address: strings.Clone(from), inLibzmq: inLibzmq}
+	l := &link{endpoint: e, address: strings.Clone(from), leftLibzmq: left}
 	p := &peer{link: l, Peer: e.broker.Attach(l, info)}
 	e.peers[l.address] = p
 	return p, nil

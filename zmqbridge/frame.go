@@ -15,12 +15,18 @@ typedef struct {
 	int      more;
 } frame_view;
 
+// Go's scheduler interrupts threads by a signal, even while they are in libzmq.
+// Between the parts of a message there is no going back, so every call is made
+// again; any other error is answered.
+#define RETRY(call) \
+	while ((call) < 0) \
+		if (zmq_errno() != EINTR) \
+			return zmq_errno()
+
 static int frame_recv(void *socket, zmq_msg_t *msg, int flags, int server, frame_view *view)
 {
 	zmq_msg_init(msg);
-	if (zmq_msg_recv(msg, socket, flags) < 0) {
-		return zmq_errno();
-	}
+	RETRY(zmq_msg_recv(msg, socket, flags));
 	view->data = zmq_msg_data(msg);
 	view->size = zmq_msg_size(msg);
 	view->routing_id = server ? zmq_msg_routing_id(msg) : 0;
@@ -33,10 +39,12 @@ static int frame_send(void *socket, zmq_msg_t *msg, uint32_t routing_id, int fla
 	if (routing_id && zmq_msg_set_routing_id(msg, routing_id) < 0) {
 		return zmq_errno();
 	}
-	return zmq_msg_send(msg, socket, flags) < 0 ? zmq_errno() : 0;
+	RETRY(zmq_msg_send(msg, socket, flags));
+	return 0;
 }
 
-// What libzmq holds for one peer and has not written to its connection.
+// What has left libzmq for one peer: what was written to its connection, or lost
+// with it. Counts upwards only.
 typedef struct {
 	atomic_long messages, bytes;
 	atomic_long holders; // the link, and every message that is held
@@ -62,7 +70,7 @@ static void tally_read(tally *t, long *messages, long *bytes)
 	*bytes = atomic_load(&t->bytes);
 }
 
-// A message that is being sent, and the tally on which it is.
+// A message that is being sent, and the tally on which it will be.
 typedef struct {
 	zmq_msg_t inner;
 	tally *on;
@@ -76,15 +84,16 @@ static void held_free(void *data, void *hint)
 	held *h = hint;
 	(void)data;
 	zmq_msg_close(&h->inner);
-	atomic_fetch_sub(&h->on->messages, h->messages);
-	atomic_fetch_sub(&h->on->bytes, h->bytes);
+	atomic_fetch_add(&h->on->messages, h->messages);
+	atomic_fetch_add(&h->on->bytes, h->bytes);
 	tally_drop(h->on);
 	free(h);
 }
 
-// Sends as frame_send, and keeps the message on a tally until it has left. What
-// libzmq is given is a message that borrows the bytes of the real one.
-static int frame_send_held(void *socket, zmq_msg_t *msg, uint32_t routing_id, int flags, tally *on, int messages)
+// Sends as frame_send, and puts one message of so many bytes on a tally when it
+// has left. What libzmq is given is a message that borrows the bytes of the real
+// one.
+static int frame_send_held(void *socket, zmq_msg_t *msg, uint32_t routing_id, int flags, tally *on, long bytes)
 {
 	held *h = malloc(sizeof *h);
 	zmq_msg_t lent;
@@ -93,11 +102,11 @@ static int frame_send_held(void *socket, zmq_msg_t *msg, uint32_t routing_id, in
 	if (!h)
 		return ENOMEM;
 	h->on = on;
-	h->messages = messages;
-	h->bytes = zmq_msg_size(msg);
+	h->messages = 1;
+	h->bytes = bytes;
 	zmq_msg_init(&h->inner);
 	zmq_msg_move(&h->inner, msg);
-	if (zmq_msg_init_data(&lent, zmq_msg_data(&h->inner), h->bytes, held_free, h) < 0) {
+	if (zmq_msg_init_data(&lent, zmq_msg_data(&h->inner), zmq_msg_size(&h->inner), held_free, h) < 0) {
 		error = zmq_errno();
 		zmq_msg_move(msg, &h->inner);
 		zmq_msg_close(&h->inner);
@@ -105,11 +114,10 @@ static int frame_send_held(void *socket, zmq_msg_t *msg, uint32_t routing_id, in
 		return error;
 	}
 	atomic_fetch_add(&on->holders, 1);
-	atomic_fetch_add(&on->messages, h->messages);
-	atomic_fetch_add(&on->bytes, h->bytes);
 	error = frame_send(socket, &lent, routing_id, flags);
-	if (error) {
-		zmq_msg_move(msg, &h->inner); // so that closing lent frees nothing but h
+	if (error) { // takes all back, so that closing lent frees nothing but h
+		zmq_msg_move(msg, &h->inner);
+		h->messages = h->bytes = 0;
 		zmq_msg_close(&lent);
 	}
 	return error;
@@ -205,13 +213,10 @@ func (f *frame) send(s *socket, routingID uint32, flags flags) error {
 	return nil
 }
 
-// sendHeld is send for a frame that counts on a tally until it has left, as that
-// many messages.
-func (f *frame) sendHeld(s *socket, routingID uint32, flags flags, on *tally, messages int) error {
-	if len(f.bytes) < leastHeld {
-		return f.send(s, routingID, flags)
-	}
-	if e := C.frame_send_held(s.handle, &f.msg, C.uint32_t(routingID), C.int(flags), on.c, C.int(messages)); e != 0 {
+// sendHeld is send for a frame that, when it has left, is put on a tally as one
+// message of that many bytes.
+func (f *frame) sendHeld(s *socket, routingID uint32, flags flags, on *tally, bytes int64) error {
+	if e := C.frame_send_held(s.handle, &f.msg, C.uint32_t(routingID), C.int(flags), on.c, C.long(bytes)); e != 0 {
 		return syscall.Errno(e)
 	}
 	f.bytes = nil
@@ -219,11 +224,12 @@ func (f *frame) sendHeld(s *socket, routingID uint32, flags flags, on *tally, me
 	return nil
 }
 
-// leastHeld is the smallest frame that is worth a tally. Smaller ones cannot
-// fill the memory: a peer's queue in libzmq is bounded.
-const leastHeld = 16 << 10
+// worthHolding tells whether a frame is large enough for a tally. Smaller ones
+// cannot fill the memory: a peer's queue in libzmq is bounded.
+func (f *frame) worthHolding() bool { return len(f.bytes) >= 16<<10 }
 
-// tally counts what libzmq holds for one peer. It may be used concurrently.
+// tally counts what has left libzmq for one peer, of the messages that were held.
+// It may be used concurrently.
 type tally struct{ c *C.tally }
 
 func newTally() (*tally, error) {
@@ -236,7 +242,7 @@ func newTally() (*tally, error) {
 	return t, nil
 }
 
-// read answers the messages and bytes that have not left.
+// read answers the messages and bytes that have left.
 func (t *tally) read() (messages, bytes int64) {
 	var m, b C.long
 	C.tally_read(t.c, &m, &b)

@@ -13,33 +13,45 @@ import (
 type link struct {
 	endpoint *endpoint
 	address  string // on the socket
-	inLibzmq *tally
-	// What is in the queue and the backlog.
-	messages, bytes atomic.Int64
-	gone            atomic.Bool
-	backlog         backlog // used by the owner alone
+	gone     atomic.Bool
+	backlog  backlog // used by the owner alone
+
+	// delivered and left count messages and their payload upwards; what is
+	// between them is queued, here or in libzmq. Of what libzmq was given to
+	// hold, leftLibzmq tells when it has left.
+	delivered, left counter
+	leftLibzmq      *tally
 }
 
-// Deliver implements broker.Link.
+type counter struct{ messages, bytes atomic.Int64 }
+
+func (c *counter) add(bytes int64) {
+	c.messages.Add(1)
+	c.bytes.Add(bytes)
+}
+
+// Deliver implements broker.Link. One flow delivers at a time, so nothing comes
+// between the look at what is queued and the addition to it.
 func (l *link) Deliver(d broker.Delivery) error {
 	if l.gone.Load() {
 		d.Message.Release()
 		return broker.ErrGone
 	}
-	if !broker.Fits(int(l.messages.Add(1)-1), l.endpoint.options.HighWater, d.Type) {
-		l.messages.Add(-1)
+	if queued, _ := l.Queued(); !broker.Fits(int(queued), l.endpoint.options.HighWater, d.Type) {
 		d.Message.Release()
 		return broker.ErrOverrun
 	}
-	l.bytes.Add(int64(d.Message.Size()))
+	l.delivered.add(int64(d.Message.Size()))
 	l.endpoint.enqueue(outgoing{l, d.Message})
 	return nil
 }
 
 // Queued implements broker.Link.
 func (l *link) Queued() (messages, bytes int64) {
-	messages, bytes = l.inLibzmq.read()
-	return messages + l.messages.Load(), bytes + l.bytes.Load()
+	messages, bytes = l.leftLibzmq.read() // first, so that the difference is never too small
+	messages += l.left.messages.Load()
+	bytes += l.left.bytes.Load()
+	return l.delivered.messages.Load() - messages, l.delivered.bytes.Load() - bytes
 }
 
 // Ended implements broker.Link; the connection may carry another flow.
@@ -48,10 +60,9 @@ func (l *link) Ended(flow.Reason, string) {}
 // send uses the parcel up unless the error is EAGAIN. Called by the owner.
 func (l *link) send(p *parcel) error {
 	payload := p.payload
-	err := l.endpoint.wire.send(l.address, p, l.inLibzmq)
-	if !errors.Is(err, syscall.EAGAIN) {
-		l.messages.Add(-1)
-		l.bytes.Add(-payload)
+	held, err := l.endpoint.wire.send(l.address, p, l.leftLibzmq)
+	if !held && !errors.Is(err, syscall.EAGAIN) {
+		l.left.add(payload)
 	}
 	return err
 }
@@ -59,8 +70,7 @@ func (l *link) send(p *parcel) error {
 // giveUp drops the backlog. Called by the owner.
 func (l *link) giveUp() {
 	for _, p := range l.backlog.parcels {
-		l.messages.Add(-1)
-		l.bytes.Add(-p.payload)
+		l.left.add(p.payload)
 	}
 	l.backlog.drop()
 }

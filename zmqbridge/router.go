@@ -57,36 +57,36 @@ func (w *routerWire) open(frames []*frame) (*zio.Message, error) {
 
 func (w *routerWire) wrap(m *zio.Message) (*parcel, error) { return wrapParts(m) }
 
-func (w *routerWire) send(to string, p *parcel, on *tally) error {
-	err := w.sendCopy(to)
-	if err == nil {
+func (w *routerWire) send(to string, p *parcel, on *tally) (held bool, err error) {
+	if err = w.sendCopy(to); err == nil {
 		err = w.sendCopy("") // MSG-9
 	}
 	if err != nil {
 		if !errors.Is(err, syscall.EAGAIN) {
 			p.Release()
 		}
-		return err
+		return false, err
 	}
 	// libzmq has room for the message, so takes all its parts.
-	counts := 1 // the message, on its first frame that is held
 	for i, f := range p.frames {
 		more := sendMore
 		if i == len(p.frames)-1 {
 			more = 0
 		}
-		held := len(f.bytes) >= leastHeld
-		if err := f.sendHeld(w.socket, 0, more|dontWait, on, counts); err != nil {
+		if !held && f.worthHolding() {
+			err = f.sendHeld(w.socket, 0, more|dontWait, on, p.payload)
+			held = err == nil // one part stands for the message
+		} else {
+			err = f.send(w.socket, 0, more|dontWait)
+		}
+		if err != nil {
 			p.frames = p.frames[i:]
 			p.Release()
-			return err
-		}
-		if held {
-			counts = 0
+			return held, err
 		}
 	}
 	p.recycle()
-	return nil
+	return held, nil
 }
 
 // sendCopy sends a part that more parts follow.

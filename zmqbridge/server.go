@@ -38,15 +38,20 @@ func (w *serverWire) open(frames []*frame) (*zio.Message, error) { return openSi
 
 func (w *serverWire) wrap(m *zio.Message) (*parcel, error) { return wrapSingle(m) }
 
-func (w *serverWire) send(to string, p *parcel, on *tally) error {
-	err := p.frames[0].sendHeld(w.socket, routingID(to), dontWait, on, 1)
+func (w *serverWire) send(to string, p *parcel, on *tally) (held bool, err error) {
+	f := p.frames[0]
+	if held = f.worthHolding(); held {
+		err = f.sendHeld(w.socket, routingID(to), dontWait, on, p.payload)
+	} else {
+		err = f.send(w.socket, routingID(to), dontWait)
+	}
 	switch {
 	case err == nil:
 		p.recycle()
 	case !errors.Is(err, syscall.EAGAIN):
 		p.Release()
 	}
-	return err
+	return held && err == nil, err
 }
 
 func (w *serverWire) identity(address string) string {
