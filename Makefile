@@ -23,6 +23,10 @@ test: build ## run all tests
 	@scripts/setup.sh test
 	@scripts/test.sh
 
+.PHONY: soak
+soak: build ## wear the gateway out: failures, hostility, load (20 min)
+	@scripts/soak.sh
+
 .PHONY: lint
 lint: ## check style, and the protos against the main branch
 	@scripts/setup.sh lint
