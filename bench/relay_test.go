@@ -14,51 +14,24 @@ var sizes = []int{100, 4 << 10, 1 << 20, 4_800_000}
 
 const credit = 100
 
-// BenchmarkNativeToNative relays from one CLIENT to another.
-func BenchmarkNativeToNative(b *testing.B) {
-	for _, size := range sizes {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			g := startGateway(b)
-			taker := g.nativeTaker(b)
-			giver := g.nativeGiver(b, size)
-			relay(b, giver, taker, size)
-		})
-	}
-}
-
-// BenchmarkGRPCToGRPC relays from one Open stream to another.
-func BenchmarkGRPCToGRPC(b *testing.B) {
-	for _, size := range sizes {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			g := startGateway(b)
-			taker := g.grpcTaker(b)
-			giver := g.grpcGiver(b, size)
-			relay(b, giver, taker, size)
-		})
-	}
-}
-
-// BenchmarkNativeToGRPC relays from a CLIENT to an Open stream.
-func BenchmarkNativeToGRPC(b *testing.B) {
-	for _, size := range sizes {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			g := startGateway(b)
-			taker := g.grpcTaker(b)
-			giver := g.nativeGiver(b, size)
-			relay(b, giver, taker, size)
-		})
-	}
-}
-
-// BenchmarkGRPCToNative relays from an Open stream to a CLIENT.
-func BenchmarkGRPCToNative(b *testing.B) {
-	for _, size := range sizes {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			g := startGateway(b)
-			taker := g.nativeTaker(b)
-			giver := g.grpcGiver(b, size)
-			relay(b, giver, taker, size)
-		})
+// BenchmarkRelay relays in every pairing of a CLIENT and an Open stream.
+func BenchmarkRelay(b *testing.B) {
+	for _, pair := range []struct {
+		name  string
+		giver func(*gateway, *testing.B, int) giver
+		taker func(*gateway, *testing.B) taker
+	}{
+		{"native-native", (*gateway).nativeGiver, (*gateway).nativeTaker},
+		{"gRPC-gRPC", (*gateway).grpcGiver, (*gateway).grpcTaker},
+		{"native-gRPC", (*gateway).nativeGiver, (*gateway).grpcTaker},
+		{"gRPC-native", (*gateway).grpcGiver, (*gateway).nativeTaker},
+	} {
+		for _, size := range sizes {
+			b.Run(fmt.Sprintf("%s/%d", pair.name, size), func(b *testing.B) {
+				g := startGateway(b)
+				relay(b, pair.giver(g, b, size), pair.taker(g, b), size)
+			})
+		}
 	}
 }
 
