@@ -99,11 +99,11 @@ func (b *Broker) Live() int {
 // then those that are remembered.
 func (b *Broker) Flows() []FlowInfo {
 	b.mu.Lock()
-	ended := append([]*Flow(nil), b.ended...)
+	flows := append(b.sortedLive(), b.ended...) // at once, so that none is missed
 	b.mu.Unlock()
-	var infos []FlowInfo
-	for _, f := range append(b.liveFlows(), ended...) {
-		infos = append(infos, f.Info())
+	infos := make([]FlowInfo, len(flows))
+	for i, f := range flows {
+		infos[i] = f.Info()
 	}
 	return infos
 }
@@ -112,6 +112,10 @@ func (b *Broker) Flows() []FlowInfo {
 func (b *Broker) liveFlows() []*Flow {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.sortedLive()
+}
+
+func (b *Broker) sortedLive() []*Flow {
 	return slices.SortedFunc(maps.Values(b.live), func(a, b *Flow) int { return cmp.Compare(a.id, b.id) })
 }
 

@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"net"
@@ -84,7 +85,12 @@ func New(b *broker.Broker, o Options) *Server {
 }
 
 // Serve accepts connections until Stop; nil after Stop.
-func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.grpc.Serve(l); !errors.Is(err, grpc.ErrServerStopped) {
+		return err
+	}
+	return nil // was stopped before it began
+}
 
 // Drain tells health checks that nothing new should come here.
 func (s *Server) Drain() { s.health.Shutdown() }

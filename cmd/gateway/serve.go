@@ -178,12 +178,12 @@ func (c *serveCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(g.ready())
 	if c.ReadyFile != "" {
 		if err := g.writeReady(c.ReadyFile); err != nil {
 			return errors.Join(err, g.stop(context.Background()))
 		}
 	}
+	fmt.Println(g.ready())
 	var failed error
 	select {
 	case <-signals.Done():
