@@ -56,5 +56,6 @@ func (t *nativeTransfer) take() (int, error) {
 }
 
 func (t *nativeTransfer) close() error {
-	return errors.Join(t.flow.Close(), t.peer.Close(2*time.Second))
+	// Without the flush the last EOT could be lost with the process.
+	return errors.Join(t.flow.Close(), t.peer.Close(2*time.Second), native.Flush())
 }

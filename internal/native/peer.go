@@ -73,6 +73,10 @@ func (p *Peer) Close(linger time.Duration) error {
 	return errors.Join(p.socket.SetLinger(linger), p.socket.Close())
 }
 
+// Flush waits until what closed sockets had to send has gone out, or their
+// lingering is over. For a process about to exit: no socket can be made after.
+func Flush() error { return zmq.Term() }
+
 // Send sends one message.
 func (p *Peer) Send(m *zio.Message) error {
 	if p.kind == Client {
