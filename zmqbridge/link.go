@@ -7,6 +7,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
 )
 
 // link delivers to one peer. It implements broker.Link.
@@ -37,13 +38,25 @@ func (l *link) Deliver(d broker.Delivery) error {
 		d.Message.Release()
 		return broker.ErrGone
 	}
-	if queued, _ := l.Queued(); !broker.Fits(int(queued), l.endpoint.options.HighWater, d.Type) {
+	if !l.fits(d.Type) {
 		d.Message.Release()
 		return broker.ErrOverrun
 	}
 	l.delivered.add(int64(d.Message.Size()))
 	l.endpoint.enqueue(outgoing{l, d.Message})
 	return nil
+}
+
+// fits tells whether one more message of that type may be queued. To ask libzmq's
+// tally is a call into C, which most messages are spared.
+func (l *link) fits(t zio.Type) bool {
+	limit := l.endpoint.options.HighWater
+	atMost := l.delivered.messages.Load() - l.left.messages.Load()
+	if broker.Fits(int(atMost), limit, t) {
+		return true
+	}
+	queued, _ := l.Queued()
+	return broker.Fits(int(queued), limit, t)
 }
 
 // Queued implements broker.Link.
