@@ -23,19 +23,19 @@ type Flow struct {
 	opened    time.Time // likewise
 	direction zio.Direction
 	offered   zio.Number
-	bot       *zio.Message // the client's; its label as it came
 
 	mu       sync.Mutex
-	state    flow.State  // guarded by mu
-	peers    [2]*Peer    // guarded by mu; nil once ended, handler's nil while pending
-	infos    [2]PeerInfo // guarded by mu
-	moved    [2]Count    // guarded by mu; DATs relayed, by their sender
-	messages uint64      // guarded by mu; all that was received
-	seen     uint64      // guarded by mu; messages when idleness was last checked
-	timer    *time.Timer // guarded by mu
-	deadline time.Time   // guarded by mu
-	late     refusal     // guarded by mu; what it means that no handler comes
-	onEnd    func()      // guarded by mu; may be nil
+	bot      *zio.Message // guarded by mu; the client's as it came, nil once ended
+	state    flow.State   // guarded by mu
+	peers    [2]*Peer     // guarded by mu; nil once ended, handler's nil while pending
+	infos    [2]PeerInfo  // guarded by mu
+	data     Count        // guarded by mu; DATs relayed
+	messages uint64       // guarded by mu; all that was received
+	seen     uint64       // guarded by mu; messages when idleness was last checked
+	timer    *time.Timer  // guarded by mu
+	deadline time.Time    // guarded by mu
+	late     refusal      // guarded by mu; what it means that no handler comes
+	onEnd    func()       // guarded by mu; may be nil
 
 	share    int64 // guarded by mu; bytes granted by the budget
 	window   int64 // guarded by mu; what they allow
@@ -171,8 +171,8 @@ func (f *Flow) receive(from flow.Side, head zio.Head, m *zio.Message, size int) 
 	f.conclude(before, fx, failed)
 	switch {
 	case head.Type == zio.DAT && fx.Relay:
-		f.moved[from].Messages++
-		f.moved[from].Bytes += uint64(size)
+		f.data.Messages++
+		f.data.Bytes += uint64(size)
 		if int64(size) > f.largest || f.estimate > f.largest {
 			f.weigh(size)
 		}
@@ -327,8 +327,7 @@ func (f *Flow) finish() {
 		f.onEnd()
 		f.onEnd = nil
 	}
-	data := f.moved[f.state.Giver()]
 	f.broker.log.Info("flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),
 		"client", f.infos[flow.Client], "handler", f.infos[flow.Handler],
-		"messages", data.Messages, "bytes", data.Bytes)
+		"messages", f.data.Messages, "bytes", f.data.Bytes)
 }

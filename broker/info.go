@@ -48,6 +48,6 @@ func (f *Flow) info() FlowInfo {
 		Direction: f.direction,
 		Credit:    f.state.Credit().Total(), Paid: f.state.Credit().Released(), Withheld: f.state.Credit().Withheld(),
 		Queued: queued, QueuedBytes: bytes,
-		Data: f.moved[f.state.Giver()],
+		Data: f.data,
 	}
 }
