@@ -66,14 +66,17 @@ type PeerInfo struct {
 	Transport string
 	// Address is where the peer is, as far as its transport knows.
 	Address string
-	// Identity is the name that the peer has shown, if any.
+	// Identity is the name that the peer has shown, if any. It proves nothing.
 	Identity string
+	// Name is who the peer has proved to be, by key, certificate or token; empty
+	// where no proof was asked for.
+	Name string
 }
 
 // String is the peer as it stands in logs.
 func (p PeerInfo) String() string {
 	words := make([]string, 0, 3)
-	for _, word := range []string{p.Transport, p.Identity, p.Address} {
+	for _, word := range []string{p.Transport, p.Name, p.Identity, p.Address} {
 		if word != "" {
 			words = append(words, word)
 		}

@@ -19,12 +19,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/$go_dir" "$work/$python_dir"
 
+protoc() { .deps/python/bin/python -m grpc_tools.protoc -Iproto -Ithird_party "$@"; }
+
 mapfile -t protos < <(cd proto && find . -name '*.proto' -printf '%P\n' | sort)
-.deps/python/bin/python -m grpc_tools.protoc -Iproto \
-  --go_out="$work/$go_dir" --go_opt=paths=source_relative \
-  --go-grpc_out="$work/$go_dir" --go-grpc_opt=paths=source_relative \
-  --python_out="$work/$python_dir" --pyi_out="$work/$python_dir" \
-  --grpc_python_out="$work/$python_dir" "${protos[@]}"
+protoc --go_out="$work/$go_dir" --go_opt=paths=source_relative \
+  --go-grpc_out="$work/$go_dir" --go-grpc_opt=paths=source_relative "${protos[@]}"
+# The Python client takes part in flows and leaves administration to grpcurl.
+protoc --python_out="$work/$python_dir" --pyi_out="$work/$python_dir" \
+  --grpc_python_out="$work/$python_dir" zio/gateway/v1/{flow,handler}.proto
 
 # Python's generated code imports by the .proto file's path from the top. Ours
 # lives inside the package: a module "zio" of its own could clash with ZIO's.

@@ -20,10 +20,11 @@ check_gofmt() {
 # check_breaking: compares the protos with those of the main branch; the
 # upstream's where there is one, as the local branch moves with the work.
 check_breaking() {
-  local ref
+  local ref contract
   for ref in origin/main main; do
     if git rev-parse -q --verify "$ref:buf.yaml" >/dev/null; then
-      git archive "$ref" proto buf.yaml | tar -x -C "$work" && buf breaking --against "$work"
+      mapfile -t contract < <(git ls-tree --name-only "$ref" proto third_party buf.yaml)
+      git archive "$ref" "${contract[@]}" | tar -x -C "$work" && buf breaking --against "$work"
       return
     fi
   done

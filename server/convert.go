@@ -175,5 +175,5 @@ func toEot(d broker.Delivery) *gatewayv1.Eot {
 }
 
 func toPeer(p broker.PeerInfo) *gatewayv1.Peer {
-	return &gatewayv1.Peer{Transport: p.Transport, Address: p.Address, Identity: p.Identity}
+	return &gatewayv1.Peer{Transport: p.Transport, Address: p.Address, Identity: p.Identity, Name: p.Name}
 }

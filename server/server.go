@@ -30,6 +30,8 @@ type Options struct {
 	// Keepalive is how often a silent connection is asked whether its peer is
 	// there, KeepaliveTimeout how long that may take to answer.
 	Keepalive, KeepaliveTimeout time.Duration
+	// Process is what the AdminService steers; nil for no AdminService.
+	Process Process
 	// Log takes the server's log; nil for none.
 	Log *slog.Logger
 }
@@ -79,6 +81,9 @@ func New(b *broker.Broker, o Options) *Server {
 	}
 	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: o.Log, streams: s.streams})
 	gatewayv1.RegisterHandlerServiceServer(s.grpc, &handlerService{broker: b, stop: stop})
+	if o.Process != nil {
+		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, process: o.Process})
+	}
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s

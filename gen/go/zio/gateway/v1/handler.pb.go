@@ -375,8 +375,10 @@ type Peer struct {
 	Transport string `protobuf:"bytes,1,opt,name=transport,proto3" json:"transport,omitempty"`
 	// Its network address, where known.
 	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	// Its name, where it has shown one.
-	Identity      string `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
+	// Its name on its transport, where it has shown one. Anybody may show any.
+	Identity string `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
+	// Who it is by its key, certificate or token; empty where none was asked for.
+	Name          string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -428,6 +430,13 @@ func (x *Peer) GetAddress() string {
 func (x *Peer) GetIdentity() string {
 	if x != nil {
 		return x.Identity
+	}
+	return ""
+}
+
+func (x *Peer) GetName() string {
+	if x != nil {
+		return x.Name
 	}
 	return ""
 }
@@ -548,11 +557,12 @@ const file_zio_gateway_v1_handler_proto_rawDesc = "" +
 	"\x04peer\x18\x04 \x01(\v2\x14.zio.gateway.v1.PeerR\x04peer\"P\n" +
 	"\tWithdrawn\x12\x10\n" +
 	"\x03cid\x18\x01 \x01(\x04R\x03cid\x121\n" +
-	"\x06reason\x18\x02 \x01(\x0e2\x19.zio.gateway.v1.EndReasonR\x06reason\"Z\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x19.zio.gateway.v1.EndReasonR\x06reason\"n\n" +
 	"\x04Peer\x12\x1c\n" +
 	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1a\n" +
-	"\bidentity\x18\x03 \x01(\tR\bidentity\":\n" +
+	"\bidentity\x18\x03 \x01(\tR\bidentity\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\":\n" +
 	"\x0eDeclineRequest\x12\x10\n" +
 	"\x03cid\x18\x01 \x01(\x04R\x03cid\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\"\x11\n" +
