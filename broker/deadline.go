@@ -35,13 +35,13 @@ func (f *Flow) expire() {
 	case flow.Pending:
 		f.apply(flow.Stopped(f.late.reason, f.late.detail))
 	case flow.HalfClosed:
-		f.apply(flow.Stopped(flow.EOTTimeout, fmt.Sprintf("EOT was not answered within %v", f.broker.options.EOTTimeout)))
+		f.apply(flow.Stopped(flow.EOTTimeout, fmt.Sprintf("EOT was not answered within %v", f.limits.EOTTimeout)))
 	case flow.Active:
 		if f.seen == f.messages {
-			f.apply(flow.Stopped(flow.IdleTimeout, fmt.Sprintf("no message within %v", f.broker.options.IdleTimeout)))
+			f.apply(flow.Stopped(flow.IdleTimeout, fmt.Sprintf("no message within %v", f.limits.IdleTimeout)))
 			return
 		}
 		f.seen = f.messages
-		f.setDeadline(f.broker.options.IdleTimeout)
+		f.setDeadline(f.limits.IdleTimeout)
 	}
 }

@@ -19,6 +19,7 @@ type FlowID uint64
 // out the effects.
 type Flow struct {
 	broker    *Broker
+	limits    *Options  // those in force when the flow was opened
 	id        FlowID    // set before the flow is shared
 	opened    time.Time // likewise
 	direction zio.Direction
@@ -49,6 +50,7 @@ type Flow struct {
 func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
 	f := &Flow{
 		broker:    client.broker,
+		limits:    client.broker.limits(),
 		direction: bot.Direction,
 		offered:   bot.Credit,
 		bot:       m.WithLabel(append([]byte(nil), m.Label...)),
@@ -72,7 +74,7 @@ func (f *Flow) seekHandler() {
 		return // stopped in the moment it was registered
 	}
 	f.publish()
-	f.setDeadline(f.broker.options.PendingTimeout)
+	f.setDeadline(f.limits.PendingTimeout)
 	f.request.deadline = f.deadline
 	route := f.broker.routes.find(f.view())
 	if route == nil {
@@ -123,7 +125,7 @@ func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
 		f.apply(flow.Stopped(flow.ProtocolError, detail))
 		return &refusal{flow.ProtocolError, detail}
 	}
-	credit, ok := flow.Agree(f.offered, bot.Credit, f.broker.options.MaxCredit)
+	credit, ok := flow.Agree(f.offered, bot.Credit, f.limits.MaxCredit)
 	switch {
 	case bot.Direction != f.direction.Reverse():
 		return fail(fmt.Sprintf("the handler's direction is %v like the client's", bot.Direction))
@@ -144,7 +146,7 @@ func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
 		flow.Handler: m.WithLabel(toHandler),
 	})
 	if f.state.Phase() != flow.Ended {
-		f.estimate = max(int64(f.broker.options.MaxMessage), leastEstimate)
+		f.estimate = max(int64(f.limits.MaxMessage), leastEstimate)
 		f.fit()
 	}
 	return nil
@@ -301,11 +303,11 @@ func (f *Flow) enter(before flow.Phase) {
 	}
 	switch phase {
 	case flow.Active:
-		f.setDeadline(f.broker.options.IdleTimeout)
+		f.setDeadline(f.limits.IdleTimeout)
 		f.broker.log.Debug("flow active", "flow", f.id, "client", f.infos[flow.Client],
 			"handler", f.infos[flow.Handler], "credit", f.state.Credit().Total())
 	case flow.HalfClosed:
-		f.setDeadline(f.broker.options.EOTTimeout)
+		f.setDeadline(f.limits.EOTTimeout)
 	case flow.Ended:
 		f.finish()
 	}

@@ -39,9 +39,9 @@ func (p *Peer) Receive(m *zio.Message) {
 		p.receiveUnread(head, err)
 	case head.Type == zio.BOT:
 		p.receiveBot(m, head, size)
-	case size > p.broker.options.MaxMessage:
+	case size > p.limits().MaxMessage:
 		m.Release()
-		p.Fail(flow.MessageTooLarge, p.tooLarge(size))
+		p.Fail(flow.MessageTooLarge, tooLarge(size, p.limits()))
 	case p.flow == nil:
 		m.Release()
 		p.receiveStray(head)
@@ -50,8 +50,16 @@ func (p *Peer) Receive(m *zio.Message) {
 	}
 }
 
-func (p *Peer) tooLarge(size int) string {
-	return fmt.Sprintf("the message has %d bytes, %d are allowed", size, p.broker.options.MaxMessage)
+func tooLarge(size int, limits *Options) string {
+	return fmt.Sprintf("the message has %d bytes, %d are allowed", size, limits.MaxMessage)
+}
+
+// limits are those of the flow in which the peer takes part.
+func (p *Peer) limits() *Options {
+	if p.flow != nil {
+		return p.flow.limits
+	}
+	return p.broker.limits()
 }
 
 // Malformed tells of something from the peer that is no ZIO message. It ends the
@@ -118,8 +126,8 @@ func (p *Peer) receiveBot(m *zio.Message, head zio.Head, size int) {
 	switch {
 	case err != nil:
 		p.refuse(flow.ProtocolError, err.Error())
-	case size > p.broker.options.MaxMessage:
-		p.refuse(flow.MessageTooLarge, p.tooLarge(size))
+	case size > p.broker.limits().MaxMessage:
+		p.refuse(flow.MessageTooLarge, tooLarge(size, p.broker.limits()))
 	case bot.Direction == zio.NoDirection:
 		p.refuse(flow.ProtocolError, "the BOT's direction is neither extract nor inject")
 	case bot.Credit.Form == zio.NotInteger:

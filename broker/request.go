@@ -78,7 +78,7 @@ func (r *Request) Offer() (Offer, error) {
 		return Offer{}, context.Cause(r.pending)
 	}
 	direction := f.direction.Reverse()
-	credit := max(0, min(f.offered.Value, f.broker.options.MaxCredit))
+	credit := max(0, min(f.offered.Value, f.limits.MaxCredit))
 	cid := f.broker.putOffer(r)
 	label, err := zio.RewriteBot(f.bot.Label, direction, credit, cid)
 	if err != nil {

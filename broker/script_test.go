@@ -40,24 +40,7 @@ func playAll(t *testing.T, d *datadriven.TestData) string {
 	options := broker.DefaultOptions()
 	options.IdleTimeout = time.Hour
 	for _, arg := range d.CmdArgs {
-		n, err := strconv.Atoi(arg.Vals[0])
-		if err != nil {
-			d.Fatalf(t, "%v", err)
-		}
-		switch arg.Key {
-		case "max-credit":
-			options.MaxCredit = int64(n)
-		case "max-flows":
-			options.MaxFlows = n
-		case "max-pending":
-			options.MaxPending = n
-		case "max-message":
-			options.MaxMessage = n
-		case "max-bytes":
-			options.MaxBytes, options.MaxFlowBytes = int64(n), int64(n)
-		case "max-flow-bytes":
-			options.MaxFlowBytes = int64(n)
-		}
+		setLimit(t, &options, arg.Key, arg.Vals[0])
 	}
 	b, err := broker.New(options)
 	if err != nil {
@@ -81,6 +64,42 @@ func playAll(t *testing.T, d *datadriven.TestData) string {
 		}
 	}
 	return out
+}
+
+// setLimit sets one of a broker's limits by its option's name.
+func setLimit(t *testing.T, o *broker.Options, name, value string) {
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch name {
+	case "max-credit":
+		o.MaxCredit = int64(n)
+	case "max-flows":
+		o.MaxFlows = n
+	case "max-pending":
+		o.MaxPending = n
+	case "max-message":
+		o.MaxMessage = n
+	case "max-bytes":
+		o.MaxBytes, o.MaxFlowBytes = int64(n), int64(n)
+	case "max-flow-bytes":
+		o.MaxFlowBytes = int64(n)
+	default:
+		t.Fatalf("%s is no limit", name)
+	}
+}
+
+// limits plays `limits NAME=N…`.
+func (s *script) limits(words []string) {
+	options := s.broker.Options()
+	for _, word := range words {
+		name, value, _ := strings.Cut(word, "=")
+		setLimit(s.t, &options, name, value)
+	}
+	if err := s.broker.SetLimits(options); err != nil {
+		s.printf("  %v\n", err)
+	}
 }
 
 // script is a play under way.
@@ -158,6 +177,8 @@ func (s *script) play(line string) {
 	case "decline":
 		cid, _ := strconv.ParseUint(words[1], 10, 64)
 		s.printf("  %v\n", s.broker.Decline(cid, strings.Join(words[2:], " ")))
+	case "limits":
+		s.limits(words[1:])
 	case "drain":
 		s.broker.Drain()
 	case "close":
