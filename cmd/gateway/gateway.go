@@ -34,6 +34,7 @@ type gateway struct {
 	http     *http.Server      // likewise
 	bound    addresses
 	draining atomic.Bool
+	reloader *reloader
 	failed   chan error // takes the error of a server that ended by itself
 }
 
@@ -53,6 +54,7 @@ func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
 		return nil, err
 	}
 	g := &gateway{log: log, broker: b, builtin: builtin.New(b, log), failed: make(chan error, 2)}
+	g.reloader = newReloader(c, log, g.reloadLimits(c), reloadLog)
 	if c.DefaultRoutes {
 		g.builtin.AddDefaultRoutes()
 	}

@@ -32,15 +32,15 @@ type serveCommand struct {
 
 	DefaultRoutes bool `default:"true" negatable:"" help:"Have the built-in handlers dump and generate serve what nothing else takes."`
 
-	MaxCredit      int64         `default:"${max_credit}" help:"Largest credit of a flow; larger offers are lowered."`
-	MaxMessage     int           `default:"${max_message}" help:"Largest payload of a message, in bytes."`
-	MaxFlows       int           `default:"${max_flows}" help:"How many flows there may be at once."`
-	MaxPending     int           `default:"${max_pending}" help:"How many of them may wait for a handler."`
-	MaxBytes       int64         `default:"0" help:"Bytes that may wait in the gateway, besides a message of every flow; 0 for half of this machine's memory."`
-	MaxFlowBytes   int64         `default:"0" help:"The same for one flow; 0 for all of --max-bytes."`
-	PendingTimeout time.Duration `default:"${pending_timeout}" help:"How long a flow waits for a handler."`
-	EOTTimeout     time.Duration `name:"eot-timeout" default:"${eot_timeout}" help:"How long a flow waits for the answer to an EOT."`
-	IdleTimeout    time.Duration `default:"0s" help:"How long a flow may go without a message; 0 for ever."`
+	MaxCredit      int64         `default:"${max_credit}" help:"Largest credit of a flow; larger offers are lowered." reload:""`
+	MaxMessage     int           `default:"${max_message}" help:"Largest payload of a message, in bytes." reload:""`
+	MaxFlows       int           `default:"${max_flows}" help:"How many flows there may be at once." reload:""`
+	MaxPending     int           `default:"${max_pending}" help:"How many of them may wait for a handler." reload:""`
+	MaxBytes       int64         `default:"0" help:"Bytes that may wait in the gateway, besides a message of every flow; 0 for half of this machine's memory." reload:""`
+	MaxFlowBytes   int64         `default:"0" help:"The same for one flow; 0 for all of --max-bytes." reload:""`
+	PendingTimeout time.Duration `default:"${pending_timeout}" help:"How long a flow waits for a handler." reload:""`
+	EOTTimeout     time.Duration `name:"eot-timeout" default:"${eot_timeout}" help:"How long a flow waits for the answer to an EOT." reload:""`
+	IdleTimeout    time.Duration `default:"0s" help:"How long a flow may go without a message; 0 for ever." reload:""`
 
 	Heartbeat        time.Duration `default:"2s" help:"How often a silent ZeroMQ peer is asked whether it is there."`
 	HeartbeatTimeout time.Duration `default:"6s" help:"How long it may take to answer."`
@@ -49,8 +49,11 @@ type serveCommand struct {
 	StallTimeout     time.Duration `default:"5s" help:"How long a ZeroMQ peer may leave its queue full."`
 	DrainGrace       time.Duration `default:"0s" help:"How long flows may go on after SIGTERM before they are ended."`
 
-	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error."`
+	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error." reload:""`
 	LogFormat string     `default:"text" enum:"text,json" help:"text or json."`
+
+	arguments []string          // of the whole command line
+	options   map[string]option // as they were given, by name
 }
 
 // stopTimeout bounds an orderly stop.
@@ -161,8 +164,12 @@ func halfOfMemory() int64 {
 	return int64(info.Totalram) * int64(info.Unit) / 2
 }
 
+// logLevel is the process's, which can be changed while it runs.
+var logLevel slog.LevelVar
+
 func (c *serveCommand) logger() *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
+	logLevel.Set(c.LogLevel)
+	options := &slog.HandlerOptions{Level: &logLevel}
 	if c.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(os.Stderr, options))
 	}
@@ -170,9 +177,13 @@ func (c *serveCommand) logger() *slog.Logger {
 }
 
 // Run serves until SIGINT or SIGTERM; the second one ends the process at once.
+// SIGHUP has the configuration read anew.
 func (c *serveCommand) Run() error {
 	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP)
+	defer signal.Stop(hangUps)
 	log := c.logger()
 	g, err := start(c, log)
 	if err != nil {
@@ -185,13 +196,19 @@ func (c *serveCommand) Run() error {
 	}
 	fmt.Println(g.ready())
 	var failed error
-	select {
-	case <-signals.Done():
-		stop() // the next signal has its default effect
-		log.Info("stopping; a second signal stops at once", "grace", c.DrainGrace)
-		g.drain(c.DrainGrace)
-	case failed = <-g.failed:
-		stop()
+	for serving := true; serving; {
+		select {
+		case <-hangUps:
+			_, _ = g.reloader.reload() // it logs what came of it
+		case <-signals.Done():
+			serving = false
+			stop() // the next signal has its default effect
+			log.Info("stopping; a second signal stops at once", "grace", c.DrainGrace)
+			g.drain(c.DrainGrace)
+		case failed = <-g.failed:
+			serving = false
+			stop()
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
