@@ -67,7 +67,7 @@ func (r *reloader) reload() (server.Reloaded, error) {
 	defer r.mu.Unlock()
 	result, err := r.tryReload()
 	if err != nil {
-		r.log.Error("configuration not reloaded", "error", err)
+		r.log.Warn("configuration not reloaded; the one before stays in force", "error", err)
 		return result, err
 	}
 	r.last = time.Now()
