@@ -32,11 +32,19 @@ func (b *Broker) Attach(link Link, info PeerInfo) *Peer {
 // broker from the call on.
 func (p *Peer) Receive(m *zio.Message) {
 	head, err := zio.Peek(m.Label)
-	size := m.Size()
-	switch {
-	case err != nil:
+	if err != nil {
 		m.Release()
 		p.receiveUnread(head, err)
+		return
+	}
+	p.ReceiveRead(head, m)
+}
+
+// ReceiveRead is Receive for a transport that knows what Peek would answer for
+// the message's label.
+func (p *Peer) ReceiveRead(head zio.Head, m *zio.Message) {
+	size := m.Size()
+	switch {
 	case head.Type == zio.BOT:
 		p.receiveBot(m, head, size)
 	case size > p.limits().MaxMessage:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -67,6 +68,8 @@ func New(b *broker.Broker, o Options) *Server {
 	stop, stopped := context.WithCancel(context.Background())
 	s := &Server{
 		grpc: grpc.NewServer(
+			grpc.ForceServerCodecV2(newCodec()),
+			experimental.BufferPool(new(framePool)),
 			grpc.MaxRecvMsgSize(o.MaxMessage+headRoom),
 			grpc.MaxSendMsgSize(o.MaxMessage+headRoom),
 			grpc.MaxConcurrentStreams(o.MaxStreams),

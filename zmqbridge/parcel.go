@@ -102,16 +102,20 @@ func wrapParts(m *zio.Message) (*parcel, error) {
 	defer m.Release()
 	p := newParcel(false)
 	head := [...][]byte{m.AppendPrefix(make([]byte, 0, m.PrefixSize())), m.AppendCoord(make([]byte, 0, 24))}
-	for _, parts := range [...][][]byte{head[:], m.Payload} {
-		for _, part := range parts {
-			f, err := newFrame(len(part))
-			if err != nil {
-				p.Release()
-				return nil, fmt.Errorf("message part of %d bytes: %w", len(part), err)
-			}
-			copy(f.bytes, part)
-			p.frames = append(p.frames, f)
+	for i := range len(head) + m.Parts() {
+		var part zio.Part
+		if i < len(head) {
+			part = head[i : i+1]
+		} else {
+			part = m.Part(i - len(head))
 		}
+		f, err := newFrame(part.Len())
+		if err != nil {
+			p.Release()
+			return nil, fmt.Errorf("message part of %d bytes: %w", part.Len(), err)
+		}
+		part.AppendTo(f.bytes[:0])
+		p.frames = append(p.frames, f)
 	}
 	return p, nil
 }
