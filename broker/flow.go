@@ -37,6 +37,7 @@ type Flow struct {
 	deadline time.Time    // guarded by mu
 	late     refusal      // guarded by mu; what it means that no handler comes
 	onEnd    func()       // guarded by mu; may be nil
+	way      *way         // guarded by mu; nil if no route took it
 
 	share    int64 // guarded by mu; bytes granted by the budget
 	window   int64 // guarded by mu; what they allow
@@ -44,7 +45,7 @@ type Flow struct {
 	largest  int64 // guarded by mu; DAT seen
 	tight    bool  // guarded by mu; the budget's sweeper looks after it
 
-	request *Request // by which its factory knows it
+	request *Request // guarded by mu; by which its factory knows it, nil once settled
 }
 
 func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
@@ -73,16 +74,19 @@ func (f *Flow) seekHandler() {
 	if f.state.Phase() != flow.Pending {
 		return // stopped in the moment it was registered
 	}
-	f.publish()
 	f.setDeadline(f.limits.PendingTimeout)
-	f.request.deadline = f.deadline
-	route := f.broker.routes.find(f.view())
-	if route == nil {
+	f.request.deadline, f.request.view = f.deadline, f.view()
+	f.way = f.broker.routes.find(f.request.view)
+	f.publish()
+	if f.way == nil {
 		f.apply(flow.Stopped(flow.NoHandler, "no route matches this BOT"))
 		return
 	}
+	f.way.tally.open()
+	request := f.request
+	request.route = &f.way.Route
 	f.broker.factory.Go(func() {
-		if err := f.request.find(route); err != nil {
+		if err := request.find(); err != nil {
 			reason := flow.Rejected
 			if end, ok := errors.AsType[*EndError](err); ok {
 				reason = end.Reason
@@ -96,8 +100,24 @@ func (f *Flow) seekHandler() {
 func (f *Flow) view() *View {
 	return &View{
 		Label: f.bot.Label, Direction: f.direction.Reverse(), Credit: f.offered.Value,
-		Peer: f.infos[flow.Client],
+		Coord: f.bot.Coord, Peer: f.infos[flow.Client],
 	}
+}
+
+// route is the name of the route that the flow took, if any. f.mu is held.
+func (f *Flow) route() string {
+	if f.way == nil {
+		return ""
+	}
+	return f.way.Name
+}
+
+// maxCredit is the limit of the flow's credit. f.mu is held.
+func (f *Flow) maxCredit() int64 {
+	if f.way == nil {
+		return f.limits.MaxCredit
+	}
+	return f.way.lower(f.limits.MaxCredit)
 }
 
 // pendingFor tells whether the flow waits for a handler on behalf of p.
@@ -125,7 +145,7 @@ func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
 		f.apply(flow.Stopped(flow.ProtocolError, detail))
 		return &refusal{flow.ProtocolError, detail}
 	}
-	credit, ok := flow.Agree(f.offered, bot.Credit, f.limits.MaxCredit)
+	credit, ok := flow.Agree(f.offered, bot.Credit, f.maxCredit())
 	switch {
 	case bot.Direction != f.direction.Reverse():
 		return fail(fmt.Sprintf("the handler's direction is %v like the client's", bot.Direction))
@@ -300,6 +320,7 @@ func (f *Flow) enter(before flow.Phase) {
 		}
 		f.broker.dropOffer(f.request)
 		f.request.settle(cause)
+		f.request = nil
 	}
 	switch phase {
 	case flow.Active:
@@ -325,11 +346,14 @@ func (f *Flow) finish() {
 	}
 	f.peers = [2]*Peer{}
 	f.bot = nil
+	if f.way != nil {
+		f.way.tally.end()
+	}
 	if f.onEnd != nil {
 		f.onEnd()
 		f.onEnd = nil
 	}
 	f.broker.log.Info("flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),
-		"client", f.infos[flow.Client], "handler", f.infos[flow.Handler],
+		"client", f.infos[flow.Client], "handler", f.infos[flow.Handler], "route", f.route(),
 		"messages", f.data.Messages, "bytes", f.data.Bytes)
 }

@@ -18,6 +18,8 @@ type FlowInfo struct {
 	Reason          flow.Reason
 	Detail          string
 	Client, Handler PeerInfo
+	// Route is the name of the route that the flow took; empty if none did.
+	Route string
 	// Direction is the client's.
 	Direction zio.Direction
 	// Credit is the total agreed, 0 while pending; Paid what the giver holds.
@@ -45,8 +47,8 @@ func (f *Flow) info() FlowInfo {
 		ID: f.id, Opened: f.opened, Phase: f.state.Phase(),
 		Reason: f.state.Reason(), Detail: f.state.Detail(),
 		Client: f.infos[flow.Client], Handler: f.infos[flow.Handler],
-		Direction: f.direction,
-		Credit:    f.state.Credit().Total(), Paid: f.state.Credit().Released(), Withheld: f.state.Credit().Withheld(),
+		Route: f.route(), Direction: f.direction,
+		Credit: f.state.Credit().Total(), Paid: f.state.Credit().Released(), Withheld: f.state.Credit().Withheld(),
 		Queued: queued, QueuedBytes: bytes,
 		Data: f.data,
 	}

@@ -136,10 +136,8 @@ func (p *Peer) receiveBot(m *zio.Message, head zio.Head, size int) {
 		p.refuse(flow.ProtocolError, err.Error())
 	case size > p.broker.limits().MaxMessage:
 		p.refuse(flow.MessageTooLarge, tooLarge(size, p.broker.limits()))
-	case bot.Direction == zio.NoDirection:
-		p.refuse(flow.ProtocolError, "the BOT's direction is neither extract nor inject")
-	case bot.Credit.Form == zio.NotInteger:
-		p.refuse(flow.ProtocolError, "the BOT's credit is no integer")
+	case botProblem(bot) != "":
+		p.refuse(flow.ProtocolError, botProblem(bot))
 	case bot.CID.Form == zio.Absent:
 		p.open(m, bot)
 	default:

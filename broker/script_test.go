@@ -242,7 +242,9 @@ func (s *script) route(words []string) {
 	case "hangs":
 		r.Factory = factoryFunc(func(ctx context.Context, _ *broker.Request) error { <-ctx.Done(); return nil })
 	}
-	s.broker.AddRoute(r)
+	if _, err := s.broker.AddRoute(r); err != nil {
+		s.printf("  %v\n", err)
+	}
 }
 
 type factoryFunc func(context.Context, *broker.Request) error

@@ -43,7 +43,9 @@ func start(t *testing.T, change func(*broker.Options)) *front {
 		t.Fatal(err)
 	}
 	handlers := builtin.New(b, limits.Log)
-	handlers.AddDefaultRoutes()
+	if err := handlers.AddDefaultRoutes(); err != nil {
+		t.Fatal(err)
+	}
 	s := server.New(b, server.DefaultOptions(limits))
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)

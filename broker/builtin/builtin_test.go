@@ -36,7 +36,9 @@ func start(t *testing.T, log *bytes.Buffer) (c *client, stop func()) {
 		t.Fatal(err)
 	}
 	handlers := builtin.New(b, slog.New(slog.NewTextHandler(log, nil)))
-	handlers.AddDefaultRoutes()
+	if err := handlers.AddDefaultRoutes(); err != nil {
+		t.Fatal(err)
+	}
 	c = &client{t: t, outbox: broker.NewOutbox(100)}
 	c.peer = b.Attach(c.outbox, broker.PeerInfo{})
 	return c, func() {

@@ -56,7 +56,9 @@ func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
 	g := &gateway{log: log, broker: b, builtin: builtin.New(b, log), failed: make(chan error, 2)}
 	g.reloader = newReloader(c, log, g.reloadLimits(c), reloadLog)
 	if c.DefaultRoutes {
-		g.builtin.AddDefaultRoutes()
+		if err := g.builtin.AddDefaultRoutes(); err != nil {
+			return nil, err
+		}
 	}
 	for _, bring := range []func(*serveCommand) error{g.startZMQ, g.startGRPC, g.startHTTP} {
 		if err := bring(c); err != nil {
