@@ -61,6 +61,23 @@ type FlowInfo struct {
 // have at once: Credit less what the giver holds and what is withheld.
 func (i *FlowInfo) Outstanding() int64 { return i.Credit - i.Paid - i.Withheld }
 
+// AgreedOrOffered is the total, or while there is none the client's offer; 0 if
+// that is left to the handler.
+func (i *FlowInfo) AgreedOrOffered() int64 {
+	if i.Credit > 0 {
+		return i.Credit
+	}
+	return max(0, i.Offered)
+}
+
+// Age is how long the flow has lived by then; if it has ended, in all.
+func (i *FlowInfo) Age(now time.Time) time.Duration {
+	if i.Phase == flow.Ended {
+		now = i.Ended
+	}
+	return now.Sub(i.Opened)
+}
+
 // Info describes the flow as it is now.
 func (f *Flow) Info() FlowInfo {
 	f.mu.Lock()

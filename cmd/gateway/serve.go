@@ -51,6 +51,8 @@ type serveCommand struct {
 
 	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error."`
 	LogFormat string     `default:"text" enum:"text,json" help:"text or json."`
+
+	level slog.LevelVar `kong:"-"` // LogLevel, until an operator changes it
 }
 
 // stopTimeout bounds an orderly stop.
@@ -162,7 +164,8 @@ func halfOfMemory() int64 {
 }
 
 func (c *serveCommand) logger() *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
+	c.level.Set(c.LogLevel)
+	options := &slog.HandlerOptions{Level: &c.level}
 	if c.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(os.Stderr, options))
 	}
