@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/experimental"
+	channelz "google.golang.org/grpc/channelz/service"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -85,10 +86,11 @@ func New(b *broker.Broker, o Options) *Server {
 	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: o.Log, streams: s.streams})
 	gatewayv1.RegisterHandlerServiceServer(s.grpc, &handlerService{broker: b, stop: stop})
 	if o.Process != nil {
-		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, process: o.Process})
+		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, process: o.Process, stop: stop})
 	}
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
+	channelz.RegisterChannelzServiceToServer(s.grpc)
 	return s
 }
 
@@ -102,6 +104,9 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Drain tells health checks that nothing new should come here.
 func (s *Server) Drain() { s.health.Shutdown() }
+
+// Undrain tells them that it may come again.
+func (s *Server) Undrain() { s.health.Resume() }
 
 // Stop ends the listeners' streams, waits for all others until the context
 // ends, and closes the connections. The broker should have been closed: then

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,9 +34,16 @@ type gateway struct {
 	grpc     *server.Server    // nil without an address
 	http     *http.Server      // likewise
 	bound    addresses
-	draining atomic.Bool
+	security map[string]string // how a transport is secured, if at all: Endpoint's words; set before announce
+	level    *slog.LevelVar
 	reloader *reloader
 	failed   chan error // takes the error of a server that ended by itself
+
+	draining  atomic.Bool       // changed with steering held
+	steering  sync.Mutex        // so that one operator at a time steers
+	stopping  bool              // guarded by steering; for good
+	started   time.Time         // guarded by steering
+	endpoints []server.Endpoint // guarded by steering; replaced whole
 }
 
 // addresses is what the gateway has bound, as the ready file has it.
@@ -53,8 +61,8 @@ func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{log: log, broker: b, builtin: builtin.New(b, log), failed: make(chan error, 2)}
-	g.reloader = newReloader(c, log, g.reloadLimits(c), reloadLog)
+	g := &gateway{log: log, broker: b, builtin: builtin.New(b, log), level: &c.level, failed: make(chan error, 2)}
+	g.reloader = newReloader(c, log, g.reloadLimits(c), g.reloadLog)
 	if c.DefaultRoutes {
 		if err := g.builtin.AddDefaultRoutes(); err != nil {
 			return nil, err
@@ -65,6 +73,7 @@ func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
 			return nil, errors.Join(err, g.stop(context.Background()))
 		}
 	}
+	g.announce()
 	return g, nil
 }
 
@@ -92,6 +101,7 @@ func (g *gateway) startGRPC(c *serveCommand) error {
 	}
 	o := server.DefaultOptions(g.broker.Options())
 	o.Keepalive, o.KeepaliveTimeout, o.Log = c.Keepalive, c.KeepaliveTimeout, g.log
+	o.Process = g
 	g.grpc = server.New(g.broker, o)
 	g.bound.GRPC = listener.Addr().String()
 	go g.watch("grpc", func() error { return g.grpc.Serve(listener) })
@@ -127,14 +137,13 @@ func (g *gateway) watch(name string, serve func() error) {
 	}
 }
 
-// drain refuses new flows, and waits until those there are have ended, or the
+// drain refuses new flows for good, and waits until those there are have ended, or the
 // grace is over. Addresses stay bound: to unbind would cut the peers.
 func (g *gateway) drain(grace time.Duration) {
-	g.draining.Store(true)
-	if g.grpc != nil {
-		g.grpc.Drain()
-	}
-	idle := g.broker.Drain()
+	g.steering.Lock()
+	g.stopping = true // for good: this drain ends in an exit
+	idle := g.refuse()
+	g.steering.Unlock()
 	select {
 	case <-idle:
 	case <-time.After(grace):

@@ -146,9 +146,9 @@ func (g *gateway) reloadLimits(started *serveCommand) reloadable {
 }
 
 // reloadLog changes what is logged.
-func reloadLog(next *serveCommand) (func() []string, error) {
+func (g *gateway) reloadLog(next *serveCommand) (func() []string, error) {
 	return func() []string {
-		logLevel.Set(next.LogLevel)
+		g.level.Set(next.LogLevel)
 		return nil
 	}, nil
 }

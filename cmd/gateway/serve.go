@@ -54,6 +54,7 @@ type serveCommand struct {
 
 	arguments []string          // of the whole command line
 	options   map[string]option // as they were given, by name
+	level     slog.LevelVar     `kong:"-"` // LogLevel, until an operator changes it
 }
 
 // stopTimeout bounds an orderly stop.
@@ -164,12 +165,9 @@ func halfOfMemory() int64 {
 	return int64(info.Totalram) * int64(info.Unit) / 2
 }
 
-// logLevel is the process's, which can be changed while it runs.
-var logLevel slog.LevelVar
-
 func (c *serveCommand) logger() *slog.Logger {
-	logLevel.Set(c.LogLevel)
-	options := &slog.HandlerOptions{Level: &logLevel}
+	c.level.Set(c.LogLevel)
+	options := &slog.HandlerOptions{Level: &c.level}
 	if c.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(os.Stderr, options))
 	}

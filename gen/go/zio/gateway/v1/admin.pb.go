@@ -223,7 +223,8 @@ type Flow struct {
 	Direction Direction `protobuf:"varint,7,opt,name=direction,proto3,enum=zio.gateway.v1.Direction" json:"direction,omitempty"`
 	// The agreed total; while pending, the client's offer.
 	Credit int64 `protobuf:"varint,8,opt,name=credit,proto3" json:"credit,omitempty"`
-	// The client's BOT, without the keys that are fields here.
+	// The client's BOT, without the keys that are fields here. After the end they
+	// are not remembered if its label has more than 4 KiB.
 	Attributes *structpb.Struct `protobuf:"bytes,9,opt,name=attributes,proto3" json:"attributes,omitempty"`
 	// The name of the route that it took.
 	Route string `protobuf:"bytes,10,opt,name=route,proto3" json:"route,omitempty"`
@@ -1084,15 +1085,18 @@ type ListFlowsRequest struct {
 	// Only flows in one of these states; empty for all.
 	States []FlowState `protobuf:"varint,1,rep,packed,name=states,proto3,enum=zio.gateway.v1.FlowState" json:"states,omitempty"`
 	// Only flows for which this CEL expression is true: over id, state
-	// ("pending", "active", "half_closed", "ended"), reason ("peer_gone", …),
-	// route, direction, credit, attributes, messages, bytes (of the DATs),
-	// client and handler (.transport, .address, .identity, .name), held_up_by
-	// ("giver", "taker", "gateway", ""), age (a duration). A missing attribute
-	// makes it false.
+	// ("pending", "active", "half_closed", "ended"), reason ("peer_gone", …; ""
+	// before the end), route, direction (the client's: "extract", "inject"),
+	// credit, attributes, messages, bytes (of the DATs), client and handler
+	// (.transport, .address, .identity, .name), held_up_by ("giver", "taker",
+	// "gateway", ""), age (a duration, of ended flows up to the end). A missing
+	// attribute makes it false.
 	Filter string `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// How many flows to answer at the most; 0 stands for 100.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// Where to go on: next_page_token of the page before.
+	// Where to go on: next_page_token of the page before, which was asked for with
+	// the same states and filter. A flow that is there all the while is on exactly
+	// one page; those that begin meanwhile are on none.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

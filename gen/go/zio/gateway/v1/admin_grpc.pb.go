@@ -55,12 +55,14 @@ type AdminServiceClient interface {
 	GetFlow(ctx context.Context, in *GetFlowRequest, opts ...grpc.CallOption) (*GetFlowResponse, error)
 	// WatchFlows tells of every flow that enters a state, from now on, until the
 	// caller ends the call. It never slows a flow: a caller that does not read
-	// fast enough is told how many events it has missed.
+	// fast enough is told how many events it has missed. The response's headers
+	// say that the watch has begun.
 	WatchFlows(ctx context.Context, in *WatchFlowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchFlowsResponse], error)
 	// EndFlow ends a flow: both sides see END_REASON_ENDED_BY_ADMIN.
 	// FAILED_PRECONDITION when it has ended already.
 	EndFlow(ctx context.Context, in *EndFlowRequest, opts ...grpc.CallOption) (*EndFlowResponse, error)
-	// ListPeers shows who is connected, whether in a flow or not.
+	// ListPeers shows who is connected, whether in a flow or not. A ZeroMQ peer is
+	// seen from its first message on, a gRPC peer is one stream of FlowService.
 	ListPeers(ctx context.Context, in *ListPeersRequest, opts ...grpc.CallOption) (*ListPeersResponse, error)
 	// ListListeners shows the processes that have announced that they handle
 	// flows.
@@ -81,7 +83,8 @@ type AdminServiceClient interface {
 	// Drain refuses new flows with END_REASON_DRAINING; those there are go on.
 	// The addresses stay bound, health checks answer NOT_SERVING.
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
-	// Undrain takes new flows again.
+	// Undrain takes new flows again. FAILED_PRECONDITION when the gateway is
+	// shutting down.
 	Undrain(ctx context.Context, in *UndrainRequest, opts ...grpc.CallOption) (*UndrainResponse, error)
 	// SetLogLevel changes what is logged, until the next restart or Reload.
 	SetLogLevel(ctx context.Context, in *SetLogLevelRequest, opts ...grpc.CallOption) (*SetLogLevelResponse, error)
@@ -277,12 +280,14 @@ type AdminServiceServer interface {
 	GetFlow(context.Context, *GetFlowRequest) (*GetFlowResponse, error)
 	// WatchFlows tells of every flow that enters a state, from now on, until the
 	// caller ends the call. It never slows a flow: a caller that does not read
-	// fast enough is told how many events it has missed.
+	// fast enough is told how many events it has missed. The response's headers
+	// say that the watch has begun.
 	WatchFlows(*WatchFlowsRequest, grpc.ServerStreamingServer[WatchFlowsResponse]) error
 	// EndFlow ends a flow: both sides see END_REASON_ENDED_BY_ADMIN.
 	// FAILED_PRECONDITION when it has ended already.
 	EndFlow(context.Context, *EndFlowRequest) (*EndFlowResponse, error)
-	// ListPeers shows who is connected, whether in a flow or not.
+	// ListPeers shows who is connected, whether in a flow or not. A ZeroMQ peer is
+	// seen from its first message on, a gRPC peer is one stream of FlowService.
 	ListPeers(context.Context, *ListPeersRequest) (*ListPeersResponse, error)
 	// ListListeners shows the processes that have announced that they handle
 	// flows.
@@ -303,7 +308,8 @@ type AdminServiceServer interface {
 	// Drain refuses new flows with END_REASON_DRAINING; those there are go on.
 	// The addresses stay bound, health checks answer NOT_SERVING.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
-	// Undrain takes new flows again.
+	// Undrain takes new flows again. FAILED_PRECONDITION when the gateway is
+	// shutting down.
 	Undrain(context.Context, *UndrainRequest) (*UndrainResponse, error)
 	// SetLogLevel changes what is logged, until the next restart or Reload.
 	SetLogLevel(context.Context, *SetLogLevelRequest) (*SetLogLevelResponse, error)

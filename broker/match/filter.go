@@ -1,0 +1,109 @@
+package match
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"cel.dev/cel-go/cel"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// Filter is a compiled expression that selects flows to be shown. It may be used
+// concurrently.
+type Filter struct{ program cel.Program }
+
+// flowEnvironment declares what a filter may name.
+var flowEnvironment = func() *cel.Env {
+	options := []cel.EnvOption{
+		cel.CrossTypeNumericComparisons(true),
+		cel.Variable("attributes", cel.MapType(cel.StringType, cel.DynType)),
+		cel.Variable("age", cel.DurationType),
+	}
+	for _, name := range []string{"id", "credit", "messages", "bytes"} {
+		options = append(options, cel.Variable(name, cel.IntType))
+	}
+	for _, name := range []string{"state", "reason", "route", "direction", "held_up_by"} {
+		options = append(options, cel.Variable(name, cel.StringType))
+	}
+	for _, side := range []string{"client", "handler"} {
+		for _, name := range []string{"transport", "address", "identity", "name"} {
+			options = append(options, cel.Variable(side+"."+name, cel.StringType))
+		}
+	}
+	env, err := cel.NewEnv(options...)
+	if err != nil { // a mistake in the lines above
+		panic(err)
+	}
+	return env
+}()
+
+// CompileFilter reads a CEL expression over id, state ("pending", "active",
+// "half_closed", "ended"), reason (empty before the end), route, direction (the
+// client's), credit, attributes, messages and bytes (of the DATs), held_up_by,
+// age (from the BOT to now, or to the end), and transport, address, identity and
+// name of client and handler. The error names position and cause.
+func CompileFilter(expression string) (*Filter, error) {
+	ast, issues := flowEnvironment.Compile(expression)
+	if issues.Err() != nil {
+		return nil, mistakes(issues)
+	}
+	if ast.OutputType() != cel.BoolType && ast.OutputType() != cel.DynType {
+		return nil, fmt.Errorf("is of type %v, want bool", ast.OutputType())
+	}
+	program, err := flowEnvironment.Program(ast, cel.CostLimit(costLimit))
+	if err != nil {
+		return nil, err
+	}
+	return &Filter{program}, nil
+}
+
+// mistakes is what is wrong with an expression, as "line:column: cause".
+func mistakes(issues *cel.Issues) error {
+	var words []string
+	for _, issue := range issues.Errors() {
+		words = append(words, fmt.Sprintf("%d:%d: %s", issue.Location.Line(), issue.Location.Column()+1, issue.Message))
+	}
+	return errors.New(strings.Join(words, "; "))
+}
+
+var stateNames = map[flow.Phase]string{
+	flow.Pending: "pending", flow.Active: "active", flow.HalfClosed: "half_closed", flow.Ended: "ended",
+}
+
+// Match tells whether a flow is selected. What can't be evaluated, such as an
+// attribute that the flow does not have, is false.
+func (f *Filter) Match(i *broker.FlowInfo, now time.Time) bool {
+	values := map[string]any{
+		"id":         int64(i.ID),
+		"state":      stateNames[i.Phase],
+		"reason":     "",
+		"route":      i.Route,
+		"direction":  i.Direction.String(),
+		"credit":     i.AgreedOrOffered(),
+		"attributes": func() any { return zio.Attributes(i.Label) }, // only if they are asked for
+		"messages":   int64(i.Data.Messages),
+		"bytes":      int64(i.Data.Bytes),
+		"held_up_by": i.HeldUpBy.String(),
+		"age":        i.Age(now),
+	}
+	if i.Phase == flow.Ended {
+		values["reason"] = i.Reason.String()
+	}
+	for side, peer := range map[string]*broker.PeerInfo{"client": &i.Client, "handler": &i.Handler} {
+		values[side+".transport"] = peer.Transport
+		values[side+".address"] = peer.Address
+		values[side+".identity"] = peer.Identity
+		values[side+".name"] = peer.Name
+	}
+	result, _, err := f.program.Eval(values)
+	if err != nil {
+		return false
+	}
+	matched, ok := result.Value().(bool)
+	return ok && matched
+}

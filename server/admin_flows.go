@@ -1,0 +1,112 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/match"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+// ListFlows shows the flows that are selected, the latest first.
+func (s *adminService) ListFlows(ctx context.Context, request *gatewayv1.ListFlowsRequest) (*gatewayv1.ListFlowsResponse, error) {
+	selected, err := newSelection(request.GetStates(), request.GetFilter())
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPage(request, fmt.Sprint(request.GetStates(), request.GetFilter()))
+	if err != nil {
+		return nil, err
+	}
+	response := &gatewayv1.ListFlowsResponse{}
+	now := time.Now()
+	for f := range s.broker.FlowsBefore(broker.FlowID(p.before)) {
+		if err := ctx.Err(); err != nil {
+			return nil, status.FromContextError(err).Err()
+		}
+		info := f.Info()
+		if !selected.takes(&info, now) {
+			continue
+		}
+		if len(response.Flows) == p.size {
+			response.NextPageToken = p.next()
+			break
+		}
+		response.Flows = append(response.Flows, toFlow(&info))
+		p.before = uint64(info.ID)
+	}
+	return response, nil
+}
+
+// selection is which flows somebody wants to see.
+type selection struct {
+	states map[gatewayv1.FlowState]bool // empty for all
+	filter *match.Filter                // nil for all
+}
+
+func newSelection(states []gatewayv1.FlowState, filter string) (*selection, error) {
+	s := &selection{states: make(map[gatewayv1.FlowState]bool, len(states))}
+	for _, state := range states {
+		s.states[state] = true
+	}
+	if filter != "" {
+		compiled, err := match.CompileFilter(filter)
+		if err != nil {
+			return nil, badField("filter", "%v", err)
+		}
+		s.filter = compiled
+	}
+	return s, nil
+}
+
+func (s *selection) takes(info *broker.FlowInfo, now time.Time) bool {
+	return (len(s.states) == 0 || s.states[stateOf(info.Phase)]) && (s.filter == nil || s.filter.Match(info, now))
+}
+
+// GetFlow shows one flow.
+func (s *adminService) GetFlow(_ context.Context, request *gatewayv1.GetFlowRequest) (*gatewayv1.GetFlowResponse, error) {
+	f := s.broker.Flow(broker.FlowID(request.GetId()))
+	if f == nil {
+		return nil, noFlow(request.GetId())
+	}
+	info := f.Info()
+	return &gatewayv1.GetFlowResponse{Flow: toFlow(&info)}, nil
+}
+
+// EndFlow ends a flow.
+func (s *adminService) EndFlow(_ context.Context, request *gatewayv1.EndFlowRequest) (*gatewayv1.EndFlowResponse, error) {
+	detail := request.GetDetail()
+	if detail == "" {
+		detail = "an operator ended the flow"
+	}
+	info, err := s.broker.EndFlow(broker.FlowID(request.GetId()), detail)
+	switch {
+	case errors.Is(err, broker.ErrNoFlow):
+		return nil, noFlow(request.GetId())
+	case err != nil:
+		return nil, notNow("FLOW_ENDED", "flow "+number(request.GetId()), fmt.Errorf("%w already: %v", err, info.Reason))
+	}
+	return &gatewayv1.EndFlowResponse{Flow: toFlow(&info)}, nil
+}
+
+func number(id uint64) string { return strconv.FormatUint(id, 10) }
+
+// noFlow is NOT_FOUND.
+func noFlow(id uint64) error {
+	text := fmt.Sprintf("there is no flow %d, or it is remembered no more", id)
+	return withDetails(status.New(codes.NotFound, text), &errdetails.ResourceInfo{
+		ResourceType: "flow", ResourceName: number(id), Description: text,
+	})
+}
+
+// stateOf is a phase in the contract's words, which have one number more.
+func stateOf(p flow.Phase) gatewayv1.FlowState { return gatewayv1.FlowState(p) + 1 }
