@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
@@ -24,6 +25,7 @@ type exchange struct {
 	// settled is closed when the stream's BOT has been answered, or refused.
 	settled  chan struct{}
 	settling sync.Once
+	broken   atomic.Bool // its reading half has panicked
 
 	mu    sync.Mutex
 	peer  *broker.Peer // guarded by mu
@@ -185,6 +187,9 @@ func (x *exchange) flow() *broker.Flow {
 
 // result is the status to end the stream with, after take has answered err.
 func (x *exchange) result(err error) error {
+	if x.broken.Load() {
+		return errBroken
+	}
 	end, ok := errors.AsType[*broker.EndError](err)
 	if !ok {
 		return status.FromContextError(err).Err()

@@ -20,9 +20,10 @@ import (
 // flowService implements gatewayv1.FlowServiceServer.
 type flowService struct {
 	gatewayv1.UnimplementedFlowServiceServer
-	broker  *broker.Broker
-	log     *slog.Logger
-	streams *sync.WaitGroup
+	broker   *broker.Broker
+	log      *slog.Logger
+	counters *counters
+	streams  *sync.WaitGroup
 }
 
 // Open relays between a stream and the broker. Its handler writes; another
@@ -34,10 +35,11 @@ func (s *flowService) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest
 		return firstError(err)
 	}
 	x := newExchange(ctx, s.broker)
+	defer x.unwind()
 	if err := x.bot(first.GetBot(), zio.NoDirection); err != nil {
 		return err
 	}
-	s.streams.Go(func() { readOpen(ctx, stream, x) })
+	s.streams.Go(func() { s.reading(ctx, x, func() { readOpen(ctx, stream, x) }) })
 
 	var batch []broker.Delivery
 	for {
@@ -96,8 +98,6 @@ func readOpen(ctx context.Context, stream grpc.BidiStreamingServer[gatewayv1.Ope
 			}
 		}
 		if err != nil {
-			<-ctx.Done()
-			x.leave("stream ended")
 			return
 		}
 	}
@@ -133,11 +133,12 @@ func (s *flowService) Put(stream grpc.ClientStreamingServer[gatewayv1.PutRequest
 		return firstError(err)
 	}
 	x := newExchange(ctx, s.broker)
+	defer x.unwind()
 	credit := newCredit()
 	if err := x.bot(first.GetBot(), zio.Extract); err != nil {
 		return err
 	}
-	s.streams.Go(func() { readPut(ctx, stream, x, credit) })
+	s.streams.Go(func() { s.reading(ctx, x, func() { readPut(ctx, stream, x, credit) }) })
 
 	response := &gatewayv1.PutResponse{}
 	var batch []broker.Delivery
@@ -193,8 +194,6 @@ func clonePayload(payload [][]byte) [][]byte {
 // readPut reads a DAT for every credit. Without credit it does not read, and
 // HTTP/2 holds the caller back.
 func readPut(ctx context.Context, stream grpc.ClientStreamingServer[gatewayv1.PutRequest, gatewayv1.PutResponse], x *exchange, credit *semaphore.Weighted) {
-	defer x.leave("stream ended")
-	defer func() { <-ctx.Done() }()
 	for {
 		request, err := stream.Recv()
 		switch {
@@ -222,6 +221,7 @@ func readPut(ctx context.Context, stream grpc.ClientStreamingServer[gatewayv1.Pu
 func (s *flowService) Get(request *gatewayv1.GetRequest, stream grpc.ServerStreamingServer[gatewayv1.GetResponse]) error {
 	ctx := stream.Context()
 	x := newExchange(ctx, s.broker)
+	defer x.unwind()
 	if err := x.bot(request.GetBot(), zio.Inject); err != nil {
 		return err
 	}
