@@ -2,15 +2,12 @@
 // knows neither ZeroMQ nor gRPC: a transport attaches a Link for each of its
 // peers and passes on what the peer sends.
 //
-// Locks are taken in the order Flow, route table, listener group, Broker, link;
-// none is held while something waits.
+// Locks are taken in the order Flow, route table, listener group, Broker, link,
+// with that of the peers' table taken alone; none is held while something waits.
 package broker
 
 import (
-	"cmp"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,17 +21,23 @@ type Broker struct {
 	routes   routeTable
 	watchers watchers
 	budget   budget
+	peers    peerTable
+	epoch    time.Time // where its own clock begins
 
-	mu       sync.Mutex
-	lastID   FlowID              // guarded by mu
-	live     map[FlowID]*Flow    // guarded by mu
-	offers   map[uint64]*Request // guarded by mu; by cid
-	pending  int                 // guarded by mu
-	ended    []*Flow             // guarded by mu; a ring of at most KeepEnded
-	oldest   int                 // guarded by mu; the ring's next place
-	draining bool                // guarded by mu
-	idle     chan struct{}       // closed when draining and without live flows
-	factory  sync.WaitGroup      // the factories' goroutines
+	mu         sync.Mutex
+	lastID     FlowID              // guarded by mu
+	flows      roll[*Flow]         // guarded by mu; live and remembered ones
+	live       int                 // guarded by mu; how many have not ended
+	offers     map[uint64]*Request // guarded by mu; by cid
+	offersMade uint64              // guarded by mu
+	pending    int                 // guarded by mu
+	ended      []*Flow             // guarded by mu; a ring of at most KeepEnded
+	oldest     int                 // guarded by mu; the ring's next place
+	totals     totals              // guarded by mu
+	draining   bool                // guarded by mu
+	closed     bool                // guarded by mu
+	idle       chan struct{}       // guarded by mu; the present or next Drain's
+	factory    sync.WaitGroup      // the factories' goroutines
 }
 
 // New makes a broker without routes.
@@ -49,9 +52,11 @@ func New(options Options) (*Broker, error) {
 		options: options,
 		log:     options.Log,
 		budget:  budget{limit: options.MaxBytes, perFlow: options.MaxFlowBytes},
+		peers:   peerTable{byTransport: map[string]int{}},
+		epoch:   time.Now().Add(-time.Second), // so that no moment is 0
 		idle:    make(chan struct{}),
-		live:    map[FlowID]*Flow{},
 		offers:  map[uint64]*Request{},
+		totals:  totals{ended: map[flow.Reason]uint64{}, refused: map[flow.Reason]uint64{}},
 	}, nil
 }
 
@@ -59,7 +64,9 @@ func New(options Options) (*Broker, error) {
 func (b *Broker) Options() Options { return b.options }
 
 // Drain refuses every BOT from now on that would begin a flow; handlers still
-// reach the flows that are pending. The channel is closed when no flow is left.
+// reach the flows that are pending. The channel is closed when no flow is left,
+// unless Undrain comes before that: then never. Drain while draining changes
+// nothing and answers the same channel.
 func (b *Broker) Drain() (idle <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -72,14 +79,28 @@ func (b *Broker) Drain() (idle <-chan struct{}) {
 
 // drained closes idle if the last flow has ended. b.mu is held.
 func (b *Broker) drained() {
-	if b.draining && len(b.live) == 0 {
+	if b.draining && b.live == 0 {
 		close(b.idle)
 	}
+}
+
+// Undrain takes new flows again. It answers false after Close, which is for good.
+func (b *Broker) Undrain() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.draining && !b.closed {
+		b.draining = false
+		b.idle = make(chan struct{}) // the next Drain's
+	}
+	return !b.closed
 }
 
 // Close refuses new flows, ends the ones there are for that reason, and returns
 // when their factories have returned.
 func (b *Broker) Close(reason flow.Reason, detail string) {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
 	b.Drain()
 	for _, f := range b.liveFlows() {
 		f.stop(reason, detail)
@@ -92,7 +113,7 @@ func (b *Broker) Close(reason flow.Reason, detail string) {
 func (b *Broker) Live() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.live)
+	return b.live
 }
 
 // Flows describes the flows that have not ended, in the order of their ids,
@@ -116,7 +137,13 @@ func (b *Broker) liveFlows() []*Flow {
 }
 
 func (b *Broker) sortedLive() []*Flow {
-	return slices.SortedFunc(maps.Values(b.live), func(a, b *Flow) int { return cmp.Compare(a.id, b.id) })
+	flows := make([]*Flow, 0, b.live)
+	for f := range b.flows.all {
+		if !f.forgotten {
+			flows = append(flows, f)
+		}
+	}
+	return flows
 }
 
 // refusal is why a BOT does not become a flow.
@@ -135,7 +162,7 @@ func (b *Broker) register(f *Flow) *refusal {
 	switch {
 	case b.draining:
 		return &refusal{flow.Draining, "the gateway is shutting down"}
-	case len(b.live) >= b.options.MaxFlows:
+	case b.live >= b.options.MaxFlows:
 		return &refusal{flow.Overloaded, "the gateway has reached its number of flows"}
 	case b.pending >= b.options.MaxPending:
 		return &refusal{flow.Overloaded, "too many flows wait for a handler"}
@@ -143,7 +170,8 @@ func (b *Broker) register(f *Flow) *refusal {
 	b.lastID++
 	f.id = b.lastID
 	f.opened = time.Now()
-	b.live[f.id] = f
+	b.flows.add(uint64(f.id), f)
+	b.live++
 	b.pending++
 	return nil
 }
@@ -155,17 +183,23 @@ func (b *Broker) settled() {
 	b.pending--
 }
 
-// forget moves an ended flow from the live ones to the remembered ones.
+// forget moves an ended flow from the live ones to the remembered ones. f.mu is
+// held.
 func (b *Broker) forget(f *Flow) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.live, f.id)
+	f.forgotten = true
+	b.totals.add(f, f.account.since)
+	b.live--
 	b.drained()
+	gone := f
 	switch {
 	case len(b.ended) < b.options.KeepEnded:
 		b.ended = append(b.ended, f)
+		return
 	case b.options.KeepEnded > 0:
-		b.ended[b.oldest] = f
+		gone, b.ended[b.oldest] = b.ended[b.oldest], f
 		b.oldest = (b.oldest + 1) % b.options.KeepEnded
 	}
+	b.flows.remove(uint64(gone.id))
 }

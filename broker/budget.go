@@ -81,7 +81,7 @@ func (f *Flow) queued(side flow.Side) (messages, bytes int64) {
 func (f *Flow) weigh(size int) {
 	f.largest = max(f.largest, int64(size))
 	// What was seen of the flow so far says more with every DAT.
-	guess := int64(f.broker.options.MaxMessage) >> min(f.data.Messages, 62)
+	guess := int64(f.broker.options.MaxMessage) >> min(f.account.data.Messages, 62)
 	if estimate := max(f.largest, guess, leastEstimate); estimate != f.estimate {
 		f.estimate = estimate
 		f.fit()

@@ -37,11 +37,12 @@ func (f *Flow) expire() {
 	case flow.HalfClosed:
 		f.apply(flow.Stopped(flow.EOTTimeout, fmt.Sprintf("EOT was not answered within %v", f.broker.options.EOTTimeout)))
 	case flow.Active:
-		if f.seen == f.messages {
+		received := f.account.received()
+		if f.seen == received {
 			f.apply(flow.Stopped(flow.IdleTimeout, fmt.Sprintf("no message within %v", f.broker.options.IdleTimeout)))
 			return
 		}
-		f.seen = f.messages
+		f.seen = received
 		f.setDeadline(f.broker.options.IdleTimeout)
 	}
 }

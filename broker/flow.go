@@ -29,11 +29,12 @@ type Flow struct {
 	state    flow.State   // guarded by mu
 	peers    [2]*Peer     // guarded by mu; nil once ended, handler's nil while pending
 	infos    [2]PeerInfo  // guarded by mu
-	data     Count        // guarded by mu; DATs relayed
-	messages uint64       // guarded by mu; all that was received
+	label    []byte       // guarded by mu; the client's BOT's, nil once ended if too long to remember
+	account  account      // guarded by mu
 	seen     uint64       // guarded by mu; messages when idleness was last checked
 	timer    *time.Timer  // guarded by mu
 	deadline time.Time    // guarded by mu
+	ended    time.Time    // guarded by mu; zero before
 	late     refusal      // guarded by mu; what it means that no handler comes
 	onEnd    func()       // guarded by mu; may be nil
 
@@ -42,6 +43,8 @@ type Flow struct {
 	estimate int64 // guarded by mu; how large a DAT is reckoned to be
 	largest  int64 // guarded by mu; DAT seen
 	tight    bool  // guarded by mu; the budget's sweeper looks after it
+
+	forgotten bool // guarded by broker.mu; it has ended
 
 	request *Request // by which its factory knows it
 }
@@ -57,6 +60,8 @@ func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
 		infos:     [2]PeerInfo{flow.Client: client.info},
 		late:      refusal{flow.HandlerTimeout, "no handler came in time"},
 	}
+	f.label = f.bot.Label
+	f.account.receive(flow.Client, m.Size())
 	f.request = newRequest(f)
 	return f
 }
@@ -139,6 +144,7 @@ func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
 		return fail(err.Error())
 	}
 	f.peers[flow.Handler], f.infos[flow.Handler] = p, p.info
+	f.account.receive(flow.Handler, m.Size())
 	f.applyBots(flow.Accepted(credit, m.Seqno), [2]*zio.Message{
 		flow.Client:  m.WithLabel(toClient),
 		flow.Handler: m.WithLabel(toHandler),
@@ -161,18 +167,18 @@ func (f *Flow) receive(from flow.Side, head zio.Head, m *zio.Message, size int) 
 	}
 	next, fx := f.state.Step(flow.Received(from, head, m.Seqno, queued))
 	f.state = next
-	f.messages++
 	var failed [2]error
 	if fx.Relay {
 		failed[from.Other()] = f.relay(from.Other(), head, m, fx.Credit)
 	} else {
 		m.Release()
 	}
+	if before != flow.Ended {
+		f.count(from, head.Type, size, fx.Relay && failed[from.Other()] == nil)
+	}
 	f.conclude(before, fx, failed)
 	switch {
 	case head.Type == zio.DAT && fx.Relay:
-		f.data.Messages++
-		f.data.Bytes += uint64(size)
 		if int64(size) > f.largest || f.estimate > f.largest {
 			f.weigh(size)
 		}
@@ -224,6 +230,7 @@ func (f *Flow) applyBots(e flow.Event, bots [2]*zio.Message) {
 	before := f.state.Phase()
 	var fx flow.Effects
 	f.state, fx = f.state.Step(e)
+	f.turn(0)
 	var failed [2]error
 	if fx.Bots {
 		for _, side := range [...]flow.Side{flow.Handler, flow.Client} { // BRK-3
@@ -301,6 +308,7 @@ func (f *Flow) enter(before flow.Phase) {
 	}
 	switch phase {
 	case flow.Active:
+		f.seen = f.account.received()
 		f.setDeadline(f.broker.options.IdleTimeout)
 		f.broker.log.Debug("flow active", "flow", f.id, "client", f.infos[flow.Client],
 			"handler", f.infos[flow.Handler], "credit", f.state.Credit().Total())
@@ -310,10 +318,14 @@ func (f *Flow) enter(before flow.Phase) {
 		f.finish()
 	}
 	f.publish()
+	if phase == flow.Ended && len(f.label) > keepLabel {
+		f.label = nil
+	}
 }
 
 func (f *Flow) finish() {
 	f.setDeadline(0)
+	f.ended = time.Now()
 	f.share = f.broker.budget.regrant(f.share, 0)
 	f.broker.forget(f)
 	for _, peer := range f.peers {
@@ -329,5 +341,5 @@ func (f *Flow) finish() {
 	}
 	f.broker.log.Info("flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),
 		"client", f.infos[flow.Client], "handler", f.infos[flow.Handler],
-		"messages", f.data.Messages, "bytes", f.data.Bytes)
+		"messages", f.account.data.Messages, "bytes", f.account.data.Bytes)
 }

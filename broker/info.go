@@ -10,16 +10,31 @@ import (
 // Count counts messages and their payload bytes.
 type Count struct{ Messages, Bytes uint64 }
 
+// keepLabel is how long a label may be, in bytes, to be remembered after the end.
+const keepLabel = 4 << 10
+
 // FlowInfo describes a flow at one moment.
 type FlowInfo struct {
-	ID              FlowID
-	Opened          time.Time
+	ID     FlowID
+	Opened time.Time
+	// Ended is when it did; zero before.
+	Ended time.Time
+	// Deadline is when the present phase is given up; zero for never.
+	Deadline        time.Time
 	Phase           flow.Phase
 	Reason          flow.Reason
 	Detail          string
 	Client, Handler PeerInfo
+	// Route is the name of the route that the flow took; empty if none did.
+	Route string
 	// Direction is the client's.
 	Direction zio.Direction
+	// Label is the client's BOT's, not to be changed. After the end it is missing
+	// if it has more than 4 KiB.
+	Label []byte
+	// Offered is the client's offer of credit, 0 or less if it left that to the
+	// handler.
+	Offered int64
 	// Credit is the total agreed, 0 while pending; Paid what the giver holds.
 	Credit, Paid int64
 	// Withheld is what the taker has paid and the giver not been given, for want
@@ -28,9 +43,23 @@ type FlowInfo struct {
 	Queued   int64
 	// QueuedBytes is the payload of that.
 	QueuedBytes int64
-	// Data is what has crossed from giver to taker.
-	Data Count
+	// FromClient and FromHandler are what the sides have sent.
+	FromClient, FromHandler Traffic
+	// Data is what has crossed from giver to taker, Sizes the same by size.
+	Data  Count
+	Sizes Sizes
+	// MessageRate and ByteRate are Data per second, over the last 4 to 5 seconds.
+	MessageRate, ByteRate float64
+	// LastDAT and LastPAY are when the latest came; zero for never.
+	LastDAT, LastPAY time.Time
+	// HeldUpBy is whom it waits for now, Waits how its active time was spent.
+	HeldUpBy HeldUpBy
+	Waits    Waits
 }
+
+// Outstanding is the DATs that the taker has not paid for, of those that it may
+// have at once: Credit less what the giver holds and what is withheld.
+func (i *FlowInfo) Outstanding() int64 { return i.Credit - i.Paid - i.Withheld }
 
 // Info describes the flow as it is now.
 func (f *Flow) Info() FlowInfo {
@@ -39,15 +68,23 @@ func (f *Flow) Info() FlowInfo {
 	return f.info()
 }
 
+// info describes the flow. f.mu is held.
 func (f *Flow) info() FlowInfo {
-	queued, bytes := f.queued(f.state.Giver().Other())
-	return FlowInfo{
-		ID: f.id, Opened: f.opened, Phase: f.state.Phase(),
+	giver, credit, a := f.state.Giver(), f.state.Credit(), &f.account
+	now, present := f.broker.now(), time.Now()
+	queued, bytes := f.queued(giver.Other())
+	info := FlowInfo{
+		ID: f.id, Opened: f.opened, Ended: f.ended, Deadline: f.deadline, Phase: f.state.Phase(),
 		Reason: f.state.Reason(), Detail: f.state.Detail(),
 		Client: f.infos[flow.Client], Handler: f.infos[flow.Handler],
-		Direction: f.direction,
-		Credit:    f.state.Credit().Total(), Paid: f.state.Credit().Released(), Withheld: f.state.Credit().Withheld(),
+		Direction: f.direction, Label: f.label, Offered: f.offered.Value,
+		Credit: credit.Total(), Paid: credit.Released(), Withheld: credit.Withheld(),
 		Queued: queued, QueuedBytes: bytes,
-		Data: f.data,
+		FromClient: a.traffic(flow.Client, giver), FromHandler: a.traffic(flow.Handler, giver),
+		Data: a.data, Sizes: a.sizes,
+		LastDAT: a.lastDAT.at(present, now), LastPAY: a.lastPAY.at(present, now),
+		HeldUpBy: a.heldUp, Waits: a.waited(now),
 	}
+	info.MessageRate, info.ByteRate = a.pace.rate(now, a.active, a.data)
+	return info
 }

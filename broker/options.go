@@ -29,6 +29,8 @@ type Options struct {
 	IdleTimeout time.Duration
 	// KeepEnded is how many ended flows are remembered for those who ask.
 	KeepEnded int
+	// Observers are told of every phase of every flow; not to be changed.
+	Observers []Observer
 	// Log takes the broker's log; nil for none.
 	Log *slog.Logger
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
@@ -17,15 +18,21 @@ type Peer struct {
 	link   Link
 	info   PeerInfo
 
+	id        PeerID               // set by Attach
+	connected time.Time            // likewise
+	shown     atomic.Pointer[Flow] // as flow, for those who look at it from outside
+
 	// flow is the latest one, which may have ended; nil before the first.
 	flow   *Flow
 	side   flow.Side
 	warned bool // was told that it takes part in no flow
 }
 
-// Attach tells the broker of a new peer.
+// Attach tells the broker of a new peer, which it counts until Leave.
 func (b *Broker) Attach(link Link, info PeerInfo) *Peer {
-	return &Peer{broker: b, link: link, info: info}
+	p := &Peer{broker: b, link: link, info: info}
+	b.peers.attach(p)
+	return p
 }
 
 // Receive takes a message that the peer has sent. The message belongs to the
@@ -80,9 +87,10 @@ func (p *Peer) Shut() {
 	}
 }
 
-// Leave tells that the peer is gone, and how that was seen. No other method may
-// be called after it.
+// Leave tells that the peer is gone, and how that was seen. It is called once for
+// every Attach; no other method may be called after it, but for Flow.
 func (p *Peer) Leave(detail string) {
+	p.broker.peers.leave(p)
 	if p.flow != nil {
 		p.flow.step(flow.Left(p.side, detail))
 	}
@@ -138,7 +146,7 @@ func (p *Peer) open(m *zio.Message, bot zio.Bot) {
 		p.refuse(no.reason, no.detail)
 		return
 	}
-	p.flow, p.side = f, flow.Client
+	p.join(f, flow.Client)
 	f.seekHandler()
 }
 
@@ -154,11 +162,12 @@ func (p *Peer) accept(m *zio.Message, bot zio.Bot) {
 		p.refuse(no.reason, no.detail)
 		return
 	}
-	p.flow, p.side = r.flow, flow.Handler
+	p.join(r.flow, flow.Handler)
 }
 
 // refuse answers a BOT that does not become a flow.
 func (p *Peer) refuse(reason flow.Reason, detail string) {
+	p.broker.refused(reason)
 	p.broker.log.Info("BOT refused", "peer", p.info, "reason", reason.String(), "detail", detail)
 	p.tell(reason.String(), reason, detail)
 }

@@ -136,6 +136,7 @@ func (b *Broker) putOffer(r *Request) uint64 {
 		r.cid = binary.LittleEndian.Uint64(random[:]) & zio.MaxCID
 	}
 	b.offers[r.cid] = r
+	b.offersMade++
 	return r.cid
 }
 

@@ -10,11 +10,20 @@ import (
 // Event tells that a flow has entered a phase.
 type Event struct {
 	Time time.Time
-	// Flow is how the flow was in that moment; Flow.Phase is what it entered.
-	Flow FlowInfo
+	// Flow is how the flow was in that moment; Flow.Phase is what it entered. All
+	// who are told of the event share it: it must not be changed.
+	Flow *FlowInfo
 	// Missed counts the events before this one that were dropped because the
-	// watcher had not taken earlier ones.
+	// watcher had not taken earlier ones; always 0 for an Observer.
 	Missed uint64
+}
+
+// Observer is told of every phase of every flow, and misses none.
+type Observer interface {
+	// Observe is called with the flow locked, in the order of its phases: it must
+	// neither block nor call back into the broker. For different flows it may be
+	// called concurrently.
+	Observe(Event)
 }
 
 // Watcher receives events. It never slows a flow: what it has no room for, it
@@ -92,14 +101,19 @@ func (ws *watchers) remove(w *Watcher) {
 	ws.set.Store(&set)
 }
 
-// publish tells the watchers of a flow's phase. f.mu is held.
+// publish tells observers and watchers of a flow's phase: each costs the same,
+// whether it keeps up or not. f.mu is held.
 func (f *Flow) publish() {
-	all := f.broker.watchers.all()
-	if len(all) == 0 {
+	observers, watchers := f.broker.options.Observers, f.broker.watchers.all()
+	if len(observers)+len(watchers) == 0 {
 		return
 	}
-	event := Event{Time: time.Now(), Flow: f.info()}
-	for _, w := range all {
+	info := f.info()
+	event := Event{Time: time.Now(), Flow: &info}
+	for _, o := range observers {
+		o.Observe(event)
+	}
+	for _, w := range watchers {
 		w.put(event)
 	}
 }

@@ -181,7 +181,7 @@ func (p *performance) see(e broker.Event) broker.FlowInfo {
 	case flow.Ended:
 		delete(p.live, e.Flow.ID)
 	}
-	return e.Flow
+	return *e.Flow
 }
 
 // expectEnd waits for the next flow to end, and compares the reason and, where

@@ -70,8 +70,14 @@ func (x *exchange) Ended(reason flow.Reason, detail string) {
 
 func (x *exchange) settle() { x.settling.Do(func() { close(x.settled) }) }
 
-// bot sends the stream's BOT. The RPC may imply a direction.
-func (x *exchange) bot(bot *gatewayv1.Bot, implied zio.Direction) error {
+// bot sends the stream's BOT. The RPC may imply a direction. After an error the
+// stream has left.
+func (x *exchange) bot(bot *gatewayv1.Bot, implied zio.Direction) (err error) {
+	defer func() {
+		if err != nil {
+			x.leave("the BOT could not be read")
+		}
+	}()
 	if bot == nil {
 		return badField("bot", "must come first")
 	}

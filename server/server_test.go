@@ -283,7 +283,7 @@ func TestCancelWhilePendingIsPeerGone_BRK_17(t *testing.T) {
 func ended(w *broker.Watcher) broker.FlowInfo {
 	for e := range w.Events() {
 		if e.Flow.Phase == flow.Ended {
-			return e.Flow
+			return *e.Flow
 		}
 	}
 	return broker.FlowInfo{}

@@ -179,7 +179,7 @@ func waitForEnd(t *testing.T, w *broker.Watcher) broker.FlowInfo {
 		select {
 		case e := <-w.Events():
 			if e.Flow.Phase == flow.Ended {
-				return e.Flow
+				return *e.Flow
 			}
 		case <-deadline:
 			t.Fatal("no flow has ended")

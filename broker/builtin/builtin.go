@@ -74,7 +74,7 @@ func (f factory) Find(_ context.Context, r *broker.Request) error {
 	}
 	f.handlers.flows.Go(func() {
 		s := newSession(f.handlers, f.name, r.Flow())
-		defer s.outbox.Close()
+		defer s.leave()
 		if err := s.accept(offer); err != nil {
 			return
 		}
@@ -125,6 +125,12 @@ func (s *session) accept(o broker.Offer) error {
 	s.credit = first[0].Credit
 	s.batch = first[1:]
 	return nil
+}
+
+// leave takes the handler out of its flow, which has ended unless it gave up.
+func (s *session) leave() {
+	s.peer.Leave("the handler is done")
+	s.outbox.Close()
 }
 
 func (s *session) send(label []byte, payload [][]byte) {

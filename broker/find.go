@@ -1,0 +1,74 @@
+package broker
+
+import (
+	"errors"
+	"math"
+
+	"github.com/zioflow/gateway/broker/flow"
+)
+
+// pageSize is how many flows or peers are looked up at once by those who go
+// through all of them.
+const pageSize = 256
+
+// Latest is an id above all others, to begin at.
+const Latest = math.MaxUint64
+
+// Errors of EndFlow.
+var (
+	// ErrNoFlow: there is no such flow, or it is remembered no more.
+	ErrNoFlow = errors.New("no such flow")
+	// ErrEnded: the flow has ended before.
+	ErrEnded = errors.New("the flow has ended")
+)
+
+// Flow finds a flow that has not ended or is remembered; nil if there is none.
+func (b *Broker) Flow(id FlowID) *Flow {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f, _ := b.flows.find(uint64(id))
+	return f
+}
+
+// FlowsBefore answers the flows with ids below that, ended ones that are
+// remembered included, the latest first. Those that begin meanwhile are not among
+// them; one that is forgotten meanwhile may be missing. It locks nothing between
+// two of them.
+func (b *Broker) FlowsBefore(id FlowID) func(yield func(*Flow) bool) {
+	return func(yield func(*Flow) bool) {
+		for page := make([]*Flow, 0, pageSize); ; {
+			if page = b.before(id, page[:0]); len(page) == 0 {
+				return
+			}
+			for _, f := range page {
+				if !yield(f) {
+					return
+				}
+			}
+			id = page[len(page)-1].id
+		}
+	}
+}
+
+func (b *Broker) before(id FlowID, page []*Flow) []*Flow {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.flows.before(uint64(id), cap(page), page)
+}
+
+// EndFlow ends a flow with EndedByAdmin, and answers how it was then. Both sides
+// are told the detail. The error is ErrNoFlow or ErrEnded; with ErrEnded it
+// answers the flow as it is.
+func (b *Broker) EndFlow(id FlowID, detail string) (FlowInfo, error) {
+	f := b.Flow(id)
+	if f == nil {
+		return FlowInfo{}, ErrNoFlow
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state.Phase() == flow.Ended {
+		return f.info(), ErrEnded
+	}
+	f.apply(flow.Stopped(flow.EndedByAdmin, detail))
+	return f.info(), nil
+}
