@@ -81,6 +81,14 @@ func (m *Metrics) Observe(e broker.Event) {
 // Registry takes the metrics of others.
 func (m *Metrics) Registry() prometheus.Registerer { return m.registry }
 
+// AuthCauses names causes that AuthFailed may be called with, so that they are
+// there, with 0, before the first failure.
+func (m *Metrics) AuthCauses(front string, causes ...string) {
+	for _, cause := range causes {
+		m.refusals.WithLabelValues(front, cause)
+	}
+}
+
 // AuthFailed counts an attempt that was refused. The front is "grpc" or "zmq";
 // the cause is one of a few fixed words, never something that a peer has sent.
 func (m *Metrics) AuthFailed(front, cause string) { m.refusals.WithLabelValues(front, cause).Inc() }
