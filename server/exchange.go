@@ -29,6 +29,7 @@ type exchange struct {
 	// between them is queued: in the outbox, or in gRPC, not written yet.
 	delivered, left counter
 	closed          atomic.Bool // nothing is queued any more
+	broken          atomic.Bool // its reading half has panicked
 
 	mu    sync.Mutex
 	peer  *broker.Peer // guarded by mu
@@ -216,6 +217,9 @@ func (x *exchange) flow() *broker.Flow {
 
 // result is the status to end the stream with, after take has answered err.
 func (x *exchange) result(err error) error {
+	if x.broken.Load() {
+		return errBroken
+	}
 	end, ok := errors.AsType[*broker.EndError](err)
 	if !ok {
 		return status.FromContextError(err).Err()

@@ -20,9 +20,10 @@ import (
 // flowService implements gatewayv1.FlowServiceServer.
 type flowService struct {
 	gatewayv1.UnimplementedFlowServiceServer
-	broker  *broker.Broker
-	log     *slog.Logger
-	streams *sync.WaitGroup
+	broker   *broker.Broker
+	log      *slog.Logger
+	counters *counters
+	streams  *sync.WaitGroup
 }
 
 // Open relays between a stream and the broker. Its handler writes; another
@@ -34,10 +35,11 @@ func (s *flowService) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest
 		return firstError(err)
 	}
 	x := newExchange(ctx, s.broker)
+	defer x.unwind()
 	if err := x.begin(&first, zio.NoDirection); err != nil {
 		return err
 	}
-	s.streams.Go(func() { readOpen(ctx, stream, x) })
+	s.streams.Go(func() { s.reading(ctx, x, func() { readOpen(ctx, stream, x) }) })
 
 	out := newSender(stream, x, openMembers)
 	for {
@@ -91,8 +93,6 @@ func readOpen(ctx context.Context, stream grpc.ServerStream, x *exchange) {
 			}
 		}
 		if err != nil {
-			<-ctx.Done()
-			x.leave("stream ended")
 			return
 		}
 	}
@@ -125,11 +125,12 @@ func (s *flowService) Put(stream grpc.ClientStreamingServer[gatewayv1.PutRequest
 		return firstError(err)
 	}
 	x := newExchange(ctx, s.broker)
+	defer x.unwind()
 	credit := newCredit()
 	if err := x.begin(&first, zio.Extract); err != nil {
 		return err
 	}
-	s.streams.Go(func() { readPut(ctx, stream, x, credit) })
+	s.streams.Go(func() { s.reading(ctx, x, func() { readPut(ctx, stream, x, credit) }) })
 
 	response := &gatewayv1.PutResponse{}
 	out := newSender(stream, x, putMembers)
@@ -196,8 +197,6 @@ func clonePayload(payload [][]byte) [][]byte {
 // readPut reads a DAT for every credit. Without credit it does not read, and
 // HTTP/2 holds the caller back.
 func readPut(ctx context.Context, stream grpc.ServerStream, x *exchange, credit *semaphore.Weighted) {
-	defer x.leave("stream ended")
-	defer func() { <-ctx.Done() }()
 	in := request{members: putMembers}
 	for {
 		err := stream.RecvMsg(&in)
@@ -227,6 +226,7 @@ func readPut(ctx context.Context, stream grpc.ServerStream, x *exchange, credit 
 func (s *flowService) Get(request *gatewayv1.GetRequest, stream grpc.ServerStreamingServer[gatewayv1.GetResponse]) error {
 	ctx := stream.Context()
 	x := newExchange(ctx, s.broker)
+	defer x.unwind()
 	if err := x.bot(request.GetBot(), zio.Inject); err != nil {
 		return err
 	}

@@ -11,9 +11,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/experimental"
 	channelz "google.golang.org/grpc/channelz/service"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -34,6 +35,10 @@ type Options struct {
 	Keepalive, KeepaliveTimeout time.Duration
 	// Process is what the AdminService steers; nil for no AdminService.
 	Process Process
+	// RateLimits bound the calls that begin.
+	RateLimits RateLimits
+	// Registry takes the server's metrics; nil for none.
+	Registry prometheus.Registerer
 	// Log takes the server's log; nil for none.
 	Log *slog.Logger
 }
@@ -59,6 +64,7 @@ const headRoom = 64 << 10
 type Server struct {
 	grpc    *grpc.Server
 	health  *health.Server
+	limiter *limiter
 	stop    context.Context // ends when listeners have to go
 	stopped context.CancelFunc
 	streams *sync.WaitGroup // goroutines that outlive their stream's handler
@@ -67,8 +73,12 @@ type Server struct {
 // New makes a server that is not listening yet.
 func New(b *broker.Broker, o Options) *Server {
 	stop, stopped := context.WithCancel(context.Background())
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	counters, limiter := newCounters(o.Registry), newLimiter(o.RateLimits)
 	s := &Server{
-		grpc: grpc.NewServer(
+		grpc: grpc.NewServer(append(chain(o.Log, counters, limiter),
 			grpc.ForceServerCodecV2(newCodec()),
 			experimental.BufferPool(new(framePool)),
 			grpc.MaxRecvMsgSize(o.MaxMessage+headRoom),
@@ -78,12 +88,12 @@ func New(b *broker.Broker, o Options) *Server {
 			grpc.ConnectionTimeout(10*time.Second),
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: o.Keepalive, Timeout: o.KeepaliveTimeout}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		),
-		health: health.NewServer(),
-		stop:   stop, stopped: stopped,
+		)...),
+		health: health.NewServer(), limiter: limiter,
+		stop: stop, stopped: stopped,
 		streams: new(sync.WaitGroup),
 	}
-	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: o.Log, streams: s.streams})
+	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: o.Log, counters: counters, streams: s.streams})
 	gatewayv1.RegisterHandlerServiceServer(s.grpc, &handlerService{broker: b, stop: stop})
 	if o.Process != nil {
 		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, process: o.Process, stop: stop})
@@ -91,8 +101,14 @@ func New(b *broker.Broker, o Options) *Server {
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	channelz.RegisterChannelzServiceToServer(s.grpc)
+	for service := range s.grpc.GetServiceInfo() {
+		s.health.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
+	}
 	return s
 }
+
+// SetRateLimits replaces the limits on the calls that begin.
+func (s *Server) SetRateLimits(limits RateLimits) { s.limiter.set(limits) }
 
 // Serve accepts connections until Stop; nil after Stop.
 func (s *Server) Serve(l net.Listener) error {
@@ -102,7 +118,8 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil // was stopped before it began
 }
 
-// Drain tells health checks that nothing new should come here.
+// Drain tells health checks, of the server and of each service, that nothing new
+// should come here.
 func (s *Server) Drain() { s.health.Shutdown() }
 
 // Undrain tells them that it may come again.

@@ -29,10 +29,16 @@ type front struct {
 	server   *server.Server
 	flows    gatewayv1.FlowServiceClient
 	handlers gatewayv1.HandlerServiceClient
+	conn     *grpc.ClientConn
 	ctx      context.Context // ends with the test, or when it takes too long
 }
 
 func start(t *testing.T, change func(*broker.Options)) *front {
+	t.Helper()
+	return startWith(t, change, func(*server.Options) {})
+}
+
+func startWith(t *testing.T, change func(*broker.Options), configure func(*server.Options)) *front {
 	t.Helper()
 	limits := broker.DefaultOptions()
 	if change != nil {
@@ -46,7 +52,9 @@ func start(t *testing.T, change func(*broker.Options)) *front {
 	if err := handlers.AddDefaultRoutes(); err != nil {
 		t.Fatal(err)
 	}
-	s := server.New(b, server.DefaultOptions(limits))
+	options := server.DefaultOptions(limits)
+	configure(&options)
+	s := server.New(b, options)
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
@@ -67,7 +75,7 @@ func start(t *testing.T, change func(*broker.Options)) *front {
 			t.Error(err)
 		}
 	})
-	return &front{b, s, gatewayv1.NewFlowServiceClient(conn), gatewayv1.NewHandlerServiceClient(conn), ctx}
+	return &front{b, s, gatewayv1.NewFlowServiceClient(conn), gatewayv1.NewHandlerServiceClient(conn), conn, ctx}
 }
 
 func (f *front) open(t *testing.T, first *gatewayv1.OpenRequest) gatewayv1.FlowService_OpenClient {

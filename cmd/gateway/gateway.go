@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -37,7 +36,9 @@ type gateway struct {
 	security map[string]string // how a transport is secured, if at all: Endpoint's words; set before announce
 	level    *slog.LevelVar
 	reloader *reloader
-	failed   chan error // takes the error of a server that ended by itself
+	// instruments measure all of it.
+	instruments instruments
+	failed      chan error // takes the error of a server that ended by itself
 
 	draining  atomic.Bool       // changed with steering held
 	steering  sync.Mutex        // so that one operator at a time steers
@@ -57,11 +58,22 @@ type addresses struct {
 // start brings everything up, the broker first. What is up when something fails
 // is taken down again.
 func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
-	b, err := broker.New(c.limits(log))
+	measure, log, err := instrument(&c.telemetryFlags, log)
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{log: log, broker: b, builtin: builtin.New(b, log), level: &c.level, failed: make(chan error, 2)}
+	limits := c.limits(log)
+	limits.Observers = measure.observers()
+	b, err := broker.New(limits)
+	if err != nil {
+		measure.close(context.Background(), log)
+		return nil, err
+	}
+	measure.metrics.Watch(b)
+	g := &gateway{
+		log: log, broker: b, builtin: builtin.New(b, log), level: &c.level, instruments: measure,
+		failed: make(chan error, 2),
+	}
 	g.reloader = newReloader(c, log, g.reloadLimits(c), g.reloadLog)
 	if c.DefaultRoutes {
 		if err := g.builtin.AddDefaultRoutes(); err != nil {
@@ -102,31 +114,10 @@ func (g *gateway) startGRPC(c *serveCommand) error {
 	o := server.DefaultOptions(g.broker.Options())
 	o.Keepalive, o.KeepaliveTimeout, o.Log = c.Keepalive, c.KeepaliveTimeout, g.log
 	o.Process = g
+	o.RateLimits, o.Registry = c.rateLimits(), g.instruments.metrics.Registry()
 	g.grpc = server.New(g.broker, o)
 	g.bound.GRPC = listener.Addr().String()
 	go g.watch("grpc", func() error { return g.grpc.Serve(listener) })
-	return nil
-}
-
-func (g *gateway) startHTTP(c *serveCommand) error {
-	if len(chosen([]string{c.HTTP})) == 0 {
-		return nil
-	}
-	listener, err := net.Listen("tcp", c.HTTP)
-	if err != nil {
-		return fmt.Errorf("http: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if g.draining.Load() {
-			http.Error(w, "draining", http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = io.WriteString(w, "ok\n") // who has left needs no answer
-	})
-	g.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	g.bound.HTTP = listener.Addr().String()
-	go g.watch("http", func() error { return g.http.Serve(listener) })
 	return nil
 }
 
@@ -163,6 +154,7 @@ func (g *gateway) stop(ctx context.Context) error {
 	if g.bridge != nil {
 		fronts.Go(g.bridge.Close)
 	}
+	fronts.Go(func() error { g.instruments.close(ctx, g.log); return nil })
 	err := fronts.Wait()
 	if g.http != nil {
 		err = errors.Join(err, g.http.Close())

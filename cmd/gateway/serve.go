@@ -26,7 +26,7 @@ type serveCommand struct {
 	ZMQServer []string `name:"zmq-server" default:"tcp://127.0.0.1:5555" help:"Address for CLIENT sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
 	ZMQRouter []string `name:"zmq-router" default:"tcp://127.0.0.1:5556" help:"Address for DEALER sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
 	GRPC      string   `name:"grpc" default:"127.0.0.1:7575" help:"Address for gRPC, or \"none\"." placeholder:"HOST:PORT"`
-	HTTP      string   `name:"http" default:"127.0.0.1:7576" help:"Address for health checks over HTTP, or \"none\"." placeholder:"HOST:PORT"`
+	HTTP      string   `name:"http" default:"127.0.0.1:7576" help:"Address for health checks and metrics over HTTP, or \"none\"." placeholder:"HOST:PORT"`
 	ReadyFile string   `help:"When ready, write the bound addresses to this file, as JSON." placeholder:"FILE"`
 	Insecure  bool     `help:"Allow addresses beyond loopback although nothing is encrypted nor authenticated."`
 
@@ -52,6 +52,8 @@ type serveCommand struct {
 	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error." reload:""`
 	LogFormat string     `default:"text" enum:"text,json" help:"text or json."`
 
+	telemetryFlags `embed:""`
+
 	arguments []string          // of the whole command line
 	options   map[string]option // as they were given, by name
 	level     slog.LevelVar     `kong:"-"` // LogLevel, until an operator changes it
@@ -75,7 +77,7 @@ func defaults() kong.Vars {
 
 // Validate is called by kong; it names the option that makes no sense.
 func (c *serveCommand) Validate() error {
-	if err := c.limits(nil).Validate(); err != nil {
+	if err := errors.Join(c.limits(nil).Validate(), c.telemetryFlags.validate()); err != nil {
 		return err
 	}
 	for option, value := range map[string]time.Duration{
