@@ -75,14 +75,17 @@ type process struct{ server.Process }
 
 type panicking struct{}
 
-func (panicking) Match(*broker.View) bool { panic("a match that fails") }
+func (panicking) Match(*broker.View) bool                     { panic("a match that fails") }
+func (panicking) Find(context.Context, *broker.Request) error { return nil }
 
 // TestPanicInAHandler: the call is INTERNAL, the log has its flow and the place,
 // the flow is over, and the server goes on.
 func TestPanicInAHandler(t *testing.T) {
 	log, registry := newLines(), prometheus.NewPedanticRegistry()
 	f := startWith(t, nil, func(o *server.Options) { o.Log, o.Registry = log.logger(), registry })
-	f.broker.AddRoute(broker.Route{Name: "broken", Match: panicking{}})
+	if _, err := f.broker.AddRoute(broker.Route{Name: "broken", Match: panicking{}, Factory: panicking{}}); err != nil {
+		t.Fatal(err)
+	}
 	stream := f.open(t, taking(1))
 	if _, err := stream.Recv(); status.Code(err) != codes.Internal || strings.Contains(err.Error(), "a match") {
 		t.Errorf("the caller got %v, want INTERNAL and no more", err)
@@ -136,7 +139,9 @@ func (a accepting) Find(_ context.Context, r *broker.Request) error {
 func TestPanicInAReader(t *testing.T) {
 	log := newLines()
 	f := startWith(t, nil, func(o *server.Options) { o.Log = log.logger() })
-	f.broker.AddRoute(broker.Route{Name: "fragile", Factory: accepting{f.broker}})
+	if _, err := f.broker.AddRoute(broker.Route{Name: "fragile", Factory: accepting{f.broker}}); err != nil {
+		t.Fatal(err)
+	}
 	stream := f.open(t, giving(1))
 	awaitCredit(t, stream)
 	send(t, stream, dat(&gatewayv1.Dat{Payload: [][]byte{{1}}}))
