@@ -105,13 +105,13 @@ func (f factory) Find(_ context.Context, r *broker.Request) error {
 		return err
 	}
 	f.handlers.flows.Go(func() {
-		s := newSession(f.handlers, f.name, r.Flow())
+		s := newSession(f.handlers, f.name, r.Flow(), offer.Client)
 		defer s.leave()
 		if err := s.accept(offer); err != nil {
 			return
 		}
 		if err := run(context.Background(), s); err != nil {
-			s.log.Info(f.name+" ended early", "cause", err.Error())
+			s.log.Info("built-in handler ended early", "reason", reasonOf(err).String(), "detail", err.Error())
 		}
 	})
 	return nil
@@ -140,13 +140,25 @@ type session struct {
 	batch  []broker.Delivery
 }
 
-func newSession(h *Handlers, name string, id broker.FlowID) *session {
+func newSession(h *Handlers, name string, id broker.FlowID, client broker.PeerInfo) *session {
 	outbox := broker.NewOutbox(h.broker.Options().OutboxLimit())
+	info := broker.PeerInfo{Transport: "builtin", Identity: name}
 	return &session{
 		outbox: outbox,
-		peer:   h.broker.Attach(outbox, broker.PeerInfo{Transport: "builtin", Identity: name}),
-		log:    h.log.With("flow", id),
+		peer:   h.broker.Attach(outbox, info),
+		log:    h.log.With("flow", id, "client", client, "handler", info),
 	}
+}
+
+// reasonOf is why a session's flow ended, as far as the session can tell.
+func reasonOf(err error) flow.Reason {
+	if end, ok := errors.AsType[*broker.EndError](err); ok {
+		return end.Reason
+	}
+	if err == nil {
+		return flow.Completed
+	}
+	return flow.NotEnded
 }
 
 // accept sends the handler's BOT and waits for the client's.
