@@ -1,7 +1,6 @@
 package broker_test
 
 import (
-	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -168,8 +167,8 @@ func (s *script) play(line string) {
 			s.t.Fatal(err)
 		}
 		time.Sleep(d)
-	case "route":
-		s.route(words[1:])
+	case "route", "default", "configure", "unroute", "routes", "explain":
+		s.playRoutes(words[0], words[1:])
 	case "listen":
 		s.listen(words[1:])
 	case "unlisten":
@@ -231,25 +230,6 @@ func (s *script) peer(words []string) {
 		p.Receive(m)
 	}
 }
-
-func (s *script) route(words []string) {
-	r := broker.Route{Name: words[0]}
-	switch words[1] {
-	case "panics":
-		r.Factory = factoryFunc(func(context.Context, *broker.Request) error { panic("a bug") })
-	case "fails":
-		r.Factory = factoryFunc(func(context.Context, *broker.Request) error { return fmt.Errorf("no input file") })
-	case "hangs":
-		r.Factory = factoryFunc(func(ctx context.Context, _ *broker.Request) error { <-ctx.Done(); return nil })
-	}
-	if _, err := s.broker.AddRoute(r); err != nil {
-		s.printf("  %v\n", err)
-	}
-}
-
-type factoryFunc func(context.Context, *broker.Request) error
-
-func (f factoryFunc) Find(ctx context.Context, r *broker.Request) error { return f(ctx, r) }
 
 // listen plays `listen ID NAME [max=N] [match=EXPRESSION]`.
 func (s *script) listen(words []string) {
