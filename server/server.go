@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/reflection"
 
 	"github.com/zioflow/gateway/broker"
@@ -62,12 +63,15 @@ type Server struct {
 }
 
 // New makes a server that is not listening yet.
-func New(b *broker.Broker, o Options) *Server {
+func New(b *broker.Broker, o Options) *Server { return newServer(b, o, new(framePool)) }
+
+// newServer is New with a pool for the frames that are read.
+func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 	stop, stopped := context.WithCancel(context.Background())
 	s := &Server{
 		grpc: grpc.NewServer(
 			grpc.ForceServerCodecV2(newCodec()),
-			experimental.BufferPool(new(framePool)),
+			experimental.BufferPool(frames),
 			grpc.MaxRecvMsgSize(o.MaxMessage+headRoom),
 			grpc.MaxSendMsgSize(o.MaxMessage+headRoom),
 			grpc.MaxConcurrentStreams(o.MaxStreams),
