@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/reflection"
 
 	"github.com/zioflow/gateway/broker"
@@ -71,7 +72,10 @@ type Server struct {
 }
 
 // New makes a server that is not listening yet.
-func New(b *broker.Broker, o Options) *Server {
+func New(b *broker.Broker, o Options) *Server { return newServer(b, o, new(framePool)) }
+
+// newServer is New with a pool for the frames that are read.
+func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 	stop, stopped := context.WithCancel(context.Background())
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -80,7 +84,7 @@ func New(b *broker.Broker, o Options) *Server {
 	s := &Server{
 		grpc: grpc.NewServer(append(chain(o.Log, counters, limiter),
 			grpc.ForceServerCodecV2(newCodec()),
-			experimental.BufferPool(new(framePool)),
+			experimental.BufferPool(frames),
 			grpc.MaxRecvMsgSize(o.MaxMessage+headRoom),
 			grpc.MaxSendMsgSize(o.MaxMessage+headRoom),
 			grpc.MaxConcurrentStreams(o.MaxStreams),
