@@ -27,6 +27,10 @@ test: build ## run all tests
 soak: build ## wear the gateway out: failures, hostility, load (20 min)
 	@scripts/soak.sh
 
+.PHONY: asan
+asan: build ## run the ZeroMQ bridge's tests with the address sanitizer
+	@scripts/asan.sh
+
 .PHONY: lint
 lint: ## check style, and the protos against the main branch
 	@scripts/setup.sh lint

@@ -162,7 +162,7 @@ const char *parcel_property(parcel *p, const char *key)
 target *target_new(uint32_t number, const void *name, size_t name_size)
 {
 	target *t;
-	if (name_size > NAME || !(t = calloc(1, sizeof *t)))
+	if (name_size > NAME || !(t = calloc(1, sizeof *t + name_size)))
 		return NULL;
 	t->holders = 1;
 	t->number = number;

@@ -42,7 +42,7 @@ typedef struct {
 	int64_t       holders;         // atomic: the link, and every message that is held
 	uint32_t      number;          // on a SERVER
 	uint32_t      name_size;       // on a ROUTER
-	unsigned char name[NAME];
+	unsigned char name[];
 } target;
 
 // A message received, and from whom.
