@@ -32,6 +32,7 @@ type rig struct {
 	conn   *grpc.ClientConn
 	flows  gatewayv1.FlowServiceClient
 	offers chan broker.Offer
+	wires  chan net.Conn // the client's connections
 	ctx    context.Context
 	stop   func()
 }
@@ -49,13 +50,20 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{broker: b, frames: new(countingPool), offers: make(chan broker.Offer, 1)}
+	r := &rig{broker: b, frames: new(countingPool), offers: make(chan broker.Offer, 1), wires: make(chan net.Conn, 1)}
 	s := newServer(b, DefaultOptions(limits), r.frames)
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
 	r.conn, err = grpc.NewClient("passthrough:gateway",
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			wire, err := listener.DialContext(ctx)
+			select {
+			case r.wires <- wire:
+			default: // the test is over, the client has not noticed
+			}
+			return wire, err
+		}),
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +180,7 @@ func TestMessagesToAStreamAreReleased(t *testing.T) {
 			}
 		},
 		"cancelled": func(_ *testing.T, _ *rig, _ gatewayv1.FlowService_OpenClient, cancel func()) { cancel() },
-		"killed":    func(_ *testing.T, r *rig, _ gatewayv1.FlowService_OpenClient, _ func()) { _ = r.conn.Close() },
+		"killed":    func(_ *testing.T, r *rig, _ gatewayv1.FlowService_OpenClient, _ func()) { _ = (<-r.wires).Close() },
 		"drained": func(_ *testing.T, r *rig, stream gatewayv1.FlowService_OpenClient, _ func()) {
 			r.broker.Close(flow.Draining, "going down")
 			readOn(stream)
@@ -260,7 +268,7 @@ func TestFramesFromAStreamAreReturned(t *testing.T) {
 			openRequest(&gatewayv1.OpenRequest{Message: &gatewayv1.OpenRequest_Eot{Eot: &gatewayv1.Eot{Payload: [][]byte{make([]byte, heavy)}}}}, stream, t)
 		},
 		"cancelled": func(_ *testing.T, _ *rig, _ gatewayv1.FlowService_OpenClient, cancel func()) { cancel() },
-		"killed":    func(_ *testing.T, r *rig, _ gatewayv1.FlowService_OpenClient, _ func()) { _ = r.conn.Close() },
+		"killed":    func(_ *testing.T, r *rig, _ gatewayv1.FlowService_OpenClient, _ func()) { _ = (<-r.wires).Close() },
 		"no credit": func(t *testing.T, _ *rig, stream gatewayv1.FlowService_OpenClient, _ func()) {
 			openRequest(&gatewayv1.OpenRequest{Message: &gatewayv1.OpenRequest_Dat{Dat: &gatewayv1.Dat{Payload: [][]byte{make([]byte, heavy)}}}}, stream, t)
 		},
