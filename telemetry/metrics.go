@@ -89,7 +89,7 @@ func (m *Metrics) AuthCauses(front string, causes ...string) {
 	}
 }
 
-// AuthFailed counts an attempt that was refused. The front is "grpc" or "zmq";
+// AuthFailed counts an attempt that was refused. The front is a transport's name;
 // the cause is one of a few fixed words, never something that a peer has sent.
 func (m *Metrics) AuthFailed(front, cause string) { m.refusals.WithLabelValues(front, cause).Inc() }
 
