@@ -15,6 +15,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/zioflow/gateway/broker"
@@ -110,6 +113,9 @@ func (g *gateway) startHTTP(c *serveCommand) error {
 		}
 		_, _ = io.WriteString(w, "ok\n") // who has left needs no answer
 	})
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector())
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	g.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	g.bound.HTTP = listener.Addr().String()
 	go g.watch("http", func() error { return g.http.Serve(listener) })

@@ -26,7 +26,7 @@ type serveCommand struct {
 	ZMQServer []string `name:"zmq-server" default:"tcp://127.0.0.1:5555" help:"Address for CLIENT sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
 	ZMQRouter []string `name:"zmq-router" default:"tcp://127.0.0.1:5556" help:"Address for DEALER sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
 	GRPC      string   `name:"grpc" default:"127.0.0.1:7575" help:"Address for gRPC, or \"none\"." placeholder:"HOST:PORT"`
-	HTTP      string   `name:"http" default:"127.0.0.1:7576" help:"Address for health checks over HTTP, or \"none\"." placeholder:"HOST:PORT"`
+	HTTP      string   `name:"http" default:"127.0.0.1:7576" help:"Address for health checks and metrics over HTTP, or \"none\"." placeholder:"HOST:PORT"`
 	ReadyFile string   `help:"When ready, write the bound addresses to this file, as JSON." placeholder:"FILE"`
 	Insecure  bool     `help:"Allow addresses beyond loopback although nothing is encrypted nor authenticated."`
 
