@@ -3,17 +3,20 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/alecthomas/kong"
 )
 
 type cli struct {
-	Rate rateCommand `cmd:"" help:"Measure one rate, quickly."`
+	Run     runCommand     `cmd:"" help:"Measure everything."`
+	Rate    rateCommand    `cmd:"" help:"Measure one rate, quickly."`
+	Table   tableCommand   `cmd:"" help:"Print results as Markdown."`
+	Compare compareCommand `cmd:"" help:"Say what got slower."`
 }
 
 func main() {
@@ -34,16 +37,60 @@ func prepare() (*programs, error) {
 	return build(root, filepath.Join(root, "bin", "bench"))
 }
 
+// runCommand measures a whole plan.
+type runCommand struct {
+	Out   string `arg:"" help:"File for the results, in the format of Go's benchmarks."`
+	Short bool   `help:"Measure less, in a few minutes."`
+}
+
+// Run implements the command.
+func (c *runCommand) Run() error {
+	p, err := prepare()
+	if err != nil {
+		return err
+	}
+	chosen := full()
+	if c.Short {
+		chosen = short()
+	}
+	began := time.Now()
+	if err := measure(chosen, p, c.Out); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "measured in %v: %s\n", time.Since(began).Round(time.Second), c.Out)
+	return nil
+}
+
+// measure runs a plan and writes the results to a file, which appears complete.
+func measure(chosen plan, p *programs, path string) error {
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	record, err := newRecorder(file)
+	if err == nil {
+		err = (&measurement{plan: chosen, programs: p, record: record, progress: os.Stderr}).run()
+	}
+	if err = errors.Join(err, file.Chmod(0o644), file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return nil
+}
+
 // rateCommand measures one load on one or more paths.
 type rateCommand struct {
 	Paths  []string      `arg:"" optional:"" help:"native-native, grpc-grpc, native-grpc, grpc-native; all if none is named."`
 	Size   int           `default:"4096" help:"Payload in bytes, at least 8."`
-	Credit int           `default:"100"`
+	Credit int           `default:"100" help:"How many messages may be under way; 1 for round trips."`
 	Flows  int           `default:"1" help:"How many at once."`
-	Rounds int           `default:"5"`
-	During time.Duration `default:"500ms" help:"How long one trial takes, about."`
+	Rounds int           `default:"5" help:"How often each takes its turn."`
+	During time.Duration `default:"500ms" help:"How long one turn takes, about."`
 }
 
+// Run implements the command.
 func (c *rateCommand) Run() error {
 	chosen, err := choose(c.Paths)
 	if err != nil {
@@ -58,53 +105,13 @@ func (c *rateCommand) Run() error {
 		return err
 	}
 	pairings, err := s.rate(chosen, load{flows: c.Flows, rounds: 1, size: c.Size, credit: c.Credit}, c.Rounds, c.During)
-	if err := firstOf(err, s.stop()); err != nil {
+	if err := errors.Join(err, s.stop()); err != nil {
 		return err
 	}
 	for _, path := range chosen {
 		printRate(path, pairings)
 	}
 	return nil
-}
-
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// choose answers the paths of these names, all of them for none.
-func choose(names []string) (chosen []path, err error) {
-	for _, name := range names {
-		i := slices.IndexFunc(paths, func(p path) bool { return p.String() == name })
-		if i < 0 {
-			return nil, fmt.Errorf("path %q: want one of %v", name, paths)
-		}
-		chosen = append(chosen, paths[i])
-	}
-	if len(chosen) == 0 {
-		chosen = paths
-	}
-	return chosen, nil
-}
-
-// rate measures a load in rounds, after one to calibrate.
-func (s *setUp) rate(paths []path, l load, rounds int, during time.Duration) (all []pairing, err error) {
-	do, err := s.calibrate(paths, l, during)
-	if err != nil {
-		return nil, err
-	}
-	for n := range rounds {
-		pairings, err := s.round(paths, do, n)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, pairings...)
-	}
-	return all, nil
 }
 
 func printRate(p path, pairings []pairing) {
@@ -125,6 +132,3 @@ func printRate(p path, pairings []pairing) {
 		p, spreadOf(gateway).median, spreadOf(baseline).median, r.median, r.low, r.high,
 		spreadOf(cpu).median, spreadOf(baseCPU).median, spreadOf(mallocs).median)
 }
-
-// perMessage is an amount's share of one message.
-func (o outcome) perMessage(amount float64) float64 { return amount / float64(o.load.total()) }

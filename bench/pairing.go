@@ -13,7 +13,7 @@ type pairing struct {
 	gateway, baseline outcome
 }
 
-// run is one trial of a round: by the gateway on a path, or by a baseline.
+// contender is one trial of a round: by the gateway on a path, or by a baseline.
 type contender struct {
 	path    path
 	gateway bool
@@ -73,12 +73,20 @@ func (s *setUp) round(paths []path, do loads, n int) ([]pairing, error) {
 	pairings := make([]pairing, len(paths))
 	for i, p := range paths {
 		baseline := outcomes[contender{path{p.giver, p.giver}, false}]
-		if other := outcomes[contender{path{p.taker, p.taker}, false}]; other.rate < baseline.rate {
+		if other := outcomes[contender{path{p.taker, p.taker}, false}]; other.speed() < baseline.speed() {
 			baseline = other
 		}
 		pairings[i] = pairing{p, outcomes[contender{p, true}], baseline}
 	}
 	return pairings, nil
+}
+
+// speed is what contenders are compared by.
+func (o outcome) speed() float64 {
+	if o.load.count == 0 {
+		return o.openings()
+	}
+	return o.rate
 }
 
 // least is how many messages a flow of a trial has at least.
@@ -106,4 +114,20 @@ func (s *setUp) calibrate(paths []path, l load, during time.Duration) (loads, er
 		}
 	}
 	return do, nil
+}
+
+// rate measures a load in rounds, after one to calibrate.
+func (s *setUp) rate(paths []path, l load, rounds int, during time.Duration) (all []pairing, err error) {
+	do, err := s.calibrate(paths, l, during)
+	if err != nil {
+		return nil, err
+	}
+	for n := range rounds {
+		pairings, err := s.round(paths, do, n)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, pairings...)
+	}
+	return all, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -16,6 +17,21 @@ func (p path) String() string { return string(p.giver) + "-" + string(p.taker) }
 
 // paths are all there are.
 var paths = []path{{native, native}, {viaGRPC, viaGRPC}, {native, viaGRPC}, {viaGRPC, native}}
+
+// choose answers the paths of these names, all of them for none.
+func choose(names []string) (chosen []path, err error) {
+	for _, name := range names {
+		i := slices.IndexFunc(paths, func(p path) bool { return p.String() == name })
+		if i < 0 {
+			return nil, fmt.Errorf("path %q: want one of %v", name, paths)
+		}
+		chosen = append(chosen, paths[i])
+	}
+	if len(chosen) == 0 {
+		chosen = paths
+	}
+	return chosen, nil
+}
 
 // load is what giver and taker do in a trial.
 type load struct {
@@ -121,3 +137,6 @@ func (o *outcome) read(lines []string) error {
 	}
 	return nil
 }
+
+// perMessage is an amount's share of one message.
+func (o outcome) perMessage(amount float64) float64 { return amount / float64(o.load.total()) }
