@@ -16,6 +16,7 @@ type cli struct {
 	Run     runCommand     `cmd:"" help:"Measure everything."`
 	Rate    rateCommand    `cmd:"" help:"Measure one rate, quickly."`
 	Table   tableCommand   `cmd:"" help:"Print results as Markdown."`
+	Panels  panelsCommand  `cmd:"" help:"Print what bench/chart draws."`
 	Compare compareCommand `cmd:"" help:"Say what got slower."`
 }
 

@@ -89,11 +89,11 @@ func (m *measurement) rates(group []load) error {
 // recordRates writes one round's rates down. The flows of ten are what those of
 // other numbers are compared with.
 func (m *measurement) recordRates(round [][]pairing) error {
-	ten := map[path]float64{}
+	ten := map[path]pairing{}
 	for _, pairings := range round {
 		for _, p := range pairings {
 			if p.gateway.load.flows == 10 {
-				ten[p.path] = p.gateway.rate
+				ten[p.path] = p
 			}
 		}
 	}
@@ -113,7 +113,7 @@ func (m *measurement) openings(n int) error {
 	return m.with(func(s *setUp) error {
 		do := loads{}
 		for _, c := range contenders(paths) {
-			l := load{flows: n, rounds: max(5, 100/n), size: 8, credit: idleCredit}
+			l := load{flows: n, rounds: max(3, 50/n), size: 8, credit: idleCredit}
 			o, err := s.trial(c, l)
 			if err != nil {
 				return err

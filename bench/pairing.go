@@ -92,10 +92,13 @@ func (o outcome) speed() float64 {
 // least is how many messages a flow of a trial has at least.
 const least = 20
 
+// sample is how many bytes are relayed to find out how many to relay.
+const sample = 16 << 20
+
 // calibrate finds out how many messages each contender relays in that time. A
 // path between like peers and its baseline get the same number.
 func (s *setUp) calibrate(paths []path, l load, during time.Duration) (loads, error) {
-	l.count = max(least, min(4*l.credit, 2000)/l.flows, min(20_000, 8<<20/l.size)/l.flows)
+	l.count = max(least, min(20*l.credit, sample/l.size)/l.flows)
 	do := loads{}
 	for _, c := range contenders(paths) {
 		o, err := s.trial(c, l)

@@ -123,8 +123,10 @@ func residentSize(pid int) (rss, peak int64, err error) {
 // mallocsMetric counts the heap objects that a Go process has allocated.
 const mallocsMetric = "go_memstats_mallocs_total"
 
+var scraper = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
 func scrapeMallocs(address string) (float64, error) {
-	response, err := http.Get("http://" + address + "/metrics")
+	response, err := scraper.Get("http://" + address + "/metrics")
 	if err != nil {
 		return 0, err
 	}
@@ -146,6 +148,7 @@ type peerProcess struct {
 	command *exec.Cmd
 	orders  io.WriteCloser
 	lines   *bufio.Scanner
+	over    bool // has been waited for
 }
 
 func startPeer(ctx context.Context, path string, arguments ...string) (*peerProcess, error) {
@@ -180,8 +183,18 @@ func (p *peerProcess) rest() (lines []string, err error) {
 	for p.lines.Scan() {
 		lines = append(lines, p.lines.Text())
 	}
+	p.over = true
 	if err := errors.Join(p.lines.Err(), p.command.Wait()); err != nil {
 		return nil, fmt.Errorf("%s: %w", strings.Join(p.command.Args, " "), err)
 	}
 	return lines, nil
+}
+
+// end kills the process if it is still there.
+func (p *peerProcess) end() {
+	if !p.over {
+		p.over = true
+		_ = p.command.Process.Kill() // both fail only if it is gone
+		_ = p.command.Wait()
+	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Units of a result file. What begins with "ratio" is the gateway's figure
-// divided by the baseline's, from one round.
+// divided by the baseline's, from one round, unless it says otherwise.
 const (
 	unitRate       = "msg/s"
 	unitBytes      = "B/s"
@@ -32,7 +32,7 @@ const (
 	ratioFlows     = "ratio-flows"
 	ratioIdleBytes = "ratio-memory"
 	ratioCPU       = "ratio-cpu"
-	ratioOfTen     = "ratio-of-10-flows" // the gateway's own rate with 10 flows is 1
+	ratioOfTen     = "ratio-of-10-flows" // its own rate with 10 flows is 1
 )
 
 // ratios are the units by which benchmarks are compared.
@@ -101,15 +101,16 @@ func (p path) name(kind string, l load) string {
 	return fmt.Sprintf("%s/path=%v/size=%d/credit=%d/flows=%d", kind, p, l.size, l.credit, l.flows)
 }
 
-// rate writes a round of a path down. With the rate of ten flows, if that is
-// known, it is compared.
-func (r *recorder) rate(p pairing, ten float64) error {
+// rate writes a round of a path down, and compares it with that of ten flows, if
+// there is one.
+func (r *recorder) rate(p, ten pairing) error {
 	kind := "Rate"
 	if p.gateway.load.credit == 1 {
 		kind = "RoundTrip"
 	}
 	name := p.path.name(kind, p.gateway.load)
 	b := p.baseline.rates()
+	b.compareTen(p.baseline, ten.baseline)
 	if err := r.write(name+"/by=baseline", p.baseline.load.total(), b); err != nil {
 		return err
 	}
@@ -120,10 +121,14 @@ func (r *recorder) rate(p pairing, ten float64) error {
 	if kind == "RoundTrip" {
 		v.compareQuantiles(p)
 	}
-	if ten > 0 {
-		v.add(p.gateway.rate/ten, ratioOfTen)
-	}
+	v.compareTen(p.gateway, ten.gateway)
 	return r.write(name+"/by=gateway", p.gateway.load.total(), v)
+}
+
+func (v *values) compareTen(o, ten outcome) {
+	if ten.rate > 0 {
+		v.add(o.rate/ten.rate, ratioOfTen)
+	}
 }
 
 func (v *values) compareQuantiles(p pairing) {

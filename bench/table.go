@@ -2,16 +2,20 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 )
 
 // tableCommand prints a result file as Markdown.
 type tableCommand struct {
 	Results string `arg:"" help:"Result file."`
+	Into    string `help:"Put the tables into this file, between its two marks, instead." placeholder:"FILE"`
 }
 
 // Run implements the command.
@@ -20,7 +24,38 @@ func (c *tableCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	return writeTables(os.Stdout, all)
+	var tables bytes.Buffer
+	if err := writeTables(&tables, all); err != nil {
+		return err
+	}
+	if c.Into == "" {
+		_, err := tables.WriteTo(os.Stdout)
+		return err
+	}
+	page, err := os.ReadFile(c.Into)
+	if err != nil {
+		return err
+	}
+	if page, err = insert(page, tables.Bytes()); err != nil {
+		return fmt.Errorf("%s: %w", c.Into, err)
+	}
+	return os.WriteFile(c.Into, page, 0o644)
+}
+
+// The marks between which a page has the tables.
+const (
+	tablesBegin = "<!-- results: make bench-accept writes what follows -->\n"
+	tablesEnd   = "<!-- end of results -->\n"
+)
+
+// insert replaces what a page has between the marks.
+func insert(page, tables []byte) ([]byte, error) {
+	before, rest, begun := bytes.Cut(page, []byte(tablesBegin))
+	_, after, ended := bytes.Cut(rest, []byte(tablesEnd))
+	if !begun || !ended {
+		return nil, errors.New("has no marks for results")
+	}
+	return slices.Concat(before, []byte(tablesBegin), tables, []byte(tablesEnd), after), nil
 }
 
 // writeTables writes all tables that the results have something for.
@@ -128,10 +163,11 @@ func roundTripTable(all *results) table {
 
 func flowsTable(all *results) table {
 	t := table{title: fmt.Sprintf("Flows at once: %s, credit %d", bytesText(flowsSize), flowsCredit), columns: []string{"path", "flows",
-		"messages/s", "baseline", "ratio", "/ 10 flows", "CPU µs a message", "baseline", "peak MiB", "baseline"}}
+		"messages/s", "baseline", "ratio", "/ 10 flows", "baseline", "CPU µs a message", "baseline", "peak MiB", "baseline"}}
 	for _, s := range all.find(func(s subject) bool { return s.kind == "Rate" && isFlows(all, s) }) {
 		g, b := all.gateway[s], all.baseline[s]
-		t.add(s.path, fmt.Sprint(s.flows), count(g, unitRate, 1), count(b, unitRate, 1), ratioText(g[ratioRate]), ratioText(g[ratioOfTen]),
+		t.add(s.path, fmt.Sprint(s.flows), count(g, unitRate, 1), count(b, unitRate, 1), ratioText(g[ratioRate]),
+			ratioText(g[ratioOfTen]), ratioText(b[ratioOfTen]),
 			number(g, unitCPUPerMsg, 1), number(b, unitCPUPerMsg, 1), count(g, unitPeak, 1.0/(1<<20)), count(b, unitPeak, 1.0/(1<<20)))
 	}
 	return t

@@ -67,23 +67,14 @@ func (s *setUp) run(r *relay, p path, l load, idle time.Duration) (o outcome, er
 	if err := r.resetPeak(); err != nil {
 		return o, err
 	}
-	giver, err := s.peer(ctx, r, p.giver, "give", l)
+	giver, taker, err := s.peers(ctx, r, p, l, l)
 	if err != nil {
 		return o, err
 	}
-	if r.desk != nil {
-		if err := r.desk.serve(giver.orders); err != nil {
-			return o, err
-		}
-	}
-	taker, err := s.peer(ctx, r, p.taker, "take", l)
-	if err != nil {
-		return o, err
-	}
+	defer giver.end()
+	defer taker.end()
 	if err := giver.expect("open"); err != nil {
-		cancel() // so that Wait returns
-		_, failed := taker.rest()
-		return o, errors.Join(err, failed)
+		return o, err
 	}
 	if o.opened, err = r.usage(); err != nil {
 		return o, err
@@ -95,12 +86,9 @@ func (s *setUp) run(r *relay, p path, l load, idle time.Duration) (o outcome, er
 	}
 	o.idle = before.cpu - o.opened.cpu
 	began := time.Now()
-	if _, err := io.WriteString(giver.orders, "go\n"); err != nil {
+	lines, err := finish(giver, taker)
+	if err != nil {
 		return o, err
-	}
-	lines, err := taker.rest()
-	if _, failed := giver.rest(); failed != nil || err != nil {
-		return o, errors.Join(err, failed)
 	}
 	o.load, o.elapsed = l, time.Since(began)
 	after, err := r.usage()
@@ -111,9 +99,38 @@ func (s *setUp) run(r *relay, p path, l load, idle time.Duration) (o outcome, er
 	return o, o.read(lines)
 }
 
-func (s *setUp) peer(ctx context.Context, r *relay, via transport, role string, l load) (*peerProcess, error) {
-	return startPeer(ctx, s.programs.loads[via], role, r.kind, r.addresses[via],
-		strconv.Itoa(l.flows), strconv.Itoa(l.rounds), strconv.Itoa(l.count), strconv.Itoa(l.size), strconv.Itoa(l.credit))
+// peers starts giver and taker, which open their flows.
+func (s *setUp) peers(ctx context.Context, r *relay, p path, gives, takes load) (giver, taker *peerProcess, err error) {
+	start := func(via transport, role string, l load) (*peerProcess, error) {
+		return startPeer(ctx, s.programs.loads[via], role, r.kind, r.addresses[via],
+			strconv.Itoa(l.flows), strconv.Itoa(l.rounds), strconv.Itoa(l.count), strconv.Itoa(l.size), strconv.Itoa(l.credit))
+	}
+	if giver, err = start(p.giver, "give", gives); err != nil {
+		return nil, nil, err
+	}
+	if r.desk != nil { // before the taker is there, nothing is offered
+		err = r.desk.serve(giver.orders)
+	}
+	if err == nil {
+		taker, err = start(p.taker, "take", takes)
+	}
+	if err != nil {
+		giver.end()
+	}
+	return giver, taker, err
+}
+
+// finish has the giver give, and answers the taker's report when both are done.
+func finish(giver, taker *peerProcess) ([]string, error) {
+	if _, err := io.WriteString(giver.orders, "go\n"); err != nil {
+		return nil, err
+	}
+	lines, err := taker.rest()
+	if err != nil {
+		return nil, err
+	}
+	_, err = giver.rest()
+	return lines, err
 }
 
 // read reads a taker's report.

@@ -16,6 +16,9 @@ echo "== Go"
 gotestsum --format pkgname --format-hide-empty-pkg -- -race -timeout 5m ./... || status=1
 
 # Too slow with the race detector: messages of 60 MB through every pairing.
+echo "== Go, the benchmarks' chart"
+(cd bench/chart && go test ./...) || status=1
+
 echo "== Go, the largest messages"
 gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 5m -run '^TestPairing' ./conformance || status=1
 
