@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes a bare Debian or Ubuntu machine ready:
-#   scripts/setup.sh [build|gen|test|lint|python|node]...
+#   scripts/setup.sh [build|gen|test|bench|lint|python|node]...
 # build (the default) is what the gateway itself needs: a C++ compiler, Go and
-# libzmq. gen, test and lint are what those make targets need; python is the
+# libzmq. gen, test, bench and lint are what those make targets need; python is the
 # virtual environment in .deps/python, node the peers in conformance/node.
 # Installs only what is missing; does nothing, at once, when nothing is.
 set -euo pipefail
@@ -146,6 +146,11 @@ setup_test() {
   scripts/tools.sh gotestsum grpcurl
 }
 
+setup_bench() {
+  setup_build
+  scripts/tools.sh benchstat
+}
+
 setup_lint() {
   setup_build
   want shellcheck command -v shellcheck
@@ -156,7 +161,7 @@ setup_lint() {
 (($#)) || set -- build
 for part in "$@"; do
   case $part in
-  build | gen | test | lint | python | node) "setup_$part" ;;
+  build | gen | test | bench | lint | python | node) "setup_$part" ;;
   *) sed -n '2,/^set/ { /^#/ s/^# \?//p }' "$0" && exit 2 ;;
   esac
 done
