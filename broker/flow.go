@@ -25,18 +25,18 @@ type Flow struct {
 	offered   zio.Number
 
 	mu       sync.Mutex
-	bot      *zio.Message // guarded by mu; the client's as it came, nil once ended
-	state    flow.State   // guarded by mu
-	peers    [2]*Peer     // guarded by mu; nil once ended, handler's nil while pending
-	infos    [2]PeerInfo  // guarded by mu
-	data     Count        // guarded by mu; DATs relayed
-	messages uint64       // guarded by mu; all that was received
-	seen     uint64       // guarded by mu; messages when idleness was last checked
-	timer    *time.Timer  // guarded by mu
-	deadline time.Time    // guarded by mu
-	late     refusal      // guarded by mu; what it means that no handler comes
-	onEnd    func()       // guarded by mu; may be nil
-	way      *way         // guarded by mu; nil if no route took it
+	bot      *zio.Message      // guarded by mu; the client's as it came, nil once ended
+	state    flow.State        // guarded by mu
+	peers    [2]*Peer          // guarded by mu; nil once ended, handler's nil while pending
+	infos    [2]PeerInfo       // guarded by mu
+	data     Count             // guarded by mu; DATs relayed
+	messages uint64            // guarded by mu; all that was received
+	seen     uint64            // guarded by mu; messages when idleness was last checked
+	timer    *time.Timer       // guarded by mu
+	deadline time.Time         // guarded by mu
+	late     refusal           // guarded by mu; what it means that no handler comes
+	onEnd    func(flow.Reason) // guarded by mu; may be nil
+	way      *way              // guarded by mu; nil if no route took it
 
 	share    int64 // guarded by mu; bytes granted by the budget
 	window   int64 // guarded by mu; what they allow
@@ -348,7 +348,7 @@ func (f *Flow) finish() {
 		f.way.tally.end()
 	}
 	if f.onEnd != nil {
-		f.onEnd()
+		f.onEnd(f.state.Reason())
 		f.onEnd = nil
 	}
 	f.broker.log.Info("flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),
