@@ -45,4 +45,5 @@ type adminService struct {
 	gatewayv1.UnimplementedAdminServiceServer
 	broker  *broker.Broker
 	process Process
+	routes  RouteOptions
 }

@@ -32,6 +32,8 @@ type Options struct {
 	Keepalive, KeepaliveTimeout time.Duration
 	// Process is what the AdminService steers; nil for no AdminService.
 	Process Process
+	// Routes makes the routes that operators add.
+	Routes RouteOptions
 	// Log takes the server's log; nil for none.
 	Log *slog.Logger
 }
@@ -82,7 +84,7 @@ func New(b *broker.Broker, o Options) *Server {
 	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: o.Log, streams: s.streams})
 	gatewayv1.RegisterHandlerServiceServer(s.grpc, &handlerService{broker: b, stop: stop})
 	if o.Process != nil {
-		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, process: o.Process})
+		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, process: o.Process, routes: o.Routes})
 	}
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
