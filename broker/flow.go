@@ -26,19 +26,19 @@ type Flow struct {
 	offered   zio.Number
 
 	mu       sync.Mutex
-	bot      *zio.Message // guarded by mu; the client's as it came, nil once ended
-	state    flow.State   // guarded by mu
-	peers    [2]*Peer     // guarded by mu; nil once ended, handler's nil while pending
-	infos    [2]PeerInfo  // guarded by mu
-	label    []byte       // guarded by mu; the client's BOT's, nil once ended if too long to remember
-	account  account      // guarded by mu
-	seen     uint64       // guarded by mu; messages when idleness was last checked
-	timer    *time.Timer  // guarded by mu
-	deadline time.Time    // guarded by mu
-	ended    time.Time    // guarded by mu; zero before
-	late     refusal      // guarded by mu; what it means that no handler comes
-	onEnd    func()       // guarded by mu; may be nil
-	way      *way         // guarded by mu; nil if no route took it
+	bot      *zio.Message      // guarded by mu; the client's as it came, nil once ended
+	state    flow.State        // guarded by mu
+	peers    [2]*Peer          // guarded by mu; nil once ended, handler's nil while pending
+	infos    [2]PeerInfo       // guarded by mu
+	label    []byte            // guarded by mu; the client's BOT's, nil once ended if too long to remember
+	account  account           // guarded by mu
+	seen     uint64            // guarded by mu; messages when idleness was last checked
+	timer    *time.Timer       // guarded by mu
+	deadline time.Time         // guarded by mu
+	ended    time.Time         // guarded by mu; zero before
+	late     refusal           // guarded by mu; what it means that no handler comes
+	onEnd    func(flow.Reason) // guarded by mu; may be nil
+	way      *way              // guarded by mu; nil if no route took it
 
 	share    int64 // guarded by mu; bytes granted by the budget
 	window   int64 // guarded by mu; what they allow
@@ -362,7 +362,7 @@ func (f *Flow) finish() {
 		f.way.tally.end()
 	}
 	if f.onEnd != nil {
-		f.onEnd()
+		f.onEnd(f.state.Reason())
 		f.onEnd = nil
 	}
 	f.broker.log.Info("flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),

@@ -238,6 +238,6 @@ func (g *group) offer(ctx context.Context, r *Request, l *Listener) bool {
 		g.release(l)
 		return true
 	}
-	r.OnEnd(func() { g.release(l) })
+	r.OnEnd(func(flow.Reason) { g.release(l) })
 	return true
 }

@@ -112,11 +112,11 @@ func (r *Request) IfLate(reason flow.Reason, detail string) {
 
 // OnEnd has done called once when the flow has ended, or now if it has. It is
 // called with the flow locked, so must not call back.
-func (r *Request) OnEnd(done func()) {
+func (r *Request) OnEnd(done func(flow.Reason)) {
 	r.flow.mu.Lock()
 	defer r.flow.mu.Unlock()
 	if r.flow.state.Phase() == flow.Ended {
-		done()
+		done(r.flow.state.Reason())
 		return
 	}
 	r.flow.onEnd = done

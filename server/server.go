@@ -40,6 +40,8 @@ type Options struct {
 	RateLimits RateLimits
 	// Registry takes the server's metrics; nil for none.
 	Registry prometheus.Registerer
+	// Routes makes the routes that operators add.
+	Routes RouteOptions
 	// Log takes the server's log; nil for none.
 	Log *slog.Logger
 }
@@ -100,7 +102,7 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: o.Log, counters: counters, streams: s.streams})
 	gatewayv1.RegisterHandlerServiceServer(s.grpc, &handlerService{broker: b, stop: stop})
 	if o.Process != nil {
-		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, process: o.Process, stop: stop})
+		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, process: o.Process, routes: o.Routes, stop: stop})
 	}
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)

@@ -20,6 +20,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/builtin"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/server"
 	"github.com/zioflow/gateway/zmqbridge"
 )
@@ -29,6 +30,7 @@ type gateway struct {
 	log      *slog.Logger
 	broker   *broker.Broker
 	builtin  *builtin.Handlers
+	spawner  *spawn.Spawner
 	bridge   *zmqbridge.Bridge // nil without ZeroMQ addresses
 	grpc     *server.Server    // nil without an address
 	http     *http.Server      // likewise
@@ -74,13 +76,8 @@ func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
 		log: log, broker: b, builtin: builtin.New(b, log), level: &c.level, instruments: measure,
 		failed: make(chan error, 2),
 	}
-	g.reloader = newReloader(c, log, g.reloadLimits(c), g.reloadLog)
-	if c.DefaultRoutes {
-		if err := g.builtin.AddDefaultRoutes(); err != nil {
-			return nil, err
-		}
-	}
-	for _, bring := range []func(*serveCommand) error{g.startZMQ, g.startGRPC, g.startHTTP} {
+	g.reloader = newReloader(c, log, g.reloadLimits(c), g.reloadLog, g.reloadRoutes)
+	for _, bring := range []func(*serveCommand) error{g.startRoutes, g.startZMQ, g.startGRPC, g.startHTTP, g.locate} {
 		if err := bring(c); err != nil {
 			return nil, errors.Join(err, g.stop(context.Background()))
 		}
@@ -115,6 +112,7 @@ func (g *gateway) startGRPC(c *serveCommand) error {
 	o.Keepalive, o.KeepaliveTimeout, o.Log = c.Keepalive, c.KeepaliveTimeout, g.log
 	o.Process = g
 	o.RateLimits, o.Registry = c.rateLimits(), g.instruments.metrics.Registry()
+	o.Routes = server.RouteOptions{Maker: g.routeMaker(), AllowExec: c.AllowExecRoutes}
 	g.grpc = server.New(g.broker, o)
 	g.bound.GRPC = listener.Addr().String()
 	go g.watch("grpc", func() error { return g.grpc.Serve(listener) })
@@ -153,6 +151,9 @@ func (g *gateway) stop(ctx context.Context) error {
 	}
 	if g.bridge != nil {
 		fronts.Go(g.bridge.Close)
+	}
+	if g.spawner != nil {
+		fronts.Go(func() error { return g.spawner.Close(ctx) })
 	}
 	fronts.Go(func() error { g.instruments.close(ctx, g.log); return nil })
 	err := fronts.Wait()

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/zmqbridge"
 )
 
@@ -31,6 +32,8 @@ type serveCommand struct {
 	Insecure  bool     `help:"Allow addresses beyond loopback although nothing is encrypted nor authenticated."`
 
 	DefaultRoutes bool `default:"true" negatable:"" help:"Have the built-in handlers dump and generate serve what nothing else takes."`
+
+	routeFlags `embed:""`
 
 	MaxCredit      int64         `default:"${max_credit}" help:"Largest credit of a flow; larger offers are lowered." reload:""`
 	MaxMessage     int           `default:"${max_message}" help:"Largest payload of a message, in bytes." reload:""`
@@ -72,6 +75,7 @@ func defaults() kong.Vars {
 		"max_pending":     fmt.Sprint(o.MaxPending),
 		"pending_timeout": fmt.Sprint(o.PendingTimeout),
 		"eot_timeout":     fmt.Sprint(o.EOTTimeout),
+		"max_processes":   fmt.Sprint(spawn.DefaultOptions().MaxProcesses),
 	}
 }
 
@@ -87,6 +91,9 @@ func (c *serveCommand) Validate() error {
 		if value <= 0 {
 			return fmt.Errorf("%s is %v, want more than 0", option, value)
 		}
+	}
+	if c.MaxProcesses < 1 {
+		return fmt.Errorf("max-processes is %d, want more than 0", c.MaxProcesses)
 	}
 	if c.DrainGrace < 0 {
 		return fmt.Errorf("drain-grace is %v, want 0 or more", c.DrainGrace)
