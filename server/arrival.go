@@ -50,7 +50,7 @@ func (a *arrival) begin() {
 }
 
 // keepPieces is how long a list of pieces may be to be kept for another message.
-const keepPieces = 64
+const keepPieces = 1 << 10
 
 // Release implements zio.Carrier. The arrival will be used for another message.
 func (a *arrival) Release() {

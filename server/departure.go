@@ -2,6 +2,7 @@ package server
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc/mem"
@@ -15,9 +16,10 @@ import (
 // its pool, which is the departure.
 type departure struct {
 	message *lent
-	room    []byte          // for what is not lent
-	tail    []byte          // the end of what is in it: the last buffer
-	buffers mem.BufferSlice // all of them
+	room    []byte            // for what is not lent
+	tail    []byte            // the end of what is in it: the last buffer
+	slices  []mem.SliceBuffer // all others
+	buffers mem.BufferSlice   // all of them
 }
 
 // lent is a message that a departure holds. It is apart from it because it
@@ -75,6 +77,7 @@ func depart(o *outgoing, member int) mem.BufferSlice {
 	if need := rest + leastTail; cap(d.room) < need {
 		d.room = make([]byte, 0, need)
 	}
+	d.slices = slices.Grow(d.slices, 2*len(m.Payload)+1) // so that none moves
 	b, from := o.appendHead(d.room, member), 0
 	for i := range m.Parts() {
 		part := m.Part(i)
@@ -85,10 +88,10 @@ func depart(o *outgoing, member int) mem.BufferSlice {
 				continue
 			}
 			if len(b) > from {
-				d.buffers = append(d.buffers, mem.SliceBuffer(b[from:len(b):len(b)]))
+				d.add(b[from:len(b):len(b)])
 				from = len(b)
 			}
-			d.buffers = append(d.buffers, mem.SliceBuffer(piece))
+			d.add(piece)
 		}
 	}
 	b = o.appendTail(b)
@@ -97,15 +100,22 @@ func depart(o *outgoing, member int) mem.BufferSlice {
 	return d.buffers
 }
 
+// add appends a buffer that is not counted.
+func (d *departure) add(b []byte) {
+	d.slices = append(d.slices, b)
+	d.buffers = append(d.buffers, &d.slices[len(d.slices)-1])
+}
+
 // Put implements mem.BufferPool: gRPC has done with the last buffer, and so with
 // all of them.
 func (d *departure) Put(*[]byte) {
 	d.message.release()
 	d.tail = nil
+	clear(d.slices)
 	clear(d.buffers)
-	d.buffers = d.buffers[:0]
-	if cap(d.buffers) > keepPieces {
-		d.buffers = nil
+	d.slices, d.buffers = d.slices[:0], d.buffers[:0]
+	if cap(d.slices) > keepPieces {
+		d.slices, d.buffers = nil, nil
 	}
 	if cap(d.room) > keepRoom {
 		d.room = nil

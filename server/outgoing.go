@@ -37,7 +37,7 @@ func (o *outgoing) encode() mem.BufferSlice {
 	member := o.memberSize()
 	size := protowire.SizeTag(o.members[d.Type]) + protowire.SizeBytes(member)
 	if size <= smallest {
-		return o.slab.buffers(o.appendAll(o.slab.room(size), member))
+		return o.slab.wrap(o.appendAll(o.slab.room(size), member))
 	}
 	o.passed = true
 	return depart(o, member)
@@ -133,14 +133,15 @@ func appendVarint(b []byte, number protowire.Number, v uint64) []byte {
 // slab is memory for small messages, which gRPC keeps until it has written them:
 // it is cut off in turn and left to the garbage collector.
 type slab struct {
-	bytes []byte
-	slots []mem.Buffer
+	bytes   []byte
+	slices  []mem.SliceBuffer
+	buffers []mem.Buffer
 }
 
 // How much is cut up at a time.
 const (
-	slabBytes = 2 << 10
-	slabSlots = 16
+	slabBytes    = 2 << 10
+	slabMessages = 16
 )
 
 // room answers an empty slice with that capacity.
@@ -153,13 +154,14 @@ func (s *slab) room(size int) []byte {
 	return room
 }
 
-// buffers answers b as what a codec answers.
-func (s *slab) buffers(b []byte) mem.BufferSlice {
-	if len(s.slots) == 0 {
-		s.slots = make([]mem.Buffer, slabSlots)
+// wrap answers b as what a codec answers.
+func (s *slab) wrap(b []byte) mem.BufferSlice {
+	if len(s.slices) == 0 {
+		s.slices, s.buffers = make([]mem.SliceBuffer, slabMessages), make([]mem.Buffer, slabMessages)
 	}
-	one := s.slots[:1:1]
-	s.slots = s.slots[1:]
-	one[0] = mem.SliceBuffer(b)
+	one := s.buffers[:1:1]
+	s.slices[0] = b
+	one[0] = &s.slices[0] // a pointer, since a slice in an interface is an allocation
+	s.slices, s.buffers = s.slices[1:], s.buffers[1:]
 	return one
 }
