@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
@@ -252,4 +253,30 @@ func (p *program) endEveryWay(t *testing.T, l *listener) {
 	mustSend(t, f.client, eotMessage())
 	mustRecv(t, f.handler, zio.EOT)
 	wantEOT(t, f.client, flow.EOTTimeout, "not answered")
+}
+
+// TestMetricsDocument runs the console blocks of docs/metrics.md as printed.
+func TestMetricsDocument(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "metrics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := consoleBlocks(string(text))
+	if len(blocks) < 2 {
+		t.Fatalf("found only %d console blocks", len(blocks))
+	}
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ready := serve(t, nil, nil).readAddresses(t)
+	doc := &document{
+		t: t, ctx: ctx, root: root, cids: map[string]string{}, terminals: map[string]*terminal{},
+		addresses: strings.NewReplacer("127.0.0.1:7575", ready.GRPC, "127.0.0.1:7576", ready.HTTP),
+	}
+	for _, b := range blocks {
+		doc.run(b)
+	}
 }

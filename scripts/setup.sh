@@ -140,9 +140,22 @@ setup_gen() {
   scripts/tools.sh protoc-gen-go protoc-gen-go-grpc
 }
 
+# setup_prometheus: what checks the alert rules and the dashboard.
+setup_prometheus() {
+  want curl command -v curl
+  if ! command -v promtool >/dev/null; then
+    want prometheus false
+    install_missing
+    # The package starts a service; the tests run their own.
+    [[ ! -d /run/systemd/system ]] || as_root systemctl disable -q --now prometheus
+  fi
+  install_missing
+}
+
 setup_test() {
   setup_gen
   setup_node
+  setup_prometheus
   scripts/tools.sh gotestsum grpcurl
 }
 

@@ -81,7 +81,7 @@ func defaults() kong.Vars {
 
 // Validate is called by kong; it names the option that makes no sense.
 func (c *serveCommand) Validate() error {
-	if err := errors.Join(c.limits(nil).Validate(), c.telemetryFlags.validate()); err != nil {
+	if err := errors.Join(c.limits(nil).Validate(), c.validateTelemetry()); err != nil {
 		return err
 	}
 	for option, value := range map[string]time.Duration{

@@ -22,8 +22,8 @@ type telemetryFlags struct {
 	GRPCPeerRateLimit float64 `name:"grpc-peer-rate-limit" default:"0" help:"The same for each host." placeholder:"N" reload:""`
 }
 
-// validate names the option that makes no sense.
-func (f *telemetryFlags) validate() error {
+// validateTelemetry names the option that makes no sense.
+func (f *telemetryFlags) validateTelemetry() error {
 	for option, value := range map[string]float64{
 		"grpc-rate-limit": f.GRPCRateLimit, "grpc-peer-rate-limit": f.GRPCPeerRateLimit,
 	} {
