@@ -85,7 +85,7 @@ func drawAll(panels []panel) (*vgsvg.Canvas, error) {
 	canvas := vgsvg.New(width, panelHeight*vg.Length(len(panels)))
 	area := draw.New(canvas)
 	area.SetColor(color.White)
-	area.Fill(area.Rectangle.Path())
+	area.Fill(area.Path())
 	plots := make([][]*plot.Plot, len(panels))
 	for i, p := range panels {
 		drawn, err := p.plot()
