@@ -63,6 +63,15 @@ func DefaultOptions(limits broker.Options) Options {
 // the encoding.
 const headRoom = 64 << 10
 
+// How much a peer may send ahead of what is read: on a stream, besides the message
+// that is being read, and on a connection. gRPC's own estimate goes up to 16 MiB for
+// every stream, of memory that nobody has paid for, and asks the peer for its
+// round trip every few messages.
+const (
+	streamWindow     = 512 << 10
+	connectionWindow = 4 << 20
+)
+
 // Server is the gRPC server with its services.
 type Server struct {
 	grpc    *grpc.Server
@@ -91,6 +100,8 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 			grpc.MaxSendMsgSize(o.MaxMessage+headRoom),
 			grpc.MaxConcurrentStreams(o.MaxStreams),
 			grpc.MaxHeaderListSize(16<<10),
+			grpc.StaticStreamWindowSize(streamWindow),
+			grpc.StaticConnWindowSize(connectionWindow),
 			grpc.ConnectionTimeout(10*time.Second),
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: o.Keepalive, Timeout: o.KeepaliveTimeout}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),

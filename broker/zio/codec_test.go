@@ -261,3 +261,32 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// Parts in pieces are written as parts in one piece are.
+func TestPartsInPieces_MSG_11(t *testing.T) {
+	whole := &zio.Message{
+		Form: zio.FormFlow, Label: []byte(`{"flow":"DAT"}`),
+		Payload: [][]byte{bytes.Repeat([]byte("ab"), 200), {}, []byte("cde"), {}},
+	}
+	pieces := &zio.Message{
+		Form: zio.FormFlow, Label: whole.Label,
+		Payload: [][]byte{whole.Payload[0][:1], whole.Payload[0][1:], {}, []byte("c"), {}, []byte("de")},
+		Ends:    []int{2, 3, 6, 6},
+	}
+	if got, want := pieces.AppendEncoded(nil), whole.AppendEncoded(nil); !bytes.Equal(got, want) || pieces.EncodedSize() != len(want) {
+		t.Errorf("encoded %d bytes %x, want %x", pieces.EncodedSize(), got, want)
+	}
+	if pieces.Size() != whole.Size() || pieces.Parts() != whole.Parts() {
+		t.Errorf("%d bytes in %d parts, want %d in %d", pieces.Size(), pieces.Parts(), whole.Size(), whole.Parts())
+	}
+	for name, m := range map[string]*zio.Message{"pieces": pieces, "another label": pieces.WithLabel(nil)} {
+		for i, want := range whole.Payload {
+			if part := m.Part(i); !bytes.Equal(part.AppendTo(nil), want) || part.Len() != len(want) {
+				t.Errorf("%s: part %d is %q, want %q", name, i, part, want)
+			}
+		}
+	}
+	if err := pieces.Decode(whole.AppendEncoded(nil)); err != nil || pieces.Parts() != 4 || pieces.Ends != nil {
+		t.Errorf("decoded into used room: %v, %d parts", err, pieces.Parts())
+	}
+}
