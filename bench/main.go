@@ -62,7 +62,8 @@ func (c *runCommand) Run() error {
 	return nil
 }
 
-// measure runs a plan and writes the results to a file, which appears complete.
+// measure runs a plan and writes the results to a file, which appears complete;
+// if it fails, to one that is named partial.
 func measure(chosen plan, p *programs, path string) error {
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
@@ -72,13 +73,10 @@ func measure(chosen plan, p *programs, path string) error {
 	if err == nil {
 		err = (&measurement{plan: chosen, programs: p, record: record, progress: os.Stderr}).run()
 	}
-	if err = errors.Join(err, file.Chmod(0o644), file.Close()); err == nil {
-		err = os.Rename(file.Name(), path)
+	if err = errors.Join(err, file.Chmod(0o644), file.Close()); err != nil {
+		return errors.Join(err, os.Rename(file.Name(), path+".partial"))
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return nil
+	return os.Rename(file.Name(), path)
 }
 
 // rateCommand measures one load on one or more paths.

@@ -33,12 +33,13 @@
 #include <zmq.h>
 
 enum {
-  TIMEOUT = 60000,    /* ms without any message, after which something is wrong */
+  TIMEOUT = 150000,   /* ms without any message, after which something is wrong */
   PER_THREAD = 64,    /* flows that one thread serves, up to THREADS of them */
   THREADS = 16,
   BURST = 32,         /* messages taken from one socket before the next's turn */
   COPIED = 8 << 10,   /* messages up to this size are copied, not lent */
   COORD = 24,
+  WINDOW = 32,        /* flows begun and not yet open: a relay's backlog is short */
 };
 
 enum kind { HELLO, BOT, PAY, DAT, EOT };
@@ -62,7 +63,6 @@ struct flow {
 struct share { /* the flows that one thread serves */
   struct flow *flows;
   long count;
-  bool going;        /* the driver wants data */
   int64_t *samples;
   size_t sampled, room;
 };
@@ -88,12 +88,6 @@ static int64_t now(void) {
   clock_gettime(CLOCK_MONOTONIC, &t);
   return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
-
-/* What giver and main thread have to tell each other. */
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t gone = PTHREAD_COND_INITIALIZER;
-static bool go;          /* guarded by mutex */
-static long opened;      /* guarded by mutex */
 
 /* Messages taken by all threads, and when the middle of them began and ended. */
 static atomic_long taken;
@@ -204,7 +198,7 @@ static void send_dat(struct flow *f) {
   f->moved++;
 }
 
-/* hello begins a flow. */
+/* hello begins a flow, anew if there was one before. */
 static void hello(struct flow *f, const char *cid) {
   char label[256];
   f->seqno = 0;
@@ -280,13 +274,12 @@ static void over(struct flow *f) {
   }
 }
 
-static void giver(struct share *s, struct flow *f, zmq_msg_t *msg, enum kind kind, const char *label, size_t length) {
+static void giver(struct flow *f, zmq_msg_t *msg, enum kind kind, const char *label, size_t length) {
   if (kind == EOT && f->state == ENDING)
     over(f);
   else if (kind == PAY && f->state == MOVING) {
     f->held += credit_in(label, length);
-    if (s->going)
-      give(f);
+    give(f);
   } else if (kind != PAY)
     die("giver was sent %.*s (%zu bytes)", (int)length, label, zmq_msg_size(msg));
 }
@@ -319,27 +312,14 @@ static void taker(struct share *s, struct flow *f, zmq_msg_t *msg, enum kind kin
     pay(f);
 }
 
-/* wait_for_go returns when all flows are open and the driver wants data. */
-static void wait_for_go(long mine) {
-  pthread_mutex_lock(&mutex);
-  opened += mine;
-  if (opened == spec.flows) {
-    printf("open\n");
-    fflush(stdout);
-  }
-  while (!go)
-    pthread_cond_wait(&gone, &mutex);
-  pthread_mutex_unlock(&mutex);
-}
-
-/* handle answers whether the flow has been opened, or is over for good. */
+/* handle answers whether the flow is over for good. */
 static bool handle(struct share *s, struct flow *f, zmq_msg_t *msg) {
   const char *label = "";
   size_t length = 0;
   enum kind kind = kind_of(msg, &label, &length);
   if (f->state != OPENING) {
     if (spec.gives)
-      giver(s, f, msg, kind, label, length);
+      giver(f, msg, kind, label, length);
     else
       taker(s, f, msg, kind, label, length);
     return f->state == OVER;
@@ -352,42 +332,42 @@ static bool handle(struct share *s, struct flow *f, zmq_msg_t *msg) {
     f->held = spec.credit;
     pay(f);
   }
-  if (s->going)
+  if (spec.gives && f->round) /* the first one waits for the go */
     give(f);
-  return f->round == 0;
+  return false;
 }
 
-/* receive handles up to so many messages, and answers how many flows they have
- * opened or ended. */
-static long receive(struct share *s, struct flow *f, int flags, int most) {
-  long changed = 0;
-  for (int i = 0; i < most && f->state != OVER; i++) {
+/* receive handles up to so many messages, and answers whether the flow is over. */
+static bool receive(struct share *s, struct flow *f, int flags, int most) {
+  for (int i = 0; i < most; i++) {
     zmq_msg_t msg;
     zmq_msg_init(&msg);
     if (zmq_msg_recv(&msg, f->socket, flags) < 0) {
       if (errno == EAGAIN && flags)
-        return changed;
+        return false;
       check(errno == EINTR, "no message in time");
       continue;
     }
-    changed += handle(s, f, &msg);
+    bool over = handle(s, f, &msg);
     zmq_msg_close(&msg);
+    if (over)
+      return true;
   }
-  return changed;
+  return false;
 }
 
-/* serve receives until so many flows have been opened, or are over. */
-static void serve(struct share *s, void *poller, long until) {
+/* serve receives until all flows are over. */
+static void serve(struct share *s, void *poller) {
   zmq_poller_event_t events[PER_THREAD];
-  while (until > 0) {
+  for (long left = s->count; left > 0;) {
     if (s->count == 1) {
-      until -= receive(s, s->flows, 0, 1);
+      left -= receive(s, s->flows, 0, 1);
       continue;
     }
     int n = zmq_poller_wait_all(poller, events, PER_THREAD, TIMEOUT);
     check(n >= 0 || errno == EINTR, "no message in time");
     for (int i = 0; i < n; i++)
-      until -= receive(s, events[i].user_data, ZMQ_DONTWAIT, BURST);
+      left -= receive(s, events[i].user_data, ZMQ_DONTWAIT, BURST);
   }
 }
 
@@ -396,51 +376,72 @@ static void *work(void *argument) {
   void *poller = zmq_poller_new();
   for (long i = 0; i < s->count; i++)
     check(!zmq_poller_add(poller, s->flows[i].socket, &s->flows[i], ZMQ_POLLIN), "poller");
-  if (spec.gives) {
-    serve(s, poller, s->count);
-    wait_for_go(s->count);
-    s->going = true;
+  if (spec.gives)
     for (long i = 0; i < s->count; i++)
       give(&s->flows[i]);
-    serve(s, poller, s->count);
-  } else {
-    serve(s, poller, 2 * s->count); /* opened, and over */
-  }
+  serve(s, poller);
   zmq_poller_destroy(&poller);
   return NULL;
 }
 
-static void connect_all(void *context) {
+static void dial(void *context, long i) {
   int none = 0, linger = 2000, timeout = TIMEOUT;
-  for (long i = 0; i < spec.flows; i++) {
-    void *socket = zmq_socket(context, ZMQ_CLIENT);
-    check(socket && !zmq_setsockopt(socket, ZMQ_SNDHWM, &none, sizeof none) &&
-              !zmq_setsockopt(socket, ZMQ_RCVHWM, &none, sizeof none) &&
-              !zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger) &&
-              !zmq_setsockopt(socket, ZMQ_RCVTIMEO, &timeout, sizeof timeout) &&
-              !zmq_connect(socket, spec.address),
-          spec.address);
-    flows[i] = (struct flow){.socket = socket, .pair = (uint64_t)i, .since = now()};
-    if (!(spec.gives && spec.gateway))
-      hello(&flows[i], "");
-  }
+  /* Linux takes ever longer to find a port once half of them are taken. */
+  char address[256];
+  if (snprintf(address, sizeof address, "tcp://127.0.%d.%ld:0;%s", spec.gives ? 1 : 2, 1 + i / 1000,
+               spec.address + strlen("tcp://")) >= (int)sizeof address)
+    die("%s is too long", spec.address);
+  void *socket = zmq_socket(context, ZMQ_CLIENT);
+  check(socket && !zmq_setsockopt(socket, ZMQ_SNDHWM, &none, sizeof none) &&
+            !zmq_setsockopt(socket, ZMQ_RCVHWM, &none, sizeof none) &&
+            !zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger) &&
+            !zmq_setsockopt(socket, ZMQ_RCVTIMEO, &timeout, sizeof timeout) &&
+            !zmq_connect(socket, address),
+        address);
+  flows[i] = (struct flow){.socket = socket, .pair = (uint64_t)i, .since = now()};
 }
 
-/* obey reads the driver's orders until there are no more. */
-static void *obey(void *argument) {
-  char line[128], cid[64];
-  long i;
-  while (fgets(line, sizeof line, stdin)) {
-    if (!strcmp(line, "go\n")) {
-      pthread_mutex_lock(&mutex);
-      go = true;
-      pthread_cond_broadcast(&gone);
-      pthread_mutex_unlock(&mutex);
-    } else if (sscanf(line, "%ld %63s", &i, cid) == 2 && i >= 0 && i < spec.flows) {
-      hello(&flows[i], cid); /* a CLIENT may be used by two threads */
-    } else {
-      die("order %s", line);
+/* order reads an order: true for go, or the flow to open and its cid. */
+static bool order(long *i, char cid[64]) {
+  char line[128];
+  if (!fgets(line, sizeof line, stdin))
+    die("the driver has gone");
+  if (!strcmp(line, "go\n"))
+    return true;
+  if (sscanf(line, "%ld %63s", i, cid) != 2 || *i < 0 || *i >= spec.flows)
+    die("order %s", line);
+  return false;
+}
+
+/* open_all opens every flow for the first time. */
+static void open_all(void *context) {
+  long *begun = calloc((size_t)spec.flows, sizeof *begun);
+  for (long n = 0, opened = 0; opened < spec.flows;) {
+    if (n < spec.flows && n - opened < WINDOW) {
+      long i = n;
+      char cid[64] = "";
+      if (spec.gives && spec.gateway && order(&i, cid))
+        die("a go before all flows are open");
+      dial(context, i);
+      hello(&flows[i], cid);
+      begun[n++] = i;
+      continue;
     }
+    struct flow *f = &flows[begun[opened++]];
+    while (f->state == OPENING)
+      receive(NULL, f, 0, 1);
+  }
+  free(begun);
+}
+
+/* obey opens flows again as the driver says. */
+static void *obey(void *argument) {
+  for (;;) {
+    long i;
+    char cid[64];
+    if (order(&i, cid))
+      die("a second go");
+    hello(&flows[i], cid); /* a CLIENT may be used by two threads */
   }
   return argument;
 }
@@ -461,6 +462,8 @@ static void parse(int argc, char **argv) {
   long *numbers[] = {&spec.flows, &spec.rounds, &spec.count, &spec.size, &spec.credit};
   for (int i = 0; i < 5; i++)
     *numbers[i] = strtol(argv[4 + i], NULL, 10);
+  if (strncmp(spec.address, "tcp://127.", strlen("tcp://127.")))
+    die("%s is not on this machine's loopback", spec.address);
   if (spec.flows < 1 || spec.rounds < 1 || spec.count < 0 || spec.size < 8 || spec.credit < 1)
     die("FLOWS, ROUNDS and CREDIT are at least 1, SIZE at least 8");
 }
@@ -482,9 +485,17 @@ int main(int argc, char **argv) {
 
   void *context = zmq_ctx_new();
   check(context && !zmq_ctx_set(context, ZMQ_MAX_SOCKETS, (int)spec.flows + 16), "context");
-  connect_all(context);
+  open_all(context);
   if (spec.gives) {
-    pthread_t orders;
+    long i;
+    char cid[64];
+    printf("open\n");
+    fflush(stdout);
+    if (!order(&i, cid))
+      die("a cid for flow %ld, which is open", i);
+  }
+  pthread_t orders;
+  if (spec.gives && spec.gateway && spec.rounds > 1) {
     check(!pthread_create(&orders, NULL, obey, NULL), "thread");
     pthread_detach(orders);
   }
