@@ -88,7 +88,7 @@ func (e *endpoint) run() {
 			}
 			e.dispatch(received)
 			sent := e.sendQueued()
-			e.retry()
+			e.retry(received+sent > 0)
 			if received < batch && sent < batch || e.stopping.Load() {
 				break
 			}
@@ -266,13 +266,14 @@ func (e *endpoint) lose(l *link, how string) {
 }
 
 // retry sends what could not be sent at once, now that a receive has let libzmq
-// tidy up its connections, and gives it up for peers that stall. Of peers that
-// do not read, it looks at a few at a time, so that they cost the others little.
-func (e *endpoint) retry() {
+// tidy up its connections, and gives it up for peers that stall. While there is
+// other work it looks at a few peers at a time, so that those that do not read
+// cost the others little.
+func (e *endpoint) retry(busy bool) {
 	const few = 8
 	looked := 0
 	for l := range e.waiting { // in an order of Go's choice, another one each time
-		if looked++; looked > few {
+		if looked++; busy && looked > few {
 			return
 		}
 		e.flush(l)
