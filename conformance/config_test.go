@@ -57,6 +57,7 @@ func TestConfigurationRefused(t *testing.T) {
 	wantRefused(t, "no YAML", []string{file(t, "max-credit: [\n")}, nil, "gateway.yaml")
 	wantRefused(t, "no file", []string{"--config=/nonexistent/gateway.yaml"}, nil, "/nonexistent/gateway.yaml")
 	for _, bad := range []struct{ option, value string }{
+		{"grpc-rate-limit", "-1"}, {"grpc-peer-rate-limit", "NaN"}, {"otlp-endpoint", "127.0.0.1:4317"},
 		{"max-credit", "0"}, {"max-credit", "-1"}, {"max-credit", "many"}, {"max-credit", "1.5"},
 		{"max-message", "0"}, {"max-flows", "0"}, {"max-pending", "-3"}, {"max-flow-bytes", "1000"},
 		{"pending-timeout", "0s"}, {"pending-timeout", "5"}, {"eot-timeout", "-1s"}, {"idle-timeout", "-1s"},

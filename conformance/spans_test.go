@@ -111,3 +111,18 @@ func TestTraceCrossesTheGateway(t *testing.T) {
 		}
 	}
 }
+
+// TestTracesLost: without the collector that it was told of, the gateway serves,
+// stops in time and says what was lost.
+func TestTracesLost(t *testing.T) {
+	p := serve(t, []string{"--otlp-endpoint=http://127.0.0.1:1"}, nil)
+	l := p.listen(t, &gatewayv1.ListenRequest{Name: "all"})
+	f := p.openFlow(t, l, viaClient, viaDealer, zio.Extract, 2)
+	f.cross(t, 2)
+	f.end(t)
+	p.signal(t, syscall.SIGTERM)
+	if code := p.wait(t, stopLimit); code != 0 {
+		t.Errorf("after SIGTERM the exit code is %d, want 0", code)
+	}
+	p.log.waitFor(t, "spans left behind")
+}

@@ -243,6 +243,7 @@ func TestRateLimit(t *testing.T) {
 	if err := decline(); status.Code(err) != codes.NotFound {
 		t.Errorf("the first call under a new limit got %v", err)
 	}
+	f.server.SetRateLimits(server.RateLimits{Peer: 0.001}) // the same
 	requireRetry(t, decline(), 900*time.Second)
 	f.server.SetRateLimits(server.RateLimits{})
 	for range 100 {

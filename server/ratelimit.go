@@ -42,10 +42,13 @@ func newLimiter(limits RateLimits) *limiter {
 	return l
 }
 
-// set replaces the limits; all callers begin anew.
+// set replaces the limits, if they are others; all callers begin anew then.
 func (l *limiter) set(limits RateLimits) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.hosts != nil && l.limits == limits {
+		return
+	}
 	l.limits = limits
 	l.total, l.others = newRate(limits.Total), newRate(limits.Peer)
 	l.hosts = map[string]*rate.Limiter{}

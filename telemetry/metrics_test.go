@@ -1,14 +1,18 @@
 package telemetry_test
 
 import (
+	"context"
 	"log/slog"
 	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/telemetry"
 )
@@ -153,3 +157,32 @@ func TestCountLines(t *testing.T) {
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// BenchmarkScrape is what one costs with 10,000 flows.
+func BenchmarkScrape(b *testing.B) {
+	m := telemetry.NewMetrics("v1")
+	options := broker.DefaultOptions()
+	options.MaxPending, options.PendingTimeout = 10_000, time.Hour
+	core, err := broker.New(options)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m.Watch(core)
+	core.AddRoute(broker.Route{Name: "slow", Factory: slow{}})
+	for range 10_000 {
+		outbox := broker.NewOutbox(10)
+		core.Attach(outbox, broker.PeerInfo{Transport: "grpc"}).Receive(&zio.Message{
+			Form: zio.FormFlow, Label: []byte(`{"flow":"BOT","direction":"inject","credit":5}`),
+		})
+	}
+	handler := m.Handler(slog.New(slog.DiscardHandler))
+	for b.Loop() {
+		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/metrics", nil))
+	}
+	core.Close(flow.Draining, "")
+}
+
+// slow is a factory whose handlers take their time.
+type slow struct{}
+
+func (slow) Find(context.Context, *broker.Request) error { return nil }

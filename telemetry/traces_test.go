@@ -199,6 +199,23 @@ func wantSpan(t *testing.T, s *tracepb.Span, events string, code tracepb.Status_
 	}
 }
 
+// TestUnsampledTrace: a client whose own trace is not recorded gets no span.
+func TestUnsampledTrace(t *testing.T) {
+	to := startCollector(t)
+	m := telemetry.NewMetrics("v1")
+	traces := export(t, to.address, m)
+	b, stop := newBroker(t, m, traces)
+	attach(t, b).take(`,"count":1,"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"`)
+	stop()
+	if err := traces.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if spans, _ := to.spans(); len(spans) > 0 {
+		t.Errorf("got %v", spans)
+	}
+	wantSeries(t, m, map[string]string{`spans_total{result="ended"}`: "0"})
+}
+
 // TestSpanHasRoute: the route that a flow took is in its span.
 func TestSpanHasRoute(t *testing.T) {
 	to := startCollector(t)

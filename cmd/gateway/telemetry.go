@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"go.opentelemetry.io/otel"
+
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/server"
 	"github.com/zioflow/gateway/telemetry"
@@ -38,6 +40,9 @@ func (f *telemetryFlags) rateLimits() server.RateLimits {
 	return server.RateLimits{Total: f.GRPCRateLimit, Peer: f.GRPCPeerRateLimit}
 }
 
+// flushLimit is how long the last spans may take to be sent.
+const flushLimit = 2 * time.Second
+
 // instruments measure a gateway.
 type instruments struct {
 	metrics *telemetry.Metrics
@@ -52,6 +57,9 @@ func instrument(f *telemetryFlags, log *slog.Logger) (instruments, *slog.Logger,
 	traces, err := telemetry.Export(context.Background(), telemetry.ExportOptions{
 		Endpoint: f.OTLPEndpoint, Version: programVersion(), Metrics: i.metrics, Log: log,
 	})
+	if traces != nil {
+		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("OpenTelemetry failed", "error", err) }))
+	}
 	i.traces = traces
 	return i, log, err
 }
@@ -64,12 +72,14 @@ func (i instruments) observers() []broker.Observer {
 	return []broker.Observer{i.metrics, i.traces}
 }
 
-// close sends the spans that are left, while the context lasts. What cannot be
-// sent then is lost, which is no reason for a failure.
+// close sends the spans that are left, while the context lasts, but no longer than
+// flushLimit. What cannot be sent then is lost, which is no reason for a failure.
 func (i instruments) close(ctx context.Context, log *slog.Logger) {
 	if i.traces == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, flushLimit)
+	defer cancel()
 	if err := i.traces.Close(ctx); err != nil {
 		log.Warn("spans left behind", "error", err)
 	}
