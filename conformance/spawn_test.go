@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -172,4 +173,20 @@ routes:
 	if err == nil || !strings.Contains(string(out), "no_handler") {
 		t.Errorf("get of what no rule takes: %v\n%s", err, out)
 	}
+}
+
+// TestSpawnedCommandIsToldAddresses that it can connect to, whatever was bound.
+func TestSpawnedCommandIsToldAddresses(t *testing.T) {
+	p := serveAt(t, []string{"--zmq-server=tcp://0.0.0.0:0", "--zmq-server=tcp://127.0.0.1:0", "--zmq-router=none", "--grpc=[::]:0", "--http=none"},
+		[]string{"--insecure", file(t, `
+routes:
+- name: tells
+  exec: {command: [sh, -c, "echo at $ZIO_GATEWAY_ZMQ_SERVER ${ZIO_GATEWAY_ZMQ_ROUTER-nowhere} $ZIO_GATEWAY_GRPC"]}
+`)}, nil)
+	ready := p.readAddresses(t)
+	_, zmqPort, _ := net.SplitHostPort(strings.TrimPrefix(ready.ZMQServer[0], "tcp://"))
+	_, grpcPort, _ := net.SplitHostPort(ready.GRPC)
+	client := p.dial(t, viaClient)
+	mustSend(t, client, botMessage(zio.Extract, 2, 0))
+	p.log.waitFor(t, fmt.Sprintf(`command: at tcp://127.0.0.1:%s nowhere [::1]:%s"`, zmqPort, grpcPort))
 }
