@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -100,7 +101,7 @@ routes:
   exec: {command: [sh, -c, "echo no disk >&2; exit 3"]}
 `)}, nil)
 	out, err := gatewayCommand(t, patience, []string{"put", "--address", p.addresses[viaGRPC]}, nil).CombinedOutput()
-	if _, failed := err.(*exec.ExitError); !failed || !strings.Contains(string(out), "command sh exited with status 3 before it accepted: no disk") {
+	if _, failed := errors.AsType[*exec.ExitError](err); !failed || !strings.Contains(string(out), "command sh exited with status 3 before it accepted: no disk") {
 		t.Errorf("put ended with %v and printed %s", err, out)
 	}
 }
