@@ -1,7 +1,9 @@
 package conformance_test
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,7 +63,8 @@ func TestSpawnedHandlers(t *testing.T) {
 }
 
 // TestSpawnedCommandsEnd: a gateway leaves no command behind, whether it is
-// stopped or killed, and a command has none of its descriptors.
+// stopped or killed, and whatever the command ignores; and a command has none of
+// its sockets.
 func TestSpawnedCommandsEnd(t *testing.T) {
 	for name, end := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGKILL": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +72,7 @@ func TestSpawnedCommandsEnd(t *testing.T) {
 routes:
 - name: hangs
   exec:
-    command: [sh, -c, "echo pid $$; for f in /proc/$$/fd/*; do echo open $(basename $f) $(readlink $f); done; echo told; exec sleep 1000"]
+    command: [sh, -c, "trap '' TERM; echo pid $$; for f in /proc/$$/fd/*; do echo open $(basename $f) $(readlink $f); done; echo told; exec sleep 1000"]
 `)}, nil)
 			client := p.dial(t, viaDealer)
 			mustSend(t, client, botMessage(zio.Extract, 2, 0))
@@ -99,7 +102,7 @@ routes:
   exec: {command: [sh, -c, "echo no disk >&2; exit 3"]}
 `)}, nil)
 	out, err := gatewayCommand(t, patience, []string{"put", "--address", p.addresses[viaGRPC]}, nil).CombinedOutput()
-	if _, failed := err.(*exec.ExitError); !failed || !strings.Contains(string(out), "command sh exited with status 3 before it accepted: no disk") {
+	if _, failed := errors.AsType[*exec.ExitError](err); !failed || !strings.Contains(string(out), "command sh exited with status 3 before it accepted: no disk") {
 		t.Errorf("put ended with %v and printed %s", err, out)
 	}
 }
@@ -172,4 +175,20 @@ routes:
 	if err == nil || !strings.Contains(string(out), "no_handler") {
 		t.Errorf("get of what no rule takes: %v\n%s", err, out)
 	}
+}
+
+// TestSpawnedCommandIsToldAddresses that it can connect to, whatever was bound.
+func TestSpawnedCommandIsToldAddresses(t *testing.T) {
+	p := serveAt(t, []string{"--zmq-server=tcp://0.0.0.0:0", "--zmq-server=tcp://127.0.0.1:0", "--zmq-router=none", "--grpc=[::]:0", "--http=none"},
+		[]string{"--insecure", file(t, `
+routes:
+- name: tells
+  exec: {command: [sh, -c, "echo at $ZIO_GATEWAY_ZMQ_SERVER ${ZIO_GATEWAY_ZMQ_ROUTER-nowhere} $ZIO_GATEWAY_GRPC"]}
+`)}, nil)
+	ready := p.readAddresses(t)
+	_, zmqPort, _ := net.SplitHostPort(strings.TrimPrefix(ready.ZMQServer[0], "tcp://"))
+	_, grpcPort, _ := net.SplitHostPort(ready.GRPC)
+	client := p.dial(t, viaClient)
+	mustSend(t, client, botMessage(zio.Extract, 2, 0))
+	p.log.waitFor(t, fmt.Sprintf(`command: at tcp://127.0.0.1:%s nowhere [::1]:%s"`, zmqPort, grpcPort))
 }

@@ -73,7 +73,7 @@ func TestPlaces(t *testing.T) {
 
 // Without a place until the pending deadline: overloaded.
 func TestNoPlaceIsOverloaded(t *testing.T) {
-	b := setUp(t, func(o *broker.Options, _ *spawn.Options) { o.PendingTimeout = 300 * time.Millisecond })
+	b := setUp(t, func(o *broker.Options, _ *spawn.Options) { o.PendingTimeout = 1500 * time.Millisecond })
 	one := sh(`echo task $(cat); exec sleep 1000`)
 	one.MaxProcesses = 1
 	b.route(broker.Route{Name: "r"}, one)

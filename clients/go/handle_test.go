@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
 	zioflow "github.com/zioflow/gateway/clients/go"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -373,3 +375,48 @@ func TestHandle_flowsGoOn(t *testing.T) {
 		<-stopped
 	})
 }
+
+// A handler that was told the cid by other means than Handle.
+func TestOfferByCID(t *testing.T) {
+	setup{}.run(t, func(t *testing.T, m *memory, g *zioflow.Gateway) {
+		offers := make(chan uint64, 1)
+		listener, err := m.broker.Listen(broker.ListenerSpec{Name: "other means", Sink: cidSink(offers)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		taken := make(chan error, 1)
+		go func() {
+			offer := g.Offer(<-offers)
+			taker, err := offer.Take(t.Context(), zioflow.Bot{Credit: 1})
+			if err == nil {
+				_, err = taker.Next(t.Context())
+			}
+			if err == nil {
+				_, err = offer.Give(t.Context(), zioflow.Bot{})
+				if !errors.Is(err, zioflow.ErrOffer) {
+					t.Errorf("accepted a second time: %v", err)
+				}
+				err = taker.Close(t.Context())
+			}
+			taken <- err
+		}()
+		giver, err := g.Give(t.Context(), zioflow.Bot{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(giver.Put(t.Context(), zioflow.Dat{}), giver.Close(t.Context()), <-taken); err != nil {
+			t.Error(err)
+		}
+		_, err = g.Offer(12345).Take(t.Context(), zioflow.Bot{})
+		if end, ok := errors.AsType[*zioflow.FlowError](err); !ok || end.Reason != zioflow.Rejected {
+			t.Errorf("a cid that is no offer's: %v", err)
+		}
+	})
+}
+
+// cidSink takes the cids of offers.
+type cidSink chan uint64
+
+func (s cidSink) Offer(o broker.Offer) error { s <- o.CID; return nil }
+func (cidSink) Withdraw(uint64, flow.Reason) {}

@@ -112,6 +112,20 @@ async def test_an_offer_is_accepted_and_given(client, fake, over):
         await stream.complete()
 
 
+async def test_an_offer_is_known_by_its_cid(client, fake):
+    async def handle():
+        async with client.offer(_CID, Direction.EXTRACT).accept(credit=4) as flow:
+            assert isinstance(flow, Giver)
+            await flow.put(b"0")
+
+    async with running(handle()):
+        stream = await fake.called()
+        bot = await stream.answer(pay=1)
+        assert (bot.cid, bot.credit, bot.direction) == (_CID, 4, flow_pb2.DIRECTION_EXTRACT)
+        assert (await stream.expect("dat")).payload == [b"0"]
+        await stream.complete()
+
+
 async def _declines(offer):
     await offer.decline("not today")
 

@@ -14,7 +14,7 @@ from ._gen.zio.gateway.v1 import flow_pb2, handler_pb2
 from ._put import Items, PutResult, put
 from .errors import error_from_rpc
 from .giver import Giver
-from .handler import Handler, Listener
+from .handler import Handler, Listener, Offer
 from .messages import Dat, Direction, Label, Part, read_dat, write_bot
 from .taker import Taker
 
@@ -151,6 +151,20 @@ class Gateway:
         """
         request = handler_pb2.ListenRequest(name=name, match=match, max_flows=max_flows)
         return Listener(self._connected(), request, handler)
+
+    def offer(self, cid: int, direction: Direction) -> Offer:
+        """The offer with a cid that this program was told by other means.
+
+        A route has started the program for one flow: the cid is in its
+        environment as ZIO_GATEWAY_CID, the direction in the JSON on its standard
+        input. Nothing else is known of the offer here.
+        """
+        wire = {
+            Direction.EXTRACT: flow_pb2.DIRECTION_EXTRACT,
+            Direction.INJECT: flow_pb2.DIRECTION_INJECT,
+        }[direction]
+        bot = flow_pb2.Bot(direction=wire)
+        return Offer(self._connected(), handler_pb2.Offer(cid=cid, bot=bot))
 
     async def put(
         self,

@@ -29,8 +29,8 @@ type ListenRequest struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Which flows: a CEL expression over attributes (the BOT's flow object),
 	// direction (the handler's: "inject" = it will take), credit,
-	// peer.transport, peer.address and peer.identity. A missing attribute makes
-	// it false. Empty: all of them.
+	// peer.transport, peer.address, peer.identity and peer.name. A missing
+	// attribute makes it false. Empty: all of them.
 	Match string `protobuf:"bytes,2,opt,name=match,proto3" json:"match,omitempty"`
 	// How many flows at once, offers included; 0 for any number.
 	MaxFlows      uint32 `protobuf:"varint,3,opt,name=max_flows,json=maxFlows,proto3" json:"max_flows,omitempty"`
