@@ -29,6 +29,7 @@ type Broker struct {
 	lastID   FlowID              // guarded by mu
 	live     map[FlowID]*Flow    // guarded by mu
 	offers   map[uint64]*Request // guarded by mu; by cid
+	held     map[string]int      // guarded by mu; live flows by the names of their peers
 	pending  int                 // guarded by mu
 	ended    []*Flow             // guarded by mu; a ring of at most KeepEnded
 	oldest   int                 // guarded by mu; the ring's next place
@@ -52,6 +53,7 @@ func New(options Options) (*Broker, error) {
 		idle:    make(chan struct{}),
 		live:    map[FlowID]*Flow{},
 		offers:  map[uint64]*Request{},
+		held:    map[string]int{},
 	}, nil
 }
 

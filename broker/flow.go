@@ -316,6 +316,9 @@ func (f *Flow) finish() {
 	f.setDeadline(0)
 	f.share = f.broker.budget.regrant(f.share, 0)
 	f.broker.forget(f)
+	for _, peer := range f.infos {
+		f.broker.unhold(peer.Name)
+	}
 	for _, peer := range f.peers {
 		if peer != nil {
 			peer.link.Ended(f.state.Reason(), f.state.Detail())

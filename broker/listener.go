@@ -20,6 +20,11 @@ type ListenerSpec struct {
 	MaxFlows int
 	// Sink is told of offers.
 	Sink ListenerSink
+	// Peer is who listens. Where it has a Name, its offers are for peers of that
+	// name alone.
+	Peer PeerInfo
+	// Grant says what it may be offered; nil for everything.
+	Grant Grant
 }
 
 // ListenerSink takes what a listener is told. Its methods do not block; they
@@ -65,6 +70,9 @@ func (b *Broker) Listen(spec ListenerSpec) (*Listener, error) {
 	if spec.MaxFlows < 0 {
 		return nil, fmt.Errorf("max flows is %d, want 0 or more", spec.MaxFlows)
 	}
+	if spec.Grant != nil && !spec.Grant.Rights().Handler {
+		return nil, errors.New(notAllowed(DeniedRole, "needs the role %v", flow.Handler).detail)
+	}
 	t := &b.routes
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -99,7 +107,9 @@ func (l *Listener) Close() {
 // because its Sink could not take an offer.
 func (l *Listener) Gone() <-chan struct{} { return l.gone }
 
-func (l *Listener) takes(v *View) bool { return l.spec.Match == nil || l.spec.Match.Match(v) }
+func (l *Listener) takes(v *View) bool {
+	return maySee(l.spec.Grant, v) && (l.spec.Match == nil || l.spec.Match.Match(v))
+}
 
 func (l *Listener) full() bool { return l.spec.MaxFlows > 0 && l.busy >= l.spec.MaxFlows }
 
@@ -219,7 +229,7 @@ func (f groupFactory) Find(ctx context.Context, r *Request) error {
 // offer makes one listener an offer. It answers true when nothing is left to
 // do: the listener, or somebody it told, accepted, or the flow ended.
 func (f groupFactory) offer(ctx context.Context, r *Request, l *Listener) bool {
-	offer, err := r.Offer()
+	offer, err := r.OfferTo(l.spec.Peer.Name)
 	if err == nil {
 		err = l.spec.Sink.Offer(offer)
 	}

@@ -29,6 +29,9 @@ type Options struct {
 	IdleTimeout time.Duration
 	// KeepEnded is how many ended flows are remembered for those who ask.
 	KeepEnded int
+	// Denied is told of every BOT that was refused for want of a right; nil for
+	// nobody. It may be called concurrently, and must not block.
+	Denied func(PeerInfo, Denial)
 	// Log takes the broker's log; nil for none.
 	Log *slog.Logger
 }
