@@ -94,7 +94,7 @@ func newGate(log *slog.Logger, observe Observer) *gate {
 // deny counts a denial, and logs it unless the same was logged just now. The
 // address is without the port, which is another one each time.
 func (g *gate) deny(front, address string, d *Denial) {
-	g.observe(front, string(d.Cause), d.Identity)
+	defer g.observe(front, string(d.Cause), d.Identity) // who hears of it finds it in the log
 	repeated, fresh := g.note(seen{front, string(d.Cause), d.Identity, address, d.Detail}, time.Now())
 	if !fresh {
 		return

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -32,6 +33,12 @@ type Options struct {
 	Keepalive, KeepaliveTimeout time.Duration
 	// Process is what the AdminService steers; nil for no AdminService.
 	Process Process
+	// Access decides who may call what; nil lets everybody call everything.
+	Access *access.Policy
+	// PublicReflection lets everybody ask for the contract, also with Access.
+	PublicReflection bool
+	// TLS encrypts the connections; nil leaves them in clear text.
+	TLS *TLS
 	// Log takes the server's log; nil for none.
 	Log *slog.Logger
 }
@@ -66,7 +73,7 @@ type Server struct {
 func New(b *broker.Broker, o Options) *Server {
 	stop, stopped := context.WithCancel(context.Background())
 	s := &Server{
-		grpc: grpc.NewServer(
+		grpc: grpc.NewServer(append(o.security(),
 			grpc.MaxRecvMsgSize(o.MaxMessage+headRoom),
 			grpc.MaxSendMsgSize(o.MaxMessage+headRoom),
 			grpc.MaxConcurrentStreams(o.MaxStreams),
@@ -74,7 +81,7 @@ func New(b *broker.Broker, o Options) *Server {
 			grpc.ConnectionTimeout(10*time.Second),
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: o.Keepalive, Timeout: o.KeepaliveTimeout}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		),
+		)...),
 		health: health.NewServer(),
 		stop:   stop, stopped: stopped,
 		streams: new(sync.WaitGroup),
@@ -87,6 +94,19 @@ func New(b *broker.Broker, o Options) *Server {
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s
+}
+
+// security are the options for who may connect and call.
+func (o Options) security() []grpc.ServerOption {
+	var options []grpc.ServerOption
+	if o.TLS != nil {
+		options = append(options, grpc.Creds(o.TLS.credentials(o.Access)))
+	}
+	if o.Access != nil {
+		g := &gatekeeper{o.Access, o.PublicReflection}
+		options = append(options, g.options()...)
+	}
+	return options
 }
 
 // Serve accepts connections until Stop; nil after Stop.
