@@ -176,11 +176,15 @@ func (e *endpoint) attach(from string, frames []*frame) (*peer, error) {
 		return nil, err
 	}
 	info := broker.PeerInfo{Transport: e.wire.transport(), Identity: e.wire.identity(from)}
+	property := func(string) string { return "" }
 	if len(frames) > 0 {
-		info.Address = frames[len(frames)-1].property("Peer-Address")
+		property = frames[len(frames)-1].property
 	}
+	info.Address = property("Peer-Address")
+	var grant broker.Grant
+	info.Name, grant = e.options.recognize(property)
 	l := &link{endpoint: e, address: strings.Clone(from), leftLibzmq: left}
-	p := &peer{link: l, Peer: e.broker.Attach(l, info)}
+	p := &peer{link: l, Peer: e.broker.AttachWith(l, info, grant)}
 	e.peers[l.address] = p
 	return p, nil
 }
