@@ -31,6 +31,7 @@ type Broker struct {
 	live       int                 // guarded by mu; how many have not ended
 	offers     map[uint64]*Request // guarded by mu; by cid
 	offersMade uint64              // guarded by mu
+	held       map[string]int      // guarded by mu; live flows by the names of their peers
 	pending    int                 // guarded by mu
 	ended      []*Flow             // guarded by mu; a ring of at most KeepEnded
 	oldest     int                 // guarded by mu; the ring's next place
@@ -55,6 +56,7 @@ func New(options Options) (*Broker, error) {
 		epoch:  time.Now().Add(-time.Second), // so that no moment is 0
 		idle:   make(chan struct{}),
 		offers: map[uint64]*Request{},
+		held:   map[string]int{},
 		totals: totals{ended: map[flow.Reason]uint64{}, refused: map[flow.Reason]uint64{}},
 	}
 	b.options.Store(&options)
@@ -78,7 +80,9 @@ func (b *Broker) SetLimits(options Options) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	options.KeepEnded, options.Log, options.Observers = b.limits().KeepEnded, b.log, b.limits().Observers
+	was := b.limits()
+	options.KeepEnded, options.Log = was.KeepEnded, was.Log
+	options.Observers, options.Denied = was.Observers, was.Denied
 	b.options.Store(&options)
 	b.budget.resize(options.MaxBytes)
 	return nil

@@ -351,6 +351,9 @@ func (f *Flow) finish() {
 	f.ended = time.Now()
 	f.share = f.broker.budget.regrant(f.share, 0)
 	f.broker.forget(f)
+	for _, peer := range f.infos {
+		f.broker.unhold(peer.Name)
+	}
 	for _, peer := range f.peers {
 		if peer != nil {
 			peer.link.Ended(f.state.Reason(), f.state.Detail())

@@ -43,12 +43,9 @@ type waiter struct {
 
 // takenBy tells whether a listener would take the request. group.mu is held.
 func (w *waiter) takenBy(l *Listener) bool {
-	if w.any || l.spec.Match == nil {
-		return true
-	}
 	takes, known := w.taking[l]
 	if !known {
-		takes = l.takes(w.view)
+		takes = w.any && maySee(l.spec.Grant, w.view) || !w.any && l.takes(w.view)
 		w.taking[l] = takes
 	}
 	return takes
@@ -216,7 +213,7 @@ func (t ToListeners) Find(ctx context.Context, r *Request) error {
 // offer makes one listener an offer. It answers true when nothing is left to
 // do: the listener, or somebody it told, accepted, or the flow ended.
 func (g *group) offer(ctx context.Context, r *Request, l *Listener) bool {
-	offer, err := r.Offer()
+	offer, err := r.OfferTo(l.spec.Peer.Name)
 	if err == nil {
 		err = l.spec.Sink.Offer(offer)
 	}

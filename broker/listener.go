@@ -19,10 +19,13 @@ type ListenerSpec struct {
 	Match Match
 	// MaxFlows bounds the listener's flows, offers included; 0 for no bound.
 	MaxFlows int
-	// Peer is who listens.
-	Peer PeerInfo
 	// Sink is told of offers.
 	Sink ListenerSink
+	// Peer is who listens. Where it has a Name, its offers are for peers of that
+	// name alone.
+	Peer PeerInfo
+	// Grant says what it may be offered; nil for everything.
+	Grant Grant
 }
 
 // ListenerSink takes what a listener is told. Its methods do not block; they
@@ -65,6 +68,9 @@ func (b *Broker) Listen(spec ListenerSpec) (*Listener, error) {
 	}
 	if spec.MaxFlows < 0 {
 		return nil, fmt.Errorf("max flows is %d, want 0 or more", spec.MaxFlows)
+	}
+	if spec.Grant != nil && !spec.Grant.Rights().Handler {
+		return nil, errors.New(notAllowed(DeniedRole, "needs the role %v", flow.Handler).detail)
 	}
 	t := &b.routes
 	t.mu.Lock()
@@ -125,7 +131,9 @@ func (l *Listener) Close() {
 // because its Sink could not take an offer.
 func (l *Listener) Gone() <-chan struct{} { return l.gone }
 
-func (l *Listener) takes(v *View) bool { return l.spec.Match == nil || l.spec.Match.Match(v) }
+func (l *Listener) takes(v *View) bool {
+	return maySee(l.spec.Grant, v) && (l.spec.Match == nil || l.spec.Match.Match(v))
+}
 
 func (l *Listener) full() bool { return l.spec.MaxFlows > 0 && l.busy >= l.spec.MaxFlows }
 

@@ -31,6 +31,9 @@ type Options struct {
 	KeepEnded int
 	// Observers are told of every phase of every flow; not to be changed.
 	Observers []Observer
+	// Denied is told of every BOT that was refused for want of a right; nil for
+	// nobody. It may be called concurrently, and must not block.
+	Denied func(PeerInfo, Denial)
 	// Log takes the broker's log; nil for none.
 	Log *slog.Logger
 }

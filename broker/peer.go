@@ -17,6 +17,7 @@ type Peer struct {
 	broker *Broker
 	link   Link
 	info   PeerInfo
+	grant  Grant // nil for everything
 
 	id        PeerID               // set by Attach
 	connected time.Time            // likewise
@@ -28,9 +29,13 @@ type Peer struct {
 	warned bool // was told that it takes part in no flow
 }
 
-// Attach tells the broker of a new peer, which it counts until Leave.
-func (b *Broker) Attach(link Link, info PeerInfo) *Peer {
-	p := &Peer{broker: b, link: link, info: info}
+// Attach tells the broker of a new peer that may do everything. The broker counts
+// it until Leave.
+func (b *Broker) Attach(link Link, info PeerInfo) *Peer { return b.AttachWith(link, info, nil) }
+
+// AttachWith is Attach for a peer that may do what its grant says.
+func (b *Broker) AttachWith(link Link, info PeerInfo, grant Grant) *Peer {
+	p := &Peer{broker: b, link: link, info: info, grant: grant}
 	b.peers.attach(p)
 	return p
 }
@@ -156,7 +161,19 @@ func (p *Peer) receiveBot(m *zio.Message, head zio.Head, size int) {
 // open begins a flow with this peer as client.
 func (p *Peer) open(m *zio.Message, bot zio.Bot) {
 	f := newFlow(p, m, bot)
+	rights := p.rights()
+	for _, no := range [...]*denied{rights.mayTake(flow.Client, bot.Direction), rights.mayHave(f.view())} {
+		if no != nil {
+			p.deny(no)
+			return
+		}
+	}
+	if no := p.broker.hold(p.info.Name, rights.MaxFlows); no != nil {
+		p.deny(no)
+		return
+	}
 	if no := p.broker.register(f); no != nil {
+		p.broker.unhold(p.info.Name)
 		p.refuse(no.reason, no.detail)
 		return
 	}
@@ -165,14 +182,36 @@ func (p *Peer) open(m *zio.Message, bot zio.Bot) {
 }
 
 // accept makes this peer the handler of the flow that was offered with the
-// BOT's cid (BRK-6).
+// BOT's cid (BRK-6). An offer that the peer may not accept stays open to those
+// who may.
 func (p *Peer) accept(m *zio.Message, bot zio.Bot) {
-	r := p.broker.takeOffer(bot.CID)
+	rights := p.rights()
+	if no := rights.mayTake(flow.Handler, bot.Direction); no != nil {
+		p.deny(no)
+		return
+	}
+	if v := p.broker.offeredView(bot.CID); v != nil {
+		if no := rights.mayHave(v); no != nil {
+			p.deny(no)
+			return
+		}
+	}
+	if no := p.broker.hold(p.info.Name, rights.MaxFlows); no != nil {
+		p.deny(no)
+		return
+	}
+	r, foreign := p.broker.takeOffer(bot.CID, p.info.Name)
 	if r == nil {
-		p.refuse(flow.Rejected, "no offer has this cid: it was accepted, withdrawn or never made")
+		p.broker.unhold(p.info.Name)
+		if foreign {
+			p.deny(errForeignCID)
+		} else {
+			p.refuse(flow.Rejected, "no offer has this cid: it was accepted, withdrawn or never made")
+		}
 		return
 	}
 	if no := r.flow.accept(p, m, bot); no != nil {
+		p.broker.unhold(p.info.Name)
 		p.refuse(no.reason, no.detail)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -44,6 +45,7 @@ type Request struct {
 	pending  context.Context
 	settle   context.CancelCauseFunc // ends pending
 	cid      uint64                  // guarded by broker.mu; 0 before the first offer
+	owner    string                  // guarded by broker.mu; to whom the cid was offered, empty for anybody
 }
 
 func newRequest(f *Flow) *Request {
@@ -70,9 +72,14 @@ type Offer struct {
 	Client PeerInfo
 }
 
-// Offer makes an offer of the request. An earlier one is void from then on. It
-// is an error if the flow is not pending any more.
-func (r *Request) Offer() (Offer, error) {
+// Offer makes an offer of the request, which any peer may accept that may be a
+// handler. An earlier one is void from then on. It is an error if the flow is
+// not pending any more.
+func (r *Request) Offer() (Offer, error) { return r.OfferTo("") }
+
+// OfferTo makes an offer that only peers of that name may accept or decline, who
+// have proved it; anybody if it is empty.
+func (r *Request) OfferTo(owner string) (Offer, error) {
 	f := r.flow
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -81,7 +88,7 @@ func (r *Request) Offer() (Offer, error) {
 	}
 	direction := f.direction.Reverse()
 	credit := max(0, min(f.offered.Value, f.maxCredit()))
-	cid := f.broker.putOffer(r)
+	cid := f.broker.putOffer(r, owner)
 	label, err := zio.RewriteBot(f.bot.Label, direction, credit, cid)
 	if err != nil {
 		return Offer{}, err
@@ -134,7 +141,7 @@ func (r *Request) find() (err error) {
 }
 
 // putOffer gives the request a fresh cid, from which nobody can tell another.
-func (b *Broker) putOffer(r *Request) uint64 {
+func (b *Broker) putOffer(r *Request, owner string) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.offers, r.cid)
@@ -143,21 +150,51 @@ func (b *Broker) putOffer(r *Request) uint64 {
 		_, _ = rand.Read(random[:]) // never fails
 		r.cid = binary.LittleEndian.Uint64(random[:]) & zio.MaxCID
 	}
-	b.offers[r.cid] = r
+	b.offers[r.cid], r.owner = r, owner
 	b.offersMade++
 	return r.cid
 }
 
-// takeOffer answers the request that was offered with this cid, once.
-func (b *Broker) takeOffer(cid zio.Number) *Request {
+// takeOffer answers the request that was offered with this cid, once. One that
+// was offered to somebody else than name stays as it is, and is foreign.
+func (b *Broker) takeOffer(cid zio.Number, name string) (r *Request, foreign bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r = b.offered(cid)
+	if r == nil {
+		return nil, false
+	}
+	if r.owner != "" && r.owner != name {
+		return nil, true
+	}
+	delete(b.offers, r.cid)
+	return r, false
+}
+
+// offered answers the request that is offered with this cid. b.mu is held.
+func (b *Broker) offered(cid zio.Number) *Request {
 	if cid.Form != zio.Integer || cid.Value <= 0 {
 		return nil
 	}
+	return b.offers[uint64(cid.Value)]
+}
+
+// offeredView is what a Match sees of the flow that is offered with this cid;
+// nil if none is.
+func (b *Broker) offeredView(cid zio.Number) *View {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	r := b.offers[uint64(cid.Value)]
-	delete(b.offers, uint64(cid.Value))
-	return r
+	r := b.offered(cid)
+	b.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	f := r.flow
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.bot == nil { // has ended meanwhile
+		return nil
+	}
+	return f.view()
 }
 
 func (b *Broker) dropOffer(r *Request) {
@@ -168,16 +205,29 @@ func (b *Broker) dropOffer(r *Request) {
 	}
 }
 
-// Decline refuses the request that was offered with this cid: its client is
-// told. It answers false if there is none.
-func (b *Broker) Decline(cid uint64, detail string) bool {
+// Errors of Decline.
+var (
+	// ErrNoOffer: it was accepted, withdrawn or never made.
+	ErrNoOffer = errors.New("no offer has this cid: it was accepted, withdrawn or never made")
+	// ErrForeignOffer: it was made to somebody else.
+	ErrForeignOffer = errors.New(errForeignCID.detail)
+)
+
+// Decline refuses the request that was offered with this cid, on behalf of that
+// peer: its client is told.
+func (b *Broker) Decline(by PeerInfo, cid uint64, detail string) error {
 	if cid > zio.MaxCID {
-		return false
+		return ErrNoOffer
 	}
-	r := b.takeOffer(zio.Number{Value: int64(cid), Form: zio.Integer})
-	if r == nil {
-		return false
+	r, foreign := b.takeOffer(zio.Number{Value: int64(cid), Form: zio.Integer}, by.Name)
+	switch {
+	case foreign:
+		b.log.Warn("decline refused", "peer", by, "detail", errForeignCID.detail, "cause", string(DeniedCID))
+		b.denied(by, DeniedCID)
+		return ErrForeignOffer
+	case r == nil:
+		return ErrNoOffer
 	}
 	r.flow.stopPending(flow.Rejected, detail)
-	return true
+	return nil
 }

@@ -41,13 +41,15 @@ func playAll(t *testing.T, d *datadriven.TestData) string {
 	for _, arg := range d.CmdArgs {
 		setLimit(t, &options, arg.Key, arg.Vals[0])
 	}
+	var s *script
+	options.Denied = func(p broker.PeerInfo, what broker.Denial) { s.printf("  denied %v: %s\n", p, what) }
 	b, err := broker.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &script{
+	s = &script{
 		t: t, broker: b, peers: map[string]*fakePeer{}, cids: map[string]uint64{},
-		listeners: map[string]*broker.Listener{},
+		listeners: map[string]*broker.Listener{}, grants: map[string]*fakeGrant{},
 	}
 	for line := range strings.SplitSeq(d.Input, "\n") {
 		s.printf("%s\n", line)
@@ -107,6 +109,7 @@ type script struct {
 	broker    *broker.Broker
 	peers     map[string]*fakePeer
 	listeners map[string]*broker.Listener
+	grants    map[string]*fakeGrant
 
 	mu   sync.Mutex
 	out  strings.Builder   // guarded by mu
@@ -174,8 +177,11 @@ func (s *script) play(line string) {
 	case "unlisten":
 		s.listeners[words[1]].Close()
 	case "decline":
-		cid, _ := strconv.ParseUint(words[1], 10, 64)
-		s.printf("  %v\n", s.broker.Decline(cid, strings.Join(words[2:], " ")))
+		s.decline(words[1:])
+	case "grant":
+		s.grant(words[1:])
+	case "attach":
+		s.attach(words[1], words[2])
 	case "limits":
 		s.limits(words[1:])
 	case "drain":
@@ -200,9 +206,7 @@ func (s *script) play(line string) {
 func (s *script) peer(words []string) {
 	p := s.peers[words[0]]
 	if p == nil {
-		p = &fakePeer{script: s, name: words[0]}
-		p.Peer = s.broker.Attach(p, broker.PeerInfo{Transport: "fake", Identity: words[0]})
-		s.peers[words[0]] = p
+		p = s.attach(words[0], "")
 	}
 	switch words[1] {
 	case "leaves":
@@ -231,12 +235,75 @@ func (s *script) peer(words []string) {
 	}
 }
 
+// fakeGrant is what peers of one name may do.
+type fakeGrant struct{ rights broker.Rights }
+
+func (g *fakeGrant) Rights() broker.Rights { return g.rights }
+
+// grant plays `grant NAME [client] [handler] [extract] [inject] [flows=N]
+// [match=EXPRESSION]`: what peers of that name may do from now on.
+func (s *script) grant(words []string) {
+	var r broker.Rights
+	for _, word := range words[1:] {
+		key, value, _ := strings.Cut(word, "=")
+		switch key {
+		case "client":
+			r.Client = true
+		case "handler":
+			r.Handler = true
+		case "extract":
+			r.Extract = true
+		case "inject":
+			r.Inject = true
+		case "flows":
+			r.MaxFlows, _ = strconv.Atoi(value)
+		case "match":
+			m, err := match.Compile(value)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			r.Match = m
+		}
+	}
+	if g := s.grants[words[0]]; g != nil {
+		g.rights = r
+	} else {
+		s.grants[words[0]] = &fakeGrant{r}
+	}
+}
+
+// attach plays `attach PEER NAME`: the peer has proved to be of that name.
+func (s *script) attach(peer, name string) *fakePeer {
+	p := &fakePeer{script: s, name: peer}
+	info := broker.PeerInfo{Transport: "fake", Identity: peer, Name: name}
+	if g := s.grants[name]; g != nil {
+		p.Peer = s.broker.AttachWith(p, info, g)
+	} else {
+		p.Peer = s.broker.Attach(p, info)
+	}
+	s.peers[peer] = p
+	return p
+}
+
+// decline plays `decline CID [as=NAME] DETAIL…`.
+func (s *script) decline(words []string) {
+	cid, _ := strconv.ParseUint(words[0], 10, 64)
+	by := broker.PeerInfo{Transport: "fake"}
+	detail := words[1:]
+	if name, named := strings.CutPrefix(strings.Join(detail[:min(1, len(detail))], ""), "as="); named {
+		by.Name, detail = name, detail[1:]
+	}
+	s.printf("  %v\n", s.broker.Decline(by, cid, strings.Join(detail, " ")) == nil)
+}
+
 // listen plays `listen ID NAME [max=N] [match=EXPRESSION]`.
 func (s *script) listen(words []string) {
 	spec := broker.ListenerSpec{Name: words[1], Sink: &fakeSink{s, words[0]}}
 	for _, word := range words[2:] {
 		key, value, _ := strings.Cut(word, "=")
 		switch key {
+		case "as":
+			spec.Peer.Name, spec.Grant = value, s.grants[value]
 		case "max":
 			spec.MaxFlows, _ = strconv.Atoi(value)
 		case "match":

@@ -9,8 +9,8 @@ import (
 
 const module = "github.com/zioflow/gateway"
 
-// TestImportsPointInwards: cmd → server, zmqbridge → broker → broker/flow →
-// broker/zio, and no transport reaches into the core.
+// TestImportsPointInwards: cmd → server, zmqbridge → access → broker →
+// broker/flow → broker/zio, and no transport reaches into the core.
 func TestImportsPointInwards(t *testing.T) {
 	const (
 		zeroMQ    = "github.com/pebbe"
@@ -23,6 +23,8 @@ func TestImportsPointInwards(t *testing.T) {
 		not  []string
 	}{
 		{"/broker", []string{zeroMQ, grpc, generated, module + "/zmqbridge", module + "/server", module + "/cmd",
+			module + "/internal", module + "/clients", module + "/access"}},
+		{"/access", []string{zeroMQ, grpc, generated, module + "/zmqbridge", module + "/server", module + "/cmd",
 			module + "/internal", module + "/clients"}},
 		{"/broker/flow", []string{module + "/broker/builtin", module + "/broker/match", "net", "log/slog"}},
 		{"/broker/zio", []string{module + "/broker/flow", module + "/broker/builtin", module + "/broker/match", "net", "log/slog"}},

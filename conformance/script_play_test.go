@@ -204,7 +204,7 @@ func (p *performance) decline(text string) error {
 		return err
 	}
 	detail, err := strconv.Unquote(words[1])
-	if err == nil && !p.gateway.broker.Decline(cid, detail) {
+	if err == nil && p.gateway.broker.Decline(broker.PeerInfo{}, cid, detail) != nil {
 		err = fmt.Errorf("the gateway knows no such offer")
 	}
 	return err

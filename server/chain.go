@@ -26,15 +26,13 @@ type interceptor struct {
 //   - validation, so that a handler is called with requests that make sense.
 //
 // The streams of FlowService reach their handlers as grpc-go made them: an
-// interceptor that wrapped them would cost every DAT.
-func chain(log *slog.Logger, c *counters, l *limiter) []grpc.ServerOption {
-	return join(
-		countCalls(c),
-		logCalls(log),
-		recoverCalls(log, c),
-		limitCalls(l, c),
-		validateCalls(),
-	)
+// interceptor that wrapped what they send and receive would cost every DAT.
+func chain(log *slog.Logger, c *counters, door *gatekeeper, l *limiter) []grpc.ServerOption {
+	all := []interceptor{countCalls(c), logCalls(log), recoverCalls(log, c)}
+	if door != nil {
+		all = append(all, door.interceptor())
+	}
+	return join(append(all, limitCalls(l, c), validateCalls())...)
 }
 
 func join(interceptors ...interceptor) []grpc.ServerOption {

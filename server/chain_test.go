@@ -57,7 +57,7 @@ func (s *streamTypes) tell(stream grpc.ServerStream) { s.seen <- fmt.Sprintf("%T
 func startChain(t *testing.T, log *slog.Logger) (*streamTypes, *grpc.ClientConn) {
 	t.Helper()
 	services := &streamTypes{seen: make(chan string, 1)}
-	s := grpc.NewServer(chain(log, newCounters(nil), newLimiter(RateLimits{Total: 1e6, Peer: 1e6}))...)
+	s := grpc.NewServer(chain(log, newCounters(nil), nil, newLimiter(RateLimits{Total: 1e6, Peer: 1e6}))...)
 	gatewayv1.RegisterFlowServiceServer(s, services)
 	gatewayv1.RegisterHandlerServiceServer(s, services)
 	listener := bufconn.Listen(1 << 16)

@@ -22,6 +22,7 @@ import (
 // concurrently.
 type exchange struct {
 	outbox *broker.Outbox
+	caller *caller // nil where nobody is asked
 	// settled is closed when the stream's BOT has been answered, or refused.
 	settled  chan struct{}
 	settling sync.Once
@@ -40,9 +41,10 @@ type exchange struct {
 func newExchange(ctx context.Context, b *broker.Broker) *exchange {
 	x := &exchange{
 		outbox:  broker.NewOutbox(b.Options().OutboxLimit()),
+		caller:  callerOf(ctx),
 		settled: make(chan struct{}),
 	}
-	x.peer = b.Attach(x, peerInfo(ctx))
+	x.peer = b.AttachWith(x, peerInfo(ctx), grant(ctx))
 	return x
 }
 
@@ -50,6 +52,9 @@ func peerInfo(ctx context.Context) broker.PeerInfo {
 	info := broker.PeerInfo{Transport: "grpc"}
 	if p, ok := peer.FromContext(ctx); ok {
 		info.Address = p.Addr.String()
+	}
+	if c := callerOf(ctx); c != nil {
+		info.Name = c.principal.Name()
 	}
 	return info
 }
@@ -113,6 +118,9 @@ func (x *exchange) bot(bot *gatewayv1.Bot, implied zio.Direction) (err error) {
 	}
 	label, err := botLabel(bot, implied)
 	if err != nil {
+		return err
+	}
+	if err := x.caller.needForBot(label); err != nil {
 		return err
 	}
 	a := newArrival(bot)

@@ -32,7 +32,10 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 		return badField("name", "must not be empty")
 	}
 	sink := listenSink(make(chan *gatewayv1.ListenResponse, maxOffers))
-	spec := broker.ListenerSpec{Name: request.GetName(), MaxFlows: int(request.GetMaxFlows()), Peer: peerInfo(stream.Context()), Sink: sink}
+	spec := broker.ListenerSpec{
+		Name: request.GetName(), MaxFlows: int(request.GetMaxFlows()), Sink: sink,
+		Peer: peerInfo(stream.Context()), Grant: grant(stream.Context()),
+	}
 	if expression := request.GetMatch(); expression != "" {
 		compiled, err := match.Compile(expression)
 		if err != nil {
@@ -64,13 +67,16 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 }
 
 // Decline refuses an offer.
-func (s *handlerService) Decline(_ context.Context, request *gatewayv1.DeclineRequest) (*gatewayv1.DeclineResponse, error) {
+func (s *handlerService) Decline(ctx context.Context, request *gatewayv1.DeclineRequest) (*gatewayv1.DeclineResponse, error) {
 	detail := request.GetDetail()
 	if detail == "" {
 		detail = "the handler declined"
 	}
-	if !s.broker.Decline(request.GetCid(), detail) {
-		return nil, status.Error(codes.NotFound, "no offer has this cid: it was accepted, withdrawn or never made")
+	switch err := s.broker.Decline(peerInfo(ctx), request.GetCid(), detail); {
+	case errors.Is(err, broker.ErrForeignOffer):
+		return nil, permissionDenied(string(broker.DeniedCID), err.Error())
+	case err != nil:
+		return nil, status.Error(codes.NotFound, err.Error())
 	}
 	return &gatewayv1.DeclineResponse{}, nil
 }

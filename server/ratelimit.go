@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"net"
 	"sync"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -119,20 +117,6 @@ func (l *limiter) check(ctx context.Context, fullMethod string, c *counters) err
 		status.New(codes.ResourceExhausted, "too many calls begin in a second"),
 		&errdetails.ErrorInfo{Domain: errorDomain, Reason: "RATE_LIMITED"},
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)})
-}
-
-// hostOf is the caller's address without the port, which is another one for
-// every connection.
-func hostOf(ctx context.Context) string {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return ""
-	}
-	host, _, err := net.SplitHostPort(p.Addr.String())
-	if err != nil {
-		return p.Addr.String()
-	}
-	return host
 }
 
 // limitCalls refuses calls beyond the limits, and says when to try again: that

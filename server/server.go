@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -42,6 +43,12 @@ type Options struct {
 	Registry prometheus.Registerer
 	// Routes makes the routes that operators add.
 	Routes RouteOptions
+	// Access decides who may call what; nil lets everybody call everything.
+	Access *access.Policy
+	// PublicReflection lets everybody ask for the contract, also with Access.
+	PublicReflection bool
+	// TLS encrypts the connections; nil leaves them in clear text.
+	TLS *TLS
 	// Log takes the server's log; nil for none.
 	Log *slog.Logger
 }
@@ -92,8 +99,10 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	counters, limiter := newCounters(o.Registry), newLimiter(o.RateLimits)
+	door, options := o.security()
+	options = append(options, chain(o.Log, counters, door, limiter)...)
 	s := &Server{
-		grpc: grpc.NewServer(append(chain(o.Log, counters, limiter),
+		grpc: grpc.NewServer(append(options,
 			grpc.ForceServerCodecV2(newCodec()),
 			experimental.BufferPool(frames),
 			grpc.MaxRecvMsgSize(o.MaxMessage+headRoom),
@@ -126,6 +135,18 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 
 // SetRateLimits replaces the limits on the calls that begin.
 func (s *Server) SetRateLimits(limits RateLimits) { s.limiter.set(limits) }
+
+// security is the gatekeeper, nil if everybody may call everything, and the
+// options for how to connect.
+func (o Options) security() (door *gatekeeper, options []grpc.ServerOption) {
+	if o.Access != nil {
+		door = &gatekeeper{o.Access, o.PublicReflection}
+	}
+	if o.TLS != nil {
+		options = append(options, grpc.Creds(o.TLS.credentials(o.Access)))
+	}
+	return door, options
+}
 
 // Serve accepts connections until Stop; nil after Stop.
 func (s *Server) Serve(l net.Listener) error {

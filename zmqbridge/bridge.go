@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
 	zmq "github.com/pebbe/zmq4/draft"
 
+	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
 )
 
@@ -35,10 +37,19 @@ type Options struct {
 	// Heartbeat is how often a silent peer is asked whether it is there,
 	// HeartbeatTimeout how long it may take to answer.
 	Heartbeat, HeartbeatTimeout time.Duration
+	// CurveKey is the secret key of the addresses, in Z85; empty for addresses
+	// without CURVE. Access knows the peers' keys.
+	CurveKey string
+	Access   *access.Policy
+	// PlainLocal leaves the addresses that only this machine can reach without
+	// CURVE.
+	PlainLocal bool
 	// Log takes the bridge's log.
 	Log *slog.Logger
 
-	goneMark string // what libzmq delivers in the place of a peer that has gone
+	// goneMark is what libzmq delivers in the place of a peer that has gone. As
+	// no peer knows it, it marks what else only libzmq says.
+	goneMark string
 }
 
 // DefaultOptions are the options for a broker's limits, without addresses.
@@ -58,6 +69,7 @@ func DefaultOptions(limits broker.Options) Options {
 // Bridge is a set of bound endpoints.
 type Bridge struct {
 	context   *zmq.Context
+	guard     *guard // nil without CURVE
 	endpoints []*endpoint
 	locks     []*pathLock
 	servers   []string
@@ -78,6 +90,9 @@ func Open(b *broker.Broker, o Options) (_ *Bridge, err error) {
 			err = errors.Join(err, br.Close())
 		}
 	}()
+	if br.guard, err = newGuard(context, o); err != nil {
+		return nil, err
+	}
 	if len(o.Servers) > 0 {
 		if br.servers, err = br.bind(b, zmq.SERVER, o.Servers, o); err != nil {
 			return nil, err
@@ -88,6 +103,7 @@ func Open(b *broker.Broker, o Options) (_ *Bridge, err error) {
 			return nil, err
 		}
 	}
+	br.guard.start()
 	return br, nil
 }
 
@@ -96,6 +112,9 @@ func (br *Bridge) bind(b *broker.Broker, kind zmq.Type, addresses []string, o Op
 	s, err := newSocket(br.context, kind, o)
 	if err != nil {
 		return nil, err
+	}
+	if err := br.guard.watch(s, s.front()); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	bound := make([]string, 0, len(addresses))
 	for _, address := range addresses {
@@ -126,6 +145,9 @@ func (br *Bridge) bindOne(s *socket, address string) (string, error) {
 	if err := s.SetIpv6(host == "*" || strings.Contains(host, ":")); err != nil {
 		return "", err
 	}
+	if err := br.guard.protect(s, s.front(), address); err != nil {
+		return "", err
+	}
 	if err := s.Bind(address); err != nil {
 		return "", err
 	}
@@ -146,6 +168,16 @@ func SplitAddress(address string) (host string, tcp bool) {
 	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), true
 }
 
+// IsLocal tells whether only this machine can reach an address.
+func IsLocal(address string) bool {
+	host, tcp := SplitAddress(address)
+	if tcp {
+		ip := net.ParseIP(host)
+		return host == "localhost" || host == "lo" || ip != nil && ip.IsLoopback()
+	}
+	return strings.HasPrefix(address, "ipc://") || !strings.Contains(address, "://")
+}
+
 // Servers are the bound addresses of the SERVER endpoint, with the real ports.
 func (br *Bridge) Servers() []string { return br.servers }
 
@@ -160,12 +192,13 @@ func (br *Bridge) Close() error {
 		e.stop()
 		errs = append(errs, e.close())
 	}
+	errs = append(errs, br.guard.stop())
 	if br.context != nil {
 		errs = append(errs, br.context.Term()) // waits for what lingers
 	}
 	for _, lock := range br.locks {
 		errs = append(errs, lock.release())
 	}
-	br.endpoints, br.context, br.locks = nil, nil, nil
+	br.endpoints, br.guard, br.context, br.locks = nil, nil, nil, nil
 	return errors.Join(errs...)
 }

@@ -171,8 +171,10 @@ func (e *endpoint) attach(from address, first *parcel) (*peer, error) {
 		Transport: e.wire.transport(), Identity: e.wire.identity(from),
 		Address: first.property("Peer-Address"),
 	}
+	var grant broker.Grant
+	info.Name, grant = e.options.recognize(first.property)
 	l := &link{endpoint: e, address: from, target: t}
-	p := &peer{link: l, Peer: e.broker.Attach(l, info)}
+	p := &peer{link: l, Peer: e.broker.AttachWith(l, info, grant)}
 	e.peers.add(p)
 	return p, nil
 }

@@ -36,6 +36,14 @@ func newSocket(ctx *zmq.Context, kind zmq.Type, o Options) (*socket, error) {
 	return s, nil
 }
 
+// front is the name of the socket's transport that operators see.
+func (s *socket) front() string {
+	if s.kind == zmq.SERVER {
+		return "zmq-server"
+	}
+	return "zmq-router"
+}
+
 // handleOf digs out the pointer by which libzmq knows the socket. The binding
 // keeps it to itself, and offers no way to move a message without copying it.
 func handleOf(s *zmq.Socket) unsafe.Pointer {

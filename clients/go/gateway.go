@@ -27,10 +27,12 @@ type Gateway struct {
 
 // Dial makes a gateway for a gRPC target such as "127.0.0.1:7575". It does not
 // wait for the connection: what is wrong with that is seen by the first call.
-// Without WithTransportCredentials the connection is neither encrypted nor
-// authenticated.
+// Without WithTLS or WithTransportCredentials the connection is not encrypted.
 func Dial(target string, opts ...DialOption) (*Gateway, error) {
 	s := newDialSettings(opts)
+	if err := s.check(target); err != nil {
+		return nil, err
+	}
 	conn, err := grpc.NewClient(target, s.grpcOptions()...)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,11 @@
 package zioflow
 
 import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -29,6 +34,23 @@ func WithMaxMessage(bytes uint32) Option { return maxMessage(bytes) }
 // authenticated.
 func WithTransportCredentials(c credentials.TransportCredentials) DialOption {
 	return dialOption(func(s *dialSettings) { s.credentials = c })
+}
+
+// WithTLS has the connection encrypted, and the gateway authenticated by the
+// configuration's RootCAs; with Certificates, the client as well.
+func WithTLS(c *tls.Config) DialOption { return WithTransportCredentials(credentials.NewTLS(c)) }
+
+// WithToken shows a bearer token with every call. Dial refuses to send it in
+// clear text to another machine.
+func WithToken(token string) DialOption {
+	return WithTokenSource(func(context.Context) (string, error) { return token, nil })
+}
+
+// WithTokenSource is WithToken for tokens that have to be renewed: source is
+// asked at every call, and may be called concurrently. An error of it is that of
+// the call.
+func WithTokenSource(source func(context.Context) (string, error)) DialOption {
+	return dialOption(func(s *dialSettings) { s.token = source })
 }
 
 // WithDialOptions passes options on to gRPC, behind the package's own.
@@ -61,6 +83,7 @@ func (s settings) limit() int { return s.maxMessage + headRoom }
 type dialSettings struct {
 	settings
 	credentials credentials.TransportCredentials
+	token       func(context.Context) (string, error) // nil for none
 	more        []grpc.DialOption
 }
 
@@ -73,11 +96,60 @@ func newDialSettings(opts []DialOption) dialSettings {
 }
 
 func (s dialSettings) grpcOptions() []grpc.DialOption {
-	return append([]grpc.DialOption{
+	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(s.credentials),
 		grpc.WithKeepaliveParams(keepAlive),
-	}, s.more...)
+	}
+	if s.token != nil {
+		options = append(options, grpc.WithPerRPCCredentials(bearer{s.token, s.encrypted()}))
+	}
+	return append(options, s.more...)
 }
+
+func (s dialSettings) encrypted() bool { return s.credentials.Info().SecurityProtocol != "insecure" }
+
+// check refuses a token that others could read.
+func (s dialSettings) check(target string) error {
+	if s.token == nil || s.encrypted() || isLocal(target) {
+		return nil
+	}
+	return fmt.Errorf("a token for %s would cross the network in clear text: use WithTLS", target)
+}
+
+// isLocal tells whether a gRPC target stays on this machine.
+func isLocal(target string) bool {
+	if scheme, rest, found := strings.Cut(target, ":///"); found {
+		if scheme == "unix" {
+			return true
+		}
+		target = rest
+	}
+	if strings.HasPrefix(target, "unix:") || strings.HasPrefix(target, "passthrough:") {
+		return strings.HasPrefix(target, "unix:")
+	}
+	host, _, err := net.SplitHostPort(target)
+	if err != nil {
+		host = target
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// bearer implements credentials.PerRPCCredentials.
+type bearer struct {
+	source    func(context.Context) (string, error)
+	encrypted bool
+}
+
+func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
+	token, err := b.source(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"authorization": "Bearer " + token}, nil
+}
+
+func (b bearer) RequireTransportSecurity() bool { return b.encrypted }
 
 type maxMessage uint32
 

@@ -34,8 +34,8 @@ type gateway struct {
 	bridge   *zmqbridge.Bridge // nil without ZeroMQ addresses
 	grpc     *server.Server    // nil without an address
 	http     *http.Server      // likewise
+	security *security
 	bound    addresses
-	security map[string]string // how a transport is secured, if at all: Endpoint's words; set before announce
 	level    *slog.LevelVar
 	reloader *reloader
 	// instruments measure all of it.
@@ -64,19 +64,28 @@ func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	guard, err := c.openSecurity(log, func(front, cause, _ string) { measure.metrics.AuthFailed(front, cause) })
+	if err != nil {
+		measure.close(context.Background(), log)
+		return nil, err
+	}
 	limits := c.limits(log)
 	limits.Observers = measure.observers()
+	if guard.policy != nil {
+		limits.Denied = guard.policy.Refused
+	}
 	b, err := broker.New(limits)
 	if err != nil {
+		guard.close()
 		measure.close(context.Background(), log)
 		return nil, err
 	}
 	measure.metrics.Watch(b)
 	g := &gateway{
-		log: log, broker: b, builtin: builtin.New(b, log), level: &c.level, instruments: measure,
+		log: log, broker: b, builtin: builtin.New(b, log), level: &c.level, instruments: measure, security: guard,
 		failed: make(chan error, 2),
 	}
-	g.reloader = newReloader(c, log, g.reloadLimits(c), g.reloadLog, g.reloadRoutes)
+	g.reloader = newReloader(c, log, g.reloadLimits(c), g.reloadLog, g.reloadRates, g.reloadRoutes, guard.prepare)
 	for _, bring := range []func(*serveCommand) error{g.startRoutes, g.startZMQ, g.startGRPC, g.startHTTP, g.locate} {
 		if err := bring(c); err != nil {
 			return nil, errors.Join(err, g.stop(context.Background()))
@@ -90,6 +99,7 @@ func (g *gateway) startZMQ(c *serveCommand) (err error) {
 	o := zmqbridge.DefaultOptions(g.broker.Options())
 	o.Servers, o.Routers, o.Log = chosen(c.ZMQServer), chosen(c.ZMQRouter), g.log
 	o.Heartbeat, o.HeartbeatTimeout, o.Stall = c.Heartbeat, c.HeartbeatTimeout, c.StallTimeout
+	o.Access, o.CurveKey, o.PlainLocal = g.security.policy, g.security.curve, c.ZMQPlainLocal
 	if len(o.Servers)+len(o.Routers) == 0 {
 		return nil
 	}
@@ -113,6 +123,7 @@ func (g *gateway) startGRPC(c *serveCommand) error {
 	o.Process = g
 	o.RateLimits, o.Registry = c.rateLimits(), g.instruments.metrics.Registry()
 	o.Routes = server.RouteOptions{Maker: g.routeMaker(), AllowExec: c.AllowExecRoutes}
+	o.Access, o.TLS, o.PublicReflection = g.security.policy, g.security.tls, c.PublicReflection
 	g.grpc = server.New(g.broker, o)
 	g.bound.GRPC = listener.Addr().String()
 	go g.watch("grpc", func() error { return g.grpc.Serve(listener) })
@@ -160,6 +171,7 @@ func (g *gateway) stop(ctx context.Context) error {
 	if g.http != nil {
 		err = errors.Join(err, g.http.Close())
 	}
+	g.security.close()
 	return err
 }
 

@@ -15,6 +15,8 @@ type cli struct {
 	Serve serveCommand `cmd:"" help:"Run the gateway."`
 	Get   getCommand   `cmd:"" help:"Take a flow through a running gateway and count what comes."`
 	Put   putCommand   `cmd:"" help:"Give a flow of test data through a running gateway."`
+
+	Keygen keygenCommand `cmd:"" help:"Make keys, tokens and certificates."`
 }
 
 // parse reads arguments, environment and file; what is wrong is an error that

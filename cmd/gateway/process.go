@@ -42,8 +42,9 @@ func (g *gateway) announce() {
 // listEndpoints is every bound address with how it is secured.
 func (g *gateway) listEndpoints() []server.Endpoint {
 	var all []server.Endpoint
+	words := g.security.words()
 	add := func(transport string, addresses ...string) {
-		word := g.security[transport]
+		word := words[transport]
 		if word == "" {
 			word = "none"
 		}

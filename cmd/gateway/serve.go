@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/spawn"
-	"github.com/zioflow/gateway/zmqbridge"
 )
 
 // serveCommand runs the gateway. The zero value of an address list is its
@@ -29,7 +27,9 @@ type serveCommand struct {
 	GRPC      string   `name:"grpc" default:"127.0.0.1:7575" help:"Address for gRPC, or \"none\"." placeholder:"HOST:PORT"`
 	HTTP      string   `name:"http" default:"127.0.0.1:7576" help:"Address for health checks and metrics over HTTP, or \"none\"." placeholder:"HOST:PORT"`
 	ReadyFile string   `help:"When ready, write the bound addresses to this file, as JSON." placeholder:"FILE"`
-	Insecure  bool     `help:"Allow addresses beyond loopback although nothing is encrypted nor authenticated."`
+	Insecure  bool     `help:"Allow addresses beyond loopback as they are, encrypted and authenticated or not."`
+
+	securityFlags `embed:""`
 
 	DefaultRoutes bool `default:"true" negatable:"" help:"Have the built-in handlers dump and generate serve what nothing else takes."`
 
@@ -98,27 +98,7 @@ func (c *serveCommand) Validate() error {
 	if c.DrainGrace < 0 {
 		return fmt.Errorf("drain-grace is %v, want 0 or more", c.DrainGrace)
 	}
-	if c.Insecure {
-		return nil
-	}
-	for _, front := range []struct {
-		option    string
-		addresses []string
-		local     func(string) bool
-	}{
-		{"--zmq-server", c.ZMQServer, isLocalZMQ},
-		{"--zmq-router", c.ZMQRouter, isLocalZMQ},
-		{"--grpc", []string{c.GRPC}, isLocal},
-		{"--http", []string{c.HTTP}, isLocal},
-	} {
-		for _, address := range chosen(front.addresses) {
-			if !front.local(address) {
-				return fmt.Errorf("%s: %s is reachable from other machines, without encryption or authentication; "+
-					"--insecure allows it", front.option, address)
-			}
-		}
-	}
-	return nil
+	return c.validateSecurity()
 }
 
 // isLocal tells whether only this machine can reach a HOST:PORT.
@@ -128,15 +108,6 @@ func isLocal(address string) bool {
 		return true // the bind will say what is wrong with it
 	}
 	return isLoopback(host)
-}
-
-// isLocalZMQ is isLocal for ZeroMQ's addresses.
-func isLocalZMQ(address string) bool {
-	host, tcp := zmqbridge.SplitAddress(address)
-	if tcp {
-		return isLoopback(host)
-	}
-	return strings.HasPrefix(address, "ipc://") || !strings.Contains(address, "://")
 }
 
 func isLoopback(host string) bool {

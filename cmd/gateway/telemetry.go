@@ -7,11 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"time"
 
 	"go.opentelemetry.io/otel"
 
+	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/server"
 	"github.com/zioflow/gateway/telemetry"
@@ -52,10 +52,13 @@ type instruments struct {
 // instrument makes them ready, and answers the log to use: one whose lines are
 // counted.
 func instrument(f *telemetryFlags, log *slog.Logger) (instruments, *slog.Logger, error) {
-	i := instruments{metrics: telemetry.NewMetrics(programVersion())}
+	i := instruments{metrics: telemetry.NewMetrics(version())}
+	for _, front := range []string{"grpc", "zmq-server", "zmq-router"} {
+		i.metrics.AuthCauses(front, access.CauseWords()...)
+	}
 	log = slog.New(i.metrics.CountLines(log.Handler()))
 	traces, err := telemetry.Export(context.Background(), telemetry.ExportOptions{
-		Endpoint: f.OTLPEndpoint, Version: programVersion(), Metrics: i.metrics, Log: log,
+		Endpoint: f.OTLPEndpoint, Version: version(), Metrics: i.metrics, Log: log,
 	})
 	if traces != nil {
 		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("OpenTelemetry failed", "error", err) }))
@@ -85,12 +88,14 @@ func (i instruments) close(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// programVersion is what the build knows of it.
-func programVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
+// reloadRates changes how many calls may begin.
+func (g *gateway) reloadRates(next *serveCommand) (apply func() []string, err error) {
+	return func() []string {
+		if g.grpc != nil {
+			g.grpc.SetRateLimits(next.rateLimits())
+		}
+		return nil
+	}, nil
 }
 
 // startHTTP serves health checks and metrics.

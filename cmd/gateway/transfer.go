@@ -16,12 +16,14 @@ import (
 
 // transferFlags say how to reach a gateway, and what to ask of it.
 type transferFlags struct {
-	Via        string        `default:"grpc" enum:"grpc,zmq-server,zmq-router" help:"grpc, zmq-server (as a CLIENT socket) or zmq-router (as a DEALER)."`
-	Address    string        `help:"Where the gateway is; by default, where it serves by default." placeholder:"ADDRESS"`
-	Credit     int64         `default:"10" help:"How many messages may be under way."`
-	CID        uint64        `name:"cid" help:"Accept the offer that has this cid, as its handler. By default, the one of the flow for which a route has started this command."`
-	Timeout    time.Duration `default:"30s" help:"How long to wait for any one message."`
-	Attributes []string      `arg:"" optional:"" help:"Attributes of the flow, as NAME=VALUE. A VALUE that is JSON is taken as such."`
+	Via         string        `default:"grpc" enum:"grpc,zmq-server,zmq-router" help:"grpc, zmq-server (as a CLIENT socket) or zmq-router (as a DEALER)."`
+	Address     string        `help:"Where the gateway is; by default, where it serves by default." placeholder:"ADDRESS"`
+	Credit      int64         `default:"10" help:"How many messages may be under way."`
+	CID         uint64        `name:"cid" help:"Accept the offer that has this cid, as its handler. By default, the one of the flow for which a route has started this command."`
+	Timeout     time.Duration `default:"30s" help:"How long to wait for any one message."`
+	secureFlags `embed:""`
+
+	Attributes []string `arg:"" optional:"" help:"Attributes of the flow, as NAME=VALUE. A VALUE that is JSON is taken as such."`
 }
 
 // getCommand takes a flow and counts what comes.

@@ -18,7 +18,11 @@ type grpcTransfer struct {
 }
 
 func openGRPC(c *transferFlags, address string, direction zio.Direction, attributes map[string]any) (_ transfer, err error) {
-	gateway, err := zioflow.Dial(address)
+	options, err := c.dialOptions()
+	if err != nil {
+		return nil, err
+	}
+	gateway, err := zioflow.Dial(address, options...)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func openNative(c *transferFlags, kind native.Kind, address string, direction zi
 	if err != nil {
 		return nil, err
 	}
-	peer, err := native.Dial(kind, address, "")
+	peer, err := c.dialNative(kind, address)
 	if err != nil {
 		return nil, err
 	}

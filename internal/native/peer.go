@@ -36,16 +36,16 @@ type Peer struct {
 
 // Dial connects a socket to the address, under an identity if one is given.
 func Dial(kind Kind, address, identity string) (*Peer, error) {
-	return dial(kind, address, identity, 0) // credit bounds what arrives
+	return dial(kind, address, identity, 0, nil) // credit bounds what arrives
 }
 
 // DialLimited is Dial for a socket that holds no more than n messages that were
 // not received: a peer that can be made to stop reading.
 func DialLimited(kind Kind, address string, n int) (*Peer, error) {
-	return dial(kind, address, "", n)
+	return dial(kind, address, "", n, nil)
 }
 
-func dial(kind Kind, address, identity string, limit int) (_ *Peer, err error) {
+func dial(kind Kind, address, identity string, limit int, keys *CurveKeys) (_ *Peer, err error) {
 	socket, err := zmq.NewSocket(zmq.Type(kind))
 	if err != nil {
 		return nil, err
@@ -61,6 +61,9 @@ func dial(kind Kind, address, identity string, limit int) (_ *Peer, err error) {
 	}
 	if identity != "" {
 		options = append(options, socket.SetIdentity(identity))
+	}
+	if keys != nil {
+		options = append(options, keys.apply(socket))
 	}
 	if err := errors.Join(options...); err != nil {
 		return nil, err

@@ -1,0 +1,103 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// algorithms are those that a JWT may be signed with: only such as have a public
+// key, and none is not among them.
+var algorithms = []string{
+	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+}
+
+// leeway is how far clocks may be apart.
+const leeway = 30 * time.Second
+
+// looksLikeJWT tells whether a bearer token may be a JWT.
+func looksLikeJWT(text string) bool { return strings.Count(text, ".") == 2 }
+
+// verify checks a JWT, and answers what it proves.
+func (r *Rules) verify(ctx context.Context, text string) (*jwtProof, *Denial) {
+	unverified := jwt.MapClaims{}
+	if _, _, err := jwt.NewParser().ParseUnverified(text, unverified); err != nil {
+		return nil, &Denial{Cause: BadJWT, Detail: "the bearer token is neither known nor a JWT"}
+	}
+	name, _ := unverified.GetIssuer() // empty, no issuer has it
+	from := r.issuers[name]
+	if from == nil {
+		return nil, &Denial{Cause: BadJWT, Detail: "the JWT's issuer is not one of ours"}
+	}
+	keys, err := from.keys.get()
+	if err != nil {
+		return nil, &Denial{Cause: BadJWT, Detail: "the JWT can't be verified: " + err.Error()}
+	}
+	claims := jwt.MapClaims{}
+	parser := jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithIssuer(name), jwt.WithAudience(from.audience),
+		jwt.WithExpirationRequired(), jwt.WithLeeway(leeway))
+	if _, err := parser.ParseWithClaims(text, claims, keys.KeyfuncCtx(ctx)); err != nil {
+		return nil, denyJWT(err)
+	}
+	return from.read(name, claims)
+}
+
+func denyJWT(err error) *Denial {
+	for _, known := range []struct {
+		err    error
+		cause  Cause
+		detail string
+	}{
+		{jwt.ErrTokenExpired, ExpiredToken, "the JWT has expired"},
+		{jwt.ErrTokenNotValidYet, BadJWT, "the JWT is not valid yet"},
+		{jwt.ErrTokenInvalidAudience, BadJWT, "the JWT is for another audience"},
+		{jwt.ErrTokenRequiredClaimMissing, BadJWT, "the JWT lacks a claim: exp, iss and aud are needed"},
+		{jwt.ErrTokenSignatureInvalid, BadJWT, "the JWT's signature is not its issuer's"},
+		{jwt.ErrTokenUnverifiable, BadJWT, "the JWT's key is not one of its issuer's"},
+	} {
+		if errors.Is(err, known.err) {
+			return &Denial{Cause: known.cause, Detail: known.detail}
+		}
+	}
+	return &Denial{Cause: BadJWT, Detail: "the JWT is not valid"}
+}
+
+// read takes name and roles from verified claims.
+func (i *issuer) read(issuer string, claims jwt.MapClaims) (*jwtProof, *Denial) {
+	text, _ := claims[i.nameClaim].(string)
+	name := i.namePrefix + text
+	if err := checkName(name); text == "" || err != nil {
+		return nil, &Denial{Cause: BadJWT, Detail: fmt.Sprintf("the JWT's claim %s makes no name", i.nameClaim)}
+	}
+	expires, err := claims.GetExpirationTime()
+	if err != nil || expires == nil { // cannot be: the parser wants it
+		return nil, &Denial{Cause: BadJWT, Detail: "the JWT does not expire"}
+	}
+	var value any = map[string]any(claims)
+	for _, step := range i.rolesClaim {
+		object, _ := value.(map[string]any)
+		value = object[step]
+	}
+	return &jwtProof{issuer: issuer, name: name, roles: words(value), expires: expires.Add(leeway)}, nil
+}
+
+// words are those of a claim: a list of strings, or one with spaces.
+func words(claim any) []string {
+	switch v := claim.(type) {
+	case string:
+		return strings.Fields(v)
+	case []any:
+		var all []string
+		for _, item := range v {
+			if word, ok := item.(string); ok {
+				all = append(all, word)
+			}
+		}
+		return all
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package broker
+
+import (
+	"fmt"
+
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// Grant says what a peer may do. Its method may be called concurrently, also
+// with locks of the broker's held: it neither blocks nor calls back.
+type Grant interface {
+	// Rights are what the peer may do now. They are asked for at every BOT, so
+	// that what is changed or withdrawn holds from the next one on; flows that
+	// are under way are not touched.
+	Rights() Rights
+}
+
+// Rights are what a peer may do. The zero value is nothing.
+type Rights struct {
+	// Client allows BOTs that open flows, Handler BOTs that accept one, and
+	// listening.
+	Client, Handler bool
+	// Extract and Inject allow the direction of the peer's own BOT: Extract = it
+	// may give.
+	Extract, Inject bool
+	// MaxFlows bounds the flows that all peers of this name take part in, on
+	// either side; 0 for no bound.
+	MaxFlows int
+	// Match selects the flows that the peer may open, and those that it may be
+	// offered and accept, by the client's BOT; nil takes every one.
+	Match Match
+}
+
+// Denial is for want of what a BOT was refused, in one word.
+type Denial string
+
+// The denials.
+const (
+	DeniedRole       Denial = "role"       // not client, or not handler
+	DeniedDirection  Denial = "direction"  // may not give, or not take
+	DeniedAttributes Denial = "attributes" // Rights.Match does not take the flow
+	DeniedFlows      Denial = "flows"      // has as many as it may
+	DeniedCID        Denial = "cid"        // the offer was made to somebody else
+)
+
+// denied is the refusal of a BOT, or of an offer, for want of a right.
+type denied struct {
+	refusal
+	what Denial
+}
+
+func notAllowed(what Denial, format string, args ...any) *denied {
+	return &denied{refusal{flow.Rejected, "not allowed: " + fmt.Sprintf(format, args...)}, what}
+}
+
+var errForeignCID = notAllowed(DeniedCID, "the cid was offered to somebody else")
+
+// rights are what the peer may do now; everything without a grant.
+func (p *Peer) rights() Rights {
+	if p.grant == nil {
+		return Rights{Client: true, Handler: true, Extract: true, Inject: true}
+	}
+	return p.grant.Rights()
+}
+
+// mayTake tells whether the peer may take that side, with a BOT of its own of
+// that direction.
+func (r Rights) mayTake(side flow.Side, own zio.Direction) *denied {
+	switch {
+	case side == flow.Client && !r.Client, side == flow.Handler && !r.Handler:
+		return notAllowed(DeniedRole, "needs the role %v", side)
+	case own == zio.Extract && !r.Extract, own == zio.Inject && !r.Inject:
+		return notAllowed(DeniedDirection, "the direction %v", own)
+	}
+	return nil
+}
+
+// mayHave tells whether the peer may take part in a flow like this.
+func (r Rights) mayHave(v *View) *denied {
+	if r.Match != nil && !r.Match.Match(v) {
+		return notAllowed(DeniedAttributes, "a flow with these attributes")
+	}
+	return nil
+}
+
+// maySee tells whether a listener may be offered this flow. Without a grant it
+// may.
+func maySee(g Grant, v *View) bool {
+	if g == nil {
+		return true
+	}
+	r := g.Rights()
+	return r.mayTake(flow.Handler, v.Direction) == nil && r.mayHave(v) == nil
+}
+
+// deny answers a BOT that the peer was not allowed.
+func (p *Peer) deny(d *denied) {
+	p.broker.log.Warn("BOT refused", "peer", p.info, "reason", d.reason.String(), "detail", d.detail, "cause", string(d.what))
+	p.broker.denied(p.info, d.what)
+	p.tell(d.reason.String(), d.reason, d.detail)
+}
+
+func (b *Broker) denied(peer PeerInfo, what Denial) {
+	if tell := b.limits().Denied; tell != nil {
+		tell(peer, what)
+	}
+}
+
+// hold counts one more flow of that name, unless it has as many as it may. A
+// peer without a name is not counted.
+func (b *Broker) hold(name string, most int) *denied {
+	if name == "" {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if most > 0 && b.held[name] >= most {
+		return &denied{refusal{flow.Overloaded, fmt.Sprintf("%s has as many flows as it may, %d", name, most)}, DeniedFlows}
+	}
+	b.held[name]++
+	return nil
+}
+
+// unhold counts one flow of that name less.
+func (b *Broker) unhold(name string) {
+	if name == "" {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held[name]--; b.held[name] <= 0 {
+		delete(b.held, name)
+	}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+
+	zioflow "github.com/zioflow/gateway/clients/go"
+	"github.com/zioflow/gateway/internal/native"
+)
+
+// secureFlags say how get and put prove who they are.
+type secureFlags struct {
+	TLSCA       string `name:"tls-ca" help:"Encrypt gRPC, and trust gateways by this authority." placeholder:"FILE" env:"-"`
+	TLSCert     string `name:"tls-cert" help:"Show this client certificate." placeholder:"FILE" env:"-"`
+	TLSKey      string `name:"tls-key" help:"The certificate's private key." placeholder:"FILE" env:"-"`
+	TokenFile   string `help:"Show the bearer token in this file." placeholder:"FILE" env:"-"`
+	CurveServer string `help:"Use CURVE over ZeroMQ; the gateway's public key is in this file." placeholder:"FILE" env:"-"`
+	CurveKey    string `help:"The own secret key is in this file." placeholder:"FILE" env:"-"`
+}
+
+// dialOptions are what gRPC needs of it.
+func (f *secureFlags) dialOptions() ([]zioflow.DialOption, error) {
+	var options []zioflow.DialOption
+	if f.TLSCA != "" {
+		config, err := f.tls()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, zioflow.WithTLS(config))
+	} else if f.TLSCert != "" || f.TLSKey != "" {
+		return nil, errors.New("tls-cert and tls-key need tls-ca")
+	}
+	if f.TokenFile != "" {
+		token, err := readSecret(f.TokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("token-file: %w", err)
+		}
+		options = append(options, zioflow.WithToken(token))
+	}
+	return options, nil
+}
+
+func (f *secureFlags) tls() (*tls.Config, error) {
+	text, err := os.ReadFile(f.TLSCA)
+	if err != nil {
+		return nil, fmt.Errorf("tls-ca: %w", err)
+	}
+	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	if !config.RootCAs.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("tls-ca: %s has no certificate in PEM", f.TLSCA)
+	}
+	if f.TLSCert == "" && f.TLSKey == "" {
+		return config, nil
+	}
+	pair, err := tls.LoadX509KeyPair(f.TLSCert, f.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("tls-cert %s with tls-key %s: %w", f.TLSCert, f.TLSKey, err)
+	}
+	config.Certificates = []tls.Certificate{pair}
+	return config, nil
+}
+
+// dialNative connects, by CURVE if the flags say so.
+func (f *secureFlags) dialNative(kind native.Kind, address string) (*native.Peer, error) {
+	if (f.CurveServer == "") != (f.CurveKey == "") {
+		return nil, errors.New("curve-server and curve-key need each other")
+	}
+	if f.CurveServer == "" {
+		return native.Dial(kind, address, "")
+	}
+	var keys native.CurveKeys
+	var err error
+	if keys.Server, err = readSecret(f.CurveServer); err != nil {
+		return nil, fmt.Errorf("curve-server: %w", err)
+	}
+	if keys.Secret, err = readSecret(f.CurveKey); err != nil {
+		return nil, fmt.Errorf("curve-key: %w", err)
+	}
+	if keys.Public, err = native.CurvePublic(keys.Secret); err != nil {
+		return nil, fmt.Errorf("curve-key: %s: %w", f.CurveKey, err)
+	}
+	return native.DialCurve(kind, address, keys)
+}

@@ -1,0 +1,169 @@
+package server
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/zioflow/gateway/access"
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// front is what denials call this one.
+const front = "grpc"
+
+// gatekeeper lets calls in: it finds out who the caller is and whether that one
+// may call the method.
+type gatekeeper struct {
+	policy           *access.Policy
+	publicReflection bool
+}
+
+// interceptor asks the gatekeeper for each call that is not open to everybody.
+func (g *gatekeeper) interceptor() interceptor {
+	closed := selector.MatchFunc(func(_ context.Context, call interceptors.CallMeta) bool {
+		return !isOpen(call.FullMethod(), g.publicReflection)
+	})
+	return interceptor{
+		unary:  selector.UnaryServerInterceptor(auth.UnaryServerInterceptor(g.admit), closed),
+		stream: selector.StreamServerInterceptor(auth.StreamServerInterceptor(g.admit), closed),
+	}
+}
+
+// admit answers a context that knows the caller, or the status to refuse with.
+func (g *gatekeeper) admit(ctx context.Context) (context.Context, error) {
+	address := hostOf(ctx)
+	principal, err := g.identify(ctx)
+	if err != nil {
+		denial, ok := errors.AsType[*access.Denial](err)
+		if !ok {
+			return nil, status.FromContextError(err).Err()
+		}
+		g.policy.Deny(front, address, denial)
+		return nil, withDetails(status.New(codes.Unauthenticated, denial.Detail), denialInfo(string(denial.Cause)))
+	}
+	c := &caller{gatekeeper: g, principal: principal, address: address}
+	method, _ := grpc.Method(ctx) // the server has set it
+	if err := c.need(rolesFor(method)...); err != nil {
+		return nil, err
+	}
+	return context.WithValue(ctx, callerKey{}, c), nil
+}
+
+// identify finds out who calls: by the bearer token if there is one, otherwise
+// by the client certificate.
+func (g *gatekeeper) identify(ctx context.Context) (*access.Principal, error) {
+	if values := metadata.ValueFromIncomingContext(ctx, "authorization"); len(values) > 0 {
+		scheme, token, _ := strings.Cut(values[0], " ")
+		if !strings.EqualFold(scheme, "bearer") || len(values) > 1 {
+			return nil, &access.Denial{Cause: access.NoCredentials, Detail: "the authorization is not one bearer token"}
+		}
+		return g.policy.Token(ctx, token)
+	}
+	if certificate := clientCertificate(ctx); certificate != nil {
+		return g.policy.Certificate(certificate)
+	}
+	return nil, &access.Denial{Cause: access.NoCredentials, Detail: "there is neither a bearer token nor a client certificate"}
+}
+
+// clientCertificate is the one that was verified when the connection was made;
+// nil if there is none.
+func clientCertificate(ctx context.Context) *x509.Certificate {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil
+	}
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok || len(info.State.VerifiedChains) == 0 {
+		return nil
+	}
+	return info.State.VerifiedChains[0][0]
+}
+
+// hostOf is where the caller is, without the port, which is another one for every
+// connection.
+func hostOf(ctx context.Context) string {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return ""
+	}
+	return host(p.Addr)
+}
+
+func host(address net.Addr) string {
+	name, _, err := net.SplitHostPort(address.String())
+	if err != nil {
+		return address.String()
+	}
+	return name
+}
+
+// caller is who makes a call.
+type caller struct {
+	gatekeeper *gatekeeper
+	principal  *access.Principal
+	address    string
+}
+
+type callerKey struct{}
+
+// callerOf is who makes the call; nil where nobody is asked.
+func callerOf(ctx context.Context) *caller {
+	c, _ := ctx.Value(callerKey{}).(*caller)
+	return c
+}
+
+// grant is what the broker should let the caller do; nil for everything.
+func grant(ctx context.Context) broker.Grant {
+	if c := callerOf(ctx); c != nil {
+		return c.principal
+	}
+	return nil
+}
+
+// need answers the status to refuse with unless the caller has one of the roles.
+func (c *caller) need(roles ...access.Role) error {
+	denial := c.principal.Need(roles...)
+	if denial == nil {
+		return nil
+	}
+	c.gatekeeper.policy.Deny(front, c.address, denial)
+	return permissionDenied(string(denial.Cause), denial.Detail)
+}
+
+// needForBot is need for a BOT: with a cid it is a handler's. What is wrong with
+// the label is the broker's to say.
+func (c *caller) needForBot(label []byte) error {
+	bot, err := zio.ParseBot(label)
+	switch {
+	case c == nil || err != nil:
+		return nil
+	case bot.CID.Form == zio.Absent:
+		return c.need(access.Role(flow.Client.String()))
+	default:
+		return c.need(access.Role(flow.Handler.String()))
+	}
+}
+
+func permissionDenied(cause, detail string) error {
+	return withDetails(status.New(codes.PermissionDenied, detail), denialInfo(cause))
+}
+
+func denialInfo(cause string) *errdetails.ErrorInfo {
+	return &errdetails.ErrorInfo{Domain: errorDomain, Reason: strings.ToUpper(cause)}
+}
