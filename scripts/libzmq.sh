@@ -128,7 +128,7 @@ guard_disconnect_msg() {
 }
 
 # spare_memory: applies libzmq.patch, without which all works but an idle
-# connection costs three times the memory.
+# connection costs twice the memory.
 spare_memory() {
   if patch --dry-run -p1 -d "$work/src" <"$patch"; then
     patch -p1 -d "$work/src" <"$patch"
