@@ -1,12 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -43,14 +44,9 @@ func (l *routeList) Decode(ctx *kong.DecodeContext) (err error) {
 	return err
 }
 
-// String is the list in one line, so that two can be compared.
-func (l routeList) String() string {
-	text, err := json.Marshal(l.specs)
-	if err != nil { // cannot be: it came from a file
-		return err.Error()
-	}
-	return string(text)
-}
+// String leaves it to reloadRoutes to tell what has changed: that may be in a
+// rules_file.
+func (l routeList) String() string { return "" }
 
 // readRoutes reads a decoded list of routes. A rules_file is relative to the
 // folder. An error names the field: "routes[2].exec.max_time: …".
@@ -125,10 +121,51 @@ func (g *gateway) reloadRoutes(next *serveCommand) (apply func() []string, err e
 		return nil, fmt.Errorf("max-processes is %d, want more than 0", next.MaxProcesses)
 	}
 	return func() []string {
+		before := g.configuredRoutes()
 		_ = g.broker.SetRoutes(made)                     // they were checked
 		_ = g.spawner.SetMaxProcesses(next.MaxProcesses) // likewise
-		return nil
+		return routeChanges(before, g.configuredRoutes())
 	}, nil
+}
+
+func (g *gateway) configuredRoutes() (specs []routes.Spec) {
+	for _, r := range g.broker.Routes() {
+		if r.Origin == broker.Configured {
+			specs = append(specs, routes.SpecOf(r.Route))
+		}
+	}
+	return specs
+}
+
+// routeChanges tells in words how the configured routes differ, which are in the
+// order in which they are tried.
+func routeChanges(before, after []routes.Spec) (changes []string) {
+	named := func(list []routes.Spec, name string) int {
+		return slices.IndexFunc(list, func(s routes.Spec) bool { return s.Name == name })
+	}
+	var stay, order []string
+	for _, old := range before {
+		if named(after, old.Name) < 0 {
+			changes = append(changes, fmt.Sprintf("route %s: removed", old.Name))
+		} else {
+			stay = append(stay, old.Name)
+		}
+	}
+	for _, spec := range after {
+		i := named(before, spec.Name)
+		switch {
+		case i < 0:
+			changes = append(changes, fmt.Sprintf("route %s: added", spec.Name))
+			continue
+		case !reflect.DeepEqual(before[i], spec):
+			changes = append(changes, fmt.Sprintf("route %s: changed", spec.Name))
+		}
+		order = append(order, spec.Name)
+	}
+	if !slices.Equal(stay, order) {
+		changes = append(changes, "routes: in another order")
+	}
+	return changes
 }
 
 func (g *gateway) routeMaker() routes.Maker {
