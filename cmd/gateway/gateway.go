@@ -32,7 +32,7 @@ type gateway struct {
 	bridge   *zmqbridge.Bridge // nil without ZeroMQ addresses
 	grpc     *server.Server    // nil without an address
 	http     *http.Server      // likewise
-	security *security
+	guard    *security
 	bound    addresses
 	draining atomic.Bool
 	failed   chan error // takes the error of a server that ended by itself
@@ -49,20 +49,20 @@ type addresses struct {
 // start brings everything up, the broker first. What is up when something fails
 // is taken down again.
 func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
-	guard, err := c.openSecurity(log, nil)
+	secure, err := c.openSecurity(log, nil)
 	if err != nil {
 		return nil, err
 	}
 	limits := c.limits(log)
-	if guard.policy != nil {
-		limits.Denied = guard.policy.Refused
+	if secure.policy != nil {
+		limits.Denied = secure.policy.Refused
 	}
 	b, err := broker.New(limits)
 	if err != nil {
-		guard.close()
+		secure.close()
 		return nil, err
 	}
-	g := &gateway{log: log, security: guard, broker: b, builtin: builtin.New(b, log), failed: make(chan error, 2)}
+	g := &gateway{log: log, guard: secure, broker: b, builtin: builtin.New(b, log), failed: make(chan error, 2)}
 	if c.DefaultRoutes {
 		g.builtin.AddDefaultRoutes()
 	}
@@ -78,7 +78,7 @@ func (g *gateway) startZMQ(c *serveCommand) (err error) {
 	o := zmqbridge.DefaultOptions(g.broker.Options())
 	o.Servers, o.Routers, o.Log = chosen(c.ZMQServer), chosen(c.ZMQRouter), g.log
 	o.Heartbeat, o.HeartbeatTimeout, o.Stall = c.Heartbeat, c.HeartbeatTimeout, c.StallTimeout
-	o.Access, o.CurveKey, o.PlainLocal = g.security.policy, g.security.curve, c.ZMQPlainLocal
+	o.Access, o.CurveKey, o.PlainLocal = g.guard.policy, g.guard.curve, c.ZMQPlainLocal
 	if len(o.Servers)+len(o.Routers) == 0 {
 		return nil
 	}
@@ -99,7 +99,7 @@ func (g *gateway) startGRPC(c *serveCommand) error {
 	}
 	o := server.DefaultOptions(g.broker.Options())
 	o.Keepalive, o.KeepaliveTimeout, o.Log = c.Keepalive, c.KeepaliveTimeout, g.log
-	o.Access, o.TLS, o.PublicReflection = g.security.policy, g.security.tls, c.PublicReflection
+	o.Access, o.TLS, o.PublicReflection = g.guard.policy, g.guard.tls, c.PublicReflection
 	g.grpc = server.New(g.broker, o)
 	g.bound.GRPC = listener.Addr().String()
 	go g.watch("grpc", func() error { return g.grpc.Serve(listener) })
@@ -166,7 +166,7 @@ func (g *gateway) stop(ctx context.Context) error {
 	if g.http != nil {
 		err = errors.Join(err, g.http.Close())
 	}
-	g.security.close()
+	g.guard.close()
 	return err
 }
 
