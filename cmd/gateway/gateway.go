@@ -34,7 +34,7 @@ type gateway struct {
 	bridge   *zmqbridge.Bridge // nil without ZeroMQ addresses
 	grpc     *server.Server    // nil without an address
 	http     *http.Server      // likewise
-	security *security
+	guard    *security
 	bound    addresses
 	level    *slog.LevelVar
 	reloader *reloader
@@ -82,7 +82,7 @@ func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
 	}
 	measure.metrics.Watch(b)
 	g := &gateway{
-		log: log, broker: b, builtin: builtin.New(b, log), level: &c.level, instruments: measure, security: guard,
+		log: log, broker: b, builtin: builtin.New(b, log), level: &c.level, instruments: measure, guard: guard,
 		failed: make(chan error, 2),
 	}
 	g.reloader = newReloader(c, log, g.reloadLimits(c), g.reloadLog, g.reloadRates, g.reloadRoutes, guard.prepare)
@@ -99,7 +99,7 @@ func (g *gateway) startZMQ(c *serveCommand) (err error) {
 	o := zmqbridge.DefaultOptions(g.broker.Options())
 	o.Servers, o.Routers, o.Log = chosen(c.ZMQServer), chosen(c.ZMQRouter), g.log
 	o.Heartbeat, o.HeartbeatTimeout, o.Stall = c.Heartbeat, c.HeartbeatTimeout, c.StallTimeout
-	o.Access, o.CurveKey, o.PlainLocal = g.security.policy, g.security.curve, c.ZMQPlainLocal
+	o.Access, o.CurveKey, o.PlainLocal = g.guard.policy, g.guard.curve, c.ZMQPlainLocal
 	if len(o.Servers)+len(o.Routers) == 0 {
 		return nil
 	}
@@ -123,7 +123,7 @@ func (g *gateway) startGRPC(c *serveCommand) error {
 	o.Process = g
 	o.RateLimits, o.Registry = c.rateLimits(), g.instruments.metrics.Registry()
 	o.Routes = server.RouteOptions{Maker: g.routeMaker(), AllowExec: c.AllowExecRoutes}
-	o.Access, o.TLS, o.PublicReflection = g.security.policy, g.security.tls, c.PublicReflection
+	o.Access, o.TLS, o.PublicReflection = g.guard.policy, g.guard.tls, c.PublicReflection
 	g.grpc = server.New(g.broker, o)
 	g.bound.GRPC = listener.Addr().String()
 	go g.watch("grpc", func() error { return g.grpc.Serve(listener) })
@@ -171,7 +171,7 @@ func (g *gateway) stop(ctx context.Context) error {
 	if g.http != nil {
 		err = errors.Join(err, g.http.Close())
 	}
-	g.security.close()
+	g.guard.close()
 	return err
 }
 

@@ -37,7 +37,7 @@ func curvePublic(secret string) string { return secret + ".pub" }
 
 // keygenServer makes a folder of keys.
 type keygenServer struct {
-	Folder string        `arg:"" help:"Where the files go; is made if it is missing." type:"path"`
+	Folder string        `arg:"" help:"Where the files go; is made if it is missing."`
 	Host   []string      `default:"localhost,127.0.0.1" help:"Names and addresses under which clients reach the gateway."`
 	Valid  time.Duration `default:"8760h" help:"How long the server certificate is valid; the authority is ten times as long."`
 }
@@ -71,7 +71,7 @@ func (k *keygenServer) Run() error {
 
 // keygenIdentity adds an identity to a folder of keys.
 type keygenIdentity struct {
-	Folder string        `arg:"" help:"The folder that keygen server has made." type:"existingdir"`
+	Folder string        `arg:"" help:"The folder that keygen server has made."`
 	Name   string        `arg:"" help:"The identity's name."`
 	Role   []string      `required:"" help:"client, handler or admin; may repeat."`
 	Valid  time.Duration `default:"8760h" help:"How long token and certificate are valid."`
@@ -129,7 +129,7 @@ func (k *keygenIdentity) certify() (pki.Pair, error) {
 
 // keygenCurve makes a pair of CURVE keys.
 type keygenCurve struct {
-	File string `arg:"" help:"The file for the secret key; the public one goes into FILE.pub." type:"path"`
+	File string `arg:"" help:"The file for the secret key; the public one goes into FILE.pub."`
 }
 
 // Run tells of both files.

@@ -42,7 +42,7 @@ func (g *gateway) announce() {
 // listEndpoints is every bound address with how it is secured.
 func (g *gateway) listEndpoints() []server.Endpoint {
 	var all []server.Endpoint
-	words := g.security.words()
+	words := g.guard.words()
 	add := func(transport string, addresses ...string) {
 		word := words[transport]
 		if word == "" {

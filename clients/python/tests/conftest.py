@@ -62,13 +62,18 @@ async def client(fake):
 class Program:
     """The real gateway, as a process of its own."""
 
-    def __init__(self, directory: pathlib.Path, *flags: str) -> None:
+    @staticmethod
+    def binary() -> pathlib.Path:
         binary = pathlib.Path(
             os.environ.get("ZIO_GATEWAY")
             or os.environ.get("GATEWAY_BIN")
             or _ROOT / "bin" / "gateway"
         )
         assert binary.is_file(), f"there is no {binary}: build it, or name it by ZIO_GATEWAY"
+        return binary
+
+    def __init__(self, directory: pathlib.Path, *flags: str) -> None:
+        binary = self.binary()
         self._told = False
         self._log = directory / "log"
         ready = directory / "ready.json"

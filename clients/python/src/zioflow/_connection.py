@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+import ipaddress
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import grpc
@@ -25,6 +26,7 @@ class Connection:
         address: str,
         *,
         credentials: grpc.ChannelCredentials | None,
+        token: str | Callable[[], str] | None,
         max_message: int,
         options: Sequence[tuple[str, Any]],
     ) -> None:
@@ -44,6 +46,9 @@ class Connection:
             self._channel = grpc.aio.secure_channel(address, credentials, options=settings)
         self.flows: Any = flow_pb2_grpc.FlowServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self.handlers: Any = handler_pb2_grpc.HandlerServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        if token is not None:
+            self.flows = _Authorized(self.flows, token)
+            self.handlers = _Authorized(self.handlers, token)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def check_size(self, request: Message) -> None:
@@ -67,3 +72,37 @@ class Connection:
         await self._channel.close()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+
+class _Authorized:
+    """A stub whose calls show a bearer token."""
+
+    def __init__(self, stub: Any, token: str | Callable[[], str]) -> None:
+        self._stub = stub
+        self._token = token
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._stub, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            token = self._token() if callable(self._token) else self._token
+            return method(*args, metadata=(("authorization", f"Bearer {token}"),), **kwargs)
+
+        return call
+
+
+def is_local(address: str) -> bool:
+    """Whether what is sent to an address, in gRPC's notation, stays on this machine."""
+    scheme, _, rest = address.partition(":")
+    if scheme in ("unix", "unix-abstract"):
+        return True
+    if scheme in ("dns", "ipv4", "ipv6"):
+        address = rest.rpartition("/")[2]
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or (":" in host and not host.startswith("[")):
+        host = address
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

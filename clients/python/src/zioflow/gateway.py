@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 import grpc
 
-from ._connection import MAX_MESSAGE, Connection
+from ._connection import MAX_MESSAGE, Connection, is_local
 from ._gen.zio.gateway.v1 import flow_pb2, handler_pb2
 from ._put import Items, PutResult, put
 from .errors import error_from_rpc
@@ -35,16 +35,22 @@ class Gateway:
         address: str = "127.0.0.1:7575",
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str | Callable[[], str] | None = None,
         max_message: int = MAX_MESSAGE,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         """A gateway at an address, in gRPC's notation.
 
-        Without credentials the connection is not encrypted. max_message is the
-        largest payload in bytes, which should be the gateway's own limit.
+        Without credentials, such as grpc.ssl_channel_credentials(ca), the
+        connection is not encrypted. The token is shown with every call; one that
+        has to be renewed is a function that answers it. ValueError if it would
+        leave this machine in clear text. max_message is the largest payload in bytes, which should be the gateway's own limit.
         Options are gRPC channel options, which win over those set here.
         """
+        if token is not None and credentials is None and not is_local(address):
+            raise ValueError(f"a token for {address} would cross the network in clear text")
         self._address = address
+        self._token = token
         self._credentials = credentials
         self._max_message = max_message
         self._options = tuple(options)
@@ -56,6 +62,7 @@ class Gateway:
         self._connection = Connection(
             self._address,
             credentials=self._credentials,
+            token=self._token,
             max_message=self._max_message,
             options=self._options,
         )
