@@ -25,6 +25,10 @@ import (
 	zmq "github.com/pebbe/zmq4/draft"
 )
 
+// keepMemory has C's allocator, the whole process's, keep what large messages
+// have left behind. To call it again does nothing.
+func keepMemory() { C.wire_keep_memory() }
+
 // batch is how many messages a call into libzmq receives or sends at the most,
 // and so how many of one direction keep the other waiting.
 const batch = C.BATCH
