@@ -80,6 +80,7 @@ type Bridge struct {
 // Close.
 func Open(b *broker.Broker, o Options) (_ *Bridge, err error) {
 	o.goneMark = "gone:" + rand.Text() // so that no peer can send it
+	keepMemory()
 	context, err := zmq.NewContext()
 	if err != nil {
 		return nil, err

@@ -80,10 +80,10 @@ func serve(b *broker.Broker, s *socket, o Options) (*endpoint, error) {
 
 func (e *endpoint) run() {
 	for !e.stopping.Load() {
-		received, err := e.wait()
+		received, short := e.wait()
 		for {
-			if err != nil && !passing(err) {
-				e.log.Error("receive failed", "error", err)
+			if !passing(short) {
+				e.log.Error("receive failed", "error", short)
 				time.Sleep(pollInterval) // do not spin on an error that lasts
 			}
 			e.dispatch(received)
@@ -92,13 +92,13 @@ func (e *endpoint) run() {
 			if received < batch && sent < batch || e.stopping.Load() {
 				break
 			}
-			received, err = e.wire.receive()
+			received, short = e.wire.receive()
 		}
 	}
 }
 
 // wait receives when there is something to receive or to send.
-func (e *endpoint) wait() (received int, err error) {
+func (e *endpoint) wait() (received int, short syscall.Errno) {
 	e.asleep.Store(true)
 	if e.queued() {
 		e.asleep.Store(false)
@@ -108,11 +108,11 @@ func (e *endpoint) wait() (received int, err error) {
 	if len(e.waiting) > 0 {
 		interval = retryInterval
 	}
-	received, err = e.wire.wait(interval)
+	received, short = e.wire.wait(interval)
 	if !e.asleep.Swap(false) {
 		e.wake.reset() // was signalled, or is about to be
 	}
-	return received, err
+	return received, short
 }
 
 func (e *endpoint) queued() bool {
@@ -124,8 +124,10 @@ func (e *endpoint) queued() bool {
 	return len(e.queue) > 0
 }
 
-// passing tells whether an error means no more than to try again.
-func passing(err error) bool { return err == syscall.EAGAIN || err == syscall.EINTR }
+// passing tells whether a receive that fell short means no more than to try again.
+func passing(short syscall.Errno) bool {
+	return short == 0 || short == syscall.EAGAIN || short == syscall.EINTR
+}
 
 // dispatch passes on the first n messages that the wire has received.
 func (e *endpoint) dispatch(n int) {
@@ -245,14 +247,14 @@ func (e *endpoint) prepare(o outgoing) *parcel {
 func (e *endpoint) sendStaged(n int) {
 	e.wire.send(n)
 	for i, s := range e.staged[:n] {
-		held, err := e.wire.sent(i)
-		s.link.sent(s.parcel, held, err)
+		held, refused := e.wire.sent(i)
+		s.link.sent(s.parcel, held, refused)
 		switch {
-		case err == nil:
-		case err == syscall.EAGAIN && !s.link.gone.Load():
+		case refused == 0:
+		case refused == syscall.EAGAIN && !s.link.gone.Load():
 			e.waiting[s.link] = true
 			s.link.backlog.add(s.parcel)
-		case err == syscall.EAGAIN:
+		case refused == syscall.EAGAIN:
 			s.parcel.Release()
 		default:
 			e.lose(s.link, "connection closed")
@@ -301,11 +303,11 @@ func (e *endpoint) flush(l *link) {
 	e.wire.send(len(next))
 	done := 0
 	for i, p := range next {
-		held, err := e.wire.sent(i)
-		if err != syscall.EAGAIN {
+		held, refused := e.wire.sent(i)
+		if refused != syscall.EAGAIN {
 			done++
 		}
-		l.sent(p, held, err)
+		l.sent(p, held, refused)
 	}
 	l.backlog.sent(done)
 }

@@ -65,8 +65,8 @@ func (l *link) Ended(flow.Reason, string) {}
 
 // sent takes note of what became of a parcel, which is empty unless the error is
 // EAGAIN. Called by the owner.
-func (l *link) sent(p *parcel, held bool, err error) {
-	if err == syscall.EAGAIN {
+func (l *link) sent(p *parcel, held bool, e syscall.Errno) {
+	if e == syscall.EAGAIN {
 		return
 	}
 	if !held {

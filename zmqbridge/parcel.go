@@ -202,7 +202,7 @@ func (p *parcel) cut(m *zio.Message, from *parcel) error {
 		slices = append(slices, slice(part))
 	}
 	m.AppendCoord(coord[:0])
-	e := C.parcel_cut(p.c, from.c, unsafe.Pointer(&coord[0]), coordSize, &slices[0], C.int(len(slices)))
+	e := C.parcel_cut(p.c, from.c, unsafe.Pointer(&coord), coordSize, &slices[0], C.int(len(slices)))
 	if e != 0 {
 		return fmt.Errorf("message of %d parts: %w", len(slices)+1, syscall.Errno(e))
 	}

@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 // Go's scheduler interrupts threads by a signal, even while they are in libzmq.
 // Between the parts of a message there is no going back, so every call is made
@@ -353,6 +356,14 @@ int wire_wait(wire *w, int most, long milliseconds)
 		return 0;
 	}
 	return wire_receive(w, most);
+}
+
+void wire_keep_memory(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);
+	mallopt(M_MMAP_THRESHOLD, 32 << 20); // the most that it allows
+#endif
 }
 
 wire *wire_new(void *socket, int server)

@@ -25,6 +25,10 @@ import (
 	zmq "github.com/pebbe/zmq4/draft"
 )
 
+// keepMemory has C's allocator, the whole process's, keep what large messages
+// have left behind. To call it again does nothing.
+func keepMemory() { C.wire_keep_memory() }
+
 // batch is how many messages a call into libzmq receives or sends at the most,
 // and so how many of one direction keep the other waiting.
 const batch = C.BATCH
@@ -87,47 +91,40 @@ type address struct {
 	name   string
 }
 
-// receive receives up to a batch without waiting and answers how many. The error
-// is why there were not more; a syscall.Errno.
-func (w *wire) receive() (int, error) {
-	if err := w.stock(); err != nil {
-		return 0, err
+// receive receives up to a batch without waiting and answers how many, and why
+// there were not more; 0 after a whole batch.
+func (w *wire) receive() (int, syscall.Errno) {
+	if e := w.stock(); e != 0 {
+		return 0, e
 	}
 	n := C.wire_receive(w.c, batch)
-	return int(n), w.err()
+	return int(n), syscall.Errno(w.c.error)
 }
 
 // wait is receive when something has come, the eventFD was signalled or the time
 // is over.
-func (w *wire) wait(d time.Duration) (int, error) {
-	if err := w.stock(); err != nil {
-		return 0, err
+func (w *wire) wait(d time.Duration) (int, syscall.Errno) {
+	if e := w.stock(); e != 0 {
+		return 0, e
 	}
 	n := C.wire_wait(w.c, batch, C.long(d.Milliseconds()))
-	return int(n), w.err()
-}
-
-func (w *wire) err() error {
-	if w.c.error == 0 {
-		return nil
-	}
-	return syscall.Errno(w.c.error)
+	return int(n), syscall.Errno(w.c.error)
 }
 
 // stock has an empty parcel in every place.
-func (w *wire) stock() error {
+func (w *wire) stock() syscall.Errno {
 	for i := range w.taken {
 		if w.in[i] != nil {
 			continue
 		}
 		p, err := newParcel(w.server)
 		if err != nil {
-			return err
+			return syscall.ENOMEM
 		}
 		w.in[i], w.c.in[i].parcel = p, p.c
 	}
 	w.taken = 0
-	return nil
+	return 0
 }
 
 // arrived answers the i-th message that was received and its sender. The parcel
@@ -159,13 +156,10 @@ func (w *wire) put(i int, p *parcel, to *target) {
 func (w *wire) send(n int) { C.wire_send(w.c, C.int(n)) }
 
 // sent tells what became of the i-th: held when libzmq will put it on its
-// target's tally. The parcel is empty unless the error is EAGAIN.
-func (w *wire) sent(i int) (held bool, err error) {
+// target's tally, and 0 or the error. The parcel is empty unless that is EAGAIN.
+func (w *wire) sent(i int) (held bool, e syscall.Errno) {
 	d := &w.c.out[i]
-	if d.error != 0 {
-		err = syscall.Errno(d.error)
-	}
-	return d.held != 0, err
+	return d.held != 0, syscall.Errno(d.error)
 }
 
 // nameOf is the identity under which a ROUTER knows an address.

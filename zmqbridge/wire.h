@@ -72,6 +72,11 @@ typedef struct {
 	departure out[BATCH];
 } wire;
 
+// wire_keep_memory has malloc keep what large messages have left behind for those
+// that follow, up to 64 MiB for each of its arenas. By itself it gives the memory
+// back to the system all the time, and has it cleared again.
+void wire_keep_memory(void);
+
 wire *wire_new(void *socket, int server);
 // wire_watch lets wire_wait wake up for a file descriptor as well.
 int  wire_watch(wire *w, int fd);
