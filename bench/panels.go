@@ -56,12 +56,12 @@ func panelsOf(all *results) []panel {
 		for _, size := range sizes {
 			x := spreadOf(by[subject{"Rate", p.String(), size, usual(size), 1}][unit])
 			s.Median = append(s.Median, pointer(x.median*factor))
-			s.Low = append(s.Low, pointer(x.low*factor))
-			s.High = append(s.High, pointer(x.high*factor))
+			s.Low = append(s.Low, pointer(x.first*factor))
+			s.High = append(s.High, pointer(x.third*factor))
 		}
 		return s
 	}
-	ratio := panel{Title: "Rate of messages, gateway / baseline: median, lowest and highest round",
+	ratio := panel{Title: "Rate of messages, gateway / baseline: median and middle half of the rounds",
 		X: "payload", Y: "ratio", Categories: names, Bars: true}
 	rate := panel{Title: "Throughput of one flow", X: "payload", Y: "MB/s", Categories: names}
 	for i, p := range paths {

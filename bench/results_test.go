@@ -16,9 +16,10 @@ func TestSpread(t *testing.T) {
 		values []float64
 		want   spread
 	}{
-		{[]float64{3}, spread{3, 3, 3}},
-		{[]float64{5, 1, 3}, spread{3, 1, 5}},
-		{[]float64{4, 1, 2, 9}, spread{3, 1, 9}},
+		{[]float64{3}, spread{3, 3, 3, 3, 3}},
+		{[]float64{5, 1, 3}, spread{3, 1, 5, 3, 3}},
+		{[]float64{4, 1, 2, 9}, spread{3, 1, 9, 2, 4}},
+		{[]float64{7, 1, 2, 6, 3, 5, 4}, spread{4, 1, 7, 3, 5}},
 	} {
 		if got := spreadOf(test.values); got != test.want {
 			t.Errorf("spread of %v is %v, want %v", test.values, got, test.want)
@@ -259,7 +260,7 @@ func TestBytesText(t *testing.T) {
 }
 
 func TestPanels(t *testing.T) {
-	panels := panelsOf(record(t, 900, 800, 850))
+	panels := panelsOf(record(t, 900, 800, 850, 10, 2000))
 	if len(panels) != 2 || !slices.Equal(panels[0].Categories, []string{"100 B"}) {
 		t.Fatalf("panels are %+v", panels)
 	}

@@ -16,13 +16,14 @@ func quantile(values []time.Duration, q float64) time.Duration {
 	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
 }
 
-// spread is the median of some values, and how far they reach.
-type spread struct{ median, low, high float64 }
+// spread is the median of some values, and how far they reach; half of them are
+// from first to third.
+type spread struct{ median, low, high, first, third float64 }
 
 // spreadOf answers NaN for no values.
 func spreadOf(values []float64) spread {
 	if len(values) == 0 {
-		return spread{math.NaN(), math.NaN(), math.NaN()}
+		return spread{math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()}
 	}
 	sorted := slices.Sorted(slices.Values(values))
 	middle := len(sorted) / 2
@@ -30,5 +31,6 @@ func spreadOf(values []float64) spread {
 	if len(sorted)%2 == 0 {
 		median = (sorted[middle-1] + sorted[middle]) / 2
 	}
-	return spread{median, sorted[0], sorted[len(sorted)-1]}
+	last := len(sorted) - 1
+	return spread{median, sorted[0], sorted[last], sorted[(last+2)/4], sorted[last-(last+2)/4]}
 }

@@ -119,6 +119,7 @@ func (p panel) plot() (*plot.Plot, error) {
 	} else {
 		drawn.Y.Scale = plot.LogScale{}
 		drawn.Y.Tick.Marker = plot.LogTicks{Prec: -1}
+		drawn.Legend.Top, drawn.Legend.XOffs = false, 0.6*width // where lines that rise are not
 	}
 	for i, s := range p.Series {
 		if len(s.Median) != len(p.Categories) {
