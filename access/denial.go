@@ -135,12 +135,3 @@ func (g *gate) note(s seen, now time.Time) (repeated int, fresh bool) {
 	g.seen[s] = &repeat{until: now.Add(quiet)}
 	return repeated, true
 }
-
-// CauseWords are the causes as words, for counters that begin at 0.
-func CauseWords() []string {
-	words := make([]string, len(Causes))
-	for i, cause := range Causes {
-		words[i] = string(cause)
-	}
-	return words
-}
