@@ -29,6 +29,8 @@ type front struct {
 	server   *server.Server
 	flows    gatewayv1.FlowServiceClient
 	handlers gatewayv1.HandlerServiceClient
+	admin    gatewayv1.AdminServiceClient
+	process  *process
 	ctx      context.Context // ends with the test, or when it takes too long
 }
 
@@ -44,7 +46,11 @@ func start(t *testing.T, change func(*broker.Options)) *front {
 	}
 	handlers := builtin.New(b, limits.Log)
 	handlers.AddDefaultRoutes()
-	s := server.New(b, server.DefaultOptions(limits))
+	program := &process{broker: b}
+	o := server.DefaultOptions(limits)
+	o.Process = program
+	s := server.New(b, o)
+	program.server = s
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
@@ -54,7 +60,7 @@ func start(t *testing.T, change func(*broker.Options)) *front {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(func() {
 		b.Close(flow.Draining, "the test is over")
 		handlers.Wait()
@@ -65,7 +71,10 @@ func start(t *testing.T, change func(*broker.Options)) *front {
 			t.Error(err)
 		}
 	})
-	return &front{b, s, gatewayv1.NewFlowServiceClient(conn), gatewayv1.NewHandlerServiceClient(conn), ctx}
+	return &front{
+		broker: b, server: s, flows: gatewayv1.NewFlowServiceClient(conn), handlers: gatewayv1.NewHandlerServiceClient(conn),
+		admin: gatewayv1.NewAdminServiceClient(conn), process: program, ctx: ctx,
+	}
 }
 
 func (f *front) open(t *testing.T, first *gatewayv1.OpenRequest) gatewayv1.FlowService_OpenClient {
