@@ -56,6 +56,7 @@ func start(t *testing.T, change func(*broker.Options)) *front {
 	go func() { served <- s.Serve(listener) }()
 	conn, err := grpc.NewClient("passthrough:gateway",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+		grpc.WithInitialWindowSize(64<<10), // and no more: who does not read is soon sent nothing
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
