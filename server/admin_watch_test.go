@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -10,10 +12,12 @@ import (
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
-// watch begins to watch, and returns when that is so.
+// watch begins to watch, until the test's end, and returns when that is so.
 func (f *front) watch(t *testing.T, r *gatewayv1.WatchFlowsRequest) gatewayv1.AdminService_WatchFlowsClient {
 	t.Helper()
-	watch, err := f.admin.WatchFlows(f.ctx, r)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	watch, err := f.admin.WatchFlows(ctx, r)
 	if err == nil {
 		_, err = watch.Header()
 	}
