@@ -58,7 +58,7 @@ func TestWatchFlows(t *testing.T) {
 // TestStoppedWatchers: ten of them do not read, and flows go on. Who reads
 // again is told exactly how much it has missed.
 func TestStoppedWatchers(t *testing.T) {
-	const n = 600
+	const n = 2000
 	f := start(t, nil)
 	watches := make([]gatewayv1.AdminService_WatchFlowsClient, 10)
 	for i := range watches {
