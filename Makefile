@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/gateway
@@ -26,6 +26,25 @@ test: build ## run all tests
 .PHONY: soak
 soak: build ## wear the gateway out: failures, hostility, load (20 min)
 	@scripts/soak.sh
+
+.PHONY: asan
+asan: build ## run the ZeroMQ bridge's tests with the address sanitizer
+	@scripts/asan.sh
+
+.PHONY: bench
+bench: ## measure the gateway beside bare relays (20 min; BENCH=short make bench: 3)
+	@scripts/setup.sh bench
+	@scripts/bench.sh run
+
+.PHONY: bench-compare
+bench-compare: ## say what got slower than the committed results
+	@scripts/setup.sh bench
+	@scripts/bench.sh compare
+
+.PHONY: bench-accept
+bench-accept: ## make the last results those that are committed
+	@scripts/setup.sh bench
+	@scripts/bench.sh accept
 
 .PHONY: lint
 lint: ## check style, and the protos against the main branch

@@ -9,6 +9,7 @@ package broker
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
@@ -16,7 +17,7 @@ import (
 
 // Broker is the routing core. All its methods may be called concurrently.
 type Broker struct {
-	options  Options
+	options  atomic.Pointer[Options]
 	log      *slog.Logger
 	routes   routeTable
 	watchers watchers
@@ -48,20 +49,40 @@ func New(options Options) (*Broker, error) {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Broker{
-		options: options,
-		log:     options.Log,
-		budget:  budget{limit: options.MaxBytes, perFlow: options.MaxFlowBytes},
-		peers:   peerTable{byTransport: map[string]int{}},
-		epoch:   time.Now().Add(-time.Second), // so that no moment is 0
-		idle:    make(chan struct{}),
-		offers:  map[uint64]*Request{},
-		totals:  totals{ended: map[flow.Reason]uint64{}, refused: map[flow.Reason]uint64{}},
-	}, nil
+	b := &Broker{
+		log:    options.Log,
+		peers:  peerTable{byTransport: map[string]int{}},
+		epoch:  time.Now().Add(-time.Second), // so that no moment is 0
+		idle:   make(chan struct{}),
+		offers: map[uint64]*Request{},
+		totals: totals{ended: map[flow.Reason]uint64{}, refused: map[flow.Reason]uint64{}},
+	}
+	b.options.Store(&options)
+	b.budget.resize(options.MaxBytes)
+	return b, nil
 }
 
 // Options answers the broker's limits.
-func (b *Broker) Options() Options { return b.options }
+func (b *Broker) Options() Options { return *b.limits() }
+
+// limits are not to be changed.
+func (b *Broker) limits() *Options { return b.options.Load() }
+
+// SetLimits puts other limits to use for flows opened from now on; only MaxBytes
+// concerns those there are. The number of ended flows that are remembered, the log
+// and the observers stay. A transport that was made for smaller credits or messages
+// does not grow by it.
+func (b *Broker) SetLimits(options Options) error {
+	if err := options.Validate(); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	options.KeepEnded, options.Log, options.Observers = b.limits().KeepEnded, b.log, b.limits().Observers
+	b.options.Store(&options)
+	b.budget.resize(options.MaxBytes)
+	return nil
+}
 
 // Drain refuses every BOT from now on that would begin a flow; handlers still
 // reach the flows that are pending. The channel is closed when no flow is left,
@@ -162,9 +183,9 @@ func (b *Broker) register(f *Flow) *refusal {
 	switch {
 	case b.draining:
 		return &refusal{flow.Draining, "the gateway is shutting down"}
-	case b.live >= b.options.MaxFlows:
+	case b.live >= b.limits().MaxFlows:
 		return &refusal{flow.Overloaded, "the gateway has reached its number of flows"}
-	case b.pending >= b.options.MaxPending:
+	case b.pending >= b.limits().MaxPending:
 		return &refusal{flow.Overloaded, "too many flows wait for a handler"}
 	}
 	b.lastID++
@@ -194,12 +215,12 @@ func (b *Broker) forget(f *Flow) {
 	b.drained()
 	gone := f
 	switch {
-	case len(b.ended) < b.options.KeepEnded:
+	case len(b.ended) < b.limits().KeepEnded:
 		b.ended = append(b.ended, f)
 		return
-	case b.options.KeepEnded > 0:
+	case b.limits().KeepEnded > 0:
 		gone, b.ended[b.oldest] = b.ended[b.oldest], f
-		b.oldest = (b.oldest + 1) % b.options.KeepEnded
+		b.oldest = (b.oldest + 1) % b.limits().KeepEnded
 	}
 	b.flows.remove(uint64(gone.id))
 }

@@ -24,10 +24,9 @@ const leastEstimate = 1 << 10
 // DAT is free of charge, so that every flow always moves: the broker holds no
 // more than the limit and a message for every flow.
 type budget struct {
-	limit, perFlow int64
-
 	mu      sync.Mutex
-	granted int64   // guarded by mu; never above limit
+	limit   int64   // guarded by mu
+	granted int64   // guarded by mu; above limit only after that was lowered
 	tight   []*Flow // guarded by mu; flows with less than they want, in turn
 
 	sweeping bool           // guarded by mu; while there is a sweeper
@@ -41,11 +40,11 @@ func (f *Flow) fit() {
 	}
 	credit := f.state.Credit()
 	b := &f.broker.budget
-	f.share = b.regrant(f.share, min((credit.Total()-1)*f.estimate, b.perFlow))
+	f.share = b.regrant(f.share, min((credit.Total()-1)*f.estimate, f.limits.MaxFlowBytes))
 	f.window = min(credit.Total(), 1+f.share/f.estimate)
 
 	messages, bytes := f.queued(f.state.Giver().Other())
-	if bytes > b.perFlow+2*f.estimate {
+	if bytes > f.limits.MaxFlowBytes+2*f.estimate {
 		f.apply(flow.Stopped(flow.Overrun, "more bytes wait for the taker than one flow may hold"))
 		return
 	}
@@ -81,7 +80,7 @@ func (f *Flow) queued(side flow.Side) (messages, bytes int64) {
 func (f *Flow) weigh(size int) {
 	f.largest = max(f.largest, int64(size))
 	// What was seen of the flow so far says more with every DAT.
-	guess := int64(f.broker.options.MaxMessage) >> min(f.account.data.Messages, 62)
+	guess := int64(f.limits.MaxMessage) >> min(f.account.data.Messages, 62)
 	if estimate := max(f.largest, guess, leastEstimate); estimate != f.estimate {
 		f.estimate = estimate
 		f.fit()
@@ -107,17 +106,26 @@ func (b *budget) regrant(share, wanted int64) int64 {
 	defer b.mu.Unlock()
 	change := wanted - share
 	if change > 0 {
-		change = min(change, (b.limit-b.granted)/int64(1+len(b.tight)))
+		change = max(0, min(change, (b.limit-b.granted)/int64(1+len(b.tight))))
 	}
 	b.granted += change
 	return share + change
 }
 
-// exhausted tells whether there are flows that want more than is left.
-func (b *budget) exhausted() bool {
+// resize changes the limit. What is granted beyond it comes back as its flows end
+// or are fitted anew.
+func (b *budget) resize(limit int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.tight) > 0
+	b.limit = limit
+}
+
+// exhausted answers the limit, and whether there are flows that want more than
+// is left of it.
+func (b *budget) exhausted() (limit int64, yes bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.limit, len(b.tight) > 0
 }
 
 func (b *budget) watch(f *Flow) {
@@ -178,7 +186,8 @@ func (f *Flow) relax() {
 // full tells whether the broker holds as many bytes as it may, so that no flow
 // should begin.
 func (b *Broker) full() bool {
-	if !b.budget.exhausted() {
+	limit, exhausted := b.budget.exhausted()
+	if !exhausted {
 		return false
 	}
 	var total int64
@@ -188,5 +197,5 @@ func (b *Broker) full() bool {
 		f.mu.Unlock()
 		total += bytes
 	}
-	return total >= b.budget.limit
+	return total >= limit
 }

@@ -35,14 +35,14 @@ func (f *Flow) expire() {
 	case flow.Pending:
 		f.apply(flow.Stopped(f.late.reason, f.late.detail))
 	case flow.HalfClosed:
-		f.apply(flow.Stopped(flow.EOTTimeout, fmt.Sprintf("EOT was not answered within %v", f.broker.options.EOTTimeout)))
+		f.apply(flow.Stopped(flow.EOTTimeout, fmt.Sprintf("EOT was not answered within %v", f.limits.EOTTimeout)))
 	case flow.Active:
 		received := f.account.received()
 		if f.seen == received {
-			f.apply(flow.Stopped(flow.IdleTimeout, fmt.Sprintf("no message within %v", f.broker.options.IdleTimeout)))
+			f.apply(flow.Stopped(flow.IdleTimeout, fmt.Sprintf("no message within %v", f.limits.IdleTimeout)))
 			return
 		}
 		f.seen = received
-		f.setDeadline(f.broker.options.IdleTimeout)
+		f.setDeadline(f.limits.IdleTimeout)
 	}
 }

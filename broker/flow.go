@@ -19,24 +19,26 @@ type FlowID uint64
 // out the effects.
 type Flow struct {
 	broker    *Broker
+	limits    *Options  // those in force when the flow was opened
 	id        FlowID    // set before the flow is shared
 	opened    time.Time // likewise
 	direction zio.Direction
 	offered   zio.Number
 
 	mu       sync.Mutex
-	bot      *zio.Message // guarded by mu; the client's as it came, nil once ended
-	state    flow.State   // guarded by mu
-	peers    [2]*Peer     // guarded by mu; nil once ended, handler's nil while pending
-	infos    [2]PeerInfo  // guarded by mu
-	label    []byte       // guarded by mu; the client's BOT's, nil once ended if too long to remember
-	account  account      // guarded by mu
-	seen     uint64       // guarded by mu; messages when idleness was last checked
-	timer    *time.Timer  // guarded by mu
-	deadline time.Time    // guarded by mu
-	ended    time.Time    // guarded by mu; zero before
-	late     refusal      // guarded by mu; what it means that no handler comes
-	onEnd    func()       // guarded by mu; may be nil
+	bot      *zio.Message      // guarded by mu; the client's as it came, nil once ended
+	state    flow.State        // guarded by mu
+	peers    [2]*Peer          // guarded by mu; nil once ended, handler's nil while pending
+	infos    [2]PeerInfo       // guarded by mu
+	label    []byte            // guarded by mu; the client's BOT's, nil once ended if too long to remember
+	account  account           // guarded by mu
+	seen     uint64            // guarded by mu; messages when idleness was last checked
+	timer    *time.Timer       // guarded by mu
+	deadline time.Time         // guarded by mu
+	ended    time.Time         // guarded by mu; zero before
+	late     refusal           // guarded by mu; what it means that no handler comes
+	onEnd    func(flow.Reason) // guarded by mu; may be nil
+	way      *way              // guarded by mu; nil if no route took it
 
 	share    int64 // guarded by mu; bytes granted by the budget
 	window   int64 // guarded by mu; what they allow
@@ -46,12 +48,13 @@ type Flow struct {
 
 	forgotten bool // guarded by broker.mu; it has ended
 
-	request *Request // by which its factory knows it
+	request *Request // guarded by mu; by which its factory knows it, nil once settled
 }
 
 func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
 	f := &Flow{
 		broker:    client.broker,
+		limits:    client.broker.limits(),
 		direction: bot.Direction,
 		offered:   bot.Credit,
 		bot:       m.WithLabel(append([]byte(nil), m.Label...)),
@@ -76,16 +79,19 @@ func (f *Flow) seekHandler() {
 	if f.state.Phase() != flow.Pending {
 		return // stopped in the moment it was registered
 	}
+	f.setDeadline(f.limits.PendingTimeout)
+	f.request.deadline, f.request.view = f.deadline, f.view()
+	f.way = f.broker.routes.find(f.request.view)
 	f.publish()
-	f.setDeadline(f.broker.options.PendingTimeout)
-	f.request.deadline = f.deadline
-	route := f.broker.routes.find(f.view())
-	if route == nil {
+	if f.way == nil {
 		f.apply(flow.Stopped(flow.NoHandler, "no route matches this BOT"))
 		return
 	}
+	f.way.tally.open()
+	request := f.request
+	request.route = &f.way.Route
 	f.broker.factory.Go(func() {
-		if err := f.request.find(route); err != nil {
+		if err := request.find(); err != nil {
 			reason := flow.Rejected
 			if end, ok := errors.AsType[*EndError](err); ok {
 				reason = end.Reason
@@ -99,8 +105,24 @@ func (f *Flow) seekHandler() {
 func (f *Flow) view() *View {
 	return &View{
 		Label: f.bot.Label, Direction: f.direction.Reverse(), Credit: f.offered.Value,
-		Peer: f.infos[flow.Client],
+		Coord: f.bot.Coord, Peer: f.infos[flow.Client],
 	}
+}
+
+// route is the name of the route that the flow took, if any. f.mu is held.
+func (f *Flow) route() string {
+	if f.way == nil {
+		return ""
+	}
+	return f.way.Name
+}
+
+// maxCredit is the limit of the flow's credit. f.mu is held.
+func (f *Flow) maxCredit() int64 {
+	if f.way == nil {
+		return f.limits.MaxCredit
+	}
+	return f.way.lower(f.limits.MaxCredit)
 }
 
 // pendingFor tells whether the flow waits for a handler on behalf of p.
@@ -128,7 +150,7 @@ func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
 		f.apply(flow.Stopped(flow.ProtocolError, detail))
 		return &refusal{flow.ProtocolError, detail}
 	}
-	credit, ok := flow.Agree(f.offered, bot.Credit, f.broker.options.MaxCredit)
+	credit, ok := flow.Agree(f.offered, bot.Credit, f.maxCredit())
 	switch {
 	case bot.Direction != f.direction.Reverse():
 		return fail(fmt.Sprintf("the handler's direction is %v like the client's", bot.Direction))
@@ -150,7 +172,7 @@ func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
 		flow.Handler: m.WithLabel(toHandler),
 	})
 	if f.state.Phase() != flow.Ended {
-		f.estimate = max(int64(f.broker.options.MaxMessage), leastEstimate)
+		f.estimate = max(int64(f.limits.MaxMessage), leastEstimate)
 		f.fit()
 	}
 	return nil
@@ -305,15 +327,16 @@ func (f *Flow) enter(before flow.Phase) {
 		}
 		f.broker.dropOffer(f.request)
 		f.request.settle(cause)
+		f.request = nil
 	}
 	switch phase {
 	case flow.Active:
 		f.seen = f.account.received()
-		f.setDeadline(f.broker.options.IdleTimeout)
+		f.setDeadline(f.limits.IdleTimeout)
 		f.broker.log.Debug("flow active", "flow", f.id, "client", f.infos[flow.Client],
 			"handler", f.infos[flow.Handler], "credit", f.state.Credit().Total())
 	case flow.HalfClosed:
-		f.setDeadline(f.broker.options.EOTTimeout)
+		f.setDeadline(f.limits.EOTTimeout)
 	case flow.Ended:
 		f.finish()
 	}
@@ -335,11 +358,14 @@ func (f *Flow) finish() {
 	}
 	f.peers = [2]*Peer{}
 	f.bot = nil
+	if f.way != nil {
+		f.way.tally.end()
+	}
 	if f.onEnd != nil {
-		f.onEnd()
+		f.onEnd(f.state.Reason())
 		f.onEnd = nil
 	}
 	f.broker.log.Info("flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),
-		"client", f.infos[flow.Client], "handler", f.infos[flow.Handler],
+		"client", f.infos[flow.Client], "handler", f.infos[flow.Handler], "route", f.route(),
 		"messages", f.account.data.Messages, "bytes", f.account.data.Bytes)
 }

@@ -94,7 +94,7 @@ func (f *Flow) info() FlowInfo {
 		ID: f.id, Opened: f.opened, Ended: f.ended, Deadline: f.deadline, Phase: f.state.Phase(),
 		Reason: f.state.Reason(), Detail: f.state.Detail(),
 		Client: f.infos[flow.Client], Handler: f.infos[flow.Handler],
-		Direction: f.direction, Label: f.label, Offered: f.offered.Value,
+		Route: f.route(), Direction: f.direction, Label: f.label, Offered: f.offered.Value,
 		Credit: credit.Total(), Paid: credit.Released(), Withheld: credit.Withheld(),
 		Queued: queued, QueuedBytes: bytes,
 		FromClient: a.traffic(flow.Client, giver), FromHandler: a.traffic(flow.Handler, giver),

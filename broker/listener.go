@@ -1,11 +1,12 @@
 package broker
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
 )
@@ -18,6 +19,8 @@ type ListenerSpec struct {
 	Match Match
 	// MaxFlows bounds the listener's flows, offers included; 0 for no bound.
 	MaxFlows int
+	// Peer is who listens.
+	Peer PeerInfo
 	// Sink is told of offers.
 	Sink ListenerSink
 }
@@ -33,28 +36,26 @@ type ListenerSink interface {
 
 // Listener is a process that handles flows, for as long as it is registered.
 type Listener struct {
-	spec  ListenerSpec
-	id    uint64
-	table *routeTable
-	group *group
-	gone  chan struct{} // closed by Close
-	once  sync.Once
-	busy  int // guarded by group.mu; flows and offers
+	spec       ListenerSpec
+	id         uint64
+	registered time.Time
+	table      *routeTable
+	group      *group
+	gone       chan struct{} // closed by Close
+	once       sync.Once
+	busy       int // guarded by group.mu; flows and offers
 }
 
-// group is the listeners of one name. It shares their flows among them, the
-// least busy first, and keeps a queue of the requests for which all are full.
-type group struct {
-	name string
-
-	mu        sync.Mutex
-	listeners []*Listener // guarded by mu; in order of registration
-	waiting   []*waiter   // guarded by mu; first come, first served
-}
-
-type waiter struct {
-	view *View
-	turn chan *Listener // takes one listener, with a place in it
+// ListenerInfo describes a listener at one moment.
+type ListenerInfo struct {
+	ID   uint64
+	Name string
+	// Match is the text of its expression; empty if it takes every flow.
+	Match string
+	// MaxFlows bounds Flows, offers included; 0 for no bound.
+	MaxFlows, Flows int
+	Peer            PeerInfo
+	Registered      time.Time
 }
 
 // Listen registers a listener. Flows opened from now on can reach it.
@@ -71,12 +72,36 @@ func (b *Broker) Listen(spec ListenerSpec) (*Listener, error) {
 	i := slices.IndexFunc(t.groups, func(g *group) bool { return g.name == spec.Name })
 	if i < 0 {
 		i = len(t.groups)
-		t.groups = append(t.groups, &group{name: spec.Name})
+		t.groups = append(t.groups, newGroup(spec.Name))
 	}
 	t.lastListener++
-	l := &Listener{spec: spec, id: t.lastListener, table: t, group: t.groups[i], gone: make(chan struct{})}
+	l := &Listener{
+		spec: spec, id: t.lastListener, registered: time.Now(),
+		table: t, group: t.groups[i], gone: make(chan struct{}),
+	}
 	l.group.add(l)
+	t.arrange()
 	return l, nil
+}
+
+// Listeners describes the listeners in the order of registration.
+func (b *Broker) Listeners() []ListenerInfo {
+	t := &b.routes
+	t.mu.Lock()
+	groups := slices.Clone(t.groups)
+	t.mu.Unlock()
+	var infos []ListenerInfo
+	for _, g := range groups {
+		listeners, busy := g.snapshot()
+		for i, l := range listeners {
+			infos = append(infos, ListenerInfo{
+				ID: l.id, Name: l.spec.Name, Match: matchText(l.spec.Match), MaxFlows: l.spec.MaxFlows, Flows: busy[i],
+				Peer: l.spec.Peer, Registered: l.registered,
+			})
+		}
+	}
+	slices.SortFunc(infos, func(a, b ListenerInfo) int { return cmp.Compare(a.ID, b.ID) })
+	return infos
 }
 
 // ID is the listener's number, never used twice while the broker lives.
@@ -90,6 +115,7 @@ func (l *Listener) Close() {
 		defer l.table.mu.Unlock()
 		if l.group.remove(l) {
 			l.table.groups = slices.DeleteFunc(l.table.groups, func(g *group) bool { return g == l.group })
+			l.table.arrange()
 		}
 		close(l.gone)
 	})
@@ -103,144 +129,10 @@ func (l *Listener) takes(v *View) bool { return l.spec.Match == nil || l.spec.Ma
 
 func (l *Listener) full() bool { return l.spec.MaxFlows > 0 && l.busy >= l.spec.MaxFlows }
 
-func (g *group) takes(v *View) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.ContainsFunc(g.listeners, func(l *Listener) bool { return l.takes(v) })
-}
-
-func (g *group) add(l *Listener) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.listeners = append(g.listeners, l)
-	g.serve()
-}
-
-// remove answers whether the group is empty now.
-func (g *group) remove(l *Listener) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.listeners = slices.DeleteFunc(g.listeners, func(other *Listener) bool { return other == l })
-	g.serve()
-	return len(g.listeners) == 0
-}
-
-// release gives back a place in l.
-func (g *group) release(l *Listener) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	l.busy--
-	g.serve()
-}
-
-// serve gives the places there are to those who wait, in their order. Who waits
-// for listeners that are all gone is given nil. g.mu is held.
-func (g *group) serve() {
-	g.waiting = slices.DeleteFunc(g.waiting, func(w *waiter) bool {
-		l, takes := g.leastBusy(w.view)
-		if takes && l == nil {
-			return false
-		}
-		if l != nil {
-			l.busy++
-		}
-		w.turn <- l
-		return true
-	})
-}
-
-// leastBusy answers the listener to take this BOT, nil if all that would are
-// full; takes tells whether there is one that would.
-func (g *group) leastBusy(v *View) (best *Listener, takes bool) {
-	for _, l := range g.listeners {
-		if !l.takes(v) {
-			continue
-		}
-		takes = true
-		if !l.full() && (best == nil || l.busy < best.busy) {
-			best = l
-		}
+// matchText is a match as operators read it; empty for one that takes every BOT.
+func matchText(m Match) string {
+	if text, ok := m.(fmt.Stringer); ok {
+		return text.String()
 	}
-	return best, takes
-}
-
-// queue asks for a place; the turn comes at once if there is one.
-func (g *group) queue(v *View) *waiter {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	w := &waiter{view: v, turn: make(chan *Listener, 1)}
-	g.waiting = append(g.waiting, w)
-	g.serve()
-	return w
-}
-
-// unqueue takes a waiter out, and back the place it may have been given.
-func (g *group) unqueue(w *waiter) {
-	g.mu.Lock()
-	g.waiting = slices.DeleteFunc(g.waiting, func(other *waiter) bool { return other == w })
-	g.mu.Unlock()
-	select {
-	case l := <-w.turn:
-		if l != nil {
-			g.release(l)
-		}
-	default:
-	}
-}
-
-// groupFactory offers one request to the listeners of a group.
-type groupFactory struct {
-	group *group
-	view  *View
-}
-
-// Find offers the request to one listener after another, until one accepts it
-// or the flow ends.
-func (f groupFactory) Find(ctx context.Context, r *Request) error {
-	for {
-		r.IfLate(flow.Overloaded, fmt.Sprintf("all listeners named %s have as many flows as they take", f.group.name))
-		w := f.group.queue(f.view)
-		select {
-		case l := <-w.turn:
-			if l == nil {
-				return &EndError{flow.NoHandler, fmt.Sprintf("the last listener named %s has left", f.group.name)}
-			}
-			r.IfLate(flow.HandlerTimeout, fmt.Sprintf("listener %s did not accept in time", f.group.name))
-			if f.offer(ctx, r, l) {
-				return nil
-			}
-		case <-ctx.Done():
-			f.group.unqueue(w)
-			return nil
-		}
-	}
-}
-
-// offer makes one listener an offer. It answers true when nothing is left to
-// do: the listener, or somebody it told, accepted, or the flow ended.
-func (f groupFactory) offer(ctx context.Context, r *Request, l *Listener) bool {
-	offer, err := r.Offer()
-	if err == nil {
-		err = l.spec.Sink.Offer(offer)
-	}
-	if err != nil {
-		f.group.release(l)
-		if ctx.Err() == nil {
-			l.Close() // it can't be told, so is as good as gone
-		}
-		return ctx.Err() != nil
-	}
-	select {
-	case <-l.gone:
-		f.group.release(l)
-		return false
-	case <-ctx.Done():
-	}
-	if end, ok := errors.AsType[*EndError](context.Cause(ctx)); ok {
-		l.spec.Sink.Withdraw(offer.CID, end.Reason)
-		f.group.release(l)
-		return true
-	}
-	r.OnEnd(func() { f.group.release(l) })
-	return true
+	return ""
 }

@@ -39,16 +39,24 @@ func (b *Broker) Attach(link Link, info PeerInfo) *Peer {
 // broker from the call on.
 func (p *Peer) Receive(m *zio.Message) {
 	head, err := zio.Peek(m.Label)
-	size := m.Size()
-	switch {
-	case err != nil:
+	if err != nil {
 		m.Release()
 		p.receiveUnread(head, err)
+		return
+	}
+	p.ReceiveRead(head, m)
+}
+
+// ReceiveRead is Receive for a transport that knows what Peek would answer for
+// the message's label.
+func (p *Peer) ReceiveRead(head zio.Head, m *zio.Message) {
+	size := m.Size()
+	switch {
 	case head.Type == zio.BOT:
 		p.receiveBot(m, head, size)
-	case size > p.broker.options.MaxMessage:
+	case size > p.limits().MaxMessage:
 		m.Release()
-		p.Fail(flow.MessageTooLarge, p.tooLarge(size))
+		p.Fail(flow.MessageTooLarge, tooLarge(size, p.limits()))
 	case p.flow == nil:
 		m.Release()
 		p.receiveStray(head)
@@ -57,8 +65,16 @@ func (p *Peer) Receive(m *zio.Message) {
 	}
 }
 
-func (p *Peer) tooLarge(size int) string {
-	return fmt.Sprintf("the message has %d bytes, %d are allowed", size, p.broker.options.MaxMessage)
+func tooLarge(size int, limits *Options) string {
+	return fmt.Sprintf("the message has %d bytes, %d are allowed", size, limits.MaxMessage)
+}
+
+// limits are those of the flow in which the peer takes part.
+func (p *Peer) limits() *Options {
+	if p.flow != nil {
+		return p.flow.limits
+	}
+	return p.broker.limits()
 }
 
 // Malformed tells of something from the peer that is no ZIO message. It ends the
@@ -126,12 +142,10 @@ func (p *Peer) receiveBot(m *zio.Message, head zio.Head, size int) {
 	switch {
 	case err != nil:
 		p.refuse(flow.ProtocolError, err.Error())
-	case size > p.broker.options.MaxMessage:
-		p.refuse(flow.MessageTooLarge, p.tooLarge(size))
-	case bot.Direction == zio.NoDirection:
-		p.refuse(flow.ProtocolError, "the BOT's direction is neither extract nor inject")
-	case bot.Credit.Form == zio.NotInteger:
-		p.refuse(flow.ProtocolError, "the BOT's credit is no integer")
+	case size > p.broker.limits().MaxMessage:
+		p.refuse(flow.MessageTooLarge, tooLarge(size, p.broker.limits()))
+	case botProblem(bot) != "":
+		p.refuse(flow.ProtocolError, botProblem(bot))
 	case bot.CID.Form == zio.Absent:
 		p.open(m, bot)
 	default:

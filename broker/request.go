@@ -39,6 +39,8 @@ func (e *EndError) Error() string {
 type Request struct {
 	flow     *Flow
 	deadline time.Time // set before a factory sees it
+	view     *View     // likewise
+	route    *Route    // likewise
 	pending  context.Context
 	settle   context.CancelCauseFunc // ends pending
 	cid      uint64                  // guarded by broker.mu; 0 before the first offer
@@ -59,8 +61,8 @@ type Offer struct {
 	Bot *zio.Message
 	// Direction is the handler's.
 	Direction zio.Direction
-	// Credit is what the client offers, lowered to the broker's limit; 0 if it
-	// leaves that to the handler.
+	// Credit is what the client offers, lowered to the broker's limit and the
+	// route's; 0 if it leaves that to the handler.
 	Credit int64
 	// Deadline is when the offer lapses.
 	Deadline time.Time
@@ -78,7 +80,7 @@ func (r *Request) Offer() (Offer, error) {
 		return Offer{}, context.Cause(r.pending)
 	}
 	direction := f.direction.Reverse()
-	credit := max(0, min(f.offered.Value, f.broker.options.MaxCredit))
+	credit := max(0, min(f.offered.Value, f.maxCredit()))
 	cid := f.broker.putOffer(r)
 	label, err := zio.RewriteBot(f.bot.Label, direction, credit, cid)
 	if err != nil {
@@ -95,6 +97,12 @@ func (r *Request) Offer() (Offer, error) {
 // Flow is the number of the flow that wants a handler.
 func (r *Request) Flow() FlowID { return r.flow.id }
 
+// View is what the routes have seen of the client's BOT.
+func (r *Request) View() *View { return r.view }
+
+// Route is the route that the flow took.
+func (r *Request) Route() Route { return *r.route }
+
 // IfLate says what it means if no handler has come by the deadline.
 func (r *Request) IfLate(reason flow.Reason, detail string) {
 	r.flow.mu.Lock()
@@ -104,11 +112,11 @@ func (r *Request) IfLate(reason flow.Reason, detail string) {
 
 // OnEnd has done called once when the flow has ended, or now if it has. It is
 // called with the flow locked, so must not call back.
-func (r *Request) OnEnd(done func()) {
+func (r *Request) OnEnd(done func(flow.Reason)) {
 	r.flow.mu.Lock()
 	defer r.flow.mu.Unlock()
 	if r.flow.state.Phase() == flow.Ended {
-		done()
+		done(r.flow.state.Reason())
 		return
 	}
 	r.flow.onEnd = done
@@ -116,13 +124,13 @@ func (r *Request) OnEnd(done func()) {
 
 // find calls the factory and makes an error of its panic: a broken factory
 // costs one flow, not all of them (BRK-7).
-func (r *Request) find(route *Route) (err error) {
+func (r *Request) find() (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			err = fmt.Errorf("route %s failed: %v", route.Name, cause)
+			err = fmt.Errorf("route %s failed: %v", r.route.Name, cause)
 		}
 	}()
-	return route.Factory.Find(r.pending, r)
+	return r.route.Factory.Find(r.pending, r)
 }
 
 // putOffer gives the request a fresh cid, from which nobody can tell another.

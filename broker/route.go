@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/zioflow/gateway/broker/zio"
@@ -10,10 +11,37 @@ import (
 type Route struct {
 	// Name is how operators call it.
 	Name string
-	// Match selects; nil takes every BOT.
+	// Match selects; nil takes every BOT. One that is a fmt.Stringer has its text
+	// shown to operators, one that is an Explainer explains itself.
 	Match Match
-	// Factory finds the handlers.
+	// Priority orders the routes: higher ones are tried first.
+	Priority int32
+	// MaxCredit lowers the credit of the route's flows below the broker's limit; 0
+	// for no further.
+	MaxCredit int64
+	// Factory finds the handlers. It may be an Explainer too.
 	Factory Factory
+}
+
+// Validate names the first field that makes no sense.
+func (r *Route) Validate() error {
+	switch {
+	case r.Name == "":
+		return fmt.Errorf("a route needs a name")
+	case r.MaxCredit < 0:
+		return fmt.Errorf("route %s: max credit is %d, want 0 or more", r.Name, r.MaxCredit)
+	case r.Factory == nil:
+		return fmt.Errorf("route %s has no factory", r.Name)
+	}
+	return nil
+}
+
+// lower is a limit of credit, or the route's own if that is less.
+func (r *Route) lower(limit int64) int64 {
+	if r.MaxCredit > 0 {
+		return min(limit, r.MaxCredit)
+	}
+	return limit
 }
 
 // Match decides whether a BOT goes a way. It may be called concurrently.
@@ -21,7 +49,40 @@ type Match interface {
 	Match(*View) bool
 }
 
-// View is what a Match sees.
+// Explainer says in words what it makes of a BOT: a Match, why it takes it or
+// not; a Factory, what keeps it from finding a handler just now, or nothing. It
+// may be called concurrently.
+type Explainer interface {
+	Explain(*View) string
+}
+
+// Origin is where a route comes from. Routes of one priority are tried in the
+// order of the origins.
+type Origin uint8
+
+// The origins.
+const (
+	Configured Origin = iota + 1 // set by SetRoutes
+	Added                        // by AddRoute
+	Announced                    // by listeners, whose name is the route's
+	Default                      // by AddDefaultRoute: tried last of all
+)
+
+var originNames = [...]string{"none", "configured", "added", "listener", "default"}
+
+func (o Origin) String() string { return originNames[o] }
+
+// RouteInfo is a route with what became of it.
+type RouteInfo struct {
+	Route
+	Origin Origin
+	// Taken counts the flows that took the route since it was added, Flows those of
+	// them that have not ended.
+	Taken, Flows uint64
+}
+
+// View is what a Match sees. It is shared, so not to be changed or copied once a
+// Match has seen it.
 type View struct {
 	// Label is the text of the client's BOT.
 	Label []byte
@@ -29,55 +90,49 @@ type View struct {
 	Direction zio.Direction
 	// Credit is what the client offers; 0 or less leaves it to the handler.
 	Credit int64
+	// Coord is the BOT's.
+	Coord zio.Coord
 	// Peer is the client.
 	Peer PeerInfo
+
+	decode     sync.Once
+	attributes map[string]any // set by decode
 }
 
-func (r *Route) takes(v *View) bool { return r.Match == nil || r.Match.Match(v) }
-
-// routeTable holds the routes in the order in which they are tried: the
-// configured ones, the listeners' groups, the defaults.
-type routeTable struct {
-	mu           sync.Mutex
-	configured   []*Route // guarded by mu
-	groups       []*group // guarded by mu
-	defaults     []*Route // guarded by mu
-	lastListener uint64   // guarded by mu
-}
-
-// AddRoute adds a route behind the ones added before, in front of all
-// listeners.
-func (b *Broker) AddRoute(r Route) {
-	b.routes.mu.Lock()
-	defer b.routes.mu.Unlock()
-	b.routes.configured = append(b.routes.configured, &r)
-}
-
-// AddDefaultRoute adds a route for BOTs that no other route nor listener takes.
-func (b *Broker) AddDefaultRoute(r Route) {
-	b.routes.mu.Lock()
-	defer b.routes.mu.Unlock()
-	b.routes.defaults = append(b.routes.defaults, &r)
-}
-
-// find answers the first route that takes the BOT, or nil.
-func (t *routeTable) find(v *View) *Route {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, r := range t.configured {
-		if r.takes(v) {
-			return r
-		}
+// NewView is the view of a client's BOT, with its direction reversed. The label
+// is not copied.
+func NewView(bot *zio.Message, client PeerInfo) (*View, error) {
+	if _, err := zio.Peek(bot.Label); err != nil {
+		return nil, err
 	}
-	for _, g := range t.groups {
-		if g.takes(v) {
-			return &Route{Name: g.name, Factory: groupFactory{group: g, view: v}}
-		}
+	parsed, err := zio.ParseBot(bot.Label)
+	if err != nil {
+		return nil, err
 	}
-	for _, r := range t.defaults {
-		if r.takes(v) {
-			return r
-		}
+	if problem := botProblem(parsed); problem != "" {
+		return nil, fmt.Errorf("%s", problem)
 	}
-	return nil
+	return &View{
+		Label: bot.Label, Direction: parsed.Direction.Reverse(), Credit: parsed.Credit.Value,
+		Coord: bot.Coord, Peer: client,
+	}, nil
+}
+
+// Attributes is the label as a map; integers are int64 or uint64. Not to be
+// changed.
+func (v *View) Attributes() map[string]any {
+	v.decode.Do(func() { v.attributes = zio.Attributes(v.Label) })
+	return v.attributes
+}
+
+// botProblem says what is wrong with a BOT that could be read; empty if nothing
+// is.
+func botProblem(bot zio.Bot) string {
+	switch {
+	case bot.Direction == zio.NoDirection:
+		return "the BOT's direction is neither extract nor inject"
+	case bot.Credit.Form == zio.NotInteger:
+		return "the BOT's credit is no integer"
+	}
+	return ""
 }

@@ -1,7 +1,6 @@
 package broker_test
 
 import (
-	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -40,24 +39,7 @@ func playAll(t *testing.T, d *datadriven.TestData) string {
 	options := broker.DefaultOptions()
 	options.IdleTimeout = time.Hour
 	for _, arg := range d.CmdArgs {
-		n, err := strconv.Atoi(arg.Vals[0])
-		if err != nil {
-			d.Fatalf(t, "%v", err)
-		}
-		switch arg.Key {
-		case "max-credit":
-			options.MaxCredit = int64(n)
-		case "max-flows":
-			options.MaxFlows = n
-		case "max-pending":
-			options.MaxPending = n
-		case "max-message":
-			options.MaxMessage = n
-		case "max-bytes":
-			options.MaxBytes, options.MaxFlowBytes = int64(n), int64(n)
-		case "max-flow-bytes":
-			options.MaxFlowBytes = int64(n)
-		}
+		setLimit(t, &options, arg.Key, arg.Vals[0])
 	}
 	b, err := broker.New(options)
 	if err != nil {
@@ -81,6 +63,42 @@ func playAll(t *testing.T, d *datadriven.TestData) string {
 		}
 	}
 	return out
+}
+
+// setLimit sets one of a broker's limits by its option's name.
+func setLimit(t *testing.T, o *broker.Options, name, value string) {
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch name {
+	case "max-credit":
+		o.MaxCredit = int64(n)
+	case "max-flows":
+		o.MaxFlows = n
+	case "max-pending":
+		o.MaxPending = n
+	case "max-message":
+		o.MaxMessage = n
+	case "max-bytes":
+		o.MaxBytes, o.MaxFlowBytes = int64(n), int64(n)
+	case "max-flow-bytes":
+		o.MaxFlowBytes = int64(n)
+	default:
+		t.Fatalf("%s is no limit", name)
+	}
+}
+
+// limits plays `limits NAME=N…`.
+func (s *script) limits(words []string) {
+	options := s.broker.Options()
+	for _, word := range words {
+		name, value, _ := strings.Cut(word, "=")
+		setLimit(s.t, &options, name, value)
+	}
+	if err := s.broker.SetLimits(options); err != nil {
+		s.printf("  %v\n", err)
+	}
 }
 
 // script is a play under way.
@@ -149,8 +167,8 @@ func (s *script) play(line string) {
 			s.t.Fatal(err)
 		}
 		time.Sleep(d)
-	case "route":
-		s.route(words[1:])
+	case "route", "default", "configure", "unroute", "routes", "explain":
+		s.playRoutes(words[0], words[1:])
 	case "listen":
 		s.listen(words[1:])
 	case "unlisten":
@@ -158,6 +176,8 @@ func (s *script) play(line string) {
 	case "decline":
 		cid, _ := strconv.ParseUint(words[1], 10, 64)
 		s.printf("  %v\n", s.broker.Decline(cid, strings.Join(words[2:], " ")))
+	case "limits":
+		s.limits(words[1:])
 	case "drain":
 		s.broker.Drain()
 	case "close":
@@ -210,23 +230,6 @@ func (s *script) peer(words []string) {
 		p.Receive(m)
 	}
 }
-
-func (s *script) route(words []string) {
-	r := broker.Route{Name: words[0]}
-	switch words[1] {
-	case "panics":
-		r.Factory = factoryFunc(func(context.Context, *broker.Request) error { panic("a bug") })
-	case "fails":
-		r.Factory = factoryFunc(func(context.Context, *broker.Request) error { return fmt.Errorf("no input file") })
-	case "hangs":
-		r.Factory = factoryFunc(func(ctx context.Context, _ *broker.Request) error { <-ctx.Done(); return nil })
-	}
-	s.broker.AddRoute(r)
-}
-
-type factoryFunc func(context.Context, *broker.Request) error
-
-func (f factoryFunc) Find(ctx context.Context, r *broker.Request) error { return f(ctx, r) }
 
 // listen plays `listen ID NAME [max=N] [match=EXPRESSION]`.
 func (s *script) listen(words []string) {

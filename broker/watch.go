@@ -104,7 +104,7 @@ func (ws *watchers) remove(w *Watcher) {
 // publish tells observers and watchers of a flow's phase: each costs the same,
 // whether it keeps up or not. f.mu is held.
 func (f *Flow) publish() {
-	observers, watchers := f.broker.options.Observers, f.broker.watchers.all()
+	observers, watchers := f.limits.Observers, f.broker.watchers.all()
 	if len(observers)+len(watchers) == 0 {
 		return
 	}

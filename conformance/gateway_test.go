@@ -59,7 +59,9 @@ func startGateway(t *testing.T, configure ...func(*settings)) *gateway {
 	g.broker = b
 	handlers := builtin.New(b, slog.New(slog.DiscardHandler))
 	if s.defaultRoutes {
-		handlers.AddDefaultRoutes()
+		if err := handlers.AddDefaultRoutes(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	o := zmqbridge.DefaultOptions(b.Options())
 	o.Servers, o.Routers = []string{"tcp://127.0.0.1:*"}, []string{"tcp://127.0.0.1:*"}

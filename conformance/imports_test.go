@@ -28,6 +28,8 @@ func TestImportsPointInwards(t *testing.T) {
 		{"/broker/zio", []string{module + "/broker/flow", module + "/broker/builtin", module + "/broker/match", "net", "log/slog"}},
 		{"/zmqbridge", []string{grpc, generated, module + "/server", module + "/cmd", module + "/clients"}},
 		{"/server", []string{zeroMQ, module + "/zmqbridge", module + "/cmd", module + "/internal", module + "/clients"}},
+		{"/telemetry", []string{zeroMQ, generated, module + "/zmqbridge", module + "/server", module + "/cmd", module + "/internal",
+			module + "/clients"}},
 		{"/clients/go", []string{zeroMQ, module + "/broker", module + "/zmqbridge", module + "/server", module + "/cmd"}},
 		{"/internal/native", []string{grpc, generated, module + "/zmqbridge", module + "/server", module + "/cmd"}},
 		{"", []string{module + "/conformance"}},

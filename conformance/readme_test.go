@@ -77,7 +77,11 @@ type terminal struct {
 }
 
 func newDocument(ctx context.Context, t *testing.T, root string) *document {
-	gateway := serve(t, []string{"--pending-timeout=10m"}, nil)
+	return documentOf(ctx, t, root, serve(t, []string{"--pending-timeout=10m"}, nil))
+}
+
+// documentOf follows a document against this gateway.
+func documentOf(ctx context.Context, t *testing.T, root string, gateway *program) *document {
 	ready := gateway.readAddresses(t)
 	program, err := builtProgram()
 	if err != nil {

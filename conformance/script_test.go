@@ -149,7 +149,9 @@ func addFaultyRoutes(b *broker.Broker) error {
 		if err != nil {
 			return err
 		}
-		b.AddRoute(broker.Route{Name: name, Match: named, Factory: find})
+		if _, err := b.AddRoute(broker.Route{Name: name, Match: named, Factory: find}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes a bare Debian or Ubuntu machine ready:
-#   scripts/setup.sh [build|gen|test|lint|python|node]...
+#   scripts/setup.sh [build|gen|test|bench|lint|python|node]...
 # build (the default) is what the gateway itself needs: a C++ compiler, Go and
-# libzmq. gen, test and lint are what those make targets need; python is the
+# libzmq. gen, test, bench and lint are what those make targets need; python is the
 # virtual environment in .deps/python, node the peers in conformance/node.
 # Installs only what is missing; does nothing, at once, when nothing is.
 set -euo pipefail
@@ -140,10 +140,28 @@ setup_gen() {
   scripts/tools.sh protoc-gen-go protoc-gen-go-grpc
 }
 
+# setup_prometheus: what checks the alert rules and the dashboard.
+setup_prometheus() {
+  want curl command -v curl
+  if ! command -v promtool >/dev/null; then
+    want prometheus false
+    install_missing
+    # The package starts a service; the tests run their own.
+    [[ ! -d /run/systemd/system ]] || as_root systemctl disable -q --now prometheus
+  fi
+  install_missing
+}
+
 setup_test() {
   setup_gen
   setup_node
+  setup_prometheus
   scripts/tools.sh gotestsum grpcurl
+}
+
+setup_bench() {
+  setup_build
+  scripts/tools.sh benchstat
 }
 
 setup_lint() {
@@ -156,7 +174,7 @@ setup_lint() {
 (($#)) || set -- build
 for part in "$@"; do
   case $part in
-  build | gen | test | lint | python | node) "setup_$part" ;;
+  build | gen | test | bench | lint | python | node) "setup_$part" ;;
   *) sed -n '2,/^set/ { /^#/ s/^# \?//p }' "$0" && exit 2 ;;
   esac
 done

@@ -15,9 +15,13 @@ scripts/gen.sh --check || status=1
 echo "== Go"
 gotestsum --format pkgname --format-hide-empty-pkg -- -race -timeout 5m ./... || status=1
 
-# Too slow with the race detector: messages of 60 MB through every pairing.
-echo "== Go, the largest messages"
-gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 5m -run '^TestPairing' ./conformance || status=1
+echo "== Go, the benchmarks' chart"
+(cd bench/chart && go test ./...) || status=1
+
+# Too slow with the race detector: messages of 60 MB through every pairing. And it
+# allocates, where a test says that nothing does.
+echo "== Go, without the race detector: the largest messages, no allocation"
+gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 5m -run '^(TestPairing|TestNoAllocation)' ./conformance ./zmqbridge || status=1
 
 if [[ -d clients/python/tests ]]; then
   echo "== Python"

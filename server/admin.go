@@ -54,6 +54,7 @@ type adminService struct {
 	gatewayv1.UnimplementedAdminServiceServer
 	broker  *broker.Broker
 	process Process
+	routes  RouteOptions
 	stop    context.Context // ends when watchers have to go
 }
 

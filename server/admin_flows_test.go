@@ -146,17 +146,11 @@ func TestListFlowsRefuses(t *testing.T) {
 		"filter: is of type int, want bool":             {Filter: "id + 1"},
 		"page_token: is none":                           {PageToken: "?"},
 		"page_token: belongs to a listing":              {PageToken: page.GetNextPageToken(), Filter: "id > 0"},
+		"page_size: must be":                            {PageSize: 100_000},
+		"states[1]: value must be":                      {States: []gatewayv1.FlowState{2, 77}},
 	} {
 		_, err := f.admin.ListFlows(f.ctx, r)
 		wantStatus[*errdetails.BadRequest](t, err, codes.InvalidArgument, words)
-	}
-	// Out of bounds, but for those who check that before.
-	for _, r := range []*gatewayv1.ListFlowsRequest{
-		{PageSize: -1}, {PageSize: 100_000}, {States: []gatewayv1.FlowState{2, 77}},
-	} {
-		if page, err := f.admin.ListFlows(f.ctx, r); err != nil || len(page.GetFlows()) != 3 {
-			t.Errorf("%v: %v, %v", r, page, err)
-		}
 	}
 }
 

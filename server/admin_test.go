@@ -18,8 +18,8 @@ import (
 	"github.com/zioflow/gateway/server"
 )
 
-// process is a program around the server as plain as can be.
-type process struct {
+// program is what is around the server as plain as can be.
+type program struct {
 	broker *broker.Broker
 	server *server.Server
 
@@ -29,7 +29,7 @@ type process struct {
 	reloaded *server.Reloaded // guarded by mu; nil to fail
 }
 
-func (p *process) Status() server.ProcessStatus {
+func (p *program) Status() server.ProcessStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return server.ProcessStatus{
@@ -38,7 +38,7 @@ func (p *process) Status() server.ProcessStatus {
 	}
 }
 
-func (p *process) Drain() {
+func (p *program) Drain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.draining = true
@@ -46,7 +46,7 @@ func (p *process) Drain() {
 	p.server.Drain()
 }
 
-func (p *process) Undrain() error {
+func (p *program) Undrain() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.broker.Undrain() {
@@ -57,7 +57,7 @@ func (p *process) Undrain() error {
 	return nil
 }
 
-func (p *process) SetLogLevel(level slog.Level) slog.Level {
+func (p *program) SetLogLevel(level slog.Level) slog.Level {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	previous := p.level
@@ -65,7 +65,7 @@ func (p *process) SetLogLevel(level slog.Level) slog.Level {
 	return previous
 }
 
-func (p *process) Reload() (server.Reloaded, error) {
+func (p *program) Reload() (server.Reloaded, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reloaded == nil {

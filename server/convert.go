@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -21,31 +20,6 @@ type envelope interface {
 	GetOrigin() uint64
 	GetGranule() uint64
 	GetLevel() uint32
-}
-
-// newMessage is a message from a gRPC peer. It aliases the payload. A granule of
-// 0 becomes the present.
-func newMessage(e envelope, label []byte, seqno uint64) (*zio.Message, error) {
-	if e.GetLevel() > zio.MaxLevel {
-		return nil, badField("level", "is %d, want 0 to %d", e.GetLevel(), zio.MaxLevel)
-	}
-	m := &zio.Message{
-		Level: byte(e.GetLevel()), Form: zio.FormFlow, Label: label, Payload: e.GetPayload(),
-		Coord: zio.Coord{Origin: e.GetOrigin(), Granule: e.GetGranule(), Seqno: seqno},
-	}
-	if m.Granule == 0 {
-		m.Granule = uint64(time.Now().UnixMicro())
-	}
-	return m, nil
-}
-
-// plainLabel is the label of a PAY, DAT or EOT.
-func plainLabel(e envelope, t zio.Type, credit int64) ([]byte, error) {
-	label, err := zio.Supply([]byte(e.GetLabel()), t, credit)
-	if err != nil {
-		return nil, badField("label", "%v", err)
-	}
-	return label, nil
 }
 
 // reserved are the keys of a BOT's label that are fields of their own.
@@ -119,7 +93,7 @@ func toBot(d broker.Delivery) *gatewayv1.Bot {
 // offeredBot is a BOT with the fields that its label holds.
 func offeredBot(m *zio.Message) *gatewayv1.Bot {
 	bot := &gatewayv1.Bot{
-		Label: string(m.Label), Payload: m.Payload,
+		Label: string(m.Label), Payload: m.Payload, // in one piece each: WithLabel has made it
 		Origin: m.Origin, Granule: m.Granule, Seqno: m.Seqno, Level: uint32(m.Level),
 		Attributes: attributesOf(m.Label),
 	}
@@ -147,31 +121,6 @@ func attributesOf(label []byte) *structpb.Struct {
 		delete(attributes.Fields, key)
 	}
 	return &attributes
-}
-
-func toPay(d broker.Delivery) *gatewayv1.Pay {
-	m := d.Message
-	return &gatewayv1.Pay{
-		Label: string(m.Label), Payload: m.Payload, Credit: d.Credit,
-		Origin: m.Origin, Granule: m.Granule, Seqno: m.Seqno, Level: uint32(m.Level),
-	}
-}
-
-func toDat(d broker.Delivery) *gatewayv1.Dat {
-	m := d.Message
-	return &gatewayv1.Dat{
-		Label: string(m.Label), Payload: m.Payload,
-		Origin: m.Origin, Granule: m.Granule, Seqno: m.Seqno, Level: uint32(m.Level),
-	}
-}
-
-func toEot(d broker.Delivery) *gatewayv1.Eot {
-	m := d.Message
-	return &gatewayv1.Eot{
-		Label: string(m.Label), Payload: m.Payload,
-		Origin: m.Origin, Granule: m.Granule, Seqno: m.Seqno, Level: uint32(m.Level),
-		Reason: reasonOf(d.Reason), Detail: d.Detail,
-	}
 }
 
 func toPeer(p broker.PeerInfo) *gatewayv1.Peer {

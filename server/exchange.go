@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
@@ -24,6 +25,11 @@ type exchange struct {
 	// settled is closed when the stream's BOT has been answered, or refused.
 	settled  chan struct{}
 	settling sync.Once
+	// delivered and left count messages and their payload upwards; what is
+	// between them is queued: in the outbox, or in gRPC, not written yet.
+	delivered, left counter
+	closed          atomic.Bool // nothing is queued any more
+	broken          atomic.Bool // its reading half has panicked
 
 	mu    sync.Mutex
 	peer  *broker.Peer // guarded by mu
@@ -48,17 +54,37 @@ func peerInfo(ctx context.Context) broker.PeerInfo {
 	return info
 }
 
+// counter counts messages and their payload upwards.
+type counter struct{ messages, bytes atomic.Int64 }
+
+func (c *counter) add(bytes int64) {
+	c.messages.Add(1)
+	c.bytes.Add(bytes)
+}
+
 // Deliver implements broker.Link.
 func (x *exchange) Deliver(d broker.Delivery) error {
+	size, kind := int64(d.Message.Size()), d.Type
+	x.delivered.add(size)
 	err := x.outbox.Deliver(d)
-	if d.Type == zio.BOT {
+	if err != nil {
+		x.left.add(size)
+	}
+	if kind == zio.BOT {
 		x.settle()
 	}
 	return err
 }
 
-// Queued implements broker.Link.
-func (x *exchange) Queued() (messages, bytes int64) { return x.outbox.Queued() }
+// Queued implements broker.Link. Of what gRPC has not written, it leaves small
+// messages out; a stream has 64 KiB of them at the most.
+func (x *exchange) Queued() (messages, bytes int64) {
+	if x.closed.Load() {
+		return 0, 0
+	}
+	messages, bytes = x.left.messages.Load(), x.left.bytes.Load() // first: the difference is never too small
+	return x.delivered.messages.Load() - messages, x.delivered.bytes.Load() - bytes
+}
 
 // Ended implements broker.Link.
 func (x *exchange) Ended(reason flow.Reason, detail string) {
@@ -67,6 +93,12 @@ func (x *exchange) Ended(reason flow.Reason, detail string) {
 }
 
 func (x *exchange) settle() { x.settling.Do(func() { close(x.settled) }) }
+
+// begin sends the stream's first message, which must be a BOT.
+func (x *exchange) begin(first *request, implied zio.Direction) error {
+	first.drop()
+	return x.bot(first.bot, implied)
+}
 
 // bot sends the stream's BOT. The RPC may imply a direction. After an error the
 // stream has left.
@@ -83,43 +115,36 @@ func (x *exchange) bot(bot *gatewayv1.Bot, implied zio.Direction) (err error) {
 	if err != nil {
 		return err
 	}
-	return x.send(bot, label)
+	a := newArrival(bot)
+	a.Label = label
+	return x.send(zio.BOT, a)
 }
 
-func (x *exchange) pay(pay *gatewayv1.Pay) error {
-	label, err := plainLabel(pay, zio.PAY, pay.GetCredit())
+// pay sends a PAY of the gateway's own.
+func (x *exchange) pay(credit int64) error { return x.send(zio.PAY, ownArrival(credit)) }
+
+// eot sends an EOT of the gateway's own.
+func (x *exchange) eot() error { return x.send(zio.EOT, ownArrival(0)) }
+
+// send sends what the stream says, and takes it over. The error is the stream's
+// fault.
+func (x *exchange) send(t zio.Type, a *arrival) error {
+	head, known, err := a.complete(t)
 	if err != nil {
+		a.Release()
 		return err
 	}
-	return x.send(pay, label)
-}
-
-func (x *exchange) dat(dat *gatewayv1.Dat) error {
-	label, err := plainLabel(dat, zio.DAT, 0)
-	if err != nil {
-		return err
-	}
-	return x.send(dat, label)
-}
-
-func (x *exchange) eot(eot *gatewayv1.Eot) error {
-	label, err := plainLabel(eot, zio.EOT, 0)
-	if err != nil {
-		return err
-	}
-	return x.send(eot, label)
-}
-
-func (x *exchange) send(e envelope, label []byte) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	m, err := newMessage(e, label, x.seqno)
-	if err != nil {
-		return err
-	}
+	a.Seqno = x.seqno
 	x.seqno++
-	if !x.gone {
-		x.peer.Receive(m)
+	switch {
+	case x.gone:
+		a.Release()
+	case known:
+		x.peer.ReceiveRead(head, &a.Message)
+	default:
+		x.peer.Receive(&a.Message)
 	}
 	return nil
 }
@@ -154,6 +179,7 @@ func (x *exchange) leave(how string) {
 		x.gone = true
 		x.peer.Leave(how)
 		x.outbox.Close()
+		x.closed.Store(true)
 	}
 }
 
@@ -191,6 +217,9 @@ func (x *exchange) flow() *broker.Flow {
 
 // result is the status to end the stream with, after take has answered err.
 func (x *exchange) result(err error) error {
+	if x.broken.Load() {
+		return errBroken
+	}
 	end, ok := errors.AsType[*broker.EndError](err)
 	if !ok {
 		return status.FromContextError(err).Err()

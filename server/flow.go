@@ -20,32 +20,35 @@ import (
 // flowService implements gatewayv1.FlowServiceServer.
 type flowService struct {
 	gatewayv1.UnimplementedFlowServiceServer
-	broker  *broker.Broker
-	log     *slog.Logger
-	streams *sync.WaitGroup
+	broker   *broker.Broker
+	log      *slog.Logger
+	counters *counters
+	streams  *sync.WaitGroup
 }
 
 // Open relays between a stream and the broker. Its handler writes; another
 // goroutine reads, and ends when the stream does.
 func (s *flowService) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest, gatewayv1.OpenResponse]) error {
 	ctx := stream.Context()
-	first, err := stream.Recv()
-	if err != nil {
+	first := request{members: openMembers}
+	if err := stream.RecvMsg(&first); err != nil {
 		return firstError(err)
 	}
 	x := newExchange(ctx, s.broker)
-	if err := x.bot(first.GetBot(), zio.NoDirection); err != nil {
+	defer x.unwind()
+	if err := x.begin(&first, zio.NoDirection); err != nil {
 		return err
 	}
-	s.streams.Go(func() { readOpen(ctx, stream, x) })
+	s.streams.Go(func() { s.reading(ctx, x, func() { readOpen(ctx, stream, x) }) })
 
-	var batch []broker.Delivery
+	out := newSender(stream, x, openMembers)
 	for {
-		if batch, err = x.outbox.Take(ctx, batch); err != nil {
+		batch, err := out.take(ctx)
+		if err != nil {
 			return x.result(err)
 		}
 		for i := range batch {
-			err = errors.Join(err, sendOpen(stream, batch[i], err))
+			err = errors.Join(err, sendOpen(out, &batch[i], err))
 		}
 		if err != nil {
 			return err
@@ -62,42 +65,34 @@ func firstError(err error) error {
 }
 
 // sendOpen sends one message, unless an earlier one failed, and releases it.
-func sendOpen(stream grpc.ServerStreamingServer[gatewayv1.OpenResponse], d broker.Delivery, failed error) error {
-	defer d.Message.Release()
-	if failed != nil {
+func sendOpen(out *sender, d *broker.Delivery, failed error) error {
+	switch {
+	case failed != nil:
+		out.drop(d)
 		return nil
+	case d.Type == zio.BOT:
+		return out.bot(d, &gatewayv1.OpenResponse{Message: &gatewayv1.OpenResponse_Bot{Bot: toBot(*d)}})
+	default:
+		return out.send(d)
 	}
-	response := &gatewayv1.OpenResponse{}
-	switch d.Type {
-	case zio.BOT:
-		response.Message = &gatewayv1.OpenResponse_Bot{Bot: toBot(d)}
-	case zio.PAY:
-		response.Message = &gatewayv1.OpenResponse_Pay{Pay: toPay(d)}
-	case zio.DAT:
-		response.Message = &gatewayv1.OpenResponse_Dat{Dat: toDat(d)}
-	case zio.EOT:
-		response.Message = &gatewayv1.OpenResponse_Eot{Eot: toEot(d)}
-	}
-	return stream.Send(response)
 }
 
 // readOpen takes in what follows the BOT.
-func readOpen(ctx context.Context, stream grpc.BidiStreamingServer[gatewayv1.OpenRequest, gatewayv1.OpenResponse], x *exchange) {
+func readOpen(ctx context.Context, stream grpc.ServerStream, x *exchange) {
+	in := request{members: openMembers}
 	for {
-		request, err := stream.Recv()
+		err := stream.RecvMsg(&in)
 		switch {
 		case errors.Is(err, io.EOF):
 			x.shut()
 		case err != nil:
 			x.broke(err)
 		default:
-			if err = takeOpen(ctx, request, x); err != nil {
+			if err = takeOpen(ctx, &in, x); err != nil {
 				x.broke(err)
 			}
 		}
 		if err != nil {
-			<-ctx.Done()
-			x.leave("stream ended")
 			return
 		}
 	}
@@ -105,73 +100,82 @@ func readOpen(ctx context.Context, stream grpc.BidiStreamingServer[gatewayv1.Ope
 
 // takeOpen passes one message on, once the BOT is answered: who does not speak
 // ZIO cannot be asked to wait by himself.
-func takeOpen(ctx context.Context, request *gatewayv1.OpenRequest, x *exchange) error {
+func takeOpen(ctx context.Context, in *request, x *exchange) error {
 	select {
 	case <-x.settled:
 	case <-ctx.Done():
+		in.drop()
 		return status.FromContextError(ctx.Err()).Err()
 	}
-	switch message := request.GetMessage().(type) {
-	case *gatewayv1.OpenRequest_Bot:
+	switch in.kind {
+	case zio.BOT:
 		return badField("bot", "may come only once")
-	case *gatewayv1.OpenRequest_Pay:
-		return x.pay(message.Pay)
-	case *gatewayv1.OpenRequest_Dat:
-		return x.dat(message.Dat)
-	case *gatewayv1.OpenRequest_Eot:
-		return x.eot(message.Eot)
-	default:
+	case zio.NoType:
 		return badField("message", "must be one of bot, pay, dat, eot")
+	default:
+		return x.send(in.kind, in.arrival)
 	}
 }
 
 // Put gives for the stream: it reads as the taker pays.
 func (s *flowService) Put(stream grpc.ClientStreamingServer[gatewayv1.PutRequest, gatewayv1.PutResponse]) error {
 	ctx := stream.Context()
-	first, err := stream.Recv()
-	if err != nil {
+	first := request{members: putMembers}
+	if err := stream.RecvMsg(&first); err != nil {
 		return firstError(err)
 	}
 	x := newExchange(ctx, s.broker)
+	defer x.unwind()
 	credit := newCredit()
-	if err := x.bot(first.GetBot(), zio.Extract); err != nil {
+	if err := x.begin(&first, zio.Extract); err != nil {
 		return err
 	}
-	s.streams.Go(func() { readPut(ctx, stream, x, credit) })
+	s.streams.Go(func() { s.reading(ctx, x, func() { readPut(ctx, stream, x, credit) }) })
 
 	response := &gatewayv1.PutResponse{}
-	var batch []broker.Delivery
+	out := newSender(stream, x, putMembers)
 	for {
-		if batch, err = x.outbox.Take(ctx, batch); err != nil {
-			break
-		}
-		for _, d := range batch {
-			switch d.Type {
-			case zio.BOT:
-				response.Bot = toBot(d)
-				response.Bot.Payload = clonePayload(d.Message.Payload)
-			case zio.PAY:
-				credit.Release(d.Credit)
-			case zio.EOT:
-				response.EotLabel = string(d.Message.Label)
-				if d.Reason == flow.NotEnded { // the taker has had enough
-					err = x.eot(&gatewayv1.Eot{})
-				}
+		batch, err := out.take(ctx)
+		if err != nil {
+			if err := x.result(err); err != nil {
+				return err
 			}
-			d.Message.Release()
+			return stream.SendAndClose(sumUp(response, x))
+		}
+		for i := range batch {
+			err = errors.Join(err, notePut(response, out, &batch[i], credit))
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if err := x.result(err); err != nil {
-		return err
+}
+
+// notePut takes note of what is delivered to a Put, and releases it.
+func notePut(response *gatewayv1.PutResponse, out *sender, d *broker.Delivery, credit *semaphore.Weighted) error {
+	defer out.drop(d)
+	switch d.Type {
+	case zio.BOT:
+		response.Bot = toBot(*d)
+		response.Bot.Payload = clonePayload(d.Message.Payload)
+	case zio.PAY:
+		credit.Release(d.Credit)
+	case zio.EOT:
+		response.EotLabel = string(d.Message.Label)
+		if d.Reason == flow.NotEnded { // the taker has had enough
+			return out.exchange.eot()
+		}
 	}
+	return nil
+}
+
+// sumUp is the answer to a Put whose flow has completed.
+func sumUp(response *gatewayv1.PutResponse, x *exchange) *gatewayv1.PutResponse {
 	info := x.flow().Info()
 	response.FlowId = uint64(info.ID)
 	response.Messages, response.Bytes = info.Data.Messages, info.Data.Bytes
 	response.Reason = reasonOf(info.Reason)
-	return stream.SendAndClose(response)
+	return response
 }
 
 // newCredit is a semaphore that counts the credit of a giver, from 0.
@@ -192,11 +196,10 @@ func clonePayload(payload [][]byte) [][]byte {
 
 // readPut reads a DAT for every credit. Without credit it does not read, and
 // HTTP/2 holds the caller back.
-func readPut(ctx context.Context, stream grpc.ClientStreamingServer[gatewayv1.PutRequest, gatewayv1.PutResponse], x *exchange, credit *semaphore.Weighted) {
-	defer x.leave("stream ended")
-	defer func() { <-ctx.Done() }()
+func readPut(ctx context.Context, stream grpc.ServerStream, x *exchange, credit *semaphore.Weighted) {
+	in := request{members: putMembers}
 	for {
-		request, err := stream.Recv()
+		err := stream.RecvMsg(&in)
 		switch {
 		case errors.Is(err, io.EOF):
 			x.shut()
@@ -204,14 +207,15 @@ func readPut(ctx context.Context, stream grpc.ClientStreamingServer[gatewayv1.Pu
 		case err != nil:
 			x.broke(err)
 			return
-		case request.GetDat() == nil:
+		case in.kind != zio.DAT:
 			x.fail(badField("dat", "must follow the bot"))
 			return
 		}
 		if credit.Acquire(ctx, 1) != nil {
+			in.drop()
 			return
 		}
-		if err := x.dat(request.GetDat()); err != nil {
+		if err := x.send(zio.DAT, in.arrival); err != nil {
 			x.fail(err)
 			return
 		}
@@ -222,21 +226,20 @@ func readPut(ctx context.Context, stream grpc.ClientStreamingServer[gatewayv1.Pu
 func (s *flowService) Get(request *gatewayv1.GetRequest, stream grpc.ServerStreamingServer[gatewayv1.GetResponse]) error {
 	ctx := stream.Context()
 	x := newExchange(ctx, s.broker)
+	defer x.unwind()
 	if err := x.bot(request.GetBot(), zio.Inject); err != nil {
 		return err
 	}
 	defer x.leave("stream ended")
-	var (
-		batch []broker.Delivery
-		till  payback
-		err   error
-	)
+	out := newSender(stream, x, getMembers)
+	var till payback
 	for {
-		if batch, err = x.outbox.Take(ctx, batch); err != nil {
+		batch, err := out.take(ctx)
+		if err != nil {
 			return x.result(err)
 		}
 		for i := range batch {
-			err = errors.Join(err, s.sendGet(stream, x, &till, batch[i], err))
+			err = errors.Join(err, sendGet(out, &till, &batch[i], err))
 		}
 		if err != nil {
 			x.leave(cause(err))
@@ -251,20 +254,20 @@ type payback struct{ owed, portion int64 }
 
 // sendGet sends one message, unless an earlier one failed, releases it, and
 // pays for it.
-func (s *flowService) sendGet(stream grpc.ServerStreamingServer[gatewayv1.GetResponse], x *exchange, till *payback, d broker.Delivery, failed error) error {
-	defer d.Message.Release()
-	if failed != nil {
+func sendGet(out *sender, till *payback, d *broker.Delivery, failed error) error {
+	switch {
+	case failed != nil:
+		out.drop(d)
 		return nil
-	}
-	switch d.Type {
-	case zio.BOT:
-		till.portion = max(1, d.Credit/4)
-		if err := stream.Send(&gatewayv1.GetResponse{Message: &gatewayv1.GetResponse_Bot{Bot: toBot(d)}}); err != nil {
+	case d.Type == zio.BOT:
+		credit := d.Credit
+		till.portion = max(1, credit/4)
+		if err := out.bot(d, &gatewayv1.GetResponse{Message: &gatewayv1.GetResponse_Bot{Bot: toBot(*d)}}); err != nil {
 			return err
 		}
-		return x.pay(&gatewayv1.Pay{Credit: d.Credit})
-	case zio.DAT:
-		if err := stream.Send(&gatewayv1.GetResponse{Message: &gatewayv1.GetResponse_Dat{Dat: toDat(d)}}); err != nil {
+		return out.exchange.pay(credit)
+	case d.Type == zio.DAT:
+		if err := out.send(d); err != nil {
 			return err
 		}
 		if till.owed++; till.owed < till.portion {
@@ -272,16 +275,18 @@ func (s *flowService) sendGet(stream grpc.ServerStreamingServer[gatewayv1.GetRes
 		}
 		owed := till.owed
 		till.owed = 0
-		return x.pay(&gatewayv1.Pay{Credit: owed})
-	case zio.EOT:
-		eot := toEot(d)
+		return out.exchange.pay(owed)
+	case d.Type == zio.EOT:
 		if d.Reason == flow.NotEnded { // answered here, so this completes the flow
-			if err := x.eot(&gatewayv1.Eot{}); err != nil {
+			if err := out.exchange.eot(); err != nil {
+				out.drop(d)
 				return err
 			}
-			eot.Reason = reasonOf(x.flow().Info().Reason)
+			d.Reason = out.exchange.flow().Info().Reason
 		}
-		return stream.Send(&gatewayv1.GetResponse{Message: &gatewayv1.GetResponse_Eot{Eot: eot}})
+		return out.send(d)
+	default: // a PAY: a Get does not give
+		out.drop(d)
+		return nil
 	}
-	return nil
 }

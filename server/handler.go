@@ -32,7 +32,7 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 		return badField("name", "must not be empty")
 	}
 	sink := listenSink(make(chan *gatewayv1.ListenResponse, maxOffers))
-	spec := broker.ListenerSpec{Name: request.GetName(), MaxFlows: int(request.GetMaxFlows()), Sink: sink}
+	spec := broker.ListenerSpec{Name: request.GetName(), MaxFlows: int(request.GetMaxFlows()), Peer: peerInfo(stream.Context()), Sink: sink}
 	if expression := request.GetMatch(); expression != "" {
 		compiled, err := match.Compile(expression)
 		if err != nil {

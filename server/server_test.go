@@ -30,11 +30,17 @@ type front struct {
 	flows    gatewayv1.FlowServiceClient
 	handlers gatewayv1.HandlerServiceClient
 	admin    gatewayv1.AdminServiceClient
-	process  *process
+	process  *program
+	conn     *grpc.ClientConn
 	ctx      context.Context // ends with the test, or when it takes too long
 }
 
 func start(t *testing.T, change func(*broker.Options)) *front {
+	t.Helper()
+	return startWith(t, change, func(*server.Options) {})
+}
+
+func startWith(t *testing.T, change func(*broker.Options), configure func(*server.Options)) *front {
 	t.Helper()
 	limits := broker.DefaultOptions()
 	if change != nil {
@@ -45,12 +51,15 @@ func start(t *testing.T, change func(*broker.Options)) *front {
 		t.Fatal(err)
 	}
 	handlers := builtin.New(b, limits.Log)
-	handlers.AddDefaultRoutes()
-	program := &process{broker: b}
-	o := server.DefaultOptions(limits)
-	o.Process = program
-	s := server.New(b, o)
-	program.server = s
+	if err := handlers.AddDefaultRoutes(); err != nil {
+		t.Fatal(err)
+	}
+	steered := &program{broker: b}
+	options := server.DefaultOptions(limits)
+	options.Process = steered
+	configure(&options)
+	s := server.New(b, options)
+	steered.server = s
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
@@ -74,7 +83,7 @@ func start(t *testing.T, change func(*broker.Options)) *front {
 	})
 	return &front{
 		broker: b, server: s, flows: gatewayv1.NewFlowServiceClient(conn), handlers: gatewayv1.NewHandlerServiceClient(conn),
-		admin: gatewayv1.NewAdminServiceClient(conn), process: program, ctx: ctx,
+		admin: gatewayv1.NewAdminServiceClient(conn), process: steered, conn: conn, ctx: ctx,
 	}
 }
 

@@ -1,10 +1,6 @@
 package zmqbridge
 
-import (
-	"errors"
-	"syscall"
-	"time"
-)
+import "time"
 
 // backlog is what libzmq would not take for one peer: because its queue is
 // full, or because it has just died and libzmq has not noticed (BRK-16).
@@ -23,20 +19,24 @@ func (b *backlog) add(p *parcel) {
 	b.parcels = append(b.parcels, p)
 }
 
-// flush sends what can be sent. It answers true when the peer has taken nothing
-// for as long as stall.
-func (b *backlog) flush(stall time.Duration, send func(*parcel) error) (stalled bool) {
-	for !b.empty() {
-		if err := send(b.parcels[0]); errors.Is(err, syscall.EAGAIN) {
-			return time.Since(b.since) > stall
-		}
-		b.parcels[0] = nil
-		b.parcels = b.parcels[1:]
-		b.since = time.Now()
+// next are the oldest ones, up to a number.
+func (b *backlog) next(most int) []*parcel { return b.parcels[:min(most, len(b.parcels))] }
+
+// sent takes out the n oldest ones.
+func (b *backlog) sent(n int) {
+	if n == 0 {
+		return
 	}
-	b.parcels = nil
-	return false
+	clear(b.parcels[:n])
+	b.parcels = b.parcels[n:]
+	b.since = time.Now()
+	if b.empty() {
+		b.parcels = nil
+	}
 }
+
+// stalled tells whether the peer has taken nothing for that long.
+func (b *backlog) stalled(d time.Duration) bool { return !b.empty() && time.Since(b.since) > d }
 
 func (b *backlog) drop() {
 	for _, p := range b.parcels {

@@ -64,9 +64,6 @@ type Bridge struct {
 	routers   []string
 }
 
-// wireFunc makes the wire of a socket.
-type wireFunc func(*socket) (wire, error)
-
 // Open binds the addresses and serves the peers that connect to them, until
 // Close.
 func Open(b *broker.Broker, o Options) (_ *Bridge, err error) {
@@ -82,14 +79,12 @@ func Open(b *broker.Broker, o Options) (_ *Bridge, err error) {
 		}
 	}()
 	if len(o.Servers) > 0 {
-		if br.servers, err = br.bind(b, zmq.SERVER, o.Servers, o,
-			func(s *socket) (wire, error) { return &serverWire{socket: s}, nil }); err != nil {
+		if br.servers, err = br.bind(b, zmq.SERVER, o.Servers, o); err != nil {
 			return nil, err
 		}
 	}
 	if len(o.Routers) > 0 {
-		if br.routers, err = br.bind(b, zmq.ROUTER, o.Routers, o,
-			func(s *socket) (wire, error) { return newRouterWire(s) }); err != nil {
+		if br.routers, err = br.bind(b, zmq.ROUTER, o.Routers, o); err != nil {
 			return nil, err
 		}
 	}
@@ -97,7 +92,7 @@ func Open(b *broker.Broker, o Options) (_ *Bridge, err error) {
 }
 
 // bind makes one socket bound to all the addresses and starts to serve it.
-func (br *Bridge) bind(b *broker.Broker, kind zmq.Type, addresses []string, o Options, wired wireFunc) ([]string, error) {
+func (br *Bridge) bind(b *broker.Broker, kind zmq.Type, addresses []string, o Options) ([]string, error) {
 	s, err := newSocket(br.context, kind, o)
 	if err != nil {
 		return nil, err
@@ -110,11 +105,7 @@ func (br *Bridge) bind(b *broker.Broker, kind zmq.Type, addresses []string, o Op
 		}
 		bound = append(bound, actual)
 	}
-	w, err := wired(s)
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	e, err := serve(b, s, w, o)
+	e, err := serve(b, s, o)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

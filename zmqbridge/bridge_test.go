@@ -37,7 +37,9 @@ func openWith(t *testing.T, limit func(*broker.Options), change func(*zmqbridge.
 		t.Fatal(err)
 	}
 	handlers := builtin.New(b, b.Options().Log)
-	handlers.AddDefaultRoutes()
+	if err := handlers.AddDefaultRoutes(); err != nil {
+		t.Fatal(err)
+	}
 	o := zmqbridge.DefaultOptions(b.Options())
 	change(&o)
 	bridge, err := zmqbridge.Open(b, o)

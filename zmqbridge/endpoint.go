@@ -14,10 +14,6 @@ import (
 	"github.com/zioflow/gateway/broker/zio"
 )
 
-// burst is how many messages are received before what is queued is sent, and
-// the other way round.
-const burst = 64
-
 // endpoint serves the peers of one socket. One goroutine, its owner, receives
 // and sends; others hand it what they deliver. A ROUTER is not thread-safe and
 // wants that. A SERVER is, but when one thread sends, libzmq may take in for it
@@ -26,7 +22,7 @@ const burst = 64
 type endpoint struct {
 	broker  *broker.Broker
 	socket  *socket
-	wire    wire
+	wire    *wire
 	options Options
 	log     *slog.Logger
 
@@ -34,34 +30,21 @@ type endpoint struct {
 	asleep   atomic.Bool // the owner waits, or is about to
 	owner    sync.WaitGroup
 	wake     eventFD
-	poller   *poller
 	// Used by the owner, after it by stop.
-	peers   map[string]*peer
+	peers   directory
 	waiting map[*link]bool // links with a backlog
+	sending []outgoing     // what is left of the queue that was taken last
+	spare   []outgoing     // room for the next queue
+	staged  [batch]staged
 
 	mu    sync.Mutex
 	queue []outgoing // guarded by mu
-	spare []outgoing // used by the owner: room for the next queue
 }
 
-// wire is how messages and their peers' addresses are framed on a socket.
-// Only the owner calls it.
-type wire interface {
-	// transport is the name of it that operators see.
-	transport() string
-	// receive reads a message without waiting: its sender's address, which is
-	// valid until the next call, and the frames of the message, for the caller
-	// to close.
-	receive() (from string, frames []*frame, err error)
-	// open reads a ZIO message in the frames, which it takes over.
-	open(frames []*frame) (*zio.Message, error)
-	// wrap is the message as send wants it. It takes the message over.
-	wrap(*zio.Message) (*parcel, error)
-	// send uses the parcel up unless the error is EAGAIN. It answers whether
-	// libzmq holds the message, and will put it on the tally when it has left.
-	send(to string, p *parcel, on *tally) (held bool, err error)
-	// identity is an address as people write it.
-	identity(address string) string
+// staged is a parcel that the wire is to send next.
+type staged struct {
+	link   *link
+	parcel *parcel
 }
 
 // outgoing is a message on its way to the owner, who copies it into frames if
@@ -76,19 +59,19 @@ type peer struct {
 	link *link
 }
 
-func serve(b *broker.Broker, s *socket, w wire, o Options) (*endpoint, error) {
+func serve(b *broker.Broker, s *socket, o Options) (*endpoint, error) {
 	wake, err := newEventFD()
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPoller(s, int(wake))
+	w, err := newWire(s, wake)
 	if err != nil {
 		return nil, errors.Join(err, wake.close())
 	}
 	e := &endpoint{
-		broker: b, socket: s, wire: w, options: o, wake: wake, poller: p,
+		broker: b, socket: s, wire: w, options: o, wake: wake,
 		log:     o.Log.With("endpoint", w.transport()),
-		peers:   map[string]*peer{},
+		peers:   newDirectory(),
 		waiting: map[*link]bool{},
 	}
 	e.owner.Go(e.run)
@@ -97,58 +80,66 @@ func serve(b *broker.Broker, s *socket, w wire, o Options) (*endpoint, error) {
 
 func (e *endpoint) run() {
 	for !e.stopping.Load() {
-		if err := e.sleep(); err != nil && !passing(err) {
-			e.log.Error("poll failed", "error", err)
-			time.Sleep(pollInterval) // do not spin on an error that lasts
-			continue
-		}
-		for busy := true; busy && !e.stopping.Load(); {
-			busy = e.receive()
-			busy = e.sendQueued() || busy
+		received, err := e.wait()
+		for {
+			if err != nil && !passing(err) {
+				e.log.Error("receive failed", "error", err)
+				time.Sleep(pollInterval) // do not spin on an error that lasts
+			}
+			e.dispatch(received)
+			sent := e.sendQueued()
 			e.retry()
+			if received < batch && sent < batch || e.stopping.Load() {
+				break
+			}
+			received, err = e.wire.receive()
 		}
 	}
-	e.sendQueued()
 }
 
-// sleep returns when there may be something to receive or to send.
-func (e *endpoint) sleep() error {
+// wait receives when there is something to receive or to send.
+func (e *endpoint) wait() (received int, err error) {
 	e.asleep.Store(true)
-	defer e.asleep.Store(false)
-	e.mu.Lock()
-	queued := len(e.queue)
-	e.mu.Unlock()
-	if queued > 0 {
-		return nil
+	if e.queued() {
+		e.asleep.Store(false)
+		return e.wire.receive()
 	}
-	defer e.wake.reset()
-	return e.poller.wait(pollInterval)
+	interval := pollInterval
+	if len(e.waiting) > 0 {
+		interval = retryInterval
+	}
+	received, err = e.wire.wait(interval)
+	if !e.asleep.Swap(false) {
+		e.wake.reset() // was signalled, or is about to be
+	}
+	return received, err
+}
+
+func (e *endpoint) queued() bool {
+	if len(e.sending) > 0 {
+		return true
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.queue) > 0
 }
 
 // passing tells whether an error means no more than to try again.
-func passing(err error) bool {
-	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
-}
+func passing(err error) bool { return err == syscall.EAGAIN || err == syscall.EINTR }
 
-// receive takes in up to a burst of messages; false when there was none.
-func (e *endpoint) receive() bool {
-	for n := range burst {
-		from, frames, err := e.wire.receive()
-		if err != nil {
-			if !passing(err) {
-				e.log.Error("receive failed", "error", err)
-			}
-			return n > 0
+// dispatch passes on the first n messages that the wire has received.
+func (e *endpoint) dispatch(n int) {
+	for i := range n {
+		if from, p := e.wire.arrived(i); p != nil {
+			e.take(from, p)
 		}
-		e.dispatch(from, frames)
 	}
-	return true
 }
 
-func (e *endpoint) dispatch(from string, frames []*frame) {
-	p := e.peers[from]
-	if len(frames) == 1 && string(frames[0].bytes) == e.options.goneMark {
-		closeAll(frames)
+func (e *endpoint) take(from address, m *parcel) {
+	p := e.peers.find(from)
+	if m.count() == 1 && string(m.part(0)) == e.options.goneMark {
+		m.Release()
 		if p != nil {
 			e.leave(p, "connection closed")
 		}
@@ -156,37 +147,38 @@ func (e *endpoint) dispatch(from string, frames []*frame) {
 	}
 	if p == nil {
 		var err error
-		if p, err = e.attach(from, frames); err != nil {
-			closeAll(frames)
+		if p, err = e.attach(from, m); err != nil {
+			m.Release()
 			e.log.Error("peer not attached", "error", err)
 			return
 		}
 	}
-	m, err := e.wire.open(frames)
+	message, err := m.open()
 	if err != nil {
 		p.Malformed(err)
 		return
 	}
-	p.Receive(m)
+	p.Receive(message)
 }
 
-func (e *endpoint) attach(from string, frames []*frame) (*peer, error) {
-	left, err := newTally()
+func (e *endpoint) attach(from address, first *parcel) (*peer, error) {
+	from.name = strings.Clone(from.name)
+	t, err := newTarget(e.wire, from)
 	if err != nil {
 		return nil, err
 	}
-	info := broker.PeerInfo{Transport: e.wire.transport(), Identity: e.wire.identity(from)}
-	if len(frames) > 0 {
-		info.Address = frames[len(frames)-1].property("Peer-Address")
+	info := broker.PeerInfo{
+		Transport: e.wire.transport(), Identity: e.wire.identity(from),
+		Address: first.property("Peer-Address"),
 	}
-	l := &link{endpoint: e, address: strings.Clone(from), leftLibzmq: left}
+	l := &link{endpoint: e, address: from, target: t}
 	p := &peer{link: l, Peer: e.broker.Attach(l, info)}
-	e.peers[l.address] = p
+	e.peers.add(p)
 	return p, nil
 }
 
 func (e *endpoint) leave(p *peer, how string) {
-	delete(e.peers, p.link.address)
+	e.peers.remove(p)
 	delete(e.waiting, p.link)
 	p.link.gone.Store(true)
 	p.link.backlog.drop()
@@ -198,72 +190,121 @@ func (e *endpoint) enqueue(o outgoing) {
 	e.mu.Lock()
 	e.queue = append(e.queue, o)
 	e.mu.Unlock()
-	if e.asleep.CompareAndSwap(true, false) {
+	if e.asleep.Load() && e.asleep.CompareAndSwap(true, false) {
 		e.wake.signal()
 	}
 }
 
-// sendQueued sends what was delivered since the last time; false if nothing.
-func (e *endpoint) sendQueued() bool {
-	e.mu.Lock()
-	queue := e.queue
-	e.queue = e.spare
-	e.mu.Unlock()
-	for _, o := range queue {
-		e.sendOne(o.link, o.message)
+// sendQueued sends up to a batch of what was delivered, in its order, and
+// answers of how many messages it has disposed.
+func (e *endpoint) sendQueued() int {
+	if len(e.sending) == 0 {
+		e.mu.Lock()
+		e.sending, e.queue = e.queue, e.spare[:0]
+		e.mu.Unlock()
+		e.spare = e.sending
 	}
-	clear(queue)
-	e.spare = queue[:0]
-	return len(queue) > 0
+	chunk := e.sending[:min(batch, len(e.sending))]
+	ready := 0
+	for _, o := range chunk {
+		if p := e.prepare(o); p != nil {
+			e.staged[ready] = staged{o.link, p}
+			e.wire.put(ready, p, o.link.target)
+			ready++
+		}
+	}
+	clear(chunk)
+	e.sending = e.sending[len(chunk):]
+	if ready > 0 {
+		e.sendStaged(ready)
+	}
+	return len(chunk)
 }
 
-func (e *endpoint) sendOne(l *link, m *zio.Message) {
+// prepare answers what is to be sent now, if anything.
+func (e *endpoint) prepare(o outgoing) *parcel {
+	l := o.link
 	if l.gone.Load() {
-		m.Release()
-		return
+		o.message.Release()
+		return nil
 	}
-	payload := int64(m.Size())
-	p, err := e.wire.wrap(m)
+	p, err := wrap(o.message, e.wire.server)
 	if err != nil {
 		e.lose(l, err.Error())
-		return
+		return nil
 	}
-	p.payload = payload
-	if l.backlog.empty() {
-		err := l.send(p)
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, syscall.EAGAIN) {
-			e.lose(l, "connection closed")
-			return
-		}
-		e.waiting[l] = true
+	if !l.backlog.empty() {
+		l.backlog.add(p) // Deliver has seen to the limit
+		return nil
 	}
-	l.backlog.add(p) // Deliver has seen to the limit
+	return p
+}
+
+func (e *endpoint) sendStaged(n int) {
+	e.wire.send(n)
+	for i, s := range e.staged[:n] {
+		held, err := e.wire.sent(i)
+		s.link.sent(s.parcel, held, err)
+		switch {
+		case err == nil:
+		case err == syscall.EAGAIN && !s.link.gone.Load():
+			e.waiting[s.link] = true
+			s.link.backlog.add(s.parcel)
+		case err == syscall.EAGAIN:
+			s.parcel.Release()
+		default:
+			e.lose(s.link, "connection closed")
+		}
+	}
+	clear(e.staged[:n])
 }
 
 func (e *endpoint) lose(l *link, how string) {
-	if p := e.peers[l.address]; p != nil && p.link == l {
+	if p := e.peers.find(l.address); p != nil && p.link == l {
 		e.leave(p, how)
 	}
 }
 
 // retry sends what could not be sent at once, now that a receive has let libzmq
-// tidy up its connections, and gives it up for a peer that stalls.
+// tidy up its connections, and gives it up for peers that stall. Of peers that
+// do not read, it looks at a few at a time, so that they cost the others little.
 func (e *endpoint) retry() {
-	for l := range e.waiting {
-		stalled := l.backlog.flush(e.options.Stall, l.send)
+	const few = 8
+	looked := 0
+	for l := range e.waiting { // in an order of Go's choice, another one each time
+		if looked++; looked > few {
+			return
+		}
+		e.flush(l)
+		stalled := l.backlog.stalled(e.options.Stall)
 		if stalled {
 			l.giveUp()
 		}
 		if l.backlog.empty() {
 			delete(e.waiting, l)
 		}
-		if p := e.peers[l.address]; stalled && p != nil && p.link == l {
+		if p := e.peers.find(l.address); stalled && p != nil && p.link == l {
 			p.Fail(flow.Overrun, "did not read for "+e.options.Stall.String())
 		}
 	}
+}
+
+// flush sends up to a batch of a link's backlog.
+func (e *endpoint) flush(l *link) {
+	next := l.backlog.next(batch)
+	for i, p := range next {
+		e.wire.put(i, p, l.target)
+	}
+	e.wire.send(len(next))
+	done := 0
+	for i, p := range next {
+		held, err := e.wire.sent(i)
+		if err != syscall.EAGAIN {
+			done++
+		}
+		l.sent(p, held, err)
+	}
+	l.backlog.sent(done)
 }
 
 // stop returns when no goroutine uses the socket any more. The links may still
@@ -272,13 +313,19 @@ func (e *endpoint) stop() {
 	e.stopping.Store(true)
 	e.wake.signal()
 	e.owner.Wait()
-	for _, p := range e.peers {
+	for e.queued() {
+		e.sendQueued()
+	}
+	for _, p := range e.peers.all() {
 		e.leave(p, "the gateway is closing")
 	}
-	e.sendQueued()
+	for e.queued() { // what was delivered meanwhile
+		e.sendQueued()
+	}
 }
 
 // close closes the socket; called once, after stop.
 func (e *endpoint) close() error {
-	return errors.Join(e.poller.close(), e.socket.Close(), e.wake.close())
+	e.wire.close()
+	return errors.Join(e.socket.Close(), e.wake.close())
 }

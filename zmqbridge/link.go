@@ -1,7 +1,6 @@
 package zmqbridge
 
 import (
-	"errors"
 	"sync/atomic"
 	"syscall"
 
@@ -13,15 +12,15 @@ import (
 // link delivers to one peer. It implements broker.Link.
 type link struct {
 	endpoint *endpoint
-	address  string // on the socket
+	address  address // on the socket
+	target   *target
 	gone     atomic.Bool
 	backlog  backlog // used by the owner alone
 
 	// delivered and left count messages and their payload upwards; what is
 	// between them is queued, here or in libzmq. Of what libzmq was given to
-	// hold, leftLibzmq tells when it has left.
+	// hold, the target tells when it has left.
 	delivered, left counter
-	leftLibzmq      *tally
 }
 
 type counter struct{ messages, bytes atomic.Int64 }
@@ -47,21 +46,15 @@ func (l *link) Deliver(d broker.Delivery) error {
 	return nil
 }
 
-// fits tells whether one more message of that type may be queued. To ask libzmq's
-// tally is a call into C, which most messages are spared.
+// fits tells whether one more message of that type may be queued.
 func (l *link) fits(t zio.Type) bool {
-	limit := l.endpoint.options.HighWater
-	atMost := l.delivered.messages.Load() - l.left.messages.Load()
-	if broker.Fits(int(atMost), limit, t) {
-		return true
-	}
 	queued, _ := l.Queued()
-	return broker.Fits(int(queued), limit, t)
+	return broker.Fits(int(queued), l.endpoint.options.HighWater, t)
 }
 
 // Queued implements broker.Link.
 func (l *link) Queued() (messages, bytes int64) {
-	messages, bytes = l.leftLibzmq.read() // first, so that the difference is never too small
+	messages, bytes = l.target.left() // first, so that the difference is never too small
 	messages += l.left.messages.Load()
 	bytes += l.left.bytes.Load()
 	return l.delivered.messages.Load() - messages, l.delivered.bytes.Load() - bytes
@@ -70,14 +63,16 @@ func (l *link) Queued() (messages, bytes int64) {
 // Ended implements broker.Link; the connection may carry another flow.
 func (l *link) Ended(flow.Reason, string) {}
 
-// send uses the parcel up unless the error is EAGAIN. Called by the owner.
-func (l *link) send(p *parcel) error {
-	payload := p.payload
-	held, err := l.endpoint.wire.send(l.address, p, l.leftLibzmq)
-	if !held && !errors.Is(err, syscall.EAGAIN) {
-		l.left.add(payload)
+// sent takes note of what became of a parcel, which is empty unless the error is
+// EAGAIN. Called by the owner.
+func (l *link) sent(p *parcel, held bool, err error) {
+	if err == syscall.EAGAIN {
+		return
 	}
-	return err
+	if !held {
+		l.left.add(p.payload)
+	}
+	p.recycle()
 }
 
 // giveUp drops the backlog. Called by the owner.

@@ -10,23 +10,18 @@ import (
 	zmq "github.com/pebbe/zmq4/draft"
 )
 
-// flags go with a send or a receive.
-type flags int
-
-const (
-	dontWait = flags(zmq.DONTWAIT)
-	sendMore = flags(zmq.SNDMORE)
-)
-
 // pollInterval is how often an endpoint's owner looks up from its socket.
 const pollInterval = 100 * time.Millisecond
 
+// retryInterval is the same while there is something that a peer would not take.
+const retryInterval = 10 * time.Millisecond
+
 // socket is a libzmq socket: made and bound through the binding, read and
-// written in place.
+// written by a wire.
 type socket struct {
 	*zmq.Socket
 	handle unsafe.Pointer
-	server bool // SERVER, which has routing ids
+	kind   zmq.Type // SERVER or ROUTER
 }
 
 func newSocket(ctx *zmq.Context, kind zmq.Type, o Options) (*socket, error) {
@@ -34,7 +29,7 @@ func newSocket(ctx *zmq.Context, kind zmq.Type, o Options) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{Socket: inner, handle: handleOf(inner), server: kind == zmq.SERVER}
+	s := &socket{Socket: inner, handle: handleOf(inner), kind: kind}
 	if err := s.configure(o); err != nil {
 		return nil, errors.Join(err, inner.Close())
 	}
@@ -65,6 +60,12 @@ func (s *socket) configure(o Options) error {
 	} {
 		if set.err != nil {
 			return fmt.Errorf("socket option %s: %w", set.option, set.err)
+		}
+	}
+	if s.kind == zmq.ROUTER {
+		// Without it what is sent to a peer that has gone vanishes.
+		if err := s.SetRouterMandatory(1); err != nil {
+			return fmt.Errorf("socket option ROUTER_MANDATORY: %w", err)
 		}
 	}
 	return nil

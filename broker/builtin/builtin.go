@@ -5,6 +5,7 @@ package builtin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -35,16 +36,48 @@ func New(b *broker.Broker, log *slog.Logger) *Handlers {
 func (h *Handlers) Wait() { h.flows.Wait() }
 
 // AddDefaultRoutes has clients that give served by dump, clients that take by
-// generate, unless another route or a listener takes them.
-func (h *Handlers) AddDefaultRoutes() {
-	h.broker.AddDefaultRoute(broker.Route{Name: "dump", Match: towards(zio.Inject), Factory: h.Dump()})
-	h.broker.AddDefaultRoute(broker.Route{Name: "generate", Match: towards(zio.Extract), Factory: h.Generate()})
+// generate, unless another route or a listener takes them. It is an error if
+// there are routes of these names.
+func (h *Handlers) AddDefaultRoutes() error {
+	return errors.Join(
+		h.broker.AddDefaultRoute(broker.Route{Name: "dump", Match: towards(zio.Inject), Factory: h.Dump()}),
+		h.broker.AddDefaultRoute(broker.Route{Name: "generate", Match: towards(zio.Extract), Factory: h.Generate()}),
+	)
+}
+
+// Named answers the factory of that name, "dump" or "generate"; nil for any
+// other.
+func (h *Handlers) Named(name string) broker.Factory {
+	switch name {
+	case "dump":
+		return h.Dump()
+	case "generate":
+		return h.Generate()
+	}
+	return nil
+}
+
+// NameOf answers the name of a built-in factory; empty for any other.
+func NameOf(f broker.Factory) string {
+	if own, ok := f.(factory); ok {
+		return own.name
+	}
+	return ""
 }
 
 // towards matches the BOTs whose handler has that direction.
 type towards zio.Direction
 
+// Match implements broker.Match.
 func (d towards) Match(v *broker.View) bool { return v.Direction == zio.Direction(d) }
+
+// String is the match as a CEL expression.
+func (d towards) String() string { return fmt.Sprintf("direction == '%v'", zio.Direction(d)) }
+
+// Explain implements broker.Explainer.
+func (d towards) Explain(v *broker.View) string {
+	return fmt.Sprintf("direction is %q", v.Direction.String())
+}
 
 // factory is a broker.Factory that serves every flow in a goroutine of its own.
 type factory struct {
@@ -65,24 +98,36 @@ func (f factory) Find(_ context.Context, r *broker.Request) error {
 		return err
 	}
 	if offer.Direction != f.direction {
-		return fmt.Errorf("%s serves clients that %v, this one will %v",
-			f.name, f.direction.Reverse(), offer.Direction.Reverse())
+		return errors.New(f.mismatch(offer.Direction))
 	}
 	run, err := f.prepare(offer)
 	if err != nil {
 		return err
 	}
 	f.handlers.flows.Go(func() {
-		s := newSession(f.handlers, f.name, r.Flow())
+		s := newSession(f.handlers, f.name, r.Flow(), offer.Client)
 		defer s.leave()
 		if err := s.accept(offer); err != nil {
 			return
 		}
 		if err := run(context.Background(), s); err != nil {
-			s.log.Info(f.name+" ended early", "cause", err.Error())
+			s.log.Info("built-in handler ended early", "reason", reasonOf(err).String(), "detail", err.Error())
 		}
 	})
 	return nil
+}
+
+// mismatch says why a flow in which the handler has this direction is refused.
+func (f factory) mismatch(handler zio.Direction) string {
+	return fmt.Sprintf("%s serves clients that %v, this one will %v", f.name, f.direction.Reverse(), handler.Reverse())
+}
+
+// Explain implements broker.Explainer.
+func (f factory) Explain(v *broker.View) string {
+	if v.Direction != f.direction {
+		return "but the flow ends with rejected: " + f.mismatch(v.Direction)
+	}
+	return ""
 }
 
 // session is a built-in handler's side of one flow.
@@ -95,13 +140,25 @@ type session struct {
 	batch  []broker.Delivery
 }
 
-func newSession(h *Handlers, name string, id broker.FlowID) *session {
+func newSession(h *Handlers, name string, id broker.FlowID, client broker.PeerInfo) *session {
 	outbox := broker.NewOutbox(h.broker.Options().OutboxLimit())
+	info := broker.PeerInfo{Transport: "builtin", Identity: name}
 	return &session{
 		outbox: outbox,
-		peer:   h.broker.Attach(outbox, broker.PeerInfo{Transport: "builtin", Identity: name}),
-		log:    h.log.With("flow", id),
+		peer:   h.broker.Attach(outbox, info),
+		log:    h.log.With("flow", id, "client", client, "handler", info),
 	}
+}
+
+// reasonOf is why a session's flow ended, as far as the session can tell.
+func reasonOf(err error) flow.Reason {
+	if end, ok := errors.AsType[*broker.EndError](err); ok {
+		return end.Reason
+	}
+	if err == nil {
+		return flow.Completed
+	}
+	return flow.NotEnded
 }
 
 // accept sends the handler's BOT and waits for the client's.

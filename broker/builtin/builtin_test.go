@@ -36,9 +36,11 @@ func start(t *testing.T, log *bytes.Buffer) (c *client, stop func()) {
 		t.Fatal(err)
 	}
 	handlers := builtin.New(b, slog.New(slog.NewTextHandler(log, nil)))
-	handlers.AddDefaultRoutes()
+	if err := handlers.AddDefaultRoutes(); err != nil {
+		t.Fatal(err)
+	}
 	c = &client{t: t, outbox: broker.NewOutbox(100)}
-	c.peer = b.Attach(c.outbox, broker.PeerInfo{})
+	c.peer = b.Attach(c.outbox, broker.PeerInfo{Transport: "fake"})
 	return c, func() {
 		b.Close(flow.Draining, "")
 		handlers.Wait()
@@ -137,7 +139,7 @@ func TestDumpCountsAndSeesGaps(t *testing.T) {
 		d.Message.Release()
 	}
 	stop()
-	if want := "messages=6 bytes=75 gaps=1"; !strings.Contains(log.String(), want) {
+	if want := `flow=1 client=fake handler="builtin dump" reason=completed messages=6 bytes=75 gaps=1`; !strings.Contains(log.String(), want) {
 		t.Errorf("the log has no %q:\n%s", want, log)
 	}
 }

@@ -16,14 +16,14 @@ func (h *Handlers) Dump() broker.Factory {
 	}
 }
 
-func dump(ctx context.Context, s *session) error {
+func dump(ctx context.Context, s *session) (err error) {
 	var (
 		data broker.Count
 		gaps uint64
 		next uint64
 	)
 	defer func() {
-		s.log.Info("dump", "messages", data.Messages, "bytes", data.Bytes, "gaps", gaps)
+		s.log.Info("dump", "reason", reasonOf(err).String(), "messages", data.Messages, "bytes", data.Bytes, "gaps", gaps)
 	}()
 	owed := s.credit // what may be paid back
 	for {

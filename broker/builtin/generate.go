@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/zioflow/gateway/broker"
-	"github.com/zioflow/gateway/broker/match"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -23,7 +22,7 @@ func (h *Handlers) Generate() broker.Factory {
 	return factory{
 		handlers: h, name: "generate", direction: zio.Extract,
 		prepare: func(o broker.Offer) (serve, error) {
-			attributes := match.Attributes(o.Bot.Label)
+			attributes := zio.Attributes(o.Bot.Label)
 			count, err := integer(attributes, "count", defaultCount, 1<<53)
 			if err != nil {
 				return nil, err

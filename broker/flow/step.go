@@ -90,6 +90,9 @@ func (s *State) pay(e Event, fx *Effects) {
 			e.side, n.Value, s.credit.paid(), s.credit.total), fx)
 		return
 	}
+	if s.sides[s.giver].gone {
+		return // nobody is left to use it
+	}
 	// All may be withheld, and PAY 0 has no effect (FLOW-10).
 	if release := s.credit.release(e.queued); release > 0 {
 		s.relay(e, fx)

@@ -2,17 +2,20 @@
 package match
 
 import (
-	"bytes"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 
 	"cel.dev/cel-go/cel"
 
 	"github.com/zioflow/gateway/broker"
 )
 
-// CEL is a compiled expression. It may be used concurrently.
+// CEL is a compiled expression. It implements broker.Match and
+// broker.Explainer, and may be used concurrently.
 type CEL struct {
+	text    string
+	ast     *cel.Ast
 	program cel.Program
 }
 
@@ -24,12 +27,14 @@ const costLimit = 100_000
 var environment = func() *cel.Env {
 	env, err := cel.NewEnv(
 		cel.CrossTypeNumericComparisons(true),
+		cel.EnableMacroCallTracking(), // so that a part can be shown as it was written
 		cel.Variable("attributes", cel.MapType(cel.StringType, cel.DynType)),
 		cel.Variable("direction", cel.StringType),
 		cel.Variable("credit", cel.IntType),
 		cel.Variable("peer.transport", cel.StringType),
 		cel.Variable("peer.address", cel.StringType),
 		cel.Variable("peer.identity", cel.StringType),
+		cel.Variable("peer.name", cel.StringType),
 	)
 	if err != nil { // a mistake in the lines above
 		panic(err)
@@ -37,84 +42,76 @@ var environment = func() *cel.Env {
 	return env
 }()
 
-// Compile reads a CEL expression over attributes (the BOT's flow object as a
-// map), direction (the handler's), credit, peer.transport, peer.address and
-// peer.identity. The error names position and cause.
-func Compile(expression string) (*CEL, error) {
-	ast, issues := environment.Compile(expression)
-	if err := issues.Err(); err != nil {
-		return nil, fmt.Errorf("match expression: %w", err)
-	}
-	if ast.OutputType() != cel.BoolType && ast.OutputType() != cel.DynType {
-		return nil, fmt.Errorf("match expression: is of type %v, want bool", ast.OutputType())
-	}
-	program, err := environment.Program(ast, cel.CostLimit(costLimit))
-	if err != nil {
-		return nil, fmt.Errorf("match expression: %w", err)
-	}
-	return &CEL{program}, nil
-}
-
-// Match implements broker.Match. What can't be evaluated, such as an attribute
-// that the BOT does not have, is false.
-func (c *CEL) Match(v *broker.View) bool {
-	result, _, err := c.program.Eval(map[string]any{
-		"attributes":     Attributes(v.Label),
+// variables are a view's values of what environment declares.
+func variables(v *broker.View) map[string]any {
+	return map[string]any{
+		"attributes":     v.Attributes(),
 		"direction":      v.Direction.String(),
 		"credit":         v.Credit,
 		"peer.transport": v.Peer.Transport,
 		"peer.address":   v.Peer.Address,
 		"peer.identity":  v.Peer.Identity,
-	})
+		"peer.name":      v.Peer.Name,
+	}
+}
+
+// Compile reads a CEL expression over attributes (the BOT's flow object as a
+// map), direction (the handler's), credit, peer.transport, peer.address,
+// peer.identity and peer.name. The error names position and cause.
+func Compile(expression string) (*CEL, error) {
+	ast, program, err := compile(expression)
 	if err != nil {
-		return false
+		return nil, fmt.Errorf("match expression: %w", err)
+	}
+	if ast.OutputType() != cel.BoolType && ast.OutputType() != cel.DynType {
+		return nil, fmt.Errorf("match expression: is of type %v, want bool", ast.OutputType())
+	}
+	return &CEL{expression, ast, program}, nil
+}
+
+func compile(expression string) (*cel.Ast, cel.Program, error) {
+	ast, issues := environment.Compile(expression)
+	if issues.Err() != nil {
+		return nil, nil, positions(issues)
+	}
+	program, err := environment.Program(ast, cel.CostLimit(costLimit))
+	return ast, program, err
+}
+
+// maxIssues is how many errors of one expression are told.
+const maxIssues = 3
+
+// positions is what is wrong with an expression, as "line:column: cause".
+func positions(issues *cel.Issues) error {
+	var words []string
+	for i, issue := range issues.Errors() {
+		if i == maxIssues {
+			words = append(words, "…")
+			break
+		}
+		words = append(words, fmt.Sprintf("%d:%d: %s", issue.Location.Line(), issue.Location.Column()+1, issue.Message))
+	}
+	return errors.New(strings.Join(words, "; "))
+}
+
+// String is the expression as it was given.
+func (c *CEL) String() string { return c.text }
+
+// Match implements broker.Match. What can't be evaluated, such as an attribute
+// that the BOT does not have, is false.
+func (c *CEL) Match(v *broker.View) bool {
+	matched, err := truth(c.program, variables(v))
+	return err == nil && matched
+}
+
+func truth(program cel.Program, values map[string]any) (bool, error) {
+	result, _, err := program.Eval(values)
+	if err != nil {
+		return false, err
 	}
 	matched, ok := result.Value().(bool)
-	return ok && matched
-}
-
-// Attributes is a BOT's flow object as a map; integers stay integers.
-func Attributes(label []byte) map[string]any {
-	decoder := json.NewDecoder(bytes.NewReader(label))
-	decoder.UseNumber()
-	var attributes map[string]any
-	if err := decoder.Decode(&attributes); err != nil {
-		return map[string]any{}
+	if !ok {
+		return false, fmt.Errorf("is %s, want true or false", shown(result.Value()))
 	}
-	for key, value := range attributes {
-		attributes[key] = plain(value)
-	}
-	return attributes
-}
-
-// plain turns the json.Numbers in a value into int64, uint64 or float64.
-func plain(value any) any {
-	switch v := value.(type) {
-	case json.Number:
-		return number(v)
-	case map[string]any:
-		for key, inner := range v {
-			v[key] = plain(inner)
-		}
-	case []any:
-		for i, inner := range v {
-			v[i] = plain(inner)
-		}
-	}
-	return value
-}
-
-func number(n json.Number) any {
-	if i, err := n.Int64(); err == nil {
-		return i
-	}
-	var u uint64
-	if err := json.Unmarshal([]byte(n), &u); err == nil {
-		return u
-	}
-	f, err := n.Float64()
-	if err != nil {
-		return string(n) // beyond every number that can be compared
-	}
-	return f
+	return matched, nil
 }

@@ -77,3 +77,39 @@ func TestCostIsBounded(t *testing.T) {
 		t.Error("an expression of 27 million steps was evaluated to its end")
 	}
 }
+
+func TestExplain(t *testing.T) {
+	view := &broker.View{
+		Label:     []byte(`{"stream":"cooked","run":7,"det":{"name":"apa1"},"tags":["a"]}`),
+		Direction: zio.Inject, Credit: 4,
+		Peer: broker.PeerInfo{Transport: "grpc"},
+	}
+	for expression, want := range map[string]string{
+		`attributes.stream == 'cooked'`:                        `is true`,
+		`attributes.stream == 'raw'`:                           `attributes.stream == "raw" is false: attributes.stream is "cooked"`,
+		`attributes.run == 7 && attributes.site == 'a'`:        `attributes.site is missing`,
+		`attributes.det.side == 1`:                             `attributes.det.side is missing`,
+		`attributes.site.side == 1`:                            `attributes.site is missing`,
+		`attributes["sub run"] == 1`:                           `attributes["sub run"] is missing`,
+		`attributes.site == 'a' || attributes.run > 9`:         `attributes.site is missing, and attributes.run > 9 is false: attributes.run is 7`,
+		`direction == 'extract' && attributes.site == 'a'`:     `direction == "extract" is false: direction is "inject"`,
+		`has(attributes.site)`:                                 `has(attributes.site) is false`,
+		`!has(attributes.run)`:                                 `!has(attributes.run) is false`,
+		`attributes.run == credit`:                             `attributes.run == credit is false: attributes.run is 7, credit is 4`,
+		`attributes.stream > 3`:                                `attributes.stream > 3: no such overload`,
+		`attributes.stream`:                                    `attributes.stream: is "cooked", want true or false`,
+		`attributes.det.name.startsWith('b')`:                  `attributes.det.name.startsWith("b") is false: attributes.det is {"name":"apa1"}, attributes.det.name is "apa1"`,
+		`attributes.tags.exists(t, t == 'b')`:                  `attributes.tags.exists(t, t == "b") is false: attributes.tags is ["a"]`,
+		`peer.transport == 'zmq-server' && peer.name != ''`:    `peer.transport == "zmq-server" is false: peer.transport is "grpc"`,
+		`attributes.run == 7 && (credit > 5 || peer.name!='')`: `credit > 5 is false: credit is 4, and peer.name != "" is false: peer.name is ""`,
+	} {
+		compiled, err := match.Compile(expression)
+		if err != nil {
+			t.Errorf("%s: %v", expression, err)
+			continue
+		}
+		if got := compiled.Explain(view); got != want {
+			t.Errorf("%s\n got %s\nwant %s", expression, got, want)
+		}
+	}
+}

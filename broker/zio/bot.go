@@ -194,6 +194,10 @@ func says(label []byte, credit int64) bool {
 	return err == nil && head.Credit == Number{Value: credit, Form: Integer}
 }
 
+// BareLabel is the label of a BOT, DAT or EOT with nothing but its type. It must
+// not be changed.
+func BareLabel(t Type) []byte { return bareLabels[t] }
+
 // bareLabels are the labels with nothing but a type.
 var bareLabels = [...][]byte{
 	BOT: []byte(`{"flow":"BOT"}`), DAT: []byte(`{"flow":"DAT"}`), EOT: []byte(`{"flow":"EOT"}`),

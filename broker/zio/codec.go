@@ -77,7 +77,7 @@ func (m *Message) DecodeParts(parts [][]byte) error {
 	if err := m.parseCoord(parts[1]); err != nil {
 		return err
 	}
-	m.Payload = append(m.Payload[:0], parts[2:]...)
+	m.Payload, m.Ends = append(m.Payload[:0], parts[2:]...), nil
 	return nil
 }
 
@@ -99,7 +99,7 @@ func (m *Message) Decode(b []byte) error {
 	if err := m.parseCoord(coord); err != nil {
 		return err
 	}
-	m.Payload = m.Payload[:0]
+	m.Payload, m.Ends = m.Payload[:0], nil
 	for len(b) > 0 {
 		var part []byte
 		if part, b, err = cutPart(b); err != nil {
@@ -130,8 +130,8 @@ func cutPart(b []byte) (part, rest []byte, err error) {
 // EncodedSize is the length of the single-part form.
 func (m *Message) EncodedSize() int {
 	n := partSize(m.PrefixSize()) + partSize(coordSize)
-	for _, part := range m.Payload {
-		n += partSize(len(part))
+	for i := range m.Parts() {
+		n += partSize(m.Part(i).Len())
 	}
 	return n
 }
@@ -150,9 +150,10 @@ func (m *Message) AppendEncoded(b []byte) []byte {
 	b = m.AppendPrefix(b)
 	b = appendPartSize(b, coordSize)
 	b = m.AppendCoord(b)
-	for _, part := range m.Payload {
-		b = appendPartSize(b, len(part))
-		b = append(b, part...)
+	for i := range m.Parts() {
+		part := m.Part(i)
+		b = appendPartSize(b, part.Len())
+		b = part.AppendTo(b)
 	}
 	return b
 }

@@ -35,9 +35,13 @@ type Message struct {
 	// text of a JSON object. Not to be changed in place.
 	Label []byte
 	Coord
-	// Payload is the opaque parts. Neither the slice nor its bytes are to be
-	// changed in place.
+	// Payload is the opaque parts, one slice for each, unless Ends says that they
+	// are in pieces. Neither the slices nor their bytes are to be changed in place.
 	Payload [][]byte
+	// Ends is nil, or says where in Payload the parts end: part i is the slices
+	// before Ends[i] and from Ends[i-1] on. A transport that receives a part piece
+	// by piece need not put it together.
+	Ends []int
 
 	carrier Carrier
 }
@@ -66,21 +70,57 @@ func (m *Message) Release() {
 	}
 }
 
-// WithLabel is a message in ordinary memory that differs from m in its label.
-// It shares nothing with m, which the caller still has to release.
+// Parts is the number of opaque parts.
+func (m *Message) Parts() int {
+	if m.Ends != nil {
+		return len(m.Ends)
+	}
+	return len(m.Payload)
+}
+
+// Part is the i-th opaque part, from 0. It shares m's memory.
+func (m *Message) Part(i int) Part {
+	if m.Ends == nil {
+		return m.Payload[i : i+1 : i+1]
+	}
+	from := 0
+	if i > 0 {
+		from = m.Ends[i-1]
+	}
+	return m.Payload[from:m.Ends[i]:m.Ends[i]]
+}
+
+// Part is an opaque part in the pieces in which it lies in memory, in order.
+type Part [][]byte
+
+// Len is the number of bytes.
+func (p Part) Len() int {
+	n := 0
+	for _, piece := range p {
+		n += len(piece)
+	}
+	return n
+}
+
+// AppendTo appends the bytes to b.
+func (p Part) AppendTo(b []byte) []byte {
+	for _, piece := range p {
+		b = append(b, piece...)
+	}
+	return b
+}
+
+// WithLabel is a message in ordinary memory, its parts in one piece each, that
+// differs from m in its label. It shares nothing with m, which the caller still
+// has to release.
 func (m *Message) WithLabel(label []byte) *Message {
-	payload := make([][]byte, len(m.Payload))
-	for i, part := range m.Payload {
-		payload[i] = append(make([]byte, 0, len(part)), part...)
+	payload := make([][]byte, m.Parts())
+	for i := range payload {
+		part := m.Part(i)
+		payload[i] = part.AppendTo(make([]byte, 0, part.Len()))
 	}
 	return &Message{Level: m.Level, Form: m.Form, Label: label, Coord: m.Coord, Payload: payload}
 }
 
 // Size is the number of payload bytes.
-func (m *Message) Size() int {
-	n := 0
-	for _, part := range m.Payload {
-		n += len(part)
-	}
-	return n
-}
+func (m *Message) Size() int { return Part(m.Payload).Len() }

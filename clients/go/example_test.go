@@ -17,7 +17,9 @@ import (
 //	gateway, err := zioflow.Dial("127.0.0.1:7575")
 func exampleGateway() (gateway *zioflow.Gateway, stop func()) {
 	m := newMemory(broker.DefaultOptions())
-	m.builtins.AddDefaultRoutes()
+	if err := m.builtins.AddDefaultRoutes(); err != nil {
+		panic(err)
+	}
 	gateway = dial(m.Listener)
 	return gateway, func() {
 		_ = gateway.Close()

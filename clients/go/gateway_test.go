@@ -89,7 +89,9 @@ func (s setup) run(t *testing.T, test func(t *testing.T, m *memory, g *zioflow.G
 		m := newMemory(options)
 		t.Cleanup(m.stop)
 		if !s.bare {
-			m.builtins.AddDefaultRoutes()
+			if err := m.builtins.AddDefaultRoutes(); err != nil {
+				t.Fatal(err)
+			}
 		}
 		g := dial(m.Listener, s.dial...)
 		t.Cleanup(func() {

@@ -15,7 +15,8 @@ import (
 type Offer struct {
 	// Bot is the client's.
 	Bot
-	// Direction is what the handler would do: Extract = Give, Inject = Take.
+	// Direction is what the handler would do: Extract = Give, Inject = Take. 0
+	// where that is not known here, and the gateway sees to it.
 	Direction Direction
 	// Deadline is when the offer lapses.
 	Deadline time.Time
@@ -55,6 +56,11 @@ func newOffer(g *Gateway, o *gatewayv1.Offer, withdraw context.CancelCauseFunc) 
 	}
 }
 
+// Offer is the offer with a cid that the program was told by other means: a route
+// has started it for one flow, and it finds the cid in its environment as
+// ZIO_GATEWAY_CID. Nothing but the cid is known of the offer here.
+func (g *Gateway) Offer(cid uint64) *Offer { return &Offer{gateway: g, cid: cid} }
+
 // Give accepts an offer whose Direction is Extract. The bot's Credit may be
 // lower than the client's, and 0 agrees with that; native handlers send the
 // offered Bot back. The ctx bounds the whole flow. The error is ErrOffer if the
@@ -86,7 +92,7 @@ func (o *Offer) Take(ctx context.Context, bot Bot) (*Taker, error) {
 }
 
 func (o *Offer) accept(ctx context.Context, bot Bot, d Direction) (*exchange, error) {
-	if d != o.Direction {
+	if o.Direction != 0 && d != o.Direction {
 		return nil, fmt.Errorf("%w: its handler has to %v", ErrOffer, o.Direction)
 	}
 	message, err := bot.encode(d)

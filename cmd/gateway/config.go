@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/alecthomas/kong"
 	"github.com/goccy/go-yaml"
 )
 
-// fileValues is a configuration file's content, by flag name. It implements
-// kong.Resolver.
-type fileValues map[string]string
+// fileValues is a configuration file's content, by flag name: values as they
+// would stand on the command line, and sections, which read themselves. It
+// implements kong.Resolver.
+type fileValues map[string]any
 
 func loadYAML(r io.Reader) (kong.Resolver, error) {
 	name := "configuration file"
@@ -26,6 +28,10 @@ func loadYAML(r io.Reader) (kong.Resolver, error) {
 	}
 	values := fileValues{}
 	for key, value := range read {
+		if key == "routes" {
+			values[key] = routesSection{value, filepath.Dir(name)}
+			continue
+		}
 		text, err := asFlag(value)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", name, key, err)
@@ -58,7 +64,7 @@ func asFlag(value any) (string, error) {
 func (v fileValues) Validate(app *kong.Application) error {
 	known := map[string]bool{}
 	for _, command := range app.Leaves(true) {
-		for _, flags := range command.AllFlags(true) {
+		for _, flags := range command.AllFlags(false) {
 			for _, flag := range flags {
 				known[flag.Name] = true
 			}

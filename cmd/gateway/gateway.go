@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -21,6 +20,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/builtin"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/server"
 	"github.com/zioflow/gateway/zmqbridge"
 )
@@ -30,21 +30,23 @@ type gateway struct {
 	log      *slog.Logger
 	broker   *broker.Broker
 	builtin  *builtin.Handlers
+	spawner  *spawn.Spawner
 	bridge   *zmqbridge.Bridge // nil without ZeroMQ addresses
 	grpc     *server.Server    // nil without an address
 	http     *http.Server      // likewise
 	bound    addresses
 	security map[string]string // how a transport is secured, if at all: Endpoint's words; set before announce
 	level    *slog.LevelVar
-	reload   func() (server.Reloaded, error) // nil without a configuration file; set before the start of gRPC
-	failed   chan error                      // takes the error of a server that ended by itself
+	reloader *reloader
+	// instruments measure all of it.
+	instruments instruments
+	failed      chan error // takes the error of a server that ended by itself
 
-	draining   atomic.Bool       // changed with steering held
-	steering   sync.Mutex        // so that one operator at a time steers
-	stopping   bool              // guarded by steering; for good
-	started    time.Time         // guarded by steering
-	configured time.Time         // guarded by steering
-	endpoints  []server.Endpoint // guarded by steering; replaced whole
+	draining  atomic.Bool       // changed with steering held
+	steering  sync.Mutex        // so that one operator at a time steers
+	stopping  bool              // guarded by steering; for good
+	started   time.Time         // guarded by steering
+	endpoints []server.Endpoint // guarded by steering; replaced whole
 }
 
 // addresses is what the gateway has bound, as the ready file has it.
@@ -58,15 +60,24 @@ type addresses struct {
 // start brings everything up, the broker first. What is up when something fails
 // is taken down again.
 func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
-	b, err := broker.New(c.limits(log))
+	measure, log, err := instrument(&c.telemetryFlags, log)
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{log: log, broker: b, builtin: builtin.New(b, log), level: &c.level, failed: make(chan error, 2)}
-	if c.DefaultRoutes {
-		g.builtin.AddDefaultRoutes()
+	limits := c.limits(log)
+	limits.Observers = measure.observers()
+	b, err := broker.New(limits)
+	if err != nil {
+		measure.close(context.Background(), log)
+		return nil, err
 	}
-	for _, bring := range []func(*serveCommand) error{g.startZMQ, g.startGRPC, g.startHTTP} {
+	measure.metrics.Watch(b)
+	g := &gateway{
+		log: log, broker: b, builtin: builtin.New(b, log), level: &c.level, instruments: measure,
+		failed: make(chan error, 2),
+	}
+	g.reloader = newReloader(c, log, g.reloadLimits(c), g.reloadLog, g.reloadRoutes)
+	for _, bring := range []func(*serveCommand) error{g.startRoutes, g.startZMQ, g.startGRPC, g.startHTTP, g.locate} {
 		if err := bring(c); err != nil {
 			return nil, errors.Join(err, g.stop(context.Background()))
 		}
@@ -100,31 +111,11 @@ func (g *gateway) startGRPC(c *serveCommand) error {
 	o := server.DefaultOptions(g.broker.Options())
 	o.Keepalive, o.KeepaliveTimeout, o.Log = c.Keepalive, c.KeepaliveTimeout, g.log
 	o.Process = g
+	o.RateLimits, o.Registry = c.rateLimits(), g.instruments.metrics.Registry()
+	o.Routes = server.RouteOptions{Maker: g.routeMaker(), AllowExec: c.AllowExecRoutes}
 	g.grpc = server.New(g.broker, o)
 	g.bound.GRPC = listener.Addr().String()
 	go g.watch("grpc", func() error { return g.grpc.Serve(listener) })
-	return nil
-}
-
-func (g *gateway) startHTTP(c *serveCommand) error {
-	if len(chosen([]string{c.HTTP})) == 0 {
-		return nil
-	}
-	listener, err := net.Listen("tcp", c.HTTP)
-	if err != nil {
-		return fmt.Errorf("http: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if g.draining.Load() {
-			http.Error(w, "draining", http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = io.WriteString(w, "ok\n") // who has left needs no answer
-	})
-	g.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	g.bound.HTTP = listener.Addr().String()
-	go g.watch("http", func() error { return g.http.Serve(listener) })
 	return nil
 }
 
@@ -161,6 +152,10 @@ func (g *gateway) stop(ctx context.Context) error {
 	if g.bridge != nil {
 		fronts.Go(g.bridge.Close)
 	}
+	if g.spawner != nil {
+		fronts.Go(func() error { return g.spawner.Close(ctx) })
+	}
+	fronts.Go(func() error { g.instruments.close(ctx, g.log); return nil })
 	err := fronts.Wait()
 	if g.http != nil {
 		err = errors.Join(err, g.http.Close())

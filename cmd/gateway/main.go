@@ -20,7 +20,9 @@ type cli struct {
 // parse reads arguments, environment and file; what is wrong is an error that
 // names the option.
 func parse(args []string) (*kong.Context, error) {
-	parser, err := kong.New(&cli{},
+	app := &cli{}
+	app.Serve.arguments = args
+	parser, err := kong.New(app,
 		kong.Name("gateway"),
 		kong.Description("A flow broker for ZIO, reached over ZeroMQ and gRPC. Every option can also be set in the "+
 			"environment (ZIO_GATEWAY_MAX_CREDIT=100) and in the file that --config names; the command line wins "+

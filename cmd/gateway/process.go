@@ -12,10 +12,7 @@ import (
 // gateway is what operators steer.
 var _ server.Process = (*gateway)(nil)
 
-var (
-	errStopping = errors.New("the gateway is shutting down")
-	errNoFile   = errors.New("the gateway was started without a configuration file: there is nothing to read again")
-)
+var errStopping = errors.New("the gateway is shutting down")
 
 // version is the program's, as the Go command has recorded it.
 func version() string {
@@ -39,7 +36,6 @@ func (g *gateway) announce() {
 	g.steering.Lock()
 	defer g.steering.Unlock()
 	g.started = time.Now()
-	g.configured = g.started
 	g.endpoints = g.listEndpoints()
 }
 
@@ -67,7 +63,7 @@ func (g *gateway) Status() server.ProcessStatus {
 	g.steering.Lock()
 	defer g.steering.Unlock()
 	return server.ProcessStatus{
-		Version: version(), Started: g.started, Configured: g.configured,
+		Version: version(), Started: g.started, Configured: g.reloader.configured(),
 		Draining: g.draining.Load(), LogLevel: g.level.Level(), Endpoints: g.endpoints,
 	}
 }
@@ -127,16 +123,4 @@ func (g *gateway) SetLogLevel(level slog.Level) slog.Level {
 }
 
 // Reload implements server.Process.
-func (g *gateway) Reload() (server.Reloaded, error) {
-	if g.reload == nil {
-		return server.Reloaded{}, errNoFile
-	}
-	reloaded, err := g.reload()
-	if err != nil {
-		return server.Reloaded{}, err
-	}
-	g.steering.Lock()
-	defer g.steering.Unlock()
-	g.configured = time.Now()
-	return reloaded, nil
-}
+func (g *gateway) Reload() (server.Reloaded, error) { return g.reloader.reload() }

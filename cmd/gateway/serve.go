@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/zmqbridge"
 )
 
@@ -26,21 +27,23 @@ type serveCommand struct {
 	ZMQServer []string `name:"zmq-server" default:"tcp://127.0.0.1:5555" help:"Address for CLIENT sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
 	ZMQRouter []string `name:"zmq-router" default:"tcp://127.0.0.1:5556" help:"Address for DEALER sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
 	GRPC      string   `name:"grpc" default:"127.0.0.1:7575" help:"Address for gRPC, or \"none\"." placeholder:"HOST:PORT"`
-	HTTP      string   `name:"http" default:"127.0.0.1:7576" help:"Address for health checks over HTTP, or \"none\"." placeholder:"HOST:PORT"`
+	HTTP      string   `name:"http" default:"127.0.0.1:7576" help:"Address for health checks and metrics over HTTP, or \"none\"." placeholder:"HOST:PORT"`
 	ReadyFile string   `help:"When ready, write the bound addresses to this file, as JSON." placeholder:"FILE"`
 	Insecure  bool     `help:"Allow addresses beyond loopback although nothing is encrypted nor authenticated."`
 
 	DefaultRoutes bool `default:"true" negatable:"" help:"Have the built-in handlers dump and generate serve what nothing else takes."`
 
-	MaxCredit      int64         `default:"${max_credit}" help:"Largest credit of a flow; larger offers are lowered."`
-	MaxMessage     int           `default:"${max_message}" help:"Largest payload of a message, in bytes."`
-	MaxFlows       int           `default:"${max_flows}" help:"How many flows there may be at once."`
-	MaxPending     int           `default:"${max_pending}" help:"How many of them may wait for a handler."`
-	MaxBytes       int64         `default:"0" help:"Bytes that may wait in the gateway, besides a message of every flow; 0 for half of this machine's memory."`
-	MaxFlowBytes   int64         `default:"0" help:"The same for one flow; 0 for all of --max-bytes."`
-	PendingTimeout time.Duration `default:"${pending_timeout}" help:"How long a flow waits for a handler."`
-	EOTTimeout     time.Duration `name:"eot-timeout" default:"${eot_timeout}" help:"How long a flow waits for the answer to an EOT."`
-	IdleTimeout    time.Duration `default:"0s" help:"How long a flow may go without a message; 0 for ever."`
+	routeFlags `embed:""`
+
+	MaxCredit      int64         `default:"${max_credit}" help:"Largest credit of a flow; larger offers are lowered." reload:""`
+	MaxMessage     int           `default:"${max_message}" help:"Largest payload of a message, in bytes." reload:""`
+	MaxFlows       int           `default:"${max_flows}" help:"How many flows there may be at once." reload:""`
+	MaxPending     int           `default:"${max_pending}" help:"How many of them may wait for a handler." reload:""`
+	MaxBytes       int64         `default:"0" help:"Bytes that may wait in the gateway, besides a message of every flow; 0 for half of this machine's memory." reload:""`
+	MaxFlowBytes   int64         `default:"0" help:"The same for one flow; 0 for all of --max-bytes." reload:""`
+	PendingTimeout time.Duration `default:"${pending_timeout}" help:"How long a flow waits for a handler." reload:""`
+	EOTTimeout     time.Duration `name:"eot-timeout" default:"${eot_timeout}" help:"How long a flow waits for the answer to an EOT." reload:""`
+	IdleTimeout    time.Duration `default:"0s" help:"How long a flow may go without a message; 0 for ever." reload:""`
 
 	Heartbeat        time.Duration `default:"2s" help:"How often a silent ZeroMQ peer is asked whether it is there."`
 	HeartbeatTimeout time.Duration `default:"6s" help:"How long it may take to answer."`
@@ -49,10 +52,14 @@ type serveCommand struct {
 	StallTimeout     time.Duration `default:"5s" help:"How long a ZeroMQ peer may leave its queue full."`
 	DrainGrace       time.Duration `default:"0s" help:"How long flows may go on after SIGTERM before they are ended."`
 
-	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error."`
+	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error." reload:""`
 	LogFormat string     `default:"text" enum:"text,json" help:"text or json."`
 
-	level slog.LevelVar `kong:"-"` // LogLevel, until an operator changes it
+	telemetryFlags `embed:""`
+
+	arguments []string          // of the whole command line
+	options   map[string]option // as they were given, by name
+	level     slog.LevelVar     `kong:"-"` // LogLevel, until an operator changes it
 }
 
 // stopTimeout bounds an orderly stop.
@@ -68,12 +75,13 @@ func defaults() kong.Vars {
 		"max_pending":     fmt.Sprint(o.MaxPending),
 		"pending_timeout": fmt.Sprint(o.PendingTimeout),
 		"eot_timeout":     fmt.Sprint(o.EOTTimeout),
+		"max_processes":   fmt.Sprint(spawn.DefaultOptions().MaxProcesses),
 	}
 }
 
 // Validate is called by kong; it names the option that makes no sense.
 func (c *serveCommand) Validate() error {
-	if err := c.limits(nil).Validate(); err != nil {
+	if err := errors.Join(c.limits(nil).Validate(), c.validateTelemetry()); err != nil {
 		return err
 	}
 	for option, value := range map[string]time.Duration{
@@ -83,6 +91,9 @@ func (c *serveCommand) Validate() error {
 		if value <= 0 {
 			return fmt.Errorf("%s is %v, want more than 0", option, value)
 		}
+	}
+	if c.MaxProcesses < 1 {
+		return fmt.Errorf("max-processes is %d, want more than 0", c.MaxProcesses)
 	}
 	if c.DrainGrace < 0 {
 		return fmt.Errorf("drain-grace is %v, want 0 or more", c.DrainGrace)
@@ -173,9 +184,13 @@ func (c *serveCommand) logger() *slog.Logger {
 }
 
 // Run serves until SIGINT or SIGTERM; the second one ends the process at once.
+// SIGHUP has the configuration read anew.
 func (c *serveCommand) Run() error {
 	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP)
+	defer signal.Stop(hangUps)
 	log := c.logger()
 	g, err := start(c, log)
 	if err != nil {
@@ -188,13 +203,19 @@ func (c *serveCommand) Run() error {
 	}
 	fmt.Println(g.ready())
 	var failed error
-	select {
-	case <-signals.Done():
-		stop() // the next signal has its default effect
-		log.Info("stopping; a second signal stops at once", "grace", c.DrainGrace)
-		g.drain(c.DrainGrace)
-	case failed = <-g.failed:
-		stop()
+	for serving := true; serving; {
+		select {
+		case <-hangUps:
+			_, _ = g.reloader.reload() // it logs what came of it
+		case <-signals.Done():
+			serving = false
+			stop() // the next signal has its default effect
+			log.Info("stopping; a second signal stops at once", "grace", c.DrainGrace)
+			g.drain(c.DrainGrace)
+		case failed = <-g.failed:
+			serving = false
+			stop()
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()

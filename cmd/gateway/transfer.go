@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -17,6 +19,7 @@ type transferFlags struct {
 	Via        string        `default:"grpc" enum:"grpc,zmq-server,zmq-router" help:"grpc, zmq-server (as a CLIENT socket) or zmq-router (as a DEALER)."`
 	Address    string        `help:"Where the gateway is; by default, where it serves by default." placeholder:"ADDRESS"`
 	Credit     int64         `default:"10" help:"How many messages may be under way."`
+	CID        uint64        `name:"cid" help:"Accept the offer that has this cid, as its handler. By default, the one of the flow for which a route has started this command."`
 	Timeout    time.Duration `default:"30s" help:"How long to wait for any one message."`
 	Attributes []string      `arg:"" optional:"" help:"Attributes of the flow, as NAME=VALUE. A VALUE that is JSON is taken as such."`
 }
@@ -100,22 +103,23 @@ func (c *transferFlags) open(direction zio.Direction) (transfer, error) {
 	if err != nil {
 		return nil, err
 	}
-	address := c.Address
 	switch c.Via {
 	case "zmq-server":
-		return openNative(c, nativeClient, orElse(address, "tcp://127.0.0.1:5555"), direction, attributes)
+		return openNative(c, nativeClient, c.address("ZIO_GATEWAY_ZMQ_SERVER", "tcp://127.0.0.1:5555"), direction, attributes)
 	case "zmq-router":
-		return openNative(c, nativeDealer, orElse(address, "tcp://127.0.0.1:5556"), direction, attributes)
+		return openNative(c, nativeDealer, c.address("ZIO_GATEWAY_ZMQ_ROUTER", "tcp://127.0.0.1:5556"), direction, attributes)
 	default:
-		return openGRPC(c, orElse(address, "127.0.0.1:7575"), direction, attributes)
+		return openGRPC(c, c.address("ZIO_GATEWAY_GRPC", "127.0.0.1:7575"), direction, attributes)
 	}
 }
 
-func orElse(value, otherwise string) string {
-	if value == "" {
-		return otherwise
+// address is where the gateway is: by default, for a handler, where the gateway
+// that started it has said.
+func (c *transferFlags) address(variable, otherwise string) string {
+	if c.CID == 0 {
+		return cmp.Or(c.Address, otherwise)
 	}
-	return value
+	return cmp.Or(c.Address, os.Getenv(variable), otherwise)
 }
 
 // parseAttributes reads NAME=VALUE words.

@@ -25,9 +25,15 @@ func openGRPC(c *transferFlags, address string, direction zio.Direction, attribu
 	t := &grpcTransfer{gateway: gateway, timeout: c.Timeout}
 	ctx := context.Background() // bounds the whole flow, not only its beginning
 	bot := zioflow.Bot{Attributes: attributes, Credit: c.Credit}
-	if direction == zio.Extract {
+	offer := gateway.Offer(c.CID) // none if 0
+	switch {
+	case c.CID != 0 && direction == zio.Extract:
+		t.giver, err = offer.Give(ctx, bot)
+	case c.CID != 0:
+		t.taker, err = offer.Take(ctx, bot)
+	case direction == zio.Extract:
 		t.giver, err = gateway.Give(ctx, bot)
-	} else {
+	default:
 		t.taker, err = gateway.Take(ctx, bot)
 	}
 	if err != nil {

@@ -28,7 +28,7 @@ func openNative(c *transferFlags, kind native.Kind, address string, direction zi
 	if text, err = zio.Edit(text, zio.Member{Key: "flow", Value: []byte(`"BOT"`)}); err != nil {
 		return nil, err
 	}
-	label, err := zio.RewriteBot(text, direction, c.Credit, 0)
+	label, err := zio.RewriteBot(text, direction, c.Credit, c.CID)
 	if err != nil {
 		return nil, err
 	}

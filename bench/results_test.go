@@ -1,0 +1,273 @@
+package main
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSpread(t *testing.T) {
+	for _, test := range []struct {
+		values []float64
+		want   spread
+	}{
+		{[]float64{3}, spread{3, 3, 3}},
+		{[]float64{5, 1, 3}, spread{3, 1, 5}},
+		{[]float64{4, 1, 2, 9}, spread{3, 1, 9}},
+	} {
+		if got := spreadOf(test.values); got != test.want {
+			t.Errorf("spread of %v is %v, want %v", test.values, got, test.want)
+		}
+	}
+	if got := spreadOf(nil); !math.IsNaN(got.median) {
+		t.Errorf("spread of nothing is %v", got)
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	var values []time.Duration
+	for i := range 1000 {
+		values = append(values, time.Duration(1000-i))
+	}
+	for q, want := range map[float64]time.Duration{0: 1, 0.5: 500, 0.99: 990, 0.999: 999, 1: 1000} {
+		if got := quantile(values, q); got != want {
+			t.Errorf("quantile %v is %d, want %d", q, got, want)
+		}
+	}
+	if got := quantile(nil, 0.5); got != 0 {
+		t.Errorf("quantile of nothing is %d", got)
+	}
+}
+
+func TestTakersReport(t *testing.T) {
+	var o outcome
+	if err := o.read([]string{"800 400000000", "12", "13"}); err != nil {
+		t.Fatal(err)
+	}
+	if o.rate != 2000 || !slices.Equal(o.samples, []time.Duration{12, 13}) {
+		t.Errorf("read rate %v, samples %v", o.rate, o.samples)
+	}
+	for _, lines := range [][]string{nil, {"800"}, {"800 1", "x"}} {
+		if err := new(outcome).read(lines); err == nil {
+			t.Errorf("read %q", lines)
+		}
+	}
+}
+
+// A path between unlike peers is compared with the slower baseline.
+func TestContenders(t *testing.T) {
+	like, unlike := path{native, native}, path{native, viaGRPC}
+	for _, test := range []struct {
+		paths []path
+		want  []contender
+	}{
+		{[]path{like}, []contender{{like, false}, {like, true}}},
+		{[]path{unlike}, []contender{{like, false}, {unlike, true}, {path{viaGRPC, viaGRPC}, false}}},
+	} {
+		if got := contenders(test.paths); !slices.Equal(got, test.want) {
+			t.Errorf("contenders for %v: %v, want %v", test.paths, got, test.want)
+		}
+	}
+	if got := len(contenders(paths)); got != 6 {
+		t.Errorf("%d contenders for all paths, want 4 and 2 baselines", got)
+	}
+}
+
+// record writes rounds of native-native with these rates, the baseline's 1000.
+func record(t *testing.T, rates ...float64) *results {
+	t.Helper()
+	var file bytes.Buffer
+	r, err := newRecorder(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rate := range rates {
+		l := load{flows: 1, rounds: 1, count: 1000, size: small, credit: 100}
+		one := outcome{load: l, rate: rate, cpu: time.Second, mallocs: 2000, peak: 1 << 20}
+		base := one
+		base.rate = 1000
+		if err := r.rate(pairing{path{native, native}, one, base}, pairing{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := parseResults(&file, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// What is written is what is read.
+func TestRecord(t *testing.T) {
+	all := record(t, 900, 800)
+	about := subject{"Rate", "native-native", small, 100, 1}
+	if !slices.Equal(all.subjects, []subject{about}) {
+		t.Fatalf("subjects are %v", all.subjects)
+	}
+	for unit, want := range map[string][]float64{
+		unitRate: {900, 800}, unitBytes: {90_000, 80_000}, unitMallocs: {2, 2}, unitCPUPerMsg: {1000, 1000},
+		unitCPUPerGB: {10_000, 10_000}, unitPeak: {1 << 20, 1 << 20}, ratioRate: {0.9, 0.8}, ratioCPU: {1, 1},
+	} {
+		if got := all.gateway[about][unit]; !slices.Equal(got, want) {
+			t.Errorf("%s is %v, want %v", unit, got, want)
+		}
+	}
+	if got := all.baseline[about][unitRate]; !slices.Equal(got, []float64{1000, 1000}) {
+		t.Errorf("the baseline's rate is %v", got)
+	}
+	if all.config["cores"] == "" || all.config["go"] == "" {
+		t.Errorf("the file's head is %v", all.config)
+	}
+}
+
+func TestBadResults(t *testing.T) {
+	for _, text := range []string{
+		"", "BenchmarkRate/path=a-b/by=gateway 1", "BenchmarkRate/path=a-b 1 2 msg/s\n",
+		"BenchmarkRate/path=a-b/size=x/by=gateway 1 2 msg/s\n", "BenchmarkRate/colour=red/by=gateway 1 2 msg/s\n",
+	} {
+		if _, err := parseResults(strings.NewReader(text), "test"); err == nil {
+			t.Errorf("%q was read", text)
+		}
+	}
+}
+
+func TestCompare(t *testing.T) {
+	old := record(t, 900, 910, 890, 905, 895)
+	for name, test := range map[string]struct {
+		now  []float64
+		want verdict
+	}{
+		"the same":         {[]float64{900, 910, 890, 905, 895}, same},
+		"a little slower":  {[]float64{860, 850, 855, 845, 865}, same},
+		"slower":           {[]float64{700, 710, 690, 705, 695}, worse},
+		"slower by chance": {[]float64{700, 990, 600, 999, 980}, same},
+		"faster":           {[]float64{1200, 1210, 1190, 1205, 1195}, improved},
+	} {
+		changes := compare(old, record(t, test.now...), 0.1)
+		i := slices.IndexFunc(changes, func(c change) bool { return c.unit == ratioRate })
+		if i < 0 || changes[i].verdict != test.want {
+			t.Errorf("%s: %+v, want verdict %d", name, changes, test.want)
+		}
+		wantWorse := 0
+		if test.want == worse {
+			wantWorse = 1
+		}
+		var report strings.Builder
+		if got := reportChanges(&report, changes); got != wantWorse {
+			t.Errorf("%s: %d got worse\n%s", name, got, report.String())
+		}
+		if says := strings.Contains(report.String(), "worse   Rate native-native, 100 B, credit 100: ratio"); says != (wantWorse > 0) {
+			t.Errorf("%s: the report is\n%s", name, report.String())
+		}
+	}
+}
+
+// For times and sizes, less is better.
+func TestJudgeLess(t *testing.T) {
+	for _, test := range []struct {
+		now  float64
+		want verdict
+	}{{2, worse}, {1, same}, {0.5, improved}} {
+		c := change{unit: ratioP99, old: 1, now: test.now}
+		if c.judge(0.1); c.verdict != test.want {
+			t.Errorf("p99 of %v instead of 1 is %d, want %d", test.now, c.verdict, test.want)
+		}
+	}
+}
+
+// All that is wanted is measured.
+func TestPlansHaveWhatIsWanted(t *testing.T) {
+	p := full()
+	for _, w := range wishes() {
+		var measured bool
+		switch {
+		case w.about.kind == "RoundTrip":
+			measured = slices.Contains(p.roundTrips, w.about.size)
+		case w.unit == ratioOfTen:
+			measured = slices.Contains(p.flows, w.about.flows) && slices.Contains(p.flows, 10)
+		default:
+			measured = slices.Contains(p.rates, at(w.about.size, w.about.credit))
+		}
+		if !measured {
+			t.Errorf("%+v is not in the plan", w)
+		}
+	}
+	for _, l := range short().rates {
+		if !slices.Contains(p.rates, l) {
+			t.Errorf("%+v is only in the short plan", l)
+		}
+	}
+}
+
+func TestWanted(t *testing.T) {
+	table := wanted(record(t, 850))
+	if len(table.rows) != 2 || table.rows[0][3] != "reached" || table.rows[1][3] != "missed" {
+		t.Errorf("a ratio of 0.85 with 2 allocations a message: %v", table.rows)
+	}
+	if table = wanted(record(t, 790)); table.rows[0][3] != "missed" {
+		t.Errorf("a ratio of 0.79: %v", table.rows)
+	}
+	if (wish{unit: ratioP99, value: 1.5}).reached(1.6) {
+		t.Error("1.6 is not ≤ 1.5")
+	}
+}
+
+func TestInsert(t *testing.T) {
+	page, err := insert([]byte("before\n"+tablesBegin+"old\n"+tablesEnd+"after\n"), []byte("new\n"))
+	if want := "before\n" + tablesBegin + "new\n" + tablesEnd + "after\n"; err != nil || string(page) != want {
+		t.Errorf("%q, %v", page, err)
+	}
+	if _, err := insert([]byte(tablesEnd+tablesBegin), nil); err == nil {
+		t.Error("marks in the wrong order were accepted")
+	}
+}
+
+// The page shows the results that are committed.
+func TestPageIsOfTheResults(t *testing.T) {
+	all, err := readResults("results.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tables bytes.Buffer
+	if err := writeTables(&tables, all); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join("..", "docs", "performance.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := insert(page, tables.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(page, want) {
+		t.Error("docs/performance.md has not the tables of bench/results.txt; scripts/bench.sh accept writes them")
+	}
+}
+
+func TestBytesText(t *testing.T) {
+	for n, want := range map[float64]string{100: "100 B", 4096: "4 KiB", 65536: "64 KiB", 1 << 20: "1 MiB", 4_800_000: "4.8 MB", 60_000_000: "60 MB"} {
+		if got := bytesText(n); got != want {
+			t.Errorf("%v is %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestPanels(t *testing.T) {
+	panels := panelsOf(record(t, 900, 800, 850))
+	if len(panels) != 2 || !slices.Equal(panels[0].Categories, []string{"100 B"}) {
+		t.Fatalf("panels are %+v", panels)
+	}
+	first := panels[0].Series[0]
+	if first.Name != "native-native" || *first.Median[0] != 0.85 || *first.Low[0] != 0.8 || *first.High[0] != 0.9 {
+		t.Errorf("the first series is %+v", first)
+	}
+	if missing := panels[0].Series[1].Median[0]; missing != nil {
+		t.Errorf("what was not measured is %v", *missing)
+	}
+}

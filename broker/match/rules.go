@@ -1,0 +1,194 @@
+package match
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// Rules is a ruleset of ZIO's: it takes a BOT if one of its rules is true. It
+// implements broker.Match and broker.Explainer, and may be used concurrently.
+type Rules struct {
+	text  string
+	rules []rule
+}
+
+// rule is one item of a ruleset.
+type rule struct {
+	test expression
+	attr map[string]any
+}
+
+// ignoredKeys are those of a ZIO rule that concern its file server only. They
+// may be there, so that one file serves both.
+var ignoredKeys = []string{"rw", "filepat", "grouppat"}
+
+// ParseRules reads a ruleset: JSON or Jsonnet text, a list of objects with
+// `rule`, an S-expression, and `attr`, attributes that the rule sees in the
+// place of the BOT's own. Imports are refused. An error names rule, position and
+// cause.
+//
+// Jsonnet is a programming language, evaluated here: a text may take any amount
+// of time and memory.
+func ParseRules(text string) (*Rules, error) { return parseRules("rules", text, noImports{}) }
+
+func parseRules(name, text string, imports importer) (*Rules, error) {
+	evaluated, err := evaluate(name, text, imports)
+	if err != nil {
+		return nil, err
+	}
+	var items []json.RawMessage
+	if err := json.Unmarshal(evaluated, &items); err != nil {
+		return nil, errors.New("a ruleset is a list of rules")
+	}
+	if len(items) == 0 {
+		return nil, errors.New("there is no rule")
+	}
+	r := &Rules{text: text, rules: make([]rule, len(items))}
+	for i, item := range items {
+		if r.rules[i], err = parseItem(item); err != nil {
+			return nil, fmt.Errorf("rule %d: %w", i+1, err)
+		}
+	}
+	return r, nil
+}
+
+func parseItem(item json.RawMessage) (rule, error) {
+	decoder := json.NewDecoder(bytes.NewReader(item))
+	decoder.DisallowUnknownFields()
+	var fields struct {
+		Rule                  *string
+		Attr                  json.RawMessage
+		RW, FilePat, GroupPat any
+	}
+	if err := decoder.Decode(&fields); err != nil {
+		return rule{}, fmt.Errorf("%s (want rule, attr; %s are ignored)",
+			strings.TrimPrefix(err.Error(), "json: "), strings.Join(ignoredKeys, ", "))
+	}
+	if fields.Rule == nil {
+		return rule{}, errors.New("rule is missing")
+	}
+	test, err := parseRule(*fields.Rule)
+	if err != nil {
+		return rule{}, fmt.Errorf("rule: %w", err)
+	}
+	attr, err := parseAttr(fields.Attr)
+	return rule{test, attr}, err
+}
+
+func parseAttr(text json.RawMessage) (map[string]any, error) {
+	if text == nil {
+		return nil, nil
+	}
+	if text[0] != '{' {
+		return nil, errors.New("attr: want an object")
+	}
+	return zio.Attributes(text), nil
+}
+
+// String is the ruleset as it was given.
+func (r *Rules) String() string { return r.text }
+
+// Match implements broker.Match: whether one of the rules is true. A rule that
+// can't be evaluated, for want of an attribute say, is false.
+func (r *Rules) Match(v *broker.View) bool {
+	_, found := r.first(v)
+	return found
+}
+
+// Attr answers the attr of the first rule that is true; nil if it has none, or
+// if none is true. Not to be changed.
+func (r *Rules) Attr(v *broker.View) map[string]any {
+	if i, found := r.first(v); found {
+		return r.rules[i].attr
+	}
+	return nil
+}
+
+// first answers which rule is the first true one.
+func (r *Rules) first(v *broker.View) (index int, found bool) {
+	own := scopeOf(v)
+	for i := range r.rules {
+		if is, err := r.rules[i].eval(own); err == nil && is {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// eval evaluates a rule over what it sees of a BOT: own, with attr over it, as
+// in ZIO.
+func (r *rule) eval(own scope) (bool, error) {
+	s := own
+	if len(r.attr) > 0 {
+		s = maps.Clone(own)
+		maps.Copy(s, r.attr)
+	}
+	return r.test.true(s)
+}
+
+// scopeOf is what ZIO's rules see of a BOT: its attributes, with the handler's
+// direction, and its coordinates.
+func scopeOf(v *broker.View) scope {
+	s := make(scope, len(v.Attributes())+4)
+	maps.Copy(s, v.Attributes())
+	s["direction"] = v.Direction.String()
+	s["origin"], s["granule"], s["seqno"] = v.Coord.Origin, v.Coord.Granule, v.Coord.Seqno
+	return s
+}
+
+// maxExplained is how many rules are explained one by one.
+const maxExplained = 5
+
+// Explain implements broker.Explainer.
+func (r *Rules) Explain(v *broker.View) string {
+	own := scopeOf(v)
+	var words []string
+	for i := range r.rules {
+		is, err := r.rules[i].eval(own)
+		switch {
+		case err == nil && is:
+			return fmt.Sprintf("rule %d is true", i+1)
+		case i == maxExplained:
+			words = append(words, "…")
+		case i > maxExplained:
+		case err != nil:
+			words = append(words, fmt.Sprintf("rule %d: %v", i+1, err))
+		default:
+			words = append(words, fmt.Sprintf("rule %d: %s", i+1, r.rules[i].why(own)))
+		}
+	}
+	return strings.Join(words, "; ")
+}
+
+// why says which part of a false rule is false, and what that part is about.
+func (r *rule) why(own scope) string {
+	s := maps.Clone(own)
+	maps.Copy(s, r.attr)
+	part := &r.test
+	for part.every {
+		for i := range part.args {
+			if is, err := part.args[i].true(s); err == nil && !is {
+				part = &part.args[i]
+				break
+			}
+		}
+	}
+	words := cut(part.text, maxText) + " is false"
+	var names []string
+	part.names(&names)
+	for i, name := range names[:min(len(names), maxPaths)] {
+		value, defined := s[name]
+		if !defined {
+			continue
+		}
+		words += fmt.Sprintf("%s %s is %s", []string{":", ","}[min(i, 1)], name, shown(value))
+	}
+	return words
+}

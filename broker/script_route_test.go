@@ -1,0 +1,107 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// playRoutes plays what concerns routes, of which each is written as `NAME
+// FACTORY [priority=N] [max-credit=N] [match=EXPRESSION]` with the factory
+// `fails`, `panics`, `hangs` or `listener=NAME`:
+//
+//	route ROUTE              AddRoute
+//	default ROUTE            AddDefaultRoute
+//	configure ROUTE | ROUTE  SetRoutes
+//	unroute NAME             RemoveRoute
+//	routes                   Routes
+//	explain LABEL            Explain, for a peer named "asking"
+func (s *script) playRoutes(command string, words []string) {
+	var err error
+	switch command {
+	case "route":
+		_, err = s.broker.AddRoute(s.route(words))
+	case "default":
+		err = s.broker.AddDefaultRoute(s.route(words))
+	case "configure":
+		var routes []broker.Route
+		for text := range strings.SplitSeq(strings.Join(words, " "), " | ") {
+			if words := strings.Fields(text); len(words) > 0 {
+				routes = append(routes, s.route(words))
+			}
+		}
+		err = s.broker.SetRoutes(routes)
+	case "unroute":
+		_, err = s.broker.RemoveRoute(words[0])
+	case "routes":
+		for _, r := range s.broker.Routes() {
+			s.printf("  %s %v priority=%d max-credit=%d taken=%d flows=%d", r.Name, r.Origin, r.Priority, r.MaxCredit, r.Taken, r.Flows)
+			if r.Match != nil {
+				s.printf(" match=%v", r.Match)
+			}
+			s.printf("\n")
+		}
+	case "explain":
+		s.explain(words[0])
+	}
+	if err != nil {
+		s.printf("  %v\n", err)
+	}
+}
+
+func (s *script) explain(label string) {
+	view, err := broker.NewView(&zio.Message{Label: []byte(label)}, broker.PeerInfo{Identity: "asking"})
+	if err != nil {
+		s.printf("  %v\n", err)
+		return
+	}
+	for _, v := range s.broker.Explain(view) {
+		mark := map[bool]string{true: "yes", false: "no"}[v.Matches]
+		if v.Takes {
+			mark = "TAKES"
+		}
+		s.printf("  %-5s %s (%v): %s\n", mark, v.Route, v.Origin, v.Explanation)
+	}
+}
+
+func (s *script) route(words []string) broker.Route {
+	r := broker.Route{Name: words[0]}
+	switch words[1] {
+	case "panics":
+		r.Factory = factoryFunc(func(context.Context, *broker.Request) error { panic("a bug") })
+	case "fails":
+		r.Factory = factoryFunc(func(context.Context, *broker.Request) error { return errors.New("no input file") })
+	case "hangs":
+		r.Factory = factoryFunc(func(ctx context.Context, _ *broker.Request) error { <-ctx.Done(); return nil })
+	}
+	for _, word := range words[1:] {
+		key, value, _ := strings.Cut(word, "=")
+		var err error
+		switch key {
+		case "listener":
+			r.Factory = broker.ToListeners{Name: value}
+		case "priority":
+			var n int
+			n, err = strconv.Atoi(value)
+			r.Priority = int32(n)
+		case "max-credit":
+			r.MaxCredit, err = strconv.ParseInt(value, 10, 64)
+		case "match":
+			r.Match, err = match.Compile(value)
+		}
+		if err != nil {
+			s.t.Fatal(fmt.Errorf("%s: %w", word, err))
+		}
+	}
+	return r
+}
+
+type factoryFunc func(context.Context, *broker.Request) error
+
+func (f factoryFunc) Find(ctx context.Context, r *broker.Request) error { return f(ctx, r) }

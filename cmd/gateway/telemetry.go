@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/telemetry"
+)
+
+// telemetryFlags say what is measured, and how much is let in.
+type telemetryFlags struct {
+	OTLPEndpoint      string  `name:"otlp-endpoint" help:"Send a span of every flow to this OpenTelemetry collector, by OTLP over gRPC: http://HOST:PORT or https://HOST:PORT. OpenTelemetry's own environment variables do as well." placeholder:"URL"`
+	GRPCRateLimit     float64 `name:"grpc-rate-limit" default:"0" help:"How many gRPC calls may begin in a second; 0 for any number." placeholder:"N" reload:""`
+	GRPCPeerRateLimit float64 `name:"grpc-peer-rate-limit" default:"0" help:"The same for each host." placeholder:"N" reload:""`
+}
+
+// validateTelemetry names the option that makes no sense.
+func (f *telemetryFlags) validateTelemetry() error {
+	for option, value := range map[string]float64{
+		"grpc-rate-limit": f.GRPCRateLimit, "grpc-peer-rate-limit": f.GRPCPeerRateLimit,
+	} {
+		if !(value >= 0) { // nor is it NaN
+			return fmt.Errorf("%s is %v, want 0 or more", option, value)
+		}
+	}
+	return telemetry.ExportOptions{Endpoint: f.OTLPEndpoint}.Validate()
+}
+
+func (f *telemetryFlags) rateLimits() server.RateLimits {
+	return server.RateLimits{Total: f.GRPCRateLimit, Peer: f.GRPCPeerRateLimit}
+}
+
+// instruments measure a gateway.
+type instruments struct {
+	metrics *telemetry.Metrics
+	traces  *telemetry.Traces // nil if nobody wants any
+}
+
+// instrument makes them ready, and answers the log to use: one whose lines are
+// counted.
+func instrument(f *telemetryFlags, log *slog.Logger) (instruments, *slog.Logger, error) {
+	i := instruments{metrics: telemetry.NewMetrics(programVersion())}
+	log = slog.New(i.metrics.CountLines(log.Handler()))
+	traces, err := telemetry.Export(context.Background(), telemetry.ExportOptions{
+		Endpoint: f.OTLPEndpoint, Version: programVersion(), Metrics: i.metrics, Log: log,
+	})
+	i.traces = traces
+	return i, log, err
+}
+
+// observers are to be told of every flow.
+func (i instruments) observers() []broker.Observer {
+	if i.traces == nil {
+		return []broker.Observer{i.metrics}
+	}
+	return []broker.Observer{i.metrics, i.traces}
+}
+
+// close sends the spans that are left, while the context lasts. What cannot be
+// sent then is lost, which is no reason for a failure.
+func (i instruments) close(ctx context.Context, log *slog.Logger) {
+	if i.traces == nil {
+		return
+	}
+	if err := i.traces.Close(ctx); err != nil {
+		log.Warn("spans left behind", "error", err)
+	}
+}
+
+// programVersion is what the build knows of it.
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// startHTTP serves health checks and metrics.
+func (g *gateway) startHTTP(c *serveCommand) error {
+	if len(chosen([]string{c.HTTP})) == 0 {
+		return nil
+	}
+	listener, err := net.Listen("tcp", c.HTTP)
+	if err != nil {
+		return fmt.Errorf("http: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", g.healthz)
+	mux.Handle("GET /metrics", g.instruments.metrics.Handler(g.log))
+	g.http = &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second,
+		ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
+	}
+	g.bound.HTTP = listener.Addr().String()
+	go g.watch("http", func() error { return g.http.Serve(listener) })
+	return nil
+}
+
+func (g *gateway) healthz(w http.ResponseWriter, _ *http.Request) {
+	if g.draining.Load() {
+		http.Error(w, "draining", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(w, "ok\n") // who has left needs no answer
+}

@@ -1,0 +1,113 @@
+package conformance_test
+
+import (
+	"context"
+	"encoding/hex"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
+
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+// spanCollector is an OpenTelemetry collector.
+type spanCollector struct {
+	collectorpb.UnimplementedTraceServiceServer
+	url   string
+	spans chan *tracepb.Span
+}
+
+func startSpanCollector(t *testing.T) *spanCollector {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &spanCollector{url: "http://" + listener.Addr().String(), spans: make(chan *tracepb.Span, 1000)}
+	s := grpc.NewServer()
+	collectorpb.RegisterTraceServiceServer(s, c)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listener) }()
+	t.Cleanup(func() {
+		s.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// Export implements collectorpb.TraceServiceServer.
+func (c *spanCollector) Export(_ context.Context, r *collectorpb.ExportTraceServiceRequest) (*collectorpb.ExportTraceServiceResponse, error) {
+	for _, resource := range r.GetResourceSpans() {
+		for _, scope := range resource.GetScopeSpans() {
+			for _, span := range scope.GetSpans() {
+				c.spans <- span
+			}
+		}
+	}
+	return &collectorpb.ExportTraceServiceResponse{}, nil
+}
+
+func (c *spanCollector) next(t *testing.T) *tracepb.Span {
+	t.Helper()
+	select {
+	case span := <-c.spans:
+		return span
+	case <-time.After(patience):
+		t.Fatal("no span has come")
+		return nil
+	}
+}
+
+// TestTraceCrossesTheGateway: on every transport, the handler sees the client's
+// traceparent as it was, and the gateway's span is in the same trace. The last
+// spans are sent when the gateway stops.
+func TestTraceCrossesTheGateway(t *testing.T) {
+	const (
+		traceID  = "0af7651916cd43dd8448eb211c80319c"
+		parentID = "b7ad6b7169203331"
+		words    = `"traceparent":"00-` + traceID + `-` + parentID + `-01","tracestate":"vendor=5"`
+	)
+	collected := startSpanCollector(t)
+	// A minute: only the stop sends what there is before.
+	p := serve(t, nil, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collected.url, "OTEL_BSP_SCHEDULE_DELAY=60000"})
+	l := p.listen(t, &gatewayv1.ListenRequest{Name: "all"})
+	for _, via := range transports {
+		client, handler := p.dial(t, via), p.dial(t, via)
+		mustSend(t, client, flowMessage(`{"flow":"BOT","direction":"extract","credit":2,`+words+`}`))
+		offer := l.offer(t)
+		if !strings.Contains(offer.GetBot().GetLabel(), words) {
+			t.Errorf("%s: the handler is offered %s, want %s in it", via, offer.GetBot().GetLabel(), words)
+		}
+		mustSend(t, handler, botMessage(zio.Inject, 2, offer.GetCid()))
+		mustRecv(t, handler, zio.BOT)
+		mustRecv(t, client, zio.BOT)
+		client.leave()
+		wantEOT(t, handler, flow.PeerGone, "")
+	}
+	p.signal(t, syscall.SIGTERM)
+	if code := p.wait(t, stopLimit); code != 0 {
+		t.Errorf("after SIGTERM the exit code is %d, want 0", code)
+	}
+	for range transports {
+		span := collected.next(t)
+		if got := hex.EncodeToString(span.GetTraceId()); got != traceID {
+			t.Errorf("the span has trace %s, want the client's", got)
+		}
+		if got := hex.EncodeToString(span.GetParentSpanId()); got != parentID {
+			t.Errorf("the span has parent %s, want the client's", got)
+		}
+		if span.GetStatus().GetCode() != tracepb.Status_STATUS_CODE_ERROR {
+			t.Errorf("the span of a flow whose client left has status %v", span.GetStatus())
+		}
+	}
+}

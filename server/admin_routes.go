@@ -1,0 +1,196 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/routes"
+	"github.com/zioflow/gateway/broker/spawn"
+	"github.com/zioflow/gateway/broker/zio"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+// RouteOptions say which routes an operator may add over gRPC.
+type RouteOptions struct {
+	// Maker makes them.
+	Maker routes.Maker
+	// AllowExec allows those that start commands: whoever may add such a route may
+	// run any program as the gateway's user.
+	AllowExec bool
+}
+
+// ListListeners shows the listeners.
+func (s *adminService) ListListeners(context.Context, *gatewayv1.ListListenersRequest) (*gatewayv1.ListListenersResponse, error) {
+	response := &gatewayv1.ListListenersResponse{}
+	for _, l := range s.broker.Listeners() {
+		response.Listeners = append(response.Listeners, &gatewayv1.Listener{
+			Id: l.ID, Name: l.Name, Match: l.Match,
+			MaxFlows: uint32(min(l.MaxFlows, math.MaxUint32)), Flows: uint32(l.Flows),
+			Peer: toPeer(l.Peer), Registered: timestamppb.New(l.Registered),
+		})
+	}
+	return response, nil
+}
+
+// ListRoutes shows the routes in the order in which they are tried.
+func (s *adminService) ListRoutes(context.Context, *gatewayv1.ListRoutesRequest) (*gatewayv1.ListRoutesResponse, error) {
+	response := &gatewayv1.ListRoutesResponse{}
+	for _, r := range s.broker.Routes() {
+		response.Routes = append(response.Routes, toRouteStatus(r))
+	}
+	return response, nil
+}
+
+// AddRoute adds a route.
+func (s *adminService) AddRoute(_ context.Context, request *gatewayv1.AddRouteRequest) (*gatewayv1.AddRouteResponse, error) {
+	if request.GetRoute() == nil {
+		return nil, badField("route", "is missing")
+	}
+	spec := toSpec(request.GetRoute())
+	if spec.Exec != nil && !s.routes.AllowExec {
+		return nil, withDetails(
+			status.New(codes.FailedPrecondition, "routes that start commands can't be added to this gateway: "+
+				"it was started without --allow-exec-routes"),
+			&errdetails.ErrorInfo{Domain: errorDomain, Reason: "EXEC_ROUTES_NOT_ALLOWED"})
+	}
+	if limit := request.GetRoute().GetExec().GetMaxTime(); limit != nil && limit.CheckValid() != nil {
+		return nil, badField("route.exec.max_time", "is no duration")
+	}
+	made, err := s.routes.Maker.Make(spec)
+	if err != nil {
+		if field, ok := errors.AsType[*routes.FieldError](err); ok {
+			return nil, badField("route."+field.Field, "%v", field.Err)
+		}
+		return nil, badField("route", "%v", err)
+	}
+	added, err := s.broker.AddRoute(made)
+	if err != nil {
+		return nil, routeError(err, spec.Name)
+	}
+	return &gatewayv1.AddRouteResponse{Route: toRouteStatus(added)}, nil
+}
+
+// RemoveRoute removes a route.
+func (s *adminService) RemoveRoute(_ context.Context, request *gatewayv1.RemoveRouteRequest) (*gatewayv1.RemoveRouteResponse, error) {
+	if request.GetName() == "" {
+		return nil, badField("name", "is missing")
+	}
+	removed, err := s.broker.RemoveRoute(request.GetName())
+	if err != nil {
+		return nil, routeError(err, request.GetName())
+	}
+	return &gatewayv1.RemoveRouteResponse{Route: toRouteStatus(removed)}, nil
+}
+
+// TestRoute explains which route a BOT would take.
+func (s *adminService) TestRoute(_ context.Context, request *gatewayv1.TestRouteRequest) (*gatewayv1.TestRouteResponse, error) {
+	view, err := toView(request)
+	if err != nil {
+		return nil, err
+	}
+	response := &gatewayv1.TestRouteResponse{}
+	for _, v := range s.broker.Explain(view) {
+		if v.Takes {
+			response.Route = v.Route
+		}
+		response.Verdicts = append(response.Verdicts, &gatewayv1.RouteVerdict{
+			Route: v.Route, Origin: toOrigin(v.Origin), Matches: v.Matches, Takes: v.Takes, Explanation: v.Explanation,
+		})
+	}
+	return response, nil
+}
+
+// toView is what routes would see of a BOT. Its label is made as in Open.
+func toView(request *gatewayv1.TestRouteRequest) (*broker.View, error) {
+	bot := request.GetBot()
+	if bot == nil {
+		return nil, badField("bot", "is missing")
+	}
+	label, err := botLabel(bot, zio.NoDirection)
+	if err != nil {
+		if field, ok := errors.AsType[*fieldError](err); ok {
+			return nil, badField("bot."+field.field, "%s", field.problem)
+		}
+		return nil, err
+	}
+	if parsed, err := zio.ParseBot(label); err == nil && parsed.CID.Form != zio.Absent {
+		return nil, badField("bot.cid", "must not be set: a BOT with a cid accepts an offer and takes no route")
+	}
+	message := &zio.Message{Label: label, Coord: zio.Coord{
+		Origin: bot.GetOrigin(), Granule: bot.GetGranule(), Seqno: bot.GetSeqno(),
+	}}
+	peer := request.GetPeer()
+	view, err := broker.NewView(message, broker.PeerInfo{
+		Transport: peer.GetTransport(), Address: peer.GetAddress(), Identity: peer.GetIdentity(), Name: peer.GetName(),
+	})
+	if err != nil {
+		return nil, badField("bot", "%v", err)
+	}
+	return view, nil
+}
+
+// routeErrors is how each error of the route table is told.
+var routeErrors = []struct {
+	err    error
+	code   codes.Code
+	reason string
+}{
+	{broker.ErrRouteExists, codes.AlreadyExists, "ROUTE_EXISTS"},
+	{broker.ErrNoRoute, codes.NotFound, "NO_ROUTE"},
+	{broker.ErrListenersRoute, codes.FailedPrecondition, "LISTENERS_ROUTE"},
+}
+
+func routeError(err error, name string) error {
+	for _, row := range routeErrors {
+		if errors.Is(err, row.err) {
+			return withDetails(status.New(row.code, err.Error()),
+				&errdetails.ErrorInfo{Domain: errorDomain, Reason: row.reason},
+				&errdetails.ResourceInfo{ResourceType: "route", ResourceName: name, Description: row.err.Error()})
+		}
+	}
+	return badField("route", "%v", err)
+}
+
+// toOrigin translates by the contract's order, which is the broker's.
+func toOrigin(o broker.Origin) gatewayv1.RouteOrigin { return gatewayv1.RouteOrigin(o) }
+
+func toSpec(r *gatewayv1.Route) routes.Spec {
+	spec := routes.Spec{
+		Name: r.GetName(), Match: r.GetMatch(), Rules: r.GetRules(), Priority: r.GetPriority(), MaxCredit: r.GetMaxCredit(),
+		Builtin: r.GetBuiltin().GetName(), Listener: r.GetListener().GetName(),
+	}
+	if exec := r.GetExec(); exec != nil {
+		spec.Exec = &spawn.Command{
+			Arguments: exec.GetCommand(), MaxProcesses: int(exec.GetMaxProcesses()), MaxTime: exec.GetMaxTime().AsDuration(),
+		}
+	}
+	return spec
+}
+
+func toRouteStatus(r broker.RouteInfo) *gatewayv1.RouteStatus {
+	spec := routes.SpecOf(r.Route)
+	route := &gatewayv1.Route{
+		Name: spec.Name, Match: spec.Match, Rules: spec.Rules, Priority: spec.Priority, MaxCredit: spec.MaxCredit,
+	}
+	switch {
+	case spec.Builtin != "":
+		route.Factory = &gatewayv1.Route_Builtin{Builtin: &gatewayv1.BuiltinFactory{Name: spec.Builtin}}
+	case spec.Listener != "":
+		route.Factory = &gatewayv1.Route_Listener{Listener: &gatewayv1.ListenerFactory{Name: spec.Listener}}
+	case spec.Exec != nil:
+		exec := &gatewayv1.ExecFactory{Command: spec.Exec.Arguments, MaxProcesses: uint32(spec.Exec.MaxProcesses)}
+		if spec.Exec.MaxTime > 0 {
+			exec.MaxTime = durationpb.New(spec.Exec.MaxTime)
+		}
+		route.Factory = &gatewayv1.Route_Exec{Exec: exec}
+	}
+	return &gatewayv1.RouteStatus{Route: route, Origin: toOrigin(r.Origin), Taken: r.Taken, Flows: r.Flows}
+}

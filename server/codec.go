@@ -1,0 +1,58 @@
+package server
+
+import (
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// codec is gRPC's codec "proto". The messages of a flow it reads and writes
+// itself, in the memory in which they arrived; all others it leaves to the
+// standard codec, and so BOTs, which are rewritten anyway. What it writes is what
+// the generated code writes, and what it accepts means what it means there.
+type codec struct{ encoding.CodecV2 }
+
+func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
+
+// Marshal implements encoding.CodecV2.
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	if o, ok := v.(*outgoing); ok {
+		return o.encode(), nil
+	}
+	return c.CodecV2.Marshal(v)
+}
+
+// Unmarshal implements encoding.CodecV2.
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	if r, ok := v.(*request); ok {
+		return r.decode(data, c.CodecV2)
+	}
+	return c.CodecV2.Unmarshal(data, v)
+}
+
+// oneof is which member of a message of the contract holds which flow message:
+// the field numbers by type, 0 where there is none.
+type oneof [zio.EOT + 1]protowire.Number
+
+// The messages of which the codec reads and writes the members.
+var (
+	openMembers = &oneof{zio.BOT: 1, zio.PAY: 2, zio.DAT: 3, zio.EOT: 4} // OpenRequest, OpenResponse
+	putMembers  = &oneof{zio.BOT: 1, zio.DAT: 2}                         // PutRequest
+	getMembers  = &oneof{zio.BOT: 1, zio.DAT: 2, zio.EOT: 3}             // GetResponse
+)
+
+// The fields of Pay, Dat and Eot.
+const (
+	fieldLabel   protowire.Number = 1
+	fieldPayload protowire.Number = 2
+	fieldOrigin  protowire.Number = 3
+	fieldGranule protowire.Number = 4
+	fieldSeqno   protowire.Number = 5
+	fieldLevel   protowire.Number = 6
+	fieldReason  protowire.Number = 7 // Eot
+	fieldCredit  protowire.Number = 8 // Pay
+	fieldDetail  protowire.Number = 8 // Eot
+)

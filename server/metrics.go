@@ -1,0 +1,49 @@
+package server
+
+import (
+	grpcprometheus "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+)
+
+// counters are what the server itself counts. They may be used concurrently.
+type counters struct {
+	calls   *grpcprometheus.ServerMetrics
+	limited prometheus.Counter
+	panics  prometheus.Counter
+}
+
+// newCounters registers them, unless there is nowhere to register.
+func newCounters(registry prometheus.Registerer) *counters {
+	c := &counters{
+		calls: grpcprometheus.NewServerMetrics(),
+		limited: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "zio_gateway_rate_limited_calls_total",
+			Help: "gRPC calls refused because too many had begun.",
+		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "zio_gateway_panics_total",
+			Help: "gRPC calls that failed because of a mistake in the gateway.",
+		}),
+	}
+	if registry != nil {
+		registry.MustRegister(c.calls, c.limited, c.panics)
+	}
+	return c
+}
+
+// countCalls counts calls by method and status. The messages of flows are not
+// counted here but by the broker.
+func countCalls(c *counters) interceptor {
+	all := c.calls.StreamServerInterceptor()
+	flows := perCall(all)
+	return interceptor{
+		unary: c.calls.UnaryServerInterceptor(),
+		stream: func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			if isFlow(info.FullMethod) {
+				return flows(service, stream, info, handler)
+			}
+			return all(service, stream, info, handler)
+		},
+	}
+}

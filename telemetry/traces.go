@@ -1,0 +1,145 @@
+package telemetry
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+)
+
+// spanName is that of every span.
+const spanName = "zio.flow"
+
+// Traces makes a span of every flow. A flow whose BOT has a traceparent attribute
+// is part of that trace. Its methods may be called concurrently.
+type Traces struct {
+	provider *sdktrace.TracerProvider
+	tracer   trace.Tracer
+
+	mu    sync.Mutex
+	spans map[broker.FlowID]trace.Span // guarded by mu; of the flows that have not ended
+}
+
+func newTraces(provider *sdktrace.TracerProvider) *Traces {
+	return &Traces{
+		provider: provider,
+		tracer:   provider.Tracer("github.com/zioflow/gateway/telemetry"),
+		spans:    map[broker.FlowID]trace.Span{},
+	}
+}
+
+// Close sends what has not been sent, while the context lasts. The broker should
+// have been closed.
+func (t *Traces) Close(ctx context.Context) error { return t.provider.Shutdown(ctx) }
+
+// Observe implements broker.Observer.
+func (t *Traces) Observe(e broker.Event) {
+	span := t.span(e)
+	at := trace.WithTimestamp(e.Time)
+	switch e.Flow.Phase {
+	case flow.Pending:
+		span.AddEvent("pending", at)
+	case flow.Active:
+		span.AddEvent("active", at)
+		span.SetAttributes(
+			attribute.String("zio.handler", e.Flow.Handler.String()),
+			attribute.Int64("zio.credit", e.Flow.Credit))
+	case flow.HalfClosed:
+		span.AddEvent("half-closed", at)
+	case flow.Ended:
+		finish(span, e.Flow)
+		span.End(at)
+	}
+}
+
+// span is the flow's own, begun with its first event and forgotten with its last.
+func (t *Traces) span(e broker.Event) trace.Span {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	span := t.spans[e.Flow.ID]
+	if span == nil {
+		_, span = t.tracer.Start(parent(e.Flow.Label), spanName,
+			trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(e.Flow.Opened),
+			trace.WithAttributes(
+				attribute.Int64("zio.flow.id", int64(e.Flow.ID)),
+				attribute.String("zio.client", e.Flow.Client.String()),
+				attribute.String("zio.direction", e.Flow.Direction.String())))
+		t.spans[e.Flow.ID] = span
+	}
+	if e.Flow.Phase == flow.Ended {
+		delete(t.spans, e.Flow.ID)
+	}
+	return span
+}
+
+// parent is the context that a BOT's label names, W3C's traceparent and
+// tracestate. What is malformed counts as missing: a flow does not fail for it.
+func parent(label []byte) context.Context {
+	var attributes struct {
+		Parent string `json:"traceparent"`
+		State  string `json:"tracestate"`
+	}
+	// A value of another type is left out, the rest is read.
+	_ = json.Unmarshal(label, &attributes)
+	return propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{
+		"traceparent": attributes.Parent, "tracestate": attributes.State,
+	})
+}
+
+// finish takes note of how a flow ended.
+func finish(span trace.Span, f *broker.FlowInfo) {
+	span.SetAttributes(
+		attribute.String("zio.route", f.Route),
+		attribute.String("zio.reason", f.Reason.String()),
+		attribute.Int64("zio.messages", int64(f.Data.Messages)),
+		attribute.Int64("zio.bytes", int64(f.Data.Bytes)))
+	if f.Reason == flow.Completed {
+		return
+	}
+	text := f.Reason.String()
+	if f.Detail != "" {
+		text += ": " + f.Detail
+	}
+	span.SetStatus(codes.Error, text)
+}
+
+// countedExporter counts and logs what becomes of the spans, instead of telling
+// OpenTelemetry's global error handler.
+type countedExporter struct {
+	sdktrace.SpanExporter
+	metrics *Metrics
+	log     *slog.Logger
+}
+
+// ExportSpans implements sdktrace.SpanExporter.
+func (e countedExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	if err := e.SpanExporter.ExportSpans(ctx, spans); err != nil {
+		e.metrics.spans.WithLabelValues("failed").Add(float64(len(spans)))
+		e.log.Warn("spans not exported", "spans", len(spans), "error", err)
+		return nil
+	}
+	e.metrics.spans.WithLabelValues("exported").Add(float64(len(spans)))
+	return nil
+}
+
+// countedProcessor counts the spans that ended, whether or not the queue has
+// room for them.
+type countedProcessor struct {
+	sdktrace.SpanProcessor
+	metrics *Metrics
+}
+
+// OnEnd implements sdktrace.SpanProcessor.
+func (p countedProcessor) OnEnd(s sdktrace.ReadOnlySpan) {
+	p.metrics.spans.WithLabelValues("ended").Inc()
+	p.SpanProcessor.OnEnd(s)
+}

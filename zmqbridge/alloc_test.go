@@ -1,0 +1,150 @@
+package zmqbridge_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/internal/native"
+	"github.com/zioflow/gateway/zmqbridge"
+)
+
+// cids hands the cids of its offers to a test, which is the handler.
+type cids chan uint64
+
+// Find implements broker.Factory.
+func (c cids) Find(_ context.Context, r *broker.Request) error {
+	o, err := r.Offer()
+	if err == nil {
+		c <- o.CID
+	}
+	return err
+}
+
+// openBetween opens a flow between two native peers, of which the giver has been
+// paid all the credit.
+func openBetween(t *testing.T, b *broker.Broker, bridge *zmqbridge.Bridge, giver, taker native.Kind, credit int64) (give, take *native.Peer) {
+	t.Helper()
+	offers := make(cids, 1)
+	b.AddRoute(broker.Route{Name: "test", Factory: offers})
+	give, take = dial(t, giver, addressOf(bridge, giver)), dial(t, taker, addressOf(bridge, taker))
+	exchange := func(peer *native.Peer, label []byte, want zio.Type) {
+		if label != nil {
+			if err := peer.Send(&zio.Message{Form: zio.FormFlow, Label: label}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want == zio.NoType {
+			return
+		}
+		m, err := peer.Receive(timeout)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if head, err := zio.Peek(m.Label); err != nil || head.Type != want {
+			t.Fatalf("%s came, want %v", m.Label, want)
+		}
+	}
+	bot, err := zio.RewriteBot([]byte(`{"flow":"BOT"}`), zio.Inject, credit, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchange(take, bot, zio.NoType)
+	if bot, err = zio.RewriteBot(bot, zio.Extract, credit, <-offers); err != nil {
+		t.Fatal(err)
+	}
+	exchange(give, bot, zio.BOT)
+	exchange(take, nil, zio.BOT)
+	pay, err := zio.Supply(nil, zio.PAY, credit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchange(take, pay, zio.NoType)
+	exchange(give, nil, zio.PAY)
+	return give, take
+}
+
+func addressOf(bridge *zmqbridge.Bridge, kind native.Kind) string {
+	if kind == native.Dealer {
+		return bridge.Routers()[0]
+	}
+	return bridge.Servers()[0]
+}
+
+// A DAT between native peers costs no memory of Go's: neither the garbage
+// collector nor a copy is to hold it up.
+func TestNoAllocation(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector has pools forget at random")
+	}
+	const count = 900
+	for _, kind := range []native.Kind{native.Client, native.Dealer} {
+		for _, size := range []int{100, 100_000} {
+			t.Run(fmt.Sprintf("%v %d", kind, size), func(t *testing.T) {
+				testNoAllocation(t, kind, size, count)
+			})
+		}
+	}
+}
+
+func testNoAllocation(t *testing.T, kind native.Kind, size, count int) {
+	b, bridge := openWith(t, func(o *broker.Options) { o.MaxMessage = size }, func(o *zmqbridge.Options) {
+		o.Servers, o.Routers = []string{"tcp://127.0.0.1:*"}, []string{"tcp://127.0.0.1:*"}
+	})
+	give, take := openBetween(t, b, bridge, kind, kind, 1000)
+	dat := datParts(kind, size)
+	relay := func(n int) {
+		for range n {
+			if err := give.SendRaw(dat...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	relay(50) // so that there is room for everything
+	waitForData(t, b, 50)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would empty the pools
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	relay(count)
+	waitForData(t, b, uint64(50+count))
+	runtime.ReadMemStats(&after)
+	n := int(after.Mallocs - before.Mallocs)
+	if kind == native.Dealer {
+		n -= count // by the binding, for the giver's empty delimiter
+	}
+	if n > count/3 { // the test's own are a few, by whatever number of messages
+		t.Errorf("%d allocations for %d messages", n, count)
+	}
+	for range 50 + count {
+		if m, err := take.Receive(timeout); err != nil || m.Size() != size {
+			t.Fatalf("%v came, %v", m, err)
+		}
+	}
+}
+
+// datParts is a DAT as a peer of that kind sends it.
+func datParts(kind native.Kind, size int) [][]byte {
+	m := &zio.Message{Form: zio.FormFlow, Label: []byte(`{"flow":"DAT"}`), Payload: [][]byte{make([]byte, size)}}
+	if kind == native.Client {
+		return [][]byte{m.AppendEncoded(nil)}
+	}
+	return append([][]byte{nil, m.AppendPrefix(nil), m.AppendCoord(nil)}, m.Payload...)
+}
+
+// waitForData waits until the one flow has carried so many DATs.
+func waitForData(t *testing.T, b *broker.Broker, want uint64) {
+	t.Helper()
+	for deadline := time.Now().Add(timeout); ; time.Sleep(50 * time.Millisecond) {
+		if flows := b.Flows(); flows[0].Data.Messages >= want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not all of %d messages were relayed", want)
+		}
+	}
+}

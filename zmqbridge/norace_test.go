@@ -1,0 +1,5 @@
+//go:build !race
+
+package zmqbridge_test
+
+const raceDetector = false

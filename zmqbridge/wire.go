@@ -1,0 +1,191 @@
+package zmqbridge
+
+/*
+#cgo pkg-config: libzmq
+#cgo CFLAGS: -Wall
+#include <stdlib.h>
+#include "wire.h"
+
+#cgo noescape wire_send
+#cgo nocallback wire_send
+#cgo noescape wire_receive
+#cgo nocallback wire_receive
+#cgo noescape wire_wait
+#cgo nocallback wire_wait
+*/
+import "C"
+
+import (
+	"fmt"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	zmq "github.com/pebbe/zmq4/draft"
+)
+
+// batch is how many messages a call into libzmq receives or sends at the most,
+// and so how many of one direction keep the other waiting.
+const batch = C.BATCH
+
+// wire receives and sends a socket's messages, many at a time. Used by the
+// endpoint's owner.
+//
+// A SERVER speaks with CLIENTs: single-part messages, and a number that libzmq
+// gives to every connection. A ROUTER speaks with DEALERs: multi-part messages
+// with a delimiter, and an identity in front that the peer may have chosen.
+type wire struct {
+	c      *C.wire
+	server bool
+	// in is what the next messages will be received into; the first taken places
+	// have to be filled again.
+	in    [batch]*parcel
+	taken int
+}
+
+func newWire(s *socket, wake eventFD) (*wire, error) {
+	w := &wire{server: s.kind == zmq.SERVER, taken: batch}
+	server := C.int(0)
+	if w.server {
+		server = 1
+	}
+	if w.c = C.wire_new(s.handle, server); w.c == nil {
+		return nil, syscall.ENOMEM
+	}
+	if e := C.wire_watch(w.c, C.int(wake)); e != 0 {
+		w.close()
+		return nil, syscall.Errno(e)
+	}
+	return w, nil
+}
+
+// close must come before that of the socket.
+func (w *wire) close() {
+	for _, p := range w.in {
+		if p != nil {
+			p.Release()
+		}
+	}
+	C.wire_free(w.c)
+}
+
+// transport is the name of it that operators see.
+func (w *wire) transport() string {
+	if w.server {
+		return "zmq-server"
+	}
+	return "zmq-router"
+}
+
+// address is a peer's on the socket: the number of a CLIENT, or of a DEALER to
+// which libzmq gave an identity, which is a zero byte and a number; else the
+// identity. An identity that points to a wire's memory is valid until it next
+// receives.
+type address struct {
+	number uint32
+	name   string
+}
+
+// receive receives up to a batch without waiting and answers how many. The error
+// is why there were not more; a syscall.Errno.
+func (w *wire) receive() (int, error) {
+	if err := w.stock(); err != nil {
+		return 0, err
+	}
+	n := C.wire_receive(w.c, batch)
+	return int(n), w.err()
+}
+
+// wait is receive when something has come, the eventFD was signalled or the time
+// is over.
+func (w *wire) wait(d time.Duration) (int, error) {
+	if err := w.stock(); err != nil {
+		return 0, err
+	}
+	n := C.wire_wait(w.c, batch, C.long(d.Milliseconds()))
+	return int(n), w.err()
+}
+
+func (w *wire) err() error {
+	if w.c.error == 0 {
+		return nil
+	}
+	return syscall.Errno(w.c.error)
+}
+
+// stock has an empty parcel in every place.
+func (w *wire) stock() error {
+	for i := range w.taken {
+		if w.in[i] != nil {
+			continue
+		}
+		p, err := newParcel(w.server)
+		if err != nil {
+			return err
+		}
+		w.in[i], w.c.in[i].parcel = p, p.c
+	}
+	w.taken = 0
+	return nil
+}
+
+// arrived answers the i-th message that was received and its sender. The parcel
+// is the caller's; it is nil where there was nothing that ZIO could mean.
+func (w *wire) arrived(i int) (from address, p *parcel) {
+	a := &w.c.in[i]
+	if a.parcel.count == 0 {
+		return address{}, nil
+	}
+	p, w.in[i], w.taken = w.in[i], nil, i+1
+	if w.server {
+		return address{number: uint32(a.number)}, p
+	}
+	name := unsafe.Slice((*byte)(&a.name[0]), int(a.name_size))
+	if len(name) == 5 && name[0] == 0 {
+		return address{number: uint32(name[1])<<24 | uint32(name[2])<<16 | uint32(name[3])<<8 | uint32(name[4])}, p
+	}
+	return address{name: unsafe.String(unsafe.SliceData(name), len(name))}, p
+}
+
+// put makes a parcel the i-th to be sent. It is the wire's until sent is asked
+// for it.
+func (w *wire) put(i int, p *parcel, to *target) {
+	d := &w.c.out[i]
+	d.parcel, d.to, d.bytes = p.c, to.c, C.int64_t(p.payload)
+}
+
+// send sends what was put in the first n places.
+func (w *wire) send(n int) { C.wire_send(w.c, C.int(n)) }
+
+// sent tells what became of the i-th: held when libzmq will put it on its
+// target's tally. The parcel is empty unless the error is EAGAIN.
+func (w *wire) sent(i int) (held bool, err error) {
+	d := &w.c.out[i]
+	if d.error != 0 {
+		err = syscall.Errno(d.error)
+	}
+	return d.held != 0, err
+}
+
+// nameOf is the identity under which a ROUTER knows an address.
+func (a address) nameOf() []byte {
+	if a.name != "" {
+		return []byte(a.name)
+	}
+	return []byte{0, byte(a.number >> 24), byte(a.number >> 16), byte(a.number >> 8), byte(a.number)}
+}
+
+// identity is an address as people write it: in hex unless it is readable.
+func (w *wire) identity(a address) string {
+	if w.server {
+		return strconv.FormatUint(uint64(a.number), 10)
+	}
+	name := a.nameOf()
+	for _, c := range name {
+		if c < ' ' || c > '~' {
+			return fmt.Sprintf("%x", name)
+		}
+	}
+	return string(name)
+}
