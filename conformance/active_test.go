@@ -81,6 +81,7 @@ var statuses = map[flow.Reason]codes.Code{
 	flow.MessageTooLarge: codes.ResourceExhausted,
 	flow.Restarted:       codes.Aborted,
 	flow.EOTTimeout:      codes.DeadlineExceeded,
+	flow.EndedByAdmin:    codes.Aborted,
 	flow.Draining:        codes.Unavailable,
 }
 

@@ -28,7 +28,7 @@ func toFlow(i *broker.FlowInfo) *gatewayv1.Flow {
 		Credit: i.AgreedOrOffered(), Attributes: attributesOf(i.Label), Route: i.Route,
 		Opened: timeOf(i.Opened), Ended: timeOf(i.Ended), Deadline: timeOf(i.Deadline),
 		FromClient: toTraffic(i.FromClient), FromHandler: toTraffic(i.FromHandler),
-		MessagesPerSecond: rounded(i.MessageRate, 1), BytesPerSecond: rounded(i.ByteRate, 0),
+		MessagesPerSecond: rounded(i.MessageRate, 1), BytesPerSecond: rounded(i.ByteRate, 1),
 		LastDat: timeOf(i.LastDAT), LastPay: timeOf(i.LastPAY),
 		HeldUpBy: heldUp[i.HeldUpBy], Waits: toWaits(i.Waits),
 	}

@@ -29,6 +29,8 @@ type front struct {
 	server   *server.Server
 	flows    gatewayv1.FlowServiceClient
 	handlers gatewayv1.HandlerServiceClient
+	admin    gatewayv1.AdminServiceClient
+	process  *program
 	conn     *grpc.ClientConn
 	ctx      context.Context // ends with the test, or when it takes too long
 }
@@ -52,19 +54,23 @@ func startWith(t *testing.T, change func(*broker.Options), configure func(*serve
 	if err := handlers.AddDefaultRoutes(); err != nil {
 		t.Fatal(err)
 	}
+	steered := &program{broker: b}
 	options := server.DefaultOptions(limits)
+	options.Process = steered
 	configure(&options)
 	s := server.New(b, options)
+	steered.server = s
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
 	conn, err := grpc.NewClient("passthrough:gateway",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+		grpc.WithInitialWindowSize(64<<10), // and no more: who does not read is soon sent nothing
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(func() {
 		b.Close(flow.Draining, "the test is over")
 		handlers.Wait()
@@ -75,7 +81,10 @@ func startWith(t *testing.T, change func(*broker.Options), configure func(*serve
 			t.Error(err)
 		}
 	})
-	return &front{b, s, gatewayv1.NewFlowServiceClient(conn), gatewayv1.NewHandlerServiceClient(conn), conn, ctx}
+	return &front{
+		broker: b, server: s, flows: gatewayv1.NewFlowServiceClient(conn), handlers: gatewayv1.NewHandlerServiceClient(conn),
+		admin: gatewayv1.NewAdminServiceClient(conn), process: steered, conn: conn, ctx: ctx,
+	}
 }
 
 func (f *front) open(t *testing.T, first *gatewayv1.OpenRequest) gatewayv1.FlowService_OpenClient {

@@ -78,32 +78,74 @@ var stateNames = map[flow.Phase]string{
 // Match tells whether a flow is selected. What can't be evaluated, such as an
 // attribute that the flow does not have, is false.
 func (f *Filter) Match(i *broker.FlowInfo, now time.Time) bool {
-	values := map[string]any{
-		"id":         int64(i.ID),
-		"state":      stateNames[i.Phase],
-		"reason":     "",
-		"route":      i.Route,
-		"direction":  i.Direction.String(),
-		"credit":     i.AgreedOrOffered(),
-		"attributes": func() any { return zio.Attributes(i.Label) }, // only if they are asked for
-		"messages":   int64(i.Data.Messages),
-		"bytes":      int64(i.Data.Bytes),
-		"held_up_by": i.HeldUpBy.String(),
-		"age":        i.Age(now),
-	}
-	if i.Phase == flow.Ended {
-		values["reason"] = i.Reason.String()
-	}
-	for side, peer := range map[string]*broker.PeerInfo{"client": &i.Client, "handler": &i.Handler} {
-		values[side+".transport"] = peer.Transport
-		values[side+".address"] = peer.Address
-		values[side+".identity"] = peer.Identity
-		values[side+".name"] = peer.Name
-	}
-	result, _, err := f.program.Eval(values)
+	result, _, err := f.program.Eval(&flowVariables{i, now})
 	if err != nil {
 		return false
 	}
 	matched, ok := result.Value().(bool)
 	return ok && matched
+}
+
+// flowVariables is a flow's values of what flowEnvironment declares, each made
+// when it is asked for. It implements cel.Activation.
+type flowVariables struct {
+	*broker.FlowInfo
+	now time.Time
+}
+
+// Parent implements cel.Activation.
+func (*flowVariables) Parent() cel.Activation { return nil }
+
+// ResolveName implements cel.Activation.
+func (v *flowVariables) ResolveName(name string) (any, bool) {
+	if rest, is := strings.CutPrefix(name, "client."); is {
+		return peerVariable(&v.Client, rest)
+	}
+	if rest, is := strings.CutPrefix(name, "handler."); is {
+		return peerVariable(&v.Handler, rest)
+	}
+	switch name {
+	case "id":
+		return int64(v.ID), true
+	case "state":
+		return stateNames[v.Phase], true
+	case "reason":
+		if v.Phase != flow.Ended {
+			return "", true
+		}
+		return v.Reason.String(), true
+	case "route":
+		return v.Route, true
+	case "direction":
+		return v.Direction.String(), true
+	case "credit":
+		return v.AgreedOrOffered(), true
+	case "attributes":
+		return zio.Attributes(v.Label), true
+	case "messages":
+		return int64(v.Data.Messages), true
+	case "bytes":
+		return int64(v.Data.Bytes), true
+	case "held_up_by":
+		return v.HeldUpBy.String(), true
+	case "age":
+		return v.Age(v.now), true
+	default:
+		return nil, false
+	}
+}
+
+func peerVariable(p *broker.PeerInfo, name string) (any, bool) {
+	switch name {
+	case "transport":
+		return p.Transport, true
+	case "address":
+		return p.Address, true
+	case "identity":
+		return p.Identity, true
+	case "name":
+		return p.Name, true
+	default:
+		return nil, false
+	}
 }
