@@ -147,7 +147,10 @@ func (g *guarded) as(t *testing.T, token string, c credentials.TransportCredenti
 	if token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 	}
-	return &front{g.broker, g.server, gatewayv1.NewFlowServiceClient(conn), gatewayv1.NewHandlerServiceClient(conn), conn, ctx}, conn
+	return &front{
+		broker: g.broker, server: g.server, conn: conn, ctx: ctx,
+		flows: gatewayv1.NewFlowServiceClient(conn), handlers: gatewayv1.NewHandlerServiceClient(conn),
+	}, conn
 }
 
 // wantDenied checks a status, and that it was counted and logged once.
