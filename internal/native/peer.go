@@ -25,8 +25,13 @@ const (
 
 func (k Kind) String() string { return zmq.Type(k).String() }
 
-// ErrTimeout is what Receive answers when no message came.
+// ErrTimeout is what Receive answers when no message came, and Send when there is
+// no connection.
 var ErrTimeout = errors.New("no message in time")
+
+// connectTimeout is how long Send waits for a connection, the only thing it waits
+// for. A gateway that refuses the peer gives it none.
+const connectTimeout = 10 * time.Second
 
 // Peer is one native socket. One goroutine uses it at a time.
 type Peer struct {
@@ -57,7 +62,7 @@ func dial(kind Kind, address, identity string, limit int, keys *CurveKeys) (_ *P
 	}()
 	options := []error{
 		socket.SetIpv6(true), socket.SetLinger(2 * time.Second),
-		socket.SetSndhwm(0), socket.SetRcvhwm(limit),
+		socket.SetSndhwm(0), socket.SetRcvhwm(limit), socket.SetSndtimeo(connectTimeout),
 	}
 	if identity != "" {
 		options = append(options, socket.SetIdentity(identity))
@@ -97,6 +102,9 @@ func (p *Peer) SendRaw(parts ...[]byte) error {
 			flags = 0
 		}
 		if _, err := p.socket.SendBytes(part, flags); err != nil {
+			if err = timedOut(err); errors.Is(err, ErrTimeout) {
+				return fmt.Errorf("there is no connection, or the gateway has refused it: %w", err)
+			}
 			return err
 		}
 	}
