@@ -46,10 +46,11 @@ func logCalls(log *slog.Logger) interceptor {
 	}
 }
 
-// levelOf is how a status is logged, unless its method says less.
+// levelOf is how a status is logged, unless its method says less. Who is denied
+// something has a line of its own.
 func levelOf(code codes.Code) logging.Level {
 	switch code {
-	case codes.Unauthenticated, codes.PermissionDenied, codes.Internal, codes.Unknown, codes.DataLoss:
+	case codes.Internal, codes.Unknown, codes.DataLoss:
 		return logging.LevelWarn
 	default:
 		return logging.LevelInfo
