@@ -1,7 +1,6 @@
 package match
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -50,7 +49,7 @@ var flowEnvironment = func() *cel.Env {
 func CompileFilter(expression string) (*Filter, error) {
 	ast, issues := flowEnvironment.Compile(expression)
 	if issues.Err() != nil {
-		return nil, mistakes(issues)
+		return nil, positions(issues)
 	}
 	if ast.OutputType() != cel.BoolType && ast.OutputType() != cel.DynType {
 		return nil, fmt.Errorf("is of type %v, want bool", ast.OutputType())
@@ -60,15 +59,6 @@ func CompileFilter(expression string) (*Filter, error) {
 		return nil, err
 	}
 	return &Filter{program}, nil
-}
-
-// mistakes is what is wrong with an expression, as "line:column: cause".
-func mistakes(issues *cel.Issues) error {
-	var words []string
-	for _, issue := range issues.Errors() {
-		words = append(words, fmt.Sprintf("%d:%d: %s", issue.Location.Line(), issue.Location.Column()+1, issue.Message))
-	}
-	return errors.New(strings.Join(words, "; "))
 }
 
 var stateNames = map[flow.Phase]string{
