@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,10 +47,13 @@ var better = map[string]bool{
 
 // recorder writes results in the format of Go's benchmarks, as benchstat reads
 // it: for each round, a line for the gateway and one for the baseline.
-type recorder struct{ out *benchfmt.Writer }
+type recorder struct {
+	out         *benchfmt.Writer
+	notMeasured []string // stands at the head of what is written from then on
+}
 
 func newRecorder(w io.Writer) (*recorder, error) {
-	r := &recorder{benchfmt.NewWriter(w)}
+	r := &recorder{out: benchfmt.NewWriter(w)}
 	for _, unit := range ratios {
 		value := "lower"
 		if better[unit] {
@@ -71,8 +75,14 @@ func (v *values) add(value float64, unit string) {
 }
 
 func (r *recorder) write(name string, iterations int, v values) error {
-	return r.out.Write(&benchfmt.Result{Config: configuration, Name: benchfmt.Name(name), Iters: max(1, iterations), Values: v})
+	config := slices.Clone(configuration)
+	if len(r.notMeasured) > 0 {
+		config = append(config, benchfmt.Config{Key: keyNotMeasured, Value: []byte(strings.Join(r.notMeasured, "; ")), File: true})
+	}
+	return r.out.Write(&benchfmt.Result{Config: config, Name: benchfmt.Name(name), Iters: max(1, iterations), Values: v})
 }
+
+const keyNotMeasured = "not-measured"
 
 // configuration heads a result file.
 var configuration = func() (all []benchfmt.Config) {

@@ -103,6 +103,27 @@ func record(t *testing.T, rates ...float64) *results {
 	return all
 }
 
+// What could not be measured is said.
+func TestNotMeasured(t *testing.T) {
+	var file bytes.Buffer
+	r, err := newRecorder(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.notMeasured = []string{"a million idle flows"}
+	if err := r.idle(path{native, native}, 10, idleCost{bytes: 2}, idleCost{bytes: 1}); err != nil {
+		t.Fatal(err)
+	}
+	all, err := parseResults(&file, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tables strings.Builder
+	if err := writeTables(&tables, all); err != nil || !strings.Contains(tables.String(), "a million idle flows") {
+		t.Errorf("%v, tables are\n%s", err, tables.String())
+	}
+}
+
 // What is written is what is read.
 func TestRecord(t *testing.T) {
 	all := record(t, 900, 800)

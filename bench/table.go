@@ -63,6 +63,9 @@ func writeTables(w io.Writer, all *results) error {
 	out := bufio.NewWriter(w)
 	_, _ = fmt.Fprintf(out, "%s, %s cores (%s), %s, %s/%s. Medians; in brackets the lowest and the highest round.\n",
 		all.config["date"], all.config["cores"], all.config["cpu"], all.config["go"], all.config["goos"], all.config["goarch"])
+	if missing := all.config[keyNotMeasured]; missing != "" {
+		_, _ = fmt.Fprintf(out, "\nNot measured, as it took too long: %s.\n", missing)
+	}
 	for _, t := range []table{wanted(all), rateTable(all), roundTripTable(all), flowsTable(all), openingTable(all), idleTable(all)} {
 		t.write(out)
 	}

@@ -56,14 +56,19 @@ type outcome struct {
 	idle    time.Duration   // CPU time of the relay while they waited
 }
 
-// trialLimit bounds a trial; nothing but a failure takes that long.
-const trialLimit = 3 * time.Minute
+// trialLimit bounds a trial, which should take a second.
+const trialLimit = 2 * time.Minute
 
 // run relays a load. The flows wait for as long as idle between being opened
 // and being used.
 func (s *setUp) run(r *relay, p path, l load, idle time.Duration) (o outcome, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), trialLimit)
 	defer cancel()
+	defer func() {
+		if err != nil { // what a killed process failed at says little
+			err = errors.Join(ctx.Err(), err)
+		}
+	}()
 	if err := r.resetPeak(); err != nil {
 		return o, err
 	}
