@@ -9,8 +9,16 @@ import (
 	"github.com/zioflow/gateway/broker/zio"
 )
 
-// sweepInterval is how often flows with withheld credit are looked at.
-const sweepInterval = 2 * time.Millisecond
+// sweepInterval is how often flows with withheld credit are looked at,
+// restInterval how often when that was in vain for a while.
+const (
+	sweepInterval = 2 * time.Millisecond
+	restInterval  = 32 * time.Millisecond
+)
+
+// fullFor is for how long it is taken for granted that the broker holds as many
+// bytes as it may, or not: to find out is to look at all its flows.
+const fullFor = 10 * time.Millisecond
 
 // leastEstimate is the smallest size that a message is reckoned with.
 const leastEstimate = 1 << 10
@@ -28,6 +36,9 @@ type budget struct {
 	limit   int64   // guarded by mu
 	granted int64   // guarded by mu; above limit only after that was lowered
 	tight   []*Flow // guarded by mu; flows with less than they want, in turn
+
+	isFull bool      // guarded by mu; when last looked at,
+	fullAt time.Time // guarded by mu; which was then
 
 	sweeping bool           // guarded by mu; while there is a sweeper
 	sweeper  sync.WaitGroup // the goroutine that looks after them
@@ -145,17 +156,21 @@ func (b *budget) unwatch(f *Flow) {
 }
 
 // sweep gives to flows in turn what has become free, and to their givers what
-// has room, until no flow wants more than it has.
+// has room, until no flow wants more than it has. While nothing moves, as with
+// flows whose givers are idle, it comes by less often.
 func (b *budget) sweep() {
-	ticker := time.NewTicker(sweepInterval)
-	defer ticker.Stop()
-	for range ticker.C {
+	pause := sweepInterval
+	for {
+		time.Sleep(pause)
 		flows := b.turn()
 		if len(flows) == 0 {
 			return
 		}
+		pause = min(2*pause, restInterval)
 		for _, f := range flows {
-			f.relax()
+			if f.relax() {
+				pause = sweepInterval
+			}
 		}
 	}
 }
@@ -172,16 +187,27 @@ func (b *budget) turn() []*Flow {
 	return slices.Clone(b.tight)
 }
 
-// relax fits f anew, and lets it go when nothing is left to wait for.
-func (f *Flow) relax() {
+// relax fits f anew, and lets it go when nothing is left to wait for. It answers
+// whether something has moved since the last time.
+func (f *Flow) relax() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fit()
 	if f.satisfied() {
 		f.tight = false
 		f.broker.budget.unwatch(f)
+		return true
 	}
+	credit := f.state.Credit()
+	queued, _ := f.queued(f.state.Giver().Other())
+	now := standing{credit.Released(), credit.Withheld(), queued}
+	moved := now != f.stood
+	f.stood = now
+	return moved
 }
+
+// standing is where the credit of a flow with too little of it is.
+type standing struct{ released, withheld, queued int64 }
 
 // full tells whether the broker holds as many bytes as it may, so that no flow
 // should begin.
@@ -190,6 +216,9 @@ func (b *Broker) full() bool {
 	if !exhausted {
 		return false
 	}
+	if full, known := b.budget.knownFull(); known {
+		return full
+	}
 	var total int64
 	for _, f := range b.liveFlows() {
 		f.mu.Lock()
@@ -197,5 +226,19 @@ func (b *Broker) full() bool {
 		f.mu.Unlock()
 		total += bytes
 	}
-	return total >= limit
+	return b.budget.noteFull(total >= limit)
+}
+
+// knownFull answers what noteFull was told, if that is not too long ago.
+func (b *budget) knownFull() (full, known bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.isFull, time.Since(b.fullAt) < fullFor
+}
+
+func (b *budget) noteFull(full bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.isFull, b.fullAt = full, time.Now()
+	return full
 }

@@ -40,11 +40,12 @@ type Flow struct {
 	onEnd    func(flow.Reason) // guarded by mu; may be nil
 	way      *way              // guarded by mu; nil if no route took it
 
-	share    int64 // guarded by mu; bytes granted by the budget
-	window   int64 // guarded by mu; what they allow
-	estimate int64 // guarded by mu; how large a DAT is reckoned to be
-	largest  int64 // guarded by mu; DAT seen
-	tight    bool  // guarded by mu; the budget's sweeper looks after it
+	share    int64    // guarded by mu; bytes granted by the budget
+	window   int64    // guarded by mu; what they allow
+	estimate int64    // guarded by mu; how large a DAT is reckoned to be
+	largest  int64    // guarded by mu; DAT seen
+	tight    bool     // guarded by mu; the budget's sweeper looks after it
+	stood    standing // guarded by mu; where its credit was when the sweeper looked last
 
 	forgotten bool // guarded by broker.mu; it has ended
 
