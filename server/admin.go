@@ -56,6 +56,7 @@ type adminService struct {
 	process Process
 	routes  RouteOptions
 	stop    context.Context // ends when watchers have to go
+	shown   shownFlows
 }
 
 // GetStatus sums the gateway up.

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"sync"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
@@ -32,7 +34,7 @@ func (s *adminService) WatchFlows(request *gatewayv1.WatchFlowsRequest, stream g
 				continue
 			}
 			err = stream.Send(&gatewayv1.WatchFlowsResponse{
-				Time: timeOf(event.Time), Flow: toFlow(event.Flow), Missed: missed,
+				Time: timeOf(event.Time), Flow: s.shown.of(event.Flow), Missed: missed,
 			})
 			missed = 0
 		case <-stream.Context().Done():
@@ -42,4 +44,33 @@ func (s *adminService) WatchFlows(request *gatewayv1.WatchFlowsRequest, stream g
 		}
 	}
 	return err
+}
+
+// shownFlows are the flows of the latest events as the contract has them, so that
+// an event is put into its words once and not for each watcher. It may be used
+// concurrently.
+type shownFlows struct {
+	mu     sync.Mutex
+	latest [32]shownFlow // guarded by mu; a ring
+	next   int           // guarded by mu
+}
+
+type shownFlow struct {
+	info *broker.FlowInfo
+	flow *gatewayv1.Flow
+}
+
+// of answers a message that is not to be changed.
+func (l *shownFlows) of(info *broker.FlowInfo) *gatewayv1.Flow {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.latest {
+		if s.info == info {
+			return s.flow
+		}
+	}
+	s := shownFlow{info, toFlow(info)}
+	l.latest[l.next] = s
+	l.next = (l.next + 1) % len(l.latest)
+	return s.flow
 }

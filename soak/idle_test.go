@@ -31,15 +31,7 @@ func testIdleFlows(t *testing.T, via transport, most int64) {
 	dialer := &sharedDialer{via: via, address: g.addresses[via]}
 	defer dialer.close()
 	join := func() {
-		client, err := dialer.dial()
-		if err != nil {
-			t.Fatal(err)
-		}
-		handler, err := dialer.dial()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := d.join(client, handler, true, 10); err != nil {
+		if err := dialer.idleFlow(d); err != nil {
 			t.Fatal(err)
 		}
 	}
