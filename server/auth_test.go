@@ -101,7 +101,9 @@ func startGuarded(t *testing.T, change func(*server.Options)) *guarded {
 		t.Fatal(err)
 	}
 	handlers := builtin.New(b, slog.New(slog.DiscardHandler))
-	handlers.AddDefaultRoutes()
+	if err := handlers.AddDefaultRoutes(); err != nil {
+		t.Fatal(err)
+	}
 	o := server.DefaultOptions(limits)
 	o.Access = g.policy
 	if change != nil {

@@ -168,7 +168,9 @@ func BenchmarkScrape(b *testing.B) {
 		b.Fatal(err)
 	}
 	m.Watch(core)
-	core.AddRoute(broker.Route{Name: "slow", Factory: slow{}})
+	if _, err := core.AddRoute(broker.Route{Name: "slow", Factory: slow{}}); err != nil {
+		b.Fatal(err)
+	}
 	for range 10_000 {
 		outbox := broker.NewOutbox(10)
 		core.Attach(outbox, broker.PeerInfo{Transport: "grpc"}).Receive(&zio.Message{

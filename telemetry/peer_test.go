@@ -29,7 +29,9 @@ func newBroker(t *testing.T, observers ...broker.Observer) (*broker.Broker, func
 		t.Fatal(err)
 	}
 	handlers := builtin.New(b, options.Log)
-	handlers.AddDefaultRoutes()
+	if err := handlers.AddDefaultRoutes(); err != nil {
+		t.Fatal(err)
+	}
 	stop := func() {
 		b.Close(flow.Draining, "the test is over")
 		handlers.Wait()

@@ -31,7 +31,9 @@ func (c cids) Find(_ context.Context, r *broker.Request) error {
 func openBetween(t *testing.T, b *broker.Broker, bridge *zmqbridge.Bridge, giver, taker native.Kind, credit int64) (give, take *native.Peer) {
 	t.Helper()
 	offers := make(cids, 1)
-	b.AddRoute(broker.Route{Name: "test", Factory: offers})
+	if _, err := b.AddRoute(broker.Route{Name: "test", Factory: offers}); err != nil {
+		t.Fatal(err)
+	}
 	give, take = dial(t, giver, addressOf(bridge, giver)), dial(t, taker, addressOf(bridge, taker))
 	exchange := func(peer *native.Peer, label []byte, want zio.Type) {
 		if label != nil {

@@ -79,7 +79,9 @@ func startGuarded(t *testing.T, identities string, change func(*zmqbridge.Option
 		t.Fatal(err)
 	}
 	handlers := builtin.New(b, limits.Log)
-	handlers.AddDefaultRoutes()
+	if err := handlers.AddDefaultRoutes(); err != nil {
+		t.Fatal(err)
+	}
 	o := zmqbridge.DefaultOptions(limits)
 	o.Servers, o.Routers = []string{"tcp://127.0.0.1:*"}, []string{"tcp://127.0.0.1:*"}
 	o.CurveKey, o.Access = g.server.secret, g.policy

@@ -39,7 +39,9 @@ func secured(t *testing.T) (address string, ca *pki.CA) {
 		t.Fatal(err)
 	}
 	handlers := builtin.New(b, slog.New(slog.DiscardHandler))
-	handlers.AddDefaultRoutes()
+	if err := handlers.AddDefaultRoutes(); err != nil {
+		t.Fatal(err)
+	}
 	o := server.DefaultOptions(b.Options())
 	o.Access = access.NewPolicy(rules, nil, nil)
 	o.TLS = server.NewTLS(&tls.Config{
