@@ -20,10 +20,12 @@ const (
 // bytes as it may, or not: to find out is to look at all its flows.
 const fullFor = 10 * time.Millisecond
 
-// leastEstimate is the smallest size that a message is reckoned with.
+// leastEstimate is the smallest weight that a message is reckoned with.
 const leastEstimate = 1 << 10
 
-// budget shares out the payload bytes that may be in the broker at once.
+// budget shares out the bytes that may be in the broker at once: the messages'
+// weight, which is their payload and what an unusual label or number of parts
+// takes.
 //
 // Credit counts messages, memory is bytes, and how large a DAT will be nobody
 // knows before it is there. So a flow is granted bytes for as many DATs as its
@@ -87,9 +89,9 @@ func (f *Flow) queued(side flow.Side) (messages, bytes int64) {
 	return 0, 0
 }
 
-// weigh takes note of a DAT's size. f.mu is held.
-func (f *Flow) weigh(size int) {
-	f.largest = max(f.largest, int64(size))
+// weigh takes note of a DAT's weight. f.mu is held.
+func (f *Flow) weigh(weight int) {
+	f.largest = max(f.largest, int64(weight))
 	// What was seen of the flow so far says more with every DAT.
 	guess := int64(f.limits.MaxMessage) >> min(f.account.data.Messages, 62)
 	if estimate := max(f.largest, guess, leastEstimate); estimate != f.estimate {

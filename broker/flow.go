@@ -42,8 +42,8 @@ type Flow struct {
 
 	share    int64    // guarded by mu; bytes granted by the budget
 	window   int64    // guarded by mu; what they allow
-	estimate int64    // guarded by mu; how large a DAT is reckoned to be
-	largest  int64    // guarded by mu; DAT seen
+	estimate int64    // guarded by mu; how heavy a DAT is reckoned to be
+	largest  int64    // guarded by mu; weight of a DAT seen
 	tight    bool     // guarded by mu; the budget's sweeper looks after it
 	stood    standing // guarded by mu; where its credit was when the sweeper looked last
 
@@ -179,8 +179,9 @@ func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
 	return nil
 }
 
-// receive takes a message that is no BOT from a side.
-func (f *Flow) receive(from flow.Side, head zio.Head, m *zio.Message, size int) {
+// receive takes a message that is no BOT from a side. The size is what is counted,
+// the weight what is reckoned with.
+func (f *Flow) receive(from flow.Side, head zio.Head, m *zio.Message, size, weight int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := f.state.Phase()
@@ -202,8 +203,8 @@ func (f *Flow) receive(from flow.Side, head zio.Head, m *zio.Message, size int) 
 	f.conclude(before, fx, failed)
 	switch {
 	case head.Type == zio.DAT && fx.Relay:
-		if int64(size) > f.largest || f.estimate > f.largest {
-			f.weigh(size)
+		if int64(weight) > f.largest || f.estimate > f.largest {
+			f.weigh(weight)
 		}
 	case head.Type == zio.PAY && f.state.Credit().Withheld() > 0:
 		f.watch()

@@ -41,7 +41,8 @@ type FlowInfo struct {
 	// of memory; Queued what the taker has not been sent yet.
 	Withheld int64
 	Queued   int64
-	// QueuedBytes is the payload of that.
+	// QueuedBytes is the weight of that: the payload, and what unusual labels and
+	// numbers of parts take.
 	QueuedBytes int64
 	// FromClient and FromHandler are what the sides have sent.
 	FromClient, FromHandler Traffic

@@ -27,7 +27,7 @@ type Link interface {
 	// order of their deliveries.
 	Deliver(Delivery) error
 	// Queued is how many of the messages delivered have not left yet, and the
-	// payload bytes in them. A transport that cannot tell small messages may
+	// bytes in them, by their Weight. A transport that cannot tell small messages may
 	// leave them out.
 	Queued() (messages, bytes int64)
 	// Ended tells that the flow is over and nothing more of it will be

@@ -11,12 +11,13 @@ import (
 type Options struct {
 	// MaxCredit bounds every flow's total; a larger offer is lowered. At least 1.
 	MaxCredit int64
-	// MaxMessage bounds a message's payload, in bytes. At least 1.
+	// MaxMessage bounds a message's Weight: its payload, in bytes, together with what
+	// label and parts take beyond what is free. At least 1.
 	MaxMessage int
 	// MaxFlows bounds the flows that have not ended, MaxPending those of them
 	// that wait for a handler. At least 1.
 	MaxFlows, MaxPending int
-	// MaxBytes bounds the payload bytes that wait in the broker, together with one
+	// MaxBytes bounds the weight of what waits in the broker, in bytes, together with one
 	// message of every flow. MaxFlowBytes is the same for one flow. At least
 	// MaxMessage.
 	MaxBytes, MaxFlowBytes int64

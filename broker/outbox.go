@@ -55,7 +55,7 @@ func (o *Outbox) put(d Delivery) error {
 	}
 	o.queue = append(o.queue, d)
 	o.waits.Messages++
-	o.waits.Bytes += uint64(d.Message.Size())
+	o.waits.Bytes += uint64(d.Message.Weight())
 	return nil
 }
 

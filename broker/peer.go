@@ -43,6 +43,11 @@ func (b *Broker) AttachWith(link Link, info PeerInfo, grant Grant) *Peer {
 // Receive takes a message that the peer has sent. The message belongs to the
 // broker from the call on.
 func (p *Peer) Receive(m *zio.Message) {
+	if problem := longLabel(m); problem != "" {
+		m.Release()
+		p.receiveUnreadable(problem)
+		return
+	}
 	head, err := zio.Peek(m.Label)
 	if err != nil {
 		m.Release()
@@ -56,22 +61,20 @@ func (p *Peer) Receive(m *zio.Message) {
 // the message's label.
 func (p *Peer) ReceiveRead(head zio.Head, m *zio.Message) {
 	size := m.Size()
+	weight := size + m.Burden()
 	switch {
 	case head.Type == zio.BOT:
-		p.receiveBot(m, head, size)
-	case size > p.limits().MaxMessage:
+		p.receiveBot(m, head)
+	case oversize(m, weight, p.limits()):
+		problem := tooLarge(m, p.limits())
 		m.Release()
-		p.Fail(flow.MessageTooLarge, tooLarge(size, p.limits()))
+		p.Fail(flow.MessageTooLarge, problem)
 	case p.flow == nil:
 		m.Release()
 		p.receiveStray(head)
 	default:
-		p.flow.receive(p.side, head, m, size)
+		p.flow.receive(p.side, head, m, size, weight)
 	}
-}
-
-func tooLarge(size int, limits *Options) string {
-	return fmt.Sprintf("the message has %d bytes, %d are allowed", size, limits.MaxMessage)
 }
 
 // limits are those of the flow in which the peer takes part.
@@ -130,7 +133,17 @@ func (p *Peer) receiveUnread(head zio.Head, err error) {
 	}
 }
 
-func (p *Peer) receiveBot(m *zio.Message, head zio.Head, size int) {
+// receiveUnreadable answers a message of which nobody has read the type: it may
+// have been a BOT, whose sender waits for an answer.
+func (p *Peer) receiveUnreadable(problem string) {
+	if p.busy() {
+		p.Fail(flow.MessageTooLarge, problem)
+	} else {
+		p.refuse(flow.MessageTooLarge, problem)
+	}
+}
+
+func (p *Peer) receiveBot(m *zio.Message, head zio.Head) {
 	defer m.Release()
 	bot, err := zio.ParseBot(m.Label)
 	if p.flow != nil && p.flow.pendingFor(p) {
@@ -147,8 +160,8 @@ func (p *Peer) receiveBot(m *zio.Message, head zio.Head, size int) {
 	switch {
 	case err != nil:
 		p.refuse(flow.ProtocolError, err.Error())
-	case size > p.broker.limits().MaxMessage:
-		p.refuse(flow.MessageTooLarge, tooLarge(size, p.broker.limits()))
+	case oversize(m, m.Weight(), p.broker.limits()):
+		p.refuse(flow.MessageTooLarge, tooLarge(m, p.broker.limits()))
 	case botProblem(bot) != "":
 		p.refuse(flow.ProtocolError, botProblem(bot))
 	case bot.CID.Form == zio.Absent:

@@ -202,7 +202,8 @@ func (s *script) play(line string) {
 
 // peer plays `NAME LABEL [PAYLOAD…]`, `NAME leaves`, `NAME shuts`, `NAME breaks
 // ERROR` (its outbox, from now on) or `NAME holds N SIZE` (so many messages of
-// that size have not left for it). A payload `*N` is N bytes.
+// that size have not left for it). A payload `*N` is N bytes, `*NxM` is M such
+// parts; `"*N"` in a label is a string of N bytes.
 func (s *script) peer(words []string) {
 	p := s.peers[words[0]]
 	if p == nil {
@@ -221,18 +222,31 @@ func (s *script) peer(words []string) {
 	case "breaks":
 		p.broken = map[string]error{"gone": broker.ErrGone, "overrun": broker.ErrOverrun}[words[2]]
 	default:
-		m := &zio.Message{Form: zio.FormFlow, Label: []byte(words[1]), Coord: zio.Coord{Origin: 7, Granule: 1, Seqno: p.seqno}}
+		m := &zio.Message{Form: zio.FormFlow, Label: longLabel(words[1]), Coord: zio.Coord{Origin: 7, Granule: 1, Seqno: p.seqno}}
 		for _, part := range words[2:] {
-			if n, err := strconv.Atoi(strings.TrimPrefix(part, "*")); err == nil && part[0] == '*' {
-				part = strings.Repeat("x", n)
+			times := 1
+			if n, err := fmt.Sscanf(part, "*%dx%d", new(int), &times); n > 0 || err == nil {
+				size, _ := strconv.Atoi(strings.TrimSuffix(part[1:], fmt.Sprintf("x%d", times)))
+				part = strings.Repeat("x", size)
 			}
-			m.Payload = append(m.Payload, []byte(part))
+			for range times {
+				m.Payload = append(m.Payload, []byte(part))
+			}
 		}
 		p.seqno++
 		p.held++
 		m.Carry(p)
 		p.Receive(m)
 	}
+}
+
+var longString = regexp.MustCompile(`"\*\d+"`)
+
+func longLabel(label string) []byte {
+	return longString.ReplaceAllFunc([]byte(label), func(word []byte) []byte {
+		n, _ := strconv.Atoi(string(word[2 : len(word)-1]))
+		return fmt.Appendf(nil, `"%s"`, strings.Repeat("x", n))
+	})
 }
 
 // fakeGrant is what peers of one name may do.
@@ -341,8 +355,14 @@ func (p *fakePeer) Deliver(d broker.Delivery) error {
 	if p.broken != nil {
 		return p.broken
 	}
-	line := fmt.Sprintf("  %s <- %s #%d", p.name, d.Message.Label, d.Message.Seqno)
-	if n := d.Message.Size(); n > 100 {
+	label := string(d.Message.Label)
+	if n := len(label); n > 1000 {
+		label = fmt.Sprintf("a label of %d bytes", n)
+	}
+	line := fmt.Sprintf("  %s <- %s #%d", p.name, label, d.Message.Seqno)
+	if n := d.Message.Parts(); n > 10 {
+		line += fmt.Sprintf(" %d parts", n)
+	} else if n := d.Message.Size(); n > 100 {
 		line += fmt.Sprintf(" %d bytes", n)
 	} else if len(d.Message.Payload) > 0 {
 		line += fmt.Sprintf(" %q", d.Message.Payload)

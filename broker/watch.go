@@ -26,6 +26,10 @@ type Observer interface {
 	Observe(Event)
 }
 
+// maxWatchedLabels is how many bytes of labels may wait for a watcher, besides one
+// label.
+const maxWatchedLabels = 16 << 20
+
 // Watcher receives events. It never slows a flow: what it has no room for, it
 // misses.
 type Watcher struct {
@@ -35,6 +39,7 @@ type Watcher struct {
 
 	mu     sync.Mutex
 	missed uint64 // guarded by mu; since the last event that was taken in
+	labels int    // guarded by mu; bytes of labels taken in since nothing waited
 	closed bool   // guarded by mu
 }
 
@@ -65,10 +70,18 @@ func (w *Watcher) put(e Event) {
 	if w.closed {
 		return
 	}
+	if len(w.events) == 0 {
+		w.labels = 0
+	}
+	if w.labels > maxWatchedLabels {
+		w.missed++
+		return
+	}
 	e.Missed = w.missed
 	select {
 	case w.events <- e:
 		w.missed = 0
+		w.labels += len(e.Flow.Label)
 	default:
 		w.missed++
 	}

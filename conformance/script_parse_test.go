@@ -162,14 +162,18 @@ func parseMessage(text string) (m scriptMessage, err error) {
 	if m.label, text, err = cutLabel(text); err != nil {
 		return m, err
 	}
+	m.label = longLabel(m.label)
 	words, err := cutWords(text)
 	for i := 0; err == nil && i < len(words); i++ {
 		word := words[i]
 		switch {
 		case word[0] == '"' || word[0] == '*':
+			word, times := cutTimes(word)
 			var part []byte
 			part, err = parsePart(word)
-			m.payload = append(m.payload, part)
+			for range times {
+				m.payload = append(m.payload, part)
+			}
 		case i+1 < len(words):
 			i++
 			m.numbers[word], err = strconv.ParseUint(words[i], 10, 64)
@@ -197,6 +201,25 @@ func cutLabel(text string) (label []byte, rest string, err error) {
 		return nil, "", fmt.Errorf("label %s: %w", text, err)
 	}
 	return object, text[decoder.InputOffset():], nil
+}
+
+var longString = regexp.MustCompile(`"\*\d+"`)
+
+// longLabel puts a string of N bytes in the place of every "*N".
+func longLabel(label []byte) []byte {
+	return longString.ReplaceAllFunc(label, func(word []byte) []byte {
+		n, _ := strconv.Atoi(string(word[2 : len(word)-1]))
+		return fmt.Appendf(nil, `"%s"`, strings.Repeat("x", n))
+	})
+}
+
+// cutTimes reads how many parts *NxM stands for; any other word for one.
+func cutTimes(word string) (one string, times int) {
+	if one, count, ok := strings.Cut(word, "x"); ok && word[0] == '*' {
+		times, _ = strconv.Atoi(count)
+		return one, times
+	}
+	return word, 1
 }
 
 // parsePart reads "text" or *N, which stands for N bytes.

@@ -67,14 +67,15 @@ func (a *arrival) Release() {
 	arrivals.Put(a)
 }
 
-// read reads the fields of a message of that type, up to the cursor's end. It
-// answers false where the generated code should have a look.
+// read reads the fields of a message of that type, up to the cursor's end, or
+// until there are more parts than a message may have. It answers false where the
+// generated code should have a look.
 func (a *arrival) read(c *cursor, t zio.Type, pieces int) bool {
 	a.begin()
 	if pieces > 1 {
 		a.Payload = slices.Grow(a.Payload, pieces)
 	}
-	for c.left > 0 {
+	for c.left > 0 && len(a.ends) <= zio.MaxParts {
 		tag, ok := c.varint()
 		if !ok {
 			return false

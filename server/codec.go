@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/zioflow/gateway/broker/zio"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
 // codec is gRPC's codec "proto". The messages of a flow it reads and writes
@@ -19,16 +20,25 @@ func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
 
 // Marshal implements encoding.CodecV2.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
-	if o, ok := v.(*outgoing); ok {
-		return o.encode(), nil
+	switch m := v.(type) {
+	case *outgoing:
+		return m.encode(), nil
+	case *farewell:
+		return m.encode(c.CodecV2)
+	default:
+		return c.CodecV2.Marshal(v)
 	}
-	return c.CodecV2.Marshal(v)
 }
 
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	if r, ok := v.(*request); ok {
-		return r.decode(data, c.CodecV2)
+	switch m := v.(type) {
+	case *request:
+		return m.decode(data, c.CodecV2)
+	case *gatewayv1.GetRequest:
+		if err := excess(data, getRequestMembers); err != nil {
+			return err
+		}
 	}
 	return c.CodecV2.Unmarshal(data, v)
 }
@@ -42,6 +52,8 @@ var (
 	openMembers = &oneof{zio.BOT: 1, zio.PAY: 2, zio.DAT: 3, zio.EOT: 4} // OpenRequest, OpenResponse
 	putMembers  = &oneof{zio.BOT: 1, zio.DAT: 2}                         // PutRequest
 	getMembers  = &oneof{zio.BOT: 1, zio.DAT: 2, zio.EOT: 3}             // GetResponse
+
+	getRequestMembers = &oneof{zio.BOT: 1} // GetRequest
 )
 
 // The fields of Pay, Dat and Eot.

@@ -77,6 +77,13 @@ func (c *cursor) bytes(n int) []byte {
 	return whole
 }
 
+// skip passes over the next n bytes, of which there must be so many.
+func (c *cursor) skip(n int) {
+	for n > 0 {
+		n -= len(c.take(n))
+	}
+}
+
 // pieces appends to list the next n bytes, of which there must be so many, as they
 // lie: at least one slice.
 func (c *cursor) pieces(list [][]byte, n int) [][]byte {

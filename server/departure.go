@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"weak"
 
 	"google.golang.org/grpc/mem"
 
@@ -16,26 +18,32 @@ import (
 // its pool, which is the departure.
 type departure struct {
 	message *lent
-	room    []byte            // for what is not lent
-	tail    []byte            // the end of what is in it: the last buffer
-	slices  []mem.SliceBuffer // all others
-	buffers mem.BufferSlice   // all of them
+	room    []byte          // for what is not lent
+	tail    []byte          // the end of what is in it: the last buffer
+	pieces  []piece         // all others
+	buffers mem.BufferSlice // all of them
 }
 
 // lent is a message that a departure holds. It is apart from it because it
 // outlives a departure that gRPC has lost: that happens to what is queued for a
-// connection that breaks.
+// connection that breaks. So nothing in it may lead to the connection.
 type lent struct {
 	message *zio.Message
-	left    *counter
-	size    int64
+	left    *tally
+	weight  int64
+	// stall is the stream's whose last message it is; of any other, none. It is weak,
+	// since a stream leads to its connection, and that to the departure.
+	stall weak.Pointer[stall]
 }
 
 // release gives the message back, if there is one, and counts it.
 func (l *lent) release() {
 	if l.message != nil {
 		l.message.Release()
-		l.left.add(l.size)
+		l.left.add(l.weight)
+		if stall := l.stall.Value(); stall != nil {
+			stall.finish()
+		}
 		*l = lent{}
 	}
 }
@@ -67,7 +75,14 @@ const (
 func depart(o *outgoing, member int) mem.BufferSlice {
 	m := o.delivery.Message
 	d := departures.Get().(*departure)
-	*d.message = lent{m, o.left, int64(m.Size())}
+	*d.message = lent{message: m, left: o.left, weight: int64(m.Weight())}
+	if o.delivery.Type == zio.EOT {
+		d.message.stall = weak.Make(o.stall)
+	}
+	var steps *atomic.Int64
+	if d.message.weight >= slowWeight {
+		steps = &o.left.steps
+	}
 	rest := member + 32 // the member's head, and some
 	for _, piece := range m.Payload {
 		if len(piece) >= shortPiece {
@@ -77,7 +92,7 @@ func depart(o *outgoing, member int) mem.BufferSlice {
 	if need := rest + leastTail; cap(d.room) < need {
 		d.room = make([]byte, 0, need)
 	}
-	d.slices = slices.Grow(d.slices, 2*len(m.Payload)+1) // so that none moves
+	d.pieces = slices.Grow(d.pieces, 2*len(m.Payload)+1) // so that none moves
 	b, from := o.appendHead(d.room, member), 0
 	for i := range m.Parts() {
 		part := m.Part(i)
@@ -88,10 +103,10 @@ func depart(o *outgoing, member int) mem.BufferSlice {
 				continue
 			}
 			if len(b) > from {
-				d.add(b[from:len(b):len(b)])
+				d.add(b[from:len(b):len(b)], steps)
 				from = len(b)
 			}
-			d.add(piece)
+			d.add(piece, steps)
 		}
 	}
 	b = o.appendTail(b)
@@ -101,9 +116,27 @@ func depart(o *outgoing, member int) mem.BufferSlice {
 }
 
 // add appends a buffer that is not counted.
-func (d *departure) add(b []byte) {
-	d.slices = append(d.slices, b)
-	d.buffers = append(d.buffers, &d.slices[len(d.slices)-1])
+func (d *departure) add(b []byte, steps *atomic.Int64) {
+	d.pieces = append(d.pieces, piece{b, steps})
+	d.buffers = append(d.buffers, &d.pieces[len(d.pieces)-1])
+}
+
+// slowWeight is the weight from which on it counts as movement when a part of a
+// message was written.
+const slowWeight = 256 << 10
+
+// piece is a buffer of a departure, paced as a farewell's are.
+type piece struct {
+	mem.SliceBuffer
+	steps *atomic.Int64 // nil where the whole message is a step
+}
+
+// ReadOnlyData implements mem.Buffer.
+func (p *piece) ReadOnlyData() []byte {
+	if p.steps != nil {
+		p.steps.Add(1)
+	}
+	return p.SliceBuffer
 }
 
 // Put implements mem.BufferPool: gRPC has done with the last buffer, and so with
@@ -111,11 +144,11 @@ func (d *departure) add(b []byte) {
 func (d *departure) Put(*[]byte) {
 	d.message.release()
 	d.tail = nil
-	clear(d.slices)
+	clear(d.pieces)
 	clear(d.buffers)
-	d.slices, d.buffers = d.slices[:0], d.buffers[:0]
-	if cap(d.slices) > keepPieces {
-		d.slices, d.buffers = nil, nil
+	d.pieces, d.buffers = d.pieces[:0], d.buffers[:0]
+	if cap(d.pieces) > keepPieces {
+		d.pieces, d.buffers = nil, nil
 	}
 	if cap(d.room) > keepRoom {
 		d.room = nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
@@ -26,11 +27,14 @@ type exchange struct {
 	// settled is closed when the stream's BOT has been answered, or refused.
 	settled  chan struct{}
 	settling sync.Once
-	// delivered and left count messages and their payload upwards; what is
-	// between them is queued: in the outbox, or in gRPC, not written yet.
-	delivered, left counter
-	closed          atomic.Bool // nothing is queued any more
-	broken          atomic.Bool // its reading half has panicked
+	// delivered and left count messages and their weight upwards; what is between
+	// them is queued: in the outbox, or in gRPC, not written yet.
+	delivered counter
+	left      *tally      // apart, as a departure keeps it
+	stall     stall       // begins when the flow has ended
+	closed    atomic.Bool // nothing is queued any more
+	broken    atomic.Bool // its reading half has panicked
+	handed    bool        // gRPC was given something to write; used by the stream's handler alone
 
 	mu    sync.Mutex
 	peer  *broker.Peer // guarded by mu
@@ -38,12 +42,17 @@ type exchange struct {
 	gone  bool         // guarded by mu
 }
 
-func newExchange(ctx context.Context, b *broker.Broker) *exchange {
+// newExchange makes a stream a peer of the broker. The stream is given up when it
+// has taken nothing for the timeout after its flow has ended; tell is told then.
+func newExchange(ctx context.Context, b *broker.Broker, timeout time.Duration, tell func()) *exchange {
 	x := &exchange{
 		outbox:  broker.NewOutbox(b.Options().OutboxLimit()),
 		caller:  callerOf(ctx),
 		settled: make(chan struct{}),
+		left:    new(tally),
 	}
+	x.stall.ctx, x.stall.timeout, x.stall.tell = ctx, timeout, tell
+	x.stall.moved = func() int64 { return x.left.messages.Load() + x.left.steps.Load() }
 	x.peer = b.AttachWith(x, peerInfo(ctx), grant(ctx))
 	return x
 }
@@ -59,7 +68,24 @@ func peerInfo(ctx context.Context) broker.PeerInfo {
 	return info
 }
 
-// counter counts messages and their payload upwards.
+// returned is deferred by the stream's handler, after which gRPC may still have
+// something to write.
+func (x *exchange) returned() {
+	if x.handed && x.stall.ctx.Err() == nil {
+		x.stall.begin()
+	} else {
+		x.stall.finish()
+	}
+}
+
+// tally is a counter of what has left, and of the steps in which large messages
+// do.
+type tally struct {
+	counter
+	steps atomic.Int64
+}
+
+// counter counts messages and their weight upwards.
 type counter struct{ messages, bytes atomic.Int64 }
 
 func (c *counter) add(bytes int64) {
@@ -69,11 +95,11 @@ func (c *counter) add(bytes int64) {
 
 // Deliver implements broker.Link.
 func (x *exchange) Deliver(d broker.Delivery) error {
-	size, kind := int64(d.Message.Size()), d.Type
-	x.delivered.add(size)
+	weight, kind := int64(d.Message.Weight()), d.Type
+	x.delivered.add(weight)
 	err := x.outbox.Deliver(d)
 	if err != nil {
-		x.left.add(size)
+		x.left.add(weight)
 	}
 	if kind == zio.BOT {
 		x.settle()
@@ -95,6 +121,7 @@ func (x *exchange) Queued() (messages, bytes int64) {
 func (x *exchange) Ended(reason flow.Reason, detail string) {
 	x.outbox.Ended(reason, detail)
 	x.settle()
+	x.stall.begin()
 }
 
 func (x *exchange) settle() { x.settling.Do(func() { close(x.settled) }) }
@@ -102,6 +129,10 @@ func (x *exchange) settle() { x.settling.Do(func() { close(x.settled) }) }
 // begin sends the stream's first message, which must be a BOT.
 func (x *exchange) begin(first *request, implied zio.Direction) error {
 	first.drop()
+	if first.excess != nil {
+		x.fail(first.excess)
+		return nil
+	}
 	return x.bot(first.bot, implied)
 }
 
@@ -221,6 +252,15 @@ func (x *exchange) flow() *broker.Flow {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.peer.Flow()
+}
+
+// unsent is the status to end the stream with, after gRPC has answered err to
+// something that it was to send.
+func (x *exchange) unsent(err error) error {
+	if x.stall.gaveUp() {
+		return x.result(&broker.EndError{Reason: flow.Overrun, Detail: x.stall.detail()})
+	}
+	return err
 }
 
 // result is the status to end the stream with, after take has answered err.

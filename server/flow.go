@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
@@ -24,6 +25,16 @@ type flowService struct {
 	log      *slog.Logger
 	counters *counters
 	streams  *sync.WaitGroup
+	stall    time.Duration // as Options.Stall
+}
+
+// exchange makes a stream a peer of the broker.
+func (s *flowService) exchange(ctx context.Context) *exchange {
+	var x *exchange
+	x = newExchange(ctx, s.broker, s.stall, func() {
+		s.log.Info("stream aborted", "peer", peerInfo(ctx), "detail", x.stall.detail())
+	})
+	return x
 }
 
 // Open relays between a stream and the broker. Its handler writes; another
@@ -34,7 +45,8 @@ func (s *flowService) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest
 	if err := stream.RecvMsg(&first); err != nil {
 		return firstError(err)
 	}
-	x := newExchange(ctx, s.broker)
+	x := s.exchange(ctx)
+	defer x.returned()
 	defer x.unwind()
 	if err := x.begin(&first, zio.NoDirection); err != nil {
 		return err
@@ -51,7 +63,7 @@ func (s *flowService) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest
 			err = errors.Join(err, sendOpen(out, &batch[i], err))
 		}
 		if err != nil {
-			return err
+			return x.unsent(err)
 		}
 	}
 }
@@ -107,10 +119,12 @@ func takeOpen(ctx context.Context, in *request, x *exchange) error {
 		in.drop()
 		return status.FromContextError(ctx.Err()).Err()
 	}
-	switch in.kind {
-	case zio.BOT:
+	switch {
+	case in.excess != nil:
+		return in.excess
+	case in.kind == zio.BOT:
 		return badField("bot", "may come only once")
-	case zio.NoType:
+	case in.kind == zio.NoType:
 		return badField("message", "must be one of bot, pay, dat, eot")
 	default:
 		return x.send(in.kind, in.arrival)
@@ -124,7 +138,8 @@ func (s *flowService) Put(stream grpc.ClientStreamingServer[gatewayv1.PutRequest
 	if err := stream.RecvMsg(&first); err != nil {
 		return firstError(err)
 	}
-	x := newExchange(ctx, s.broker)
+	x := s.exchange(ctx)
+	defer x.returned()
 	defer x.unwind()
 	credit := newCredit()
 	if err := x.begin(&first, zio.Extract); err != nil {
@@ -140,7 +155,7 @@ func (s *flowService) Put(stream grpc.ClientStreamingServer[gatewayv1.PutRequest
 			if err := x.result(err); err != nil {
 				return err
 			}
-			return stream.SendAndClose(sumUp(response, x))
+			return out.last(sumUp(response, x))
 		}
 		for i := range batch {
 			err = errors.Join(err, notePut(response, out, &batch[i], credit))
@@ -207,6 +222,9 @@ func readPut(ctx context.Context, stream grpc.ServerStream, x *exchange, credit 
 		case err != nil:
 			x.broke(err)
 			return
+		case in.excess != nil:
+			x.fail(in.excess)
+			return
 		case in.kind != zio.DAT:
 			x.fail(badField("dat", "must follow the bot"))
 			return
@@ -225,7 +243,8 @@ func readPut(ctx context.Context, stream grpc.ServerStream, x *exchange, credit 
 // Get takes for the stream: it pays as the stream accepts.
 func (s *flowService) Get(request *gatewayv1.GetRequest, stream grpc.ServerStreamingServer[gatewayv1.GetResponse]) error {
 	ctx := stream.Context()
-	x := newExchange(ctx, s.broker)
+	x := s.exchange(ctx)
+	defer x.returned()
 	defer x.unwind()
 	if err := x.bot(request.GetBot(), zio.Inject); err != nil {
 		return err
@@ -242,6 +261,7 @@ func (s *flowService) Get(request *gatewayv1.GetRequest, stream grpc.ServerStrea
 			err = errors.Join(err, sendGet(out, &till, &batch[i], err))
 		}
 		if err != nil {
+			err = x.unsent(err)
 			x.leave(cause(err))
 			return err
 		}

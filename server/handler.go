@@ -3,6 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -15,15 +18,20 @@ import (
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
-// maxOffers is how many events may wait for one listener to read them. Who
-// falls further behind counts as gone.
-const maxOffers = 4096
+// How many events may wait for one listener to read them, and how many bytes of
+// BOTs, besides one BOT. Who falls further behind counts as gone.
+const (
+	maxOffers     = 4096
+	maxOfferBytes = 64 << 20
+)
 
 // handlerService implements gatewayv1.HandlerServiceServer.
 type handlerService struct {
 	gatewayv1.UnimplementedHandlerServiceServer
 	broker *broker.Broker
 	stop   context.Context
+	log    *slog.Logger
+	stall  time.Duration // as Options.Stall
 }
 
 // Listen registers the stream as a listener for as long as it is open.
@@ -31,7 +39,8 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 	if request.GetName() == "" {
 		return badField("name", "must not be empty")
 	}
-	sink := listenSink(make(chan *gatewayv1.ListenResponse, maxOffers))
+	sink := s.sink(stream.Context())
+	defer sink.returned()
 	spec := broker.ListenerSpec{
 		Name: request.GetName(), MaxFlows: int(request.GetMaxFlows()), Sink: sink,
 		Peer: peerInfo(stream.Context()), Grant: grant(stream.Context()),
@@ -53,8 +62,9 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 	}})
 	for err == nil {
 		select {
-		case event := <-sink:
-			err = stream.Send(event)
+		case event := <-sink.events:
+			err = stream.Send(event.response())
+			sink.sent(event)
 		case <-stream.Context().Done():
 			return status.FromContextError(stream.Context().Err()).Err()
 		case <-listener.Gone():
@@ -81,31 +91,78 @@ func (s *handlerService) Decline(ctx context.Context, request *gatewayv1.Decline
 	return &gatewayv1.DeclineResponse{}, nil
 }
 
-// listenSink implements broker.ListenerSink with a bounded queue.
-type listenSink chan *gatewayv1.ListenResponse
+// listenSink implements broker.ListenerSink with a queue that is bounded in number
+// and bytes. Its methods but sent and returned may be called concurrently.
+type listenSink struct {
+	events chan listenEvent
+	weight atomic.Int64 // of what waits, and of the event that is being sent
+	taken  atomic.Int64 // events sent
+	stall  stall        // begins when the listener counts as gone
+}
+
+// listenEvent is something that a listener is to be told. It becomes a response
+// when its turn comes, since that can take much more memory.
+type listenEvent struct {
+	response func() *gatewayv1.ListenResponse
+	weight   int64
+}
+
+func (s *handlerService) sink(ctx context.Context) *listenSink {
+	k := &listenSink{events: make(chan listenEvent, maxOffers)}
+	k.stall.ctx, k.stall.timeout, k.stall.moved = ctx, s.stall, k.taken.Load
+	k.stall.tell = func() {
+		s.log.Info("stream aborted", "peer", peerInfo(ctx), "detail", errBehind.Error())
+	}
+	return k
+}
 
 var errBehind = errors.New("the listener does not read its offers")
 
 // Offer implements broker.ListenerSink.
-func (k listenSink) Offer(o broker.Offer) error {
-	return k.put(&gatewayv1.ListenResponse{Event: &gatewayv1.ListenResponse_Offer{Offer: &gatewayv1.Offer{
-		Cid: o.CID, Bot: offeredBot(o.Bot), Deadline: timestamppb.New(o.Deadline), Peer: toPeer(o.Client),
-	}}})
+func (k *listenSink) Offer(o broker.Offer) error {
+	err := k.put(listenEvent{func() *gatewayv1.ListenResponse {
+		return &gatewayv1.ListenResponse{Event: &gatewayv1.ListenResponse_Offer{Offer: &gatewayv1.Offer{
+			Cid: o.CID, Bot: offeredBot(o.Bot), Deadline: timestamppb.New(o.Deadline), Peer: toPeer(o.Client),
+		}}}
+	}, int64(o.Bot.Size() + len(o.Bot.Label) + o.Bot.PartsBurden())})
+	if err != nil {
+		k.stall.begin()
+	}
+	return err
 }
 
 // Withdraw implements broker.ListenerSink. A listener that has no room for it
 // will be told when it accepts.
-func (k listenSink) Withdraw(cid uint64, reason flow.Reason) {
-	_ = k.put(&gatewayv1.ListenResponse{Event: &gatewayv1.ListenResponse_Withdrawn{
-		Withdrawn: &gatewayv1.Withdrawn{Cid: cid, Reason: reasonOf(reason)},
+func (k *listenSink) Withdraw(cid uint64, reason flow.Reason) {
+	_ = k.put(listenEvent{response: func() *gatewayv1.ListenResponse {
+		return &gatewayv1.ListenResponse{Event: &gatewayv1.ListenResponse_Withdrawn{
+			Withdrawn: &gatewayv1.Withdrawn{Cid: cid, Reason: reasonOf(reason)},
+		}}
 	}})
 }
 
-func (k listenSink) put(event *gatewayv1.ListenResponse) error {
-	select {
-	case k <- event:
-		return nil
-	default:
-		return errBehind
+func (k *listenSink) put(event listenEvent) error {
+	if k.weight.Add(event.weight)-event.weight <= maxOfferBytes {
+		select {
+		case k.events <- event:
+			return nil
+		default:
+		}
+	}
+	k.weight.Add(-event.weight)
+	return errBehind
+}
+
+// sent takes note of an event that was sent.
+func (k *listenSink) sent(event listenEvent) {
+	k.weight.Add(-event.weight)
+	k.taken.Add(1)
+}
+
+// returned is called when the stream's handler returns. If the stream is no more
+// there is nothing to wait for.
+func (k *listenSink) returned() {
+	if k.stall.ctx.Err() != nil {
+		k.stall.finish()
 	}
 }

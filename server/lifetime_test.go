@@ -45,13 +45,20 @@ func (r *rig) Withdraw(uint64, flow.Reason) {}
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return newRigWith(t, func(*Options) {})
+}
+
+func newRigWith(t *testing.T, change func(*Options)) *rig {
+	t.Helper()
 	limits := broker.DefaultOptions()
 	b, err := broker.New(limits)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &rig{broker: b, frames: new(countingPool), offers: make(chan broker.Offer, 1), wires: make(chan net.Conn, 1)}
-	s := newServer(b, DefaultOptions(limits), r.frames)
+	options := DefaultOptions(limits)
+	change(&options)
+	s := newServer(b, options, r.frames)
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
@@ -90,6 +97,7 @@ func newRig(t *testing.T) *rig {
 type otherSide struct {
 	outbox *broker.Outbox
 	peer   *broker.Peer
+	paid   bool // a PAY came right after the BOT
 	seqno  uint64
 	made   int64
 	freed  atomic.Int64
@@ -99,13 +107,20 @@ type otherSide struct {
 // accept takes the next offer, and the BOT that comes back.
 func (r *rig) accept(t *testing.T) *otherSide {
 	t.Helper()
+	return r.acceptWith(t, nil)
+}
+
+// acceptWith is accept with a payload in the BOT.
+func (r *rig) acceptWith(t *testing.T, payload [][]byte) *otherSide {
+	t.Helper()
 	o := &otherSide{outbox: broker.NewOutbox(1000)}
 	o.peer = r.broker.Attach(o.outbox, broker.PeerInfo{Transport: "test"})
-	o.say(string((<-r.offers).Bot.Label), nil)
+	o.say(string((<-r.offers).Bot.Label), payload)
 	batch, err := o.outbox.Take(r.ctx, nil)
 	if err != nil || batch[0].Type != zio.BOT {
 		t.Fatalf("got %v, %v, want BOT", batch, err)
 	}
+	o.paid = len(batch) > 1
 	return o
 }
 
@@ -230,7 +245,7 @@ func TestStreamCountsWhatGRPCHasNotWritten(t *testing.T) {
 	const dats = 5
 	r := newRig(t)
 	defer r.stop()
-	x := newExchange(r.ctx, r.broker)
+	x := newExchange(r.ctx, r.broker, time.Minute, func() {})
 	stream := new(heldStream)
 	out := newSender(stream, x, openMembers)
 	for range dats {

@@ -15,7 +15,8 @@ import (
 // belongs to the goroutine that sends on the stream, which uses it again and again.
 type outgoing struct {
 	members *oneof
-	left    *counter // counts what has left
+	left    *tally // counts what has left
+	stall   *stall // finished when an EOT has
 	slab    slab
 
 	delivery broker.Delivery
@@ -36,7 +37,7 @@ func (o *outgoing) encode() mem.BufferSlice {
 	}
 	member := o.memberSize()
 	size := protowire.SizeTag(o.members[d.Type]) + protowire.SizeBytes(member)
-	if size <= smallest {
+	if size <= smallest && d.Type != zio.EOT { // an EOT is told of when it has left
 		return o.slab.wrap(o.appendAll(o.slab.room(size), member))
 	}
 	o.passed = true

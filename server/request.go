@@ -19,6 +19,9 @@ type request struct {
 	// arrival is the PAY, DAT or EOT. Whoever has received the request takes it
 	// over.
 	arrival *arrival
+	// excess says that the message was not read, since it is too large in its label or
+	// the number of its parts; nil for others.
+	excess error
 }
 
 // drop releases what nobody takes over.
@@ -31,9 +34,12 @@ func (r *request) drop() {
 // decode reads the message. What is not written in the plainest way, or not
 // sound, the generated code reads: a BOT, a member set twice, an unknown field.
 func (r *request) decode(data mem.BufferSlice, generated encoding.CodecV2) error {
-	r.kind, r.bot, r.arrival = zio.NoType, nil, nil
+	r.kind, r.bot, r.arrival, r.excess = zio.NoType, nil, nil, nil
 	data = compact(data)
 	if r.kind, r.arrival = readArrival(data, r.members); r.arrival != nil {
+		return nil
+	}
+	if r.excess = excess(data, r.members); r.excess != nil {
 		return nil
 	}
 	if r.members == putMembers {

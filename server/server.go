@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -35,6 +36,9 @@ type Options struct {
 	// Keepalive is how often a silent connection is asked whether its peer is
 	// there, KeepaliveTimeout how long that may take to answer.
 	Keepalive, KeepaliveTimeout time.Duration
+	// Stall is how long a stream may take nothing of what is queued for it once its
+	// flow has ended; then it is aborted. 0 stands for 5 s.
+	Stall time.Duration
 	// Process is what the AdminService steers; nil for no AdminService.
 	Process Process
 	// RateLimits bound the calls that begin.
@@ -62,9 +66,12 @@ func DefaultOptions(limits broker.Options) Options {
 		MaxStreams:       uint32(min(2*limits.MaxFlows, math.MaxInt32)),
 		Keepalive:        20 * time.Second,
 		KeepaliveTimeout: 10 * time.Second,
+		Stall:            defaultStall,
 		Log:              slog.New(slog.DiscardHandler),
 	}
 }
+
+const defaultStall = 5 * time.Second
 
 // headRoom is how much longer than its payload a message may be: its label and
 // the encoding.
@@ -98,6 +105,7 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	o.Stall = cmp.Or(o.Stall, defaultStall)
 	counters, limiter := newCounters(o.Registry), newLimiter(o.RateLimits)
 	door, options := o.security()
 	options = append(options, chain(o.Log, counters, door, limiter)...)
@@ -119,8 +127,8 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 		stop: stop, stopped: stopped,
 		streams: new(sync.WaitGroup),
 	}
-	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: o.Log, counters: counters, streams: s.streams})
-	gatewayv1.RegisterHandlerServiceServer(s.grpc, &handlerService{broker: b, stop: stop})
+	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: o.Log, counters: counters, streams: s.streams, stall: o.Stall})
+	gatewayv1.RegisterHandlerServiceServer(s.grpc, &handlerService{broker: b, stop: stop, log: o.Log, stall: o.Stall})
 	if o.Process != nil {
 		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, process: o.Process, routes: o.Routes, stop: stop})
 	}

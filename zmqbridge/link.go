@@ -17,7 +17,7 @@ type link struct {
 	gone     atomic.Bool
 	backlog  backlog // used by the owner alone
 
-	// delivered and left count messages and their payload upwards; what is
+	// delivered and left count messages and their weight upwards; what is
 	// between them is queued, here or in libzmq. Of what libzmq was given to
 	// hold, the target tells when it has left.
 	delivered, left counter
@@ -41,7 +41,7 @@ func (l *link) Deliver(d broker.Delivery) error {
 		d.Message.Release()
 		return broker.ErrOverrun
 	}
-	l.delivered.add(int64(d.Message.Size()))
+	l.delivered.add(int64(d.Message.Weight()))
 	l.endpoint.enqueue(outgoing{l, d.Message})
 	return nil
 }
@@ -70,7 +70,7 @@ func (l *link) sent(p *parcel, held bool, e syscall.Errno) {
 		return
 	}
 	if !held {
-		l.left.add(p.payload)
+		l.left.add(p.weight)
 	}
 	p.recycle()
 }
@@ -78,7 +78,7 @@ func (l *link) sent(p *parcel, held bool, e syscall.Errno) {
 // giveUp drops the backlog. Called by the owner.
 func (l *link) giveUp() {
 	for _, p := range l.backlog.parcels {
-		l.left.add(p.payload)
+		l.left.add(p.weight)
 	}
 	l.backlog.drop()
 }

@@ -33,9 +33,9 @@ type parcel struct {
 	zio.Message
 	c      *C.parcel
 	single bool
-	// payload is the message's payload bytes.
-	payload int64
-	parts   [][]byte // room for the parts' bytes
+	// weight is the message's, once it is to be sent.
+	weight int64
+	parts  [][]byte // room for the parts' bytes
 }
 
 // parcels keeps empty parcels. Each has its C struct for as long as it lives.
@@ -98,6 +98,10 @@ func (p *parcel) property(name string) string {
 	return C.GoString(C.parcel_property(p.c, key))
 }
 
+// Of what a ROUTER receives, the parcel keeps no more than can be refused: a
+// delimiter, prefix, coord and one payload part more than there may be.
+var _ [0]struct{} = [C.MOST - (3 + zio.MaxParts + 1)]struct{}{}
+
 var errDelimiter = errors.New("malformed message: an empty part must come first")
 
 // open reads the ZIO message in a parcel that was received. After an error the
@@ -128,9 +132,9 @@ func (p *parcel) decode() error {
 // takes the message over: one that came in that form is passed on as it is.
 func wrap(m *zio.Message, single bool) (*parcel, error) {
 	from, mine := m.Carrier().(*parcel)
-	payload := int64(m.Size())
+	weight := int64(m.Weight())
 	if mine && from.single == single {
-		from.payload = payload
+		from.weight = weight
 		return from, nil
 	}
 	p, err := newParcel(single)
@@ -138,7 +142,7 @@ func wrap(m *zio.Message, single bool) (*parcel, error) {
 		m.Release()
 		return nil, err
 	}
-	p.payload = payload
+	p.weight = weight
 	switch {
 	case single:
 		err = p.encode(m)

@@ -15,8 +15,8 @@
 		if (zmq_errno() != EINTR) \
 			return zmq_errno()
 
-// A part this large is put on the tally when it is sent. Smaller ones cannot fill
-// the memory: a peer's queue in libzmq is bounded.
+// A message that has a part this large, or is this heavy, is put on the tally when it
+// is sent. Others cannot fill the memory: a peer's queue in libzmq is bounded.
 enum { WORTH_HOLDING = 16 << 10 };
 
 // A slice this large is not worth a copy.
@@ -226,7 +226,8 @@ static int send_held(wire *w, part *p, departure *d, int flags)
 	h->bytes = d->bytes;
 	zmq_msg_init(&h->inner);
 	zmq_msg_move(&h->inner, &p->msg);
-	if (zmq_msg_init_data(&lent, p->data, p->size, held_free, h) < 0) {
+	// A small part's bytes have moved with it.
+	if (zmq_msg_init_data(&lent, zmq_msg_data(&h->inner), p->size, held_free, h) < 0) {
 		zmq_msg_move(&p->msg, &h->inner);
 		zmq_msg_close(&h->inner);
 		free(h);
@@ -259,8 +260,10 @@ static int send_one(wire *w, departure *d)
 
 	for (int i = 0; i < p->count && !error; i++) {
 		part *next = &p->parts[i];
-		int   flags = i + 1 < p->count ? ZMQ_SNDMORE : 0;
-		if (!d->held && next->size >= WORTH_HOLDING) // one part stands for the message
+		int   last = i + 1 == p->count;
+		int   flags = last ? 0 : ZMQ_SNDMORE;
+		// One part stands for the message.
+		if (!d->held && (next->size >= WORTH_HOLDING || (last && d->bytes >= WORTH_HOLDING)))
 			error = send_held(w, next, d, flags);
 		else
 			error = send_part(w, &next->msg, d->to->number, flags);
@@ -316,7 +319,8 @@ static int receive_parts(wire *w, arrival *a)
 	zmq_msg_close(&name);
 	while (more) { // all are there: libzmq shows no part before the last has come
 		zmq_msg_t spare;
-		part     *next = parcel_next(p);
+		int       enough = p->count == MOST;
+		part     *next = enough ? NULL : parcel_next(p);
 		zmq_msg_t *msg = next ? &next->msg : &spare;
 		zmq_msg_init(msg);
 		RETRY(zmq_msg_recv(msg, w->socket, ZMQ_DONTWAIT));
@@ -324,7 +328,7 @@ static int receive_parts(wire *w, arrival *a)
 		if (next) {
 			parcel_took(p);
 		} else {
-			short_of = 1;
+			short_of |= !enough;
 			zmq_msg_close(msg);
 		}
 	}

@@ -149,7 +149,7 @@ func (w *wire) arrived(i int) (from address, p *parcel) {
 // for it.
 func (w *wire) put(i int, p *parcel, to *target) {
 	d := &w.c.out[i]
-	d.parcel, d.to, d.bytes = p.c, to.c, C.int64_t(p.payload)
+	d.parcel, d.to, d.bytes = p.c, to.c, C.int64_t(p.weight)
 }
 
 // send sends what was put in the first n places.

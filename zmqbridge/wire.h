@@ -24,6 +24,8 @@ typedef struct {
 
 enum {
 	FEW   = 4,  // parts that most messages have: delimiter, prefix, coord, payload
+	MOST  = 3 + 65536 + 1, // parts of a received message that are kept: one too many is
+	                       // enough to refuse it
 	BATCH = 32, // messages that a call receives or sends at the most
 	NAME  = 255 // bytes of a ROUTER's identity at the most
 };
@@ -57,7 +59,7 @@ typedef struct {
 typedef struct {
 	parcel *parcel;
 	target *to;
-	int64_t bytes; // what the tally counts
+	int64_t bytes; // what the tally counts: the message's weight
 	int     error; // set by wire_send: 0, EAGAIN, or why the peer cannot be reached
 	int     held;  // set by wire_send: libzmq will put it on the tally
 } departure;

@@ -66,7 +66,8 @@ func (c Coord) AppendCoord(b []byte) []byte {
 
 // DecodeParts reads the multi-part form, without the delimiter that DEALER and
 // ROUTER put in front (MSG-8). The message aliases parts and keeps no memory of
-// its own; m.Payload's room is used again.
+// its own; m.Payload's room is used again. Of more than MaxParts opaque parts it
+// keeps one more than those: such a message is to be refused.
 func (m *Message) DecodeParts(parts [][]byte) error {
 	if len(parts) < 2 {
 		return fmt.Errorf("%w: %d parts, want at least 2", ErrMalformed, len(parts))
@@ -77,13 +78,16 @@ func (m *Message) DecodeParts(parts [][]byte) error {
 	if err := m.parseCoord(parts[1]); err != nil {
 		return err
 	}
-	m.Payload, m.Ends = append(m.Payload[:0], parts[2:]...), nil
+	payload := parts[2:min(len(parts), 2+MaxParts+1)]
+	m.Payload, m.Ends = append(m.Payload[:0], payload...), nil
 	return nil
 }
 
 // Decode reads the single-part form, in which CLIENT and SERVER sockets
 // exchange messages (MSG-5 to MSG-8). The message aliases b; m.Payload's room
-// is used again. After an error m holds nothing of use.
+// is used again. After an error m holds nothing of use. Of more than MaxParts
+// opaque parts it keeps one more than those, and does not read the rest: such a
+// message is to be refused (MSG-13).
 func (m *Message) Decode(b []byte) error {
 	prefix, b, err := cutPart(b)
 	if err != nil {
@@ -100,7 +104,7 @@ func (m *Message) Decode(b []byte) error {
 		return err
 	}
 	m.Payload, m.Ends = m.Payload[:0], nil
-	for len(b) > 0 {
+	for len(b) > 0 && len(m.Payload) <= MaxParts {
 		var part []byte
 		if part, b, err = cutPart(b); err != nil {
 			return fmt.Errorf("payload part %d: %w", len(m.Payload), err)

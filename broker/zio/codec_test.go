@@ -290,3 +290,39 @@ func TestPartsInPieces_MSG_11(t *testing.T) {
 		t.Errorf("decoded into used room: %v, %d parts", err, pieces.Parts())
 	}
 }
+
+// TestDecodeStopsAtTooManyParts_MSG_13: what is to be refused is not taken apart
+// first.
+func TestDecodeStopsAtTooManyParts_MSG_13(t *testing.T) {
+	head := (&zio.Message{Form: zio.FormFlow, Label: []byte(`{"flow":"DAT"}`)}).AppendEncoded(nil)
+	for _, c := range []struct{ parts, kept int }{
+		{zio.MaxParts, zio.MaxParts}, {zio.MaxParts + 1, zio.MaxParts + 1}, {10 * zio.MaxParts, zio.MaxParts + 1},
+	} {
+		var m zio.Message
+		if err := m.Decode(append(bytes.Clone(head), make([]byte, c.parts)...)); err != nil || m.Parts() != c.kept {
+			t.Errorf("Decode of %d parts: kept %d, %v, want %d", c.parts, m.Parts(), err, c.kept)
+		}
+		parts := append([][]byte{m.AppendPrefix(nil), make([]byte, 24)}, make([][]byte, c.parts)...)
+		if err := m.DecodeParts(parts); err != nil || m.Parts() != c.kept {
+			t.Errorf("DecodeParts of %d parts: kept %d, %v, want %d", c.parts, m.Parts(), err, c.kept)
+		}
+	}
+}
+
+func TestWeight(t *testing.T) {
+	payload := [][]byte{make([]byte, 1000)}
+	for _, c := range []struct {
+		name string
+		m    zio.Message
+		want int
+	}{
+		{"ordinary", zio.Message{Label: make([]byte, 3000), Payload: payload}, 1000},
+		{"long label", zio.Message{Label: make([]byte, 1<<20), Payload: payload}, 1000 + 1<<20 + 128 - 4<<10},
+		{"many parts", zio.Message{Payload: make([][]byte, 1000)}, 128*1000 - 4<<10},
+		{"one part in pieces", zio.Message{Payload: make([][]byte, 1000), Ends: []int{1000}}, 0},
+	} {
+		if got := c.m.Weight(); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}

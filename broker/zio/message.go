@@ -124,3 +124,32 @@ func (m *Message) WithLabel(label []byte) *Message {
 
 // Size is the number of payload bytes.
 func (m *Message) Size() int { return Part(m.Payload).Len() }
+
+// What a message's label and parts may be.
+const (
+	// MaxLabel is how long a label may be, in bytes.
+	MaxLabel = 1 << 20
+	// MaxParts is how many opaque parts there may be.
+	MaxParts = 1 << 16
+)
+
+const (
+	// freeBurden is what label and parts may take that is not counted.
+	freeBurden = 4 << 10
+	// partBurden is what a part takes besides its bytes: its places in Go's lists
+	// and libzmq's.
+	partBurden = 128
+)
+
+// Weight is how many bytes of memory the message is reckoned with: its payload,
+// and its burden.
+func (m *Message) Weight() int { return m.Size() + m.Burden() }
+
+// Burden is what label and parts take beyond the 4 KiB that every message has
+// free; 0 for ordinary messages.
+func (m *Message) Burden() int {
+	return max(0, len(m.Label)+m.PartsBurden()-freeBurden)
+}
+
+// PartsBurden is what the parts take besides their bytes.
+func (m *Message) PartsBurden() int { return partBurden * m.Parts() }

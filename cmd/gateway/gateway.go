@@ -120,7 +120,7 @@ func (g *gateway) startGRPC(c *serveCommand) error {
 	}
 	o := server.DefaultOptions(g.broker.Options())
 	o.Keepalive, o.KeepaliveTimeout, o.Log = c.Keepalive, c.KeepaliveTimeout, g.log
-	o.Process = g
+	o.Process, o.Stall = g, c.StallTimeout
 	o.RateLimits, o.Registry = c.rateLimits(), g.instruments.metrics.Registry()
 	o.Routes = server.RouteOptions{Maker: g.routeMaker(), AllowExec: c.AllowExecRoutes}
 	o.Access, o.TLS, o.PublicReflection = g.guard.policy, g.guard.tls, c.PublicReflection

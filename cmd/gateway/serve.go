@@ -36,7 +36,7 @@ type serveCommand struct {
 	routeFlags `embed:""`
 
 	MaxCredit      int64         `default:"${max_credit}" help:"Largest credit of a flow; larger offers are lowered." reload:""`
-	MaxMessage     int           `default:"${max_message}" help:"Largest payload of a message, in bytes." reload:""`
+	MaxMessage     int           `default:"${max_message}" help:"Largest payload of a message, in bytes. A label and parts that take more than 4 KiB count as well." reload:""`
 	MaxFlows       int           `default:"${max_flows}" help:"How many flows there may be at once." reload:""`
 	MaxPending     int           `default:"${max_pending}" help:"How many of them may wait for a handler." reload:""`
 	MaxBytes       int64         `default:"0" help:"Bytes that may wait in the gateway, besides a message of every flow; 0 for half of this machine's memory." reload:""`
@@ -49,7 +49,7 @@ type serveCommand struct {
 	HeartbeatTimeout time.Duration `default:"6s" help:"How long it may take to answer."`
 	Keepalive        time.Duration `default:"20s" help:"How often a silent gRPC connection is asked whether its peer is there."`
 	KeepaliveTimeout time.Duration `default:"10s" help:"How long it may take to answer."`
-	StallTimeout     time.Duration `default:"5s" help:"How long a ZeroMQ peer may leave its queue full."`
+	StallTimeout     time.Duration `default:"5s" help:"How long a ZeroMQ peer may leave its queue full, and a gRPC peer read nothing once its flow has ended."`
 	DrainGrace       time.Duration `default:"0s" help:"How long flows may go on after SIGTERM before they are ended."`
 
 	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error." reload:""`

@@ -1,0 +1,41 @@
+package broker
+
+import (
+	"fmt"
+
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// oversize tells whether a message of that weight is larger than allowed, be it by
+// its payload, its label or the number of its parts (MSG-13).
+func oversize(m *zio.Message, weight int, limits *Options) bool {
+	return weight > limits.MaxMessage || len(m.Label) > zio.MaxLabel || m.Parts() > zio.MaxParts
+}
+
+// tooLarge says what is too large about an oversize message.
+func tooLarge(m *zio.Message, limits *Options) string {
+	if problem := longLabel(m); problem != "" {
+		return problem
+	}
+	size, parts, label := m.Size(), m.Parts(), len(m.Label)
+	switch {
+	case parts > zio.MaxParts: // how many, the decoder has not counted
+		return fmt.Sprintf("the message has more than %d parts", zio.MaxParts)
+	case size > limits.MaxMessage:
+		return fmt.Sprintf("the message has %d bytes, %d are allowed", size, limits.MaxMessage)
+	case label > m.PartsBurden():
+		return fmt.Sprintf("the message has %d bytes and a label of %d bytes, which counts as %d: %d are allowed",
+			size, label, m.Burden(), limits.MaxMessage)
+	default:
+		return fmt.Sprintf("the message has %d bytes in %d parts, which count as %d more: %d are allowed",
+			size, parts, m.Burden(), limits.MaxMessage)
+	}
+}
+
+// longLabel says that a label is too long to be read; empty for others.
+func longLabel(m *zio.Message) string {
+	if n := len(m.Label); n > zio.MaxLabel {
+		return fmt.Sprintf("the label has %d bytes, %d are allowed", n, zio.MaxLabel)
+	}
+	return ""
+}
