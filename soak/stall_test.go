@@ -33,23 +33,15 @@ func TestStalledTaker(t *testing.T) {
 		}
 	}
 	window := lasting(30*time.Second, 3*time.Second)
-	rates := func() (rates [2]float64) {
-		before := [2]int64{moved[0].Load(), moved[1].Load()}
-		time.Sleep(window)
-		for i := range rates {
-			rates[i] = float64(moved[i].Load()-before[i]) / window.Seconds()
-		}
-		return rates
-	}
 	time.Sleep(window / 10) // warm up
-	before := rates()
+	before := rates(&moved, window)
 	stop, err := stalledFlow(d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Second) // until it stands
 	m := watchMemory(g, 100*time.Millisecond)
-	during := rates()
+	during := rates(&moved, window)
 	rss := m.stop()
 	stop()
 	close(done)
@@ -67,6 +59,16 @@ func TestStalledTaker(t *testing.T) {
 	if second > first+first/10 {
 		t.Errorf("memory grows: %s, then %s", mib(first), mib(second))
 	}
+}
+
+// rates is how fast two counters move, over that time.
+func rates(moved *[2]atomic.Int64, window time.Duration) (rates [2]float64) {
+	before := [2]int64{moved[0].Load(), moved[1].Load()}
+	time.Sleep(window)
+	for i := range rates {
+		rates[i] = float64(moved[i].Load()-before[i]) / window.Seconds()
+	}
+	return rates
 }
 
 // bustle moves data between two peers until done, and counts.

@@ -36,16 +36,8 @@ func TestWatchers(t *testing.T) {
 		wait.Go(func() { comeAndGo(t, d.gateway, done) })
 	}
 	window := lasting(20*time.Second, 2*time.Second)
-	rates := func() (rates [2]float64) {
-		before := [2]int64{moved[0].Load(), moved[1].Load()}
-		time.Sleep(window)
-		for i := range rates {
-			rates[i] = float64(moved[i].Load()-before[i]) / window.Seconds()
-		}
-		return rates
-	}
 	time.Sleep(window / 10) // warm up
-	before := rates()
+	before := rates(&moved, window)
 
 	dialer := &sharedDialer{via: viaGRPC, address: g.addresses[viaGRPC]}
 	defer dialer.close()
@@ -56,7 +48,7 @@ func TestWatchers(t *testing.T) {
 		}
 	}
 	seen := watchAll(t, g, 100)
-	during := rates()
+	during := rates(&moved, window)
 	events := seen.Load()
 	close(done)
 	wait.Wait()
