@@ -124,5 +124,8 @@ func TestTracesLost(t *testing.T) {
 	if code := p.wait(t, stopLimit); code != 0 {
 		t.Errorf("after SIGTERM the exit code is %d, want 0", code)
 	}
-	p.log.waitFor(t, "spans left behind")
+	// At the stop, or before it if that took long to come.
+	if log := p.log.text(); !strings.Contains(log, "spans left behind") && !strings.Contains(log, "OpenTelemetry failed") {
+		t.Errorf("nobody was told that spans are lost:\n%s", log)
+	}
 }
