@@ -95,7 +95,7 @@ func (c *networkCount) note(r run, near, far error) error {
 		c.whole.add("whole, but the last EOT cut off, which the giver knows")
 		return nil
 	case near == nil || far == nil:
-		return fmt.Errorf("only one side knows: %v, partner %v", near, far)
+		return errors.New(fmt.Sprint("only one side knows: ", near, ", partner ", far))
 	case !r.trouble.breaks():
 		return fmt.Errorf("ended with %w, partner %w", near, far)
 	default:
