@@ -51,9 +51,6 @@ func (s *adminService) ListRoutes(context.Context, *gatewayv1.ListRoutesRequest)
 
 // AddRoute adds a route.
 func (s *adminService) AddRoute(_ context.Context, request *gatewayv1.AddRouteRequest) (*gatewayv1.AddRouteResponse, error) {
-	if request.GetRoute() == nil {
-		return nil, badField("route", "is missing")
-	}
 	spec := toSpec(request.GetRoute())
 	if spec.Exec != nil && !s.routes.AllowExec {
 		return nil, withDetails(
@@ -80,9 +77,6 @@ func (s *adminService) AddRoute(_ context.Context, request *gatewayv1.AddRouteRe
 
 // RemoveRoute removes a route.
 func (s *adminService) RemoveRoute(_ context.Context, request *gatewayv1.RemoveRouteRequest) (*gatewayv1.RemoveRouteResponse, error) {
-	if request.GetName() == "" {
-		return nil, badField("name", "is missing")
-	}
 	removed, err := s.broker.RemoveRoute(request.GetName())
 	if err != nil {
 		return nil, routeError(err, request.GetName())
