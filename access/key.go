@@ -1,6 +1,7 @@
 package access
 
 import (
+	"crypto/ecdh"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -49,6 +50,25 @@ func (k CurveKey) String() string {
 		}
 	}
 	return string(text)
+}
+
+// NewCurveKeys makes a pair of keys.
+func NewCurveKeys() (public, secret CurveKey) {
+	_, _ = rand.Read(secret[:]) // never fails
+	public, err := secret.Public()
+	if err != nil {
+		panic(err) // no such number is a key that curve25519 refuses
+	}
+	return public, secret
+}
+
+// Public is the public key that belongs to a secret one.
+func (k CurveKey) Public() (public CurveKey, err error) {
+	secret, err := ecdh.X25519().NewPrivateKey(k[:])
+	if err != nil {
+		return public, err
+	}
+	return CurveKey(secret.PublicKey().Bytes()), nil
 }
 
 // tokenHash is the SHA-256 of a bearer token. A token has as much chance as a

@@ -60,7 +60,8 @@ func New(options Options) (*Broker, error) {
 		totals: totals{ended: map[flow.Reason]uint64{}, refused: map[flow.Reason]uint64{}},
 	}
 	b.options.Store(&options)
-	b.budget.resize(options.MaxBytes)
+	b.budget.room = make(chan struct{}, 1)
+	b.budget.limit.Store(options.MaxBytes)
 	return b, nil
 }
 
@@ -179,7 +180,7 @@ type refusal struct {
 
 // register gives f an id and a place among the live flows, or says why not.
 func (b *Broker) register(f *Flow) *refusal {
-	if b.full() {
+	if b.budget.full() {
 		return &refusal{flow.Overloaded, "the gateway holds as many bytes as it may"}
 	}
 	b.mu.Lock()

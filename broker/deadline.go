@@ -27,7 +27,7 @@ func (f *Flow) setDeadline(after time.Duration) {
 // expire is called when a deadline has come, or was replaced in that moment.
 func (f *Flow) expire() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.unlock()
 	if f.deadline.IsZero() || time.Now().Before(f.deadline) {
 		return
 	}

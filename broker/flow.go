@@ -40,12 +40,11 @@ type Flow struct {
 	onEnd    func(flow.Reason) // guarded by mu; may be nil
 	way      *way              // guarded by mu; nil if no route took it
 
-	share    int64    // guarded by mu; bytes granted by the budget
-	window   int64    // guarded by mu; what they allow
-	estimate int64    // guarded by mu; how heavy a DAT is reckoned to be
-	largest  int64    // guarded by mu; weight of a DAT seen
-	tight    bool     // guarded by mu; the budget's sweeper looks after it
-	stood    standing // guarded by mu; where its credit was when the sweeper looked last
+	window      int64 // guarded by mu; DATs that the giver may send or the broker hold
+	largest     int64 // guarded by mu; weight of a DAT seen
+	constrained bool  // guarded by mu; the budget's sweeper looks after it
+
+	unflushed [2]Link // guarded by mu; links to flush when it is unlocked, by side
 
 	forgotten bool // guarded by broker.mu; it has ended
 
@@ -76,7 +75,7 @@ func (f *Flow) ID() FlowID { return f.id }
 // seekHandler sets the pending deadline and has a factory look for a handler.
 func (f *Flow) seekHandler() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.unlock()
 	if f.state.Phase() != flow.Pending {
 		return // stopped in the moment it was registered
 	}
@@ -143,7 +142,7 @@ func (f *Flow) over() bool {
 // accept makes p the handler, or ends the flow and says why not.
 func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.unlock()
 	if f.state.Phase() != flow.Pending {
 		return &refusal{flow.Rejected, "the client has left"}
 	}
@@ -172,10 +171,7 @@ func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
 		flow.Client:  m.WithLabel(toClient),
 		flow.Handler: m.WithLabel(toHandler),
 	})
-	if f.state.Phase() != flow.Ended {
-		f.estimate = max(int64(f.limits.MaxMessage), leastEstimate)
-		f.fit()
-	}
+	f.window = f.state.Credit().Total()
 	return nil
 }
 
@@ -183,11 +179,11 @@ func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
 // the weight what is reckoned with.
 func (f *Flow) receive(from flow.Side, head zio.Head, m *zio.Message, size, weight int) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.unlockBatched(f.peers[from])
 	before := f.state.Phase()
 	var queued int64
-	if head.Type == zio.PAY && f.window < f.state.Credit().Total() {
-		queued, _ = f.queued(from)
+	if head.Type == zio.PAY && before != flow.Pending {
+		queued = f.constrain(from)
 	}
 	next, fx := f.state.Step(flow.Received(from, head, m.Seqno, queued))
 	f.state = next
@@ -202,13 +198,25 @@ func (f *Flow) receive(from flow.Side, head zio.Head, m *zio.Message, size, weig
 	}
 	f.conclude(before, fx, failed)
 	switch {
-	case head.Type == zio.DAT && fx.Relay:
-		if int64(weight) > f.largest || f.estimate > f.largest {
-			f.weigh(weight)
-		}
+	case head.Type == zio.DAT && int64(weight) > f.largest:
+		f.largest = int64(weight)
 	case head.Type == zio.PAY && f.state.Credit().Withheld() > 0:
 		f.watch()
 	}
+}
+
+// constrain sets the window for a PAY by what there is room for, and returns how
+// many DATs are queued for its sender, where that matters. f.mu is held.
+func (f *Flow) constrain(taker flow.Side) (queued int64) {
+	window := f.payWindow()
+	if window != f.window {
+		f.window = window
+		f.state, _ = f.state.Step(flow.Window(window))
+	}
+	if window < f.state.Credit().Total() {
+		queued, _ = f.queued(taker)
+	}
+	return queued
 }
 
 // relay passes a message on; a PAY with that credit, which may be less than its
@@ -232,7 +240,7 @@ func (f *Flow) relay(to flow.Side, head zio.Head, m *zio.Message, credit int64) 
 // step takes an event that is no message.
 func (f *Flow) step(e flow.Event) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.unlock()
 	f.apply(e)
 }
 
@@ -241,7 +249,7 @@ func (f *Flow) stop(reason flow.Reason, detail string) { f.step(flow.Stopped(rea
 // stopPending ends the flow unless a handler has come meanwhile.
 func (f *Flow) stopPending(reason flow.Reason, detail string) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.unlock()
 	if f.state.Phase() == flow.Pending {
 		f.apply(flow.Stopped(reason, detail))
 	}
@@ -313,7 +321,38 @@ func (f *Flow) deliver(to flow.Side, d Delivery) error {
 		d.Message.Release()
 		return nil
 	}
-	return peer.link.Deliver(d)
+	err := peer.link.Deliver(d)
+	if err == nil {
+		f.unflushed[to] = peer.link
+	}
+	return err
+}
+
+// unlock unlocks the flow, and has the links write what they were delivered. No
+// lock is held while they do.
+func (f *Flow) unlock() {
+	links := f.unflushed
+	f.unflushed = [2]Link{}
+	f.mu.Unlock()
+	for _, link := range links {
+		if link != nil {
+			link.Flush()
+		}
+	}
+}
+
+// unlockBatched is unlock for a message of a peer, which may want to flush later.
+func (f *Flow) unlockBatched(p *Peer) {
+	if p == nil || !p.corked {
+		f.unlock()
+		return
+	}
+	links := f.unflushed
+	f.unflushed = [2]Link{}
+	f.mu.Unlock()
+	for _, link := range links {
+		p.flushLater(link)
+	}
 }
 
 var errAccepted = errors.New("a handler has come")
@@ -351,7 +390,6 @@ func (f *Flow) enter(before flow.Phase) {
 func (f *Flow) finish() {
 	f.setDeadline(0)
 	f.ended = time.Now()
-	f.share = f.broker.budget.regrant(f.share, 0)
 	f.broker.forget(f)
 	for _, peer := range f.infos {
 		f.broker.unhold(peer.Name)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
@@ -17,15 +18,19 @@ var (
 	ErrOverrun = errors.New("peer does not read what it asked for")
 )
 
-// Link is the broker's handle on one peer's connection. Its methods are called
-// for one flow at a time, with that flow locked: they neither block nor call
-// back into the broker.
+// Link is the broker's handle on one peer's connection. Its methods, but Flush, are
+// called for one flow at a time, with that flow locked: they neither block nor call
+// back into the broker, nor write to a network.
 type Link interface {
 	// Deliver hands a message over. A link whose bound is reached still takes an
 	// EOT: it says why nothing more comes. From the call on the message belongs to the
 	// link, which releases it, whatever Deliver answers. Messages arrive in the
 	// order of their deliveries.
 	Deliver(Delivery) error
+	// Flush writes what was delivered, as far as that can be done without waiting.
+	// It is called after every delivery, or after several, by the goroutine that
+	// delivered and with no lock held; by several at once at times.
+	Flush()
 	// Queued is how many of the messages delivered have not left yet, and the
 	// bytes in them, by their Weight. A transport that cannot tell small messages may
 	// leave them out.
@@ -34,6 +39,33 @@ type Link interface {
 	// delivered, or that the peer's BOT was refused. A later BOT of the same
 	// peer may begin another.
 	Ended(flow.Reason, string)
+}
+
+// Disconnector is implemented by links that can end their connection.
+type Disconnector interface {
+	// Disconnect ends the connection for an operator, with the reason that the log
+	// has. It may be called concurrently, and does not wait.
+	Disconnect(detail string)
+}
+
+// Describer is implemented by links that know more of their connection than
+// PeerInfo has.
+type Describer interface {
+	// Describe may be called concurrently, and does not wait.
+	Describe() LinkInfo
+}
+
+// LinkInfo is what a link knows of its connection at one moment.
+type LinkInfo struct {
+	// Protocol is its version, such as "ZMTP 3.1", Mechanism how it is secured,
+	// such as "NULL" or "CURVE", Key the public key that the peer has proved to have.
+	Protocol, Mechanism, Key string
+	// BytesIn and BytesOut are what was read and written.
+	BytesIn, BytesOut uint64
+	// QueuedMessages and QueuedBytes wait to be written.
+	QueuedMessages, QueuedBytes int64
+	// LastSeen is when the last byte came.
+	LastSeen time.Time
 }
 
 // Fits tells whether a link that holds n messages, and should hold no more than

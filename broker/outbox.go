@@ -38,11 +38,12 @@ func (o *Outbox) Deliver(d Delivery) error {
 	err := o.put(d)
 	if err != nil {
 		d.Message.Release()
-		return err
 	}
-	o.ring()
-	return nil
+	return err
 }
+
+// Flush implements Link: it wakes the goroutine that takes.
+func (o *Outbox) Flush() { o.ring() }
 
 func (o *Outbox) put(d Delivery) error {
 	o.mu.Lock()

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"fmt"
+	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +21,10 @@ type Peer struct {
 	info   PeerInfo
 	grant  Grant // nil for everything
 
+	bytes  *ByteAccount
+	output *ByteAccount
+	pauses bool // its transport stops reading when Bytes' Charge waits
+
 	id        PeerID               // set by Attach
 	connected time.Time            // likewise
 	shown     atomic.Pointer[Flow] // as flow, for those who look at it from outside
@@ -27,6 +33,9 @@ type Peer struct {
 	flow   *Flow
 	side   flow.Side
 	warned bool // was told that it takes part in no flow
+
+	corked  bool   // deliveries are flushed by Uncork
+	waiting []Link // to be flushed by it
 }
 
 // Attach tells the broker of a new peer that may do everything. The broker counts
@@ -36,8 +45,56 @@ func (b *Broker) Attach(link Link, info PeerInfo) *Peer { return b.AttachWith(li
 // AttachWith is Attach for a peer that may do what its grant says.
 func (b *Broker) AttachWith(link Link, info PeerInfo, grant Grant) *Peer {
 	p := &Peer{broker: b, link: link, info: info, grant: grant}
+	p.bytes = b.budget.newAccount(p.owner(), b.limits().MaxFlowBytes)
+	p.output = b.budget.newAccount("", 0)
 	b.peers.attach(p)
 	return p
+}
+
+// owner is on whose behalf the peer uses memory: the name it has proved, or the
+// host it comes from.
+func (p *Peer) owner() string {
+	if p.info.Name != "" {
+		return p.info.Name
+	}
+	if host, _, err := net.SplitHostPort(p.info.Address); err == nil {
+		return host
+	}
+	return p.info.Address
+}
+
+// Bytes is the account of what was read from the peer and is still here. It may be
+// used concurrently, also after Leave.
+func (p *Peer) Bytes() *ByteAccount { return p.bytes }
+
+// Output is the account of what the peer's transport has made for it to send, such
+// as encrypted copies. It may be used concurrently, also after Leave. Nothing waits
+// for room in it: Add.
+func (p *Peer) Output() *ByteAccount { return p.output }
+
+// Pauses tells that the peer's transport asks Bytes before it reads, and does not
+// read while it waits. It is called before the first Receive.
+func (p *Peer) Pauses() { p.pauses = true }
+
+// Cork has what the peer's messages cause to be delivered wait for Uncork, so that
+// many messages are written at once.
+func (p *Peer) Cork() { p.corked = true }
+
+// Uncork flushes what was delivered since Cork.
+func (p *Peer) Uncork() {
+	p.corked = false
+	for i, link := range p.waiting {
+		p.waiting[i] = nil
+		link.Flush()
+	}
+	p.waiting = p.waiting[:0]
+}
+
+// flushLater has Uncork flush the link, which may be nil.
+func (p *Peer) flushLater(link Link) {
+	if link != nil && !slices.Contains(p.waiting, link) {
+		p.waiting = append(p.waiting, link)
+	}
 }
 
 // Receive takes a message that the peer has sent. The message belongs to the
@@ -45,7 +102,7 @@ func (b *Broker) AttachWith(link Link, info PeerInfo, grant Grant) *Peer {
 func (p *Peer) Receive(m *zio.Message) {
 	if problem := longLabel(m); problem != "" {
 		m.Release()
-		p.receiveUnreadable(problem)
+		p.TooLarge(problem)
 		return
 	}
 	head, err := zio.Peek(m.Label)
@@ -133,9 +190,10 @@ func (p *Peer) receiveUnread(head zio.Head, err error) {
 	}
 }
 
-// receiveUnreadable answers a message of which nobody has read the type: it may
-// have been a BOT, whose sender waits for an answer.
-func (p *Peer) receiveUnreadable(problem string) {
+// TooLarge tells of a message that is too large to be kept, or to be read. As it may
+// have been a BOT, whose sender waits for an answer, a peer without a flow is told
+// each time.
+func (p *Peer) TooLarge(problem string) {
 	if p.busy() {
 		p.Fail(flow.MessageTooLarge, problem)
 	} else {
@@ -255,6 +313,7 @@ func (p *Peer) tell(word string, reason flow.Reason, detail string) {
 		Type:    zio.EOT, Reason: reason, Detail: detail,
 	})
 	p.link.Ended(reason, detail)
+	p.link.Flush()
 }
 
 // ownMessage is a message that the broker makes.

@@ -379,6 +379,8 @@ func (p *fakePeer) Queued() (messages, bytes int64) {
 	return p.queued.Load(), p.queued.Load() * p.size.Load()
 }
 
+func (p *fakePeer) Flush() {}
+
 func (p *fakePeer) Ended(reason flow.Reason, detail string) {
 	if detail != "" {
 		detail = " (" + detail + ")"

@@ -12,6 +12,7 @@ type silentLink struct{}
 
 func (silentLink) Deliver(d broker.Delivery) error { d.Message.Release(); return nil }
 func (silentLink) Ended(flow.Reason, string)       {}
+func (silentLink) Flush()                          {}
 func (silentLink) Queued() (messages, bytes int64) { return 0, 0 }
 
 // openAndEnd has a flow without a handler begin and end.

@@ -19,6 +19,7 @@ type mute struct{}
 
 func (mute) Deliver(d broker.Delivery) error { d.Message.Release(); return nil }
 func (mute) Ended(flow.Reason, string)       {}
+func (mute) Flush()                          {}
 func (mute) Queued() (messages, bytes int64) { return 0, 0 }
 
 type cids chan uint64

@@ -107,6 +107,9 @@ func (x *exchange) Deliver(d broker.Delivery) error {
 	return err
 }
 
+// Flush implements broker.Link.
+func (x *exchange) Flush() { x.outbox.Flush() }
+
 // Queued implements broker.Link. Of what gRPC has not written, it leaves small
 // messages out; a stream has 64 KiB of them at the most.
 func (x *exchange) Queued() (messages, bytes int64) {

@@ -21,6 +21,7 @@ const (
 	received eventKind = iota
 	accepted
 	room
+	window
 	shut
 	left
 	stopped
@@ -40,6 +41,9 @@ func Accepted(credit Credit, seqno uint64) Event {
 // Room says how many DATs the giver may send or the broker hold, together, and
 // how many it holds now. What the taker has paid beyond that is withheld.
 func Room(window, queued int64) Event { return Event{kind: room, window: window, queued: queued} }
+
+// Window is Room where nothing is to be paid at once.
+func Window(size int64) Event { return Event{kind: window, window: size} }
 
 // Shut says that a side will send nothing more, but still receives. From a
 // giver that is an EOT. For a taker the EOT follows when the credit that it has

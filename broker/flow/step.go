@@ -20,6 +20,8 @@ func (s State) Step(e Event) (State, Effects) {
 		s.accept(e, &fx)
 	case room:
 		s.makeRoom(e, &fx)
+	case window:
+		s.credit.window = e.window
 	case shut:
 		s.sides[e.side].mute = true
 		s.speakForMute(&fx)

@@ -144,6 +144,8 @@ func (b *bench) attach() *peer {
 
 func (p *peer) Deliver(d broker.Delivery) error { d.Message.Release(); return nil }
 func (p *peer) Queued() (messages, bytes int64) { return 0, 0 }
+func (p *peer) Flush() {}
+
 func (p *peer) Ended(reason flow.Reason, detail string) {
 	p.end <- &broker.EndError{Reason: reason, Detail: detail}
 }
