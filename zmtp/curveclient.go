@@ -98,9 +98,6 @@ func (c *curveClient) ready(h *Handshake, data []byte) *Error {
 	if err := h.admit(properties); err != nil {
 		return err
 	}
-	if err := h.authorize(); err != nil {
-		return err
-	}
 	h.session = newSession(c.key, "CurveZMQMESSAGEC", initiateCounter, "CurveZMQMESSAGES", binary.BigEndian.Uint64(counter))
 	h.done = true
 	return nil

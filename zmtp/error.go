@@ -58,6 +58,15 @@ func (e *Error) Error() string { return "zmtp: " + e.Detail }
 // Unwrap returns Authorize's error, if it was that.
 func (e *Error) Unwrap() error { return e.err }
 
+// asError is for errors of this package's own functions, which are no other.
+func asError(err error) *Error {
+	var own *Error
+	if !errors.As(err, &own) {
+		own = protocolError(err.Error())
+	}
+	return own
+}
+
 func protocolError(detail string) *Error { return &Error{Cause: CauseProtocol, Detail: detail} }
 
 // maxQuoted is how much of a peer's text stands in an error.

@@ -33,7 +33,7 @@ func (p *Peer) Pings() bool { return p.Major > 3 || p.Major == 3 && p.Minor >= 1
 type Handshake struct {
 	config    *Config
 	mechanism mechanism
-	peer      Peer
+	peer      *Peer  // by itself, so that who keeps it keeps no keys
 	part      []byte // of a greeting or command that has not come whole
 	greeted   bool   // the peer's greeting fits ours
 	done      bool
@@ -58,7 +58,7 @@ type mechanism interface {
 // NewHandshake returns the handshake of one new connection. c must be valid;
 // see [Config.Validate].
 func NewHandshake(c *Config) *Handshake {
-	h := &Handshake{config: c, random: func(b []byte) { _, _ = rand.Read(b) }} // it never fails
+	h := &Handshake{config: c, peer: new(Peer), random: func(b []byte) { _, _ = rand.Read(b) }} // it never fails
 	switch {
 	case c.Curve == nil:
 		h.mechanism = null{}
@@ -82,29 +82,32 @@ func (h *Handshake) Start() []byte {
 // not kept.
 func (h *Handshake) Receive(in []byte) (consumed int, out []byte, err error) {
 	for !h.done && h.failed == nil {
-		unit, n := h.next(in[consumed:])
+		unit, n, fault := h.next(in[consumed:])
 		consumed += n
-		if unit == nil {
+		if fault == nil && unit == nil {
 			break
 		}
-		if out, h.failed = h.step(out, unit); h.failed != nil {
+		if fault == nil {
+			out, fault = h.step(out, unit)
+			h.part = h.part[:0]
+		}
+		if fault != nil {
+			h.failed = fault
 			out = h.refuse(out)
 		}
-		h.part = h.part[:0]
+	}
+	if h.done || h.failed != nil {
+		h.part, h.mechanism = nil, nil // with the keys in it
 	}
 	if h.failed != nil {
-		h.part = nil
 		return consumed, out, h.failed
-	}
-	if h.done {
-		h.part = nil
 	}
 	return consumed, out, nil
 }
 
 // next takes bytes until a greeting or a command's frame is whole, and returns
-// it, or nil. n is how many bytes it has taken. A failure is left in h.failed.
-func (h *Handshake) next(in []byte) (unit []byte, n int) {
+// it, or nil. n is how many bytes it has taken.
+func (h *Handshake) next(in []byte) (unit []byte, n int, err *Error) {
 	for {
 		have := h.part
 		if len(have) == 0 {
@@ -113,14 +116,13 @@ func (h *Handshake) next(in []byte) (unit []byte, n int) {
 		size, err := h.want(have)
 		switch {
 		case err != nil:
-			h.failed = err
-			return nil, n
+			return nil, n, err
 		case len(h.part) == 0 && len(in) >= size:
-			return in[:size], size
+			return in[:size], size, nil
 		case len(h.part) == size:
-			return h.part, n
+			return h.part, n, nil
 		case n == len(in):
-			return nil, n
+			return nil, n, nil
 		}
 		take := min(size-len(h.part), len(in)-n)
 		h.part = append(h.part, in[n:n+take]...)
@@ -128,23 +130,29 @@ func (h *Handshake) next(in []byte) (unit []byte, n int) {
 	}
 }
 
-// want returns the size of the greeting or the frame that begins with have: at
-// least a size greater than len(have) when that is too little to tell. It
-// refuses as early as the bytes allow.
+// want returns the size of the greeting or the frame that begins with have, or
+// when that is too little to tell, a size that is greater than len(have). It
+// refuses as early as the bytes allow, and depends on the stream only, not on
+// how it was split.
 func (h *Handshake) want(have []byte) (int, *Error) {
 	if !h.greeted {
 		return greetingSize, checkPrefix(have[:min(len(have), greetingSize)])
 	}
+	if len(have) == 0 {
+		return 1, nil
+	}
+	if _, _, err := ParseHeader(have[:1]); err != nil {
+		return 0, asError(err)
+	}
+	if have[0]&flagCommand == 0 {
+		return 0, protocolError("the peer sends a message, not " + h.mechanism.waits())
+	}
 	header, n, err := ParseHeader(have)
 	switch {
 	case err != nil:
-		return 0, err.(*Error) //nolint:errorlint // ParseHeader returns no other
-	case len(have) > 0 && have[0]&flagCommand == 0:
-		return 0, protocolError("the peer sends a message, not " + h.mechanism.waits())
-	case n == 0 && len(have) > 0 && have[0]&flagLong != 0:
-		return MaxHeader, nil
+		return 0, asError(err)
 	case n == 0:
-		return 2, nil
+		return len(have) + 1, nil
 	case header.Size > MaxHandshakeCommand:
 		return 0, protocolError("a command of the handshake has " + strconv.FormatUint(header.Size, 10) +
 			" bytes, more than " + strconv.Itoa(MaxHandshakeCommand))
@@ -160,7 +168,7 @@ func (h *Handshake) step(out, unit []byte) ([]byte, *Error) {
 	_, n, _ := ParseHeader(unit)
 	name, data, err := ParseCommand(unit[n:])
 	if err != nil {
-		return out, err.(*Error) //nolint:errorlint // ParseCommand returns no other
+		return out, asError(err)
 	}
 	if name == cmdError {
 		return out, refusedByPeer(data)
@@ -174,7 +182,7 @@ func (h *Handshake) step(out, unit []byte) ([]byte, *Error) {
 // greet compares the greetings. That neither end is CURVE's server cannot be
 // seen: libzmq never sets as-server (RFC 37 asks for it).
 func (h *Handshake) greet(out, greeting []byte) ([]byte, *Error) {
-	asServer, err := parseGreeting(greeting, &h.peer)
+	asServer, err := parseGreeting(greeting, h.peer)
 	if err != nil {
 		return out, err
 	}
@@ -192,7 +200,7 @@ func (h *Handshake) greet(out, greeting []byte) ([]byte, *Error) {
 func refusedByPeer(data []byte) *Error {
 	reason, err := ParseError(data)
 	if err != nil {
-		return err.(*Error) //nolint:errorlint // ParseError returns no other
+		return asError(err)
 	}
 	return &Error{Cause: CauseRefused, Detail: "the peer refuses: " + quote(reason), fromPeer: true}
 }
@@ -223,7 +231,7 @@ func (h *Handshake) Done() bool { return h.done }
 
 // Peer is complete when Done; before that it has what is known so far. It is
 // not nil.
-func (h *Handshake) Peer() *Peer { return &h.peer }
+func (h *Handshake) Peer() *Peer { return h.peer }
 
 // Session is the cipher of what follows a CURVE handshake that is Done. It is
 // nil under NULL, and before.
@@ -245,7 +253,7 @@ func (h *Handshake) Waiting() string {
 
 // admit checks the properties of the peer's READY or INITIATE.
 func (h *Handshake) admit(properties []byte) *Error {
-	if err := parseProperties(properties, &h.peer); err != nil {
+	if err := parseProperties(properties, h.peer); err != nil {
 		return err
 	}
 	if !h.config.Type.Accepts(h.peer.Type) {
@@ -260,7 +268,7 @@ func (h *Handshake) authorize() *Error {
 	if !h.config.AsServer || h.config.Authorize == nil {
 		return nil
 	}
-	if err := h.config.Authorize(&h.peer); err != nil {
+	if err := h.config.Authorize(h.peer); err != nil {
 		return &Error{Cause: CauseRefused, Detail: "the peer is refused: " + printable(err.Error()), err: err}
 	}
 	return nil
