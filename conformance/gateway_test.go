@@ -30,7 +30,7 @@ const soon = time.Second
 // real sockets of the loopback interface.
 type gateway struct {
 	broker *broker.Broker
-	bridge *zmqbridge.Bridge
+	bridge zmqbridge.Bridge
 	// addresses is where each transport's peers connect.
 	addresses map[transport]string
 	ends      chan broker.FlowID // the flows that have ended, in that order

@@ -28,7 +28,7 @@ func (c cids) Find(_ context.Context, r *broker.Request) error {
 
 // openBetween opens a flow between two native peers, of which the giver has been
 // paid all the credit.
-func openBetween(t *testing.T, b *broker.Broker, bridge *zmqbridge.Bridge, giver, taker native.Kind, credit int64) (give, take *native.Peer) {
+func openBetween(t *testing.T, b *broker.Broker, bridge zmqbridge.Bridge, giver, taker native.Kind, credit int64) (give, take *native.Peer) {
 	t.Helper()
 	offers := make(cids, 1)
 	if _, err := b.AddRoute(broker.Route{Name: "test", Factory: offers}); err != nil {
@@ -71,7 +71,7 @@ func openBetween(t *testing.T, b *broker.Broker, bridge *zmqbridge.Bridge, giver
 	return give, take
 }
 
-func addressOf(bridge *zmqbridge.Bridge, kind native.Kind) string {
+func addressOf(bridge zmqbridge.Bridge, kind native.Kind) string {
 	if kind == native.Dealer {
 		return bridge.Routers()[0]
 	}

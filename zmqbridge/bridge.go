@@ -1,40 +1,47 @@
 // Package zmqbridge attaches ZeroMQ peers to the broker: CLIENT sockets through
-// SERVER endpoints, DEALER sockets through ROUTER endpoints.
+// SERVER endpoints, DEALER sockets through ROUTER endpoints. It speaks ZMTP itself,
+// one goroutine for each connection.
 package zmqbridge
 
 import (
-	"crypto/rand"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"strings"
+	"sync/atomic"
 	"time"
-
-	zmq "github.com/pebbe/zmq4/draft"
 
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/zmtp"
 )
 
 // Options configure a bridge. Zero values, but for the addresses, stand for
 // what DefaultOptions has.
 type Options struct {
+	// Engine is what speaks the wire protocol: "zmtp", this package, or "libzmq" if
+	// the program has it. Empty for zmtp.
+	Engine string
 	// Servers and Routers are the addresses to bind, such as
-	// "tcp://127.0.0.1:5555", "tcp://[::1]:*" or "ipc:///run/zio/flow".
+	// "tcp://127.0.0.1:5555", "tcp://[::1]:*", "tcp://*:5555", "tcp://eth0:5555" or
+	// "ipc:///run/zio/flow".
 	Servers, Routers []string
-	// MaxMessage is the largest payload, in bytes. A message a good deal larger
-	// costs its sender the connection.
+	// MaxMessage is the largest payload, in bytes. Of a larger message nothing is
+	// kept.
 	MaxMessage int
 	// HighWater is how many messages may wait for one peer.
 	HighWater int
-	// Stall is how long a peer may leave its queue full before its flow ends.
+	// MaxConnections bounds the established connections of an endpoint,
+	// MaxHandshakes those that are not yet.
+	MaxConnections, MaxHandshakes int
+	// Stall is how long a peer may take no byte while bytes wait for it.
 	Stall time.Duration
 	// Linger is how long Close waits for the last messages to go out.
 	Linger time.Duration
 	// Handshake is how long a connection may take to become one.
 	Handshake time.Duration
-	// Heartbeat is how often a silent peer is asked whether it is there,
+	// Heartbeat is how often a silent peer is asked whether it is there, 0 for never;
 	// HeartbeatTimeout how long it may take to answer.
 	Heartbeat, HeartbeatTimeout time.Duration
 	// CurveKey is the secret key of the addresses, in Z85; empty for addresses
@@ -44,12 +51,10 @@ type Options struct {
 	// PlainLocal leaves the addresses that only this machine can reach without
 	// CURVE.
 	PlainLocal bool
-	// Log takes the bridge's log.
-	Log *slog.Logger
-
-	// goneMark is what libzmq delivers in the place of a peer that has gone. As
-	// no peer knows it, it marks what else only libzmq says.
-	goneMark string
+	// Log takes the bridge's log; a line for whatever a peer may cause goes through
+	// Sampler, nil for one of the bridge's own.
+	Log     *slog.Logger
+	Sampler *logs.Sampler
 }
 
 // DefaultOptions are the options for a broker's limits, without addresses.
@@ -57,7 +62,9 @@ func DefaultOptions(limits broker.Options) Options {
 	return Options{
 		MaxMessage:       limits.MaxMessage,
 		HighWater:        limits.OutboxLimit(),
-		Stall:            5 * time.Second,
+		MaxConnections:   20_000,
+		MaxHandshakes:    1_000,
+		Stall:            60 * time.Second,
 		Linger:           2 * time.Second,
 		Handshake:        5 * time.Second,
 		Heartbeat:        2 * time.Second,
@@ -67,139 +74,159 @@ func DefaultOptions(limits broker.Options) Options {
 }
 
 // Bridge is a set of bound endpoints.
-type Bridge struct {
-	context   *zmq.Context
-	guard     *guard // nil without CURVE
-	endpoints []*endpoint
-	locks     []*pathLock
-	servers   []string
-	routers   []string
+type Bridge interface {
+	// Servers and Routers are the bound addresses of the two kinds of endpoint, with
+	// the real ports.
+	Servers() []string
+	Routers() []string
+	// SetCurveKey puts another secret key to use, for connections from now on. An
+	// engine that cannot returns an error, and so does one that was opened without a
+	// key.
+	SetCurveKey(secret string) error
+	// Stats describes the endpoints as they are now. An engine may leave out what it
+	// does not know.
+	Stats() []Stats
+	// Panics counts the connections that an error of the bridge's own has ended.
+	Panics() uint64
+	// Close stops reading, sends what is queued for as long as Linger allows, and
+	// closes the connections. The broker must not have active flows any more.
+	Close() error
 }
 
-// Open binds the addresses and serves the peers that connect to them, until
-// Close.
-func Open(b *broker.Broker, o Options) (_ *Bridge, err error) {
-	o.goneMark = "gone:" + rand.Text() // so that no peer can send it
-	keepMemory()
-	context, err := zmq.NewContext()
-	if err != nil {
-		return nil, err
+// Opener is an engine's Open.
+type Opener func(*broker.Broker, Options) (Bridge, error)
+
+// engines are those of the program.
+var engines = map[string]Opener{"zmtp": open}
+
+// Register makes an engine known by its name. It is called by the engine's package,
+// when that is initialised.
+func Register(name string, opener Opener) { engines[name] = opener }
+
+// Open binds the addresses and serves the peers that connect to them, until Close.
+func Open(b *broker.Broker, o Options) (Bridge, error) {
+	if o.Engine == "" {
+		o.Engine = "zmtp"
 	}
-	br := &Bridge{context: context}
+	opener := engines[o.Engine]
+	switch {
+	case opener != nil:
+		return opener(b, o)
+	case o.Engine == "libzmq":
+		return nil, errors.New("this program was built without libzmq: the engine needs cgo and the build tag libzmq")
+	}
+	return nil, fmt.Errorf("there is no ZeroMQ engine %q: zmtp or libzmq", o.Engine)
+}
+
+// bridge is a Bridge that speaks ZMTP itself.
+type bridge struct {
+	broker    *broker.Broker
+	options   Options
+	sampler   *logs.Sampler
+	keys      atomic.Pointer[zmtp.CurveKeys]
+	lastID    atomic.Uint64 // of a connection
+	endpoints []*endpoint
+	servers   []string
+	routers   []string
+	stats     struct{ panics atomic.Uint64 }
+}
+
+func open(b *broker.Broker, o Options) (_ Bridge, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Sampler == nil {
+		o.Sampler = logs.NewSampler(o.Log, logs.Options{})
+	}
+	br := &bridge{broker: b, options: o, sampler: o.Sampler}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, br.Close())
 		}
 	}()
-	if br.guard, err = newGuard(context, o); err != nil {
+	if o.CurveKey != "" {
+		if err := br.setKey(o.CurveKey); err != nil {
+			return nil, err
+		}
+	}
+	if br.servers, err = br.bind(zmtp.Server, o.Servers); err != nil {
 		return nil, err
 	}
-	if len(o.Servers) > 0 {
-		if br.servers, err = br.bind(b, zmq.SERVER, o.Servers, o); err != nil {
-			return nil, err
-		}
+	if br.routers, err = br.bind(zmtp.Router, o.Routers); err != nil {
+		return nil, err
 	}
-	if len(o.Routers) > 0 {
-		if br.routers, err = br.bind(b, zmq.ROUTER, o.Routers, o); err != nil {
-			return nil, err
-		}
+	for _, e := range br.endpoints {
+		e.start()
 	}
-	br.guard.start()
 	return br, nil
 }
 
-// bind makes one socket bound to all the addresses and starts to serve it.
-func (br *Bridge) bind(b *broker.Broker, kind zmq.Type, addresses []string, o Options) ([]string, error) {
-	s, err := newSocket(br.context, kind, o)
-	if err != nil {
-		return nil, err
+// bind binds an endpoint to all the addresses.
+func (b *bridge) bind(kind zmtp.SocketType, addresses []string) ([]string, error) {
+	if len(addresses) == 0 {
+		return nil, nil
 	}
-	if err := br.guard.watch(s, s.front()); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
+	e := newEndpoint(b, kind, b.options)
+	b.endpoints = append(b.endpoints, e)
 	bound := make([]string, 0, len(addresses))
 	for _, address := range addresses {
-		actual, err := br.bindOne(s, address)
+		l, err := listen(address)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("bind %s: %w", address, err), s.Close())
+			return nil, fmt.Errorf("bind %s: %w", address, err)
 		}
-		bound = append(bound, actual)
+		e.listeners = append(e.listeners, l)
+		bound = append(bound, l.bound)
 	}
-	e, err := serve(b, s, o)
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	br.endpoints = append(br.endpoints, e)
 	return bound, nil
 }
 
-func (br *Bridge) bindOne(s *socket, address string) (string, error) {
-	lock, err := lockPath(address)
+// setKey puts a secret key to use.
+func (b *bridge) setKey(secret string) error {
+	if b.options.Access == nil {
+		return errors.New("CURVE needs to know whose keys to take")
+	}
+	key, err := access.ParseCurveKey(secret)
 	if err != nil {
-		return "", err
+		return fmt.Errorf("the secret key: %w", err)
 	}
-	if lock != nil {
-		br.locks = append(br.locks, lock)
+	public, err := key.Public()
+	if err != nil {
+		return fmt.Errorf("the secret key: %w", err)
 	}
-	// A socket for IPv6 binds IPv4 as well, but under names nobody would write.
-	host, _ := SplitAddress(address)
-	if err := s.SetIpv6(host == "*" || strings.Contains(host, ":")); err != nil {
-		return "", err
-	}
-	if err := br.guard.protect(s, s.front(), address); err != nil {
-		return "", err
-	}
-	if err := s.Bind(address); err != nil {
-		return "", err
-	}
-	if err := lock.restrict(); err != nil {
-		return "", err
-	}
-	return s.GetLastEndpoint()
+	b.keys.Store(&zmtp.CurveKeys{Public: public, Secret: key})
+	return nil
 }
 
-// SplitAddress answers the host of a tcp address, without brackets, which may be
-// "*" for all of them. It answers false for any other transport.
-func SplitAddress(address string) (host string, tcp bool) {
-	rest, tcp := strings.CutPrefix(address, "tcp://")
-	if !tcp {
-		return "", false
+// SetCurveKey implements Bridge.
+func (b *bridge) SetCurveKey(secret string) error {
+	if b.options.CurveKey == "" {
+		return errors.New("the addresses were opened without CURVE")
 	}
-	host = rest[:max(0, strings.LastIndexByte(rest, ':'))]
-	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), true
+	return b.setKey(secret)
 }
 
-// IsLocal tells whether only this machine can reach an address.
-func IsLocal(address string) bool {
-	host, tcp := SplitAddress(address)
-	if tcp {
-		ip := net.ParseIP(host)
-		return host == "localhost" || host == "lo" || ip != nil && ip.IsLoopback()
-	}
-	return strings.HasPrefix(address, "ipc://") || !strings.Contains(address, "://")
-}
+// Servers implements Bridge.
+func (b *bridge) Servers() []string { return b.servers }
 
-// Servers are the bound addresses of the SERVER endpoint, with the real ports.
-func (br *Bridge) Servers() []string { return br.servers }
+// Routers implements Bridge.
+func (b *bridge) Routers() []string { return b.routers }
 
-// Routers are the bound addresses of the ROUTER endpoint, with the real ports.
-func (br *Bridge) Routers() []string { return br.routers }
-
-// Close stops reading, sends what is queued for as long as Linger allows, and
-// closes the sockets. The broker must not have active flows any more.
-func (br *Bridge) Close() error {
-	var errs []error
-	for _, e := range br.endpoints {
-		e.stop()
-		errs = append(errs, e.close())
+// Close implements Bridge.
+func (b *bridge) Close() error {
+	errs := make([]error, len(b.endpoints))
+	done := make(chan struct{}, len(b.endpoints))
+	for i, e := range b.endpoints {
+		go func() { errs[i] = e.stop(); done <- struct{}{} }()
 	}
-	errs = append(errs, br.guard.stop())
-	if br.context != nil {
-		errs = append(errs, br.context.Term()) // waits for what lingers
+	for range b.endpoints {
+		<-done
 	}
-	for _, lock := range br.locks {
-		errs = append(errs, lock.release())
-	}
-	br.endpoints, br.guard, br.context, br.locks = nil, nil, nil, nil
+	b.endpoints = nil
 	return errors.Join(errs...)
+}
+
+// line writes a line about what happens at an endpoint, by nobody in particular.
+func (b *bridge) line(e *endpoint, level slog.Level, kind, message string, attributes ...any) {
+	attributes = append([]any{"endpoint", e.front}, attributes...)
+	b.sampler.Log(context.Background(), level, "zmq "+kind, logs.Peer{}, message, attributes...)
 }

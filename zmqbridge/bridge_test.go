@@ -2,6 +2,7 @@ package zmqbridge_test
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,12 +24,12 @@ const timeout = 10 * time.Second
 
 // open starts a broker with the built-in handlers and a bridge, and stops both
 // when the test ends.
-func open(t *testing.T, change func(*zmqbridge.Options)) (*broker.Broker, *zmqbridge.Bridge) {
+func open(t *testing.T, change func(*zmqbridge.Options)) (*broker.Broker, zmqbridge.Bridge) {
 	t.Helper()
 	return openWith(t, func(*broker.Options) {}, change)
 }
 
-func openWith(t *testing.T, limit func(*broker.Options), change func(*zmqbridge.Options)) (*broker.Broker, *zmqbridge.Bridge) {
+func openWith(t *testing.T, limit func(*broker.Options), change func(*zmqbridge.Options)) (*broker.Broker, zmqbridge.Bridge) {
 	t.Helper()
 	limits := broker.DefaultOptions()
 	limit(&limits)
@@ -41,6 +42,7 @@ func openWith(t *testing.T, limit func(*broker.Options), change func(*zmqbridge.
 		t.Fatal(err)
 	}
 	o := zmqbridge.DefaultOptions(b.Options())
+	o.Engine = os.Getenv("TEST_ZMQ_ENGINE") // scripts/test.sh runs these tests with both
 	change(&o)
 	bridge, err := zmqbridge.Open(b, o)
 	if err != nil {

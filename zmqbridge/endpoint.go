@@ -3,334 +3,206 @@ package zmqbridge
 import (
 	"errors"
 	"log/slog"
-	"strings"
+	"maps"
+	"net"
+	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
-	"github.com/zioflow/gateway/broker/flow"
-	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/access"
+	"github.com/zioflow/gateway/zmtp"
 )
 
-// endpoint serves the peers of one socket. One goroutine, its owner, receives
-// and sends; others hand it what they deliver. A ROUTER is not thread-safe and
-// wants that. A SERVER is, but when one thread sends, libzmq may take in for it
-// the news of a message that another thread is waiting for, and leave that
-// waiting.
+// endpoint serves the peers of one kind of socket, at any number of addresses.
 type endpoint struct {
-	broker  *broker.Broker
-	socket  *socket
-	wire    *wire
+	bridge  *bridge
 	options Options
-	log     *slog.Logger
+	kind    zmtp.SocketType // Server or Router
+	front   string          // how operators call it
+	stats   endpointStats
 
-	stopping atomic.Bool
-	asleep   atomic.Bool // the owner waits, or is about to
-	owner    sync.WaitGroup
-	wake     eventFD
-	// Used by the owner, after it by stop.
-	peers   directory
-	waiting map[*link]bool // links with a backlog
-	sending []outgoing     // what is left of the queue that was taken last
-	spare   []outgoing     // room for the next queue
-	staged  [batch]staged
+	stopped chan struct{}
+	running sync.WaitGroup // all goroutines but those that accept
+	accepts sync.WaitGroup
 
-	mu    sync.Mutex
-	queue []outgoing // guarded by mu
+	listeners []*listener // set before the first is served
+
+	mu          sync.Mutex
+	closing     bool                // guarded by mu
+	conns       map[*conn]struct{}  // guarded by mu; with those that shake hands
+	handshaking map[*conn]time.Time // guarded by mu; and since when
+	names       map[string]*conn    // guarded by mu; by identity, of those that have one
 }
 
-// staged is a parcel that the wire is to send next.
-type staged struct {
-	link   *link
-	parcel *parcel
+// listener is one address.
+type listener struct {
+	net.Listener
+	bound  string // as peers may write it
+	local  bool   // only this machine can reach it
+	lock   *PathLock
+	folder string // made for an ipc address of the gateway's choice
 }
 
-// outgoing is a message on its way to the owner, who copies it into frames if
-// need be: that can take a while, which a receiver elsewhere must not wait.
-type outgoing struct {
-	link    *link
-	message *zio.Message
-}
-
-type peer struct {
-	*broker.Peer
-	link *link
-}
-
-func serve(b *broker.Broker, s *socket, o Options) (*endpoint, error) {
-	wake, err := newEventFD()
-	if err != nil {
-		return nil, err
-	}
-	w, err := newWire(s, wake)
-	if err != nil {
-		return nil, errors.Join(err, wake.close())
-	}
+func newEndpoint(b *bridge, kind zmtp.SocketType, o Options) *endpoint {
 	e := &endpoint{
-		broker: b, socket: s, wire: w, options: o, wake: wake,
-		log:     o.Log.With("endpoint", w.transport()),
-		peers:   newDirectory(),
-		waiting: map[*link]bool{},
+		bridge: b, options: o, kind: kind, front: "zmq-server", stopped: make(chan struct{}),
+		conns: map[*conn]struct{}{}, handshaking: map[*conn]time.Time{}, names: map[string]*conn{},
 	}
-	e.owner.Go(e.run)
-	return e, nil
+	if kind == zmtp.Router {
+		e.front = "zmq-router"
+	}
+	e.stats.outcomes = newCounters()
+	e.stats.ended = map[cause]*atomic.Uint64{}
+	for _, why := range causes {
+		e.stats.ended[why] = new(atomic.Uint64)
+	}
+	return e
 }
 
-func (e *endpoint) run() {
-	for !e.stopping.Load() {
-		received, short := e.wait()
-		for {
-			if !passing(short) {
-				e.log.Error("receive failed", "error", short)
-				time.Sleep(pollInterval) // do not spin on an error that lasts
+// single tells whether messages have one part: those of CLIENTs.
+func (e *endpoint) single() bool { return e.kind == zmtp.Server }
+
+// start serves the addresses, all of which are bound.
+func (e *endpoint) start() {
+	for _, l := range e.listeners {
+		e.accepts.Go(func() { e.accept(l) })
+	}
+	e.running.Go(e.supervise)
+}
+
+// acceptPause is how long nothing is accepted after an error that may last, such as
+// too many open files.
+const acceptPause = 50 * time.Millisecond
+
+func (e *endpoint) accept(l *listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
 			}
-			e.dispatch(received)
-			sent := e.sendQueued()
-			e.retry(received+sent > 0)
-			if received < batch && sent < batch || e.stopping.Load() {
-				break
+			e.stats.outcomes.add(outcomeAcceptFailed)
+			e.bridge.line(e, slog.LevelWarn, "accept", "connection not accepted", "address", l.bound, "error", err)
+			select {
+			case <-time.After(acceptPause):
+				continue
+			case <-e.stopped:
+				return
 			}
-			received, short = e.wire.receive()
 		}
+		e.admit(c, l)
 	}
 }
 
-// wait receives when there is something to receive or to send.
-func (e *endpoint) wait() (received int, short syscall.Errno) {
-	e.asleep.Store(true)
-	if e.queued() {
-		e.asleep.Store(false)
-		return e.wire.receive()
+// admit begins to serve a connection.
+func (e *endpoint) admit(socket net.Conn, l *listener) {
+	c, err := newConn(e, socket, e.options.CurveKey == "" || e.options.PlainLocal && l.local)
+	if err != nil {
+		_ = socket.Close()
+		e.bridge.line(e, slog.LevelError, "accept", "connection not served", "error", err)
+		return
 	}
-	interval := pollInterval
-	if len(e.waiting) > 0 {
-		interval = retryInterval
+	if !e.enter(c) {
+		e.stats.outcomes.add(outcomeBusy)
+		c.log(slog.LevelWarn, "busy", "connection refused", "cause", string(outcomeBusy),
+			"detail", "too many connections are in their handshake")
+		_ = socket.Close()
+		return
 	}
-	received, short = e.wire.wait(interval)
-	if !e.asleep.Swap(false) {
-		e.wake.reset() // was signalled, or is about to be
-	}
-	return received, short
+	e.running.Go(c.run)
 }
 
-func (e *endpoint) queued() bool {
-	if len(e.sending) > 0 {
-		return true
-	}
+// enter counts a connection that begins, unless as many as may are in their
+// handshake, or the endpoint stops.
+func (e *endpoint) enter(c *conn) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.queue) > 0
+	if e.closing || len(e.handshaking) >= e.options.MaxHandshakes {
+		return false
+	}
+	e.conns[c] = struct{}{}
+	e.handshaking[c] = c.opened
+	return true
 }
 
-// passing tells whether a receive that fell short means no more than to try again.
-func passing(short syscall.Errno) bool {
-	return short == 0 || short == syscall.EAGAIN || short == syscall.EINTR
-}
-
-// dispatch passes on the first n messages that the wire has received.
-func (e *endpoint) dispatch(n int) {
-	for i := range n {
-		if from, p := e.wire.arrived(i); p != nil {
-			e.take(from, p)
-		}
-	}
-}
-
-func (e *endpoint) take(from address, m *parcel) {
-	p := e.peers.find(from)
-	if m.count() == 1 && string(m.part(0)) == e.options.goneMark {
-		m.Release()
-		if p != nil {
-			e.leave(p, "connection closed")
-		}
-		return
-	}
-	if p == nil {
-		var err error
-		if p, err = e.attach(from, m); err != nil {
-			m.Release()
-			e.log.Error("peer not attached", "error", err)
-			return
-		}
-	}
-	message, err := m.open()
-	if err != nil {
-		p.Malformed(err)
-		return
-	}
-	p.Receive(message)
-}
-
-func (e *endpoint) attach(from address, first *parcel) (*peer, error) {
-	from.name = strings.Clone(from.name)
-	t, err := newTarget(e.wire, from)
-	if err != nil {
-		return nil, err
-	}
-	info := broker.PeerInfo{
-		Transport: e.wire.transport(), Identity: e.wire.identity(from),
-		Address: first.property("Peer-Address"),
-	}
-	var grant broker.Grant
-	info.Name, grant = e.options.recognize(first.property)
-	l := &link{endpoint: e, address: from, target: t}
-	p := &peer{link: l, Peer: e.broker.AttachWith(l, info, grant)}
-	e.peers.add(p)
-	return p, nil
-}
-
-func (e *endpoint) leave(p *peer, how string) {
-	e.peers.remove(p)
-	delete(e.waiting, p.link)
-	p.link.gone.Store(true)
-	p.link.backlog.drop()
-	p.Leave(how)
-}
-
-// enqueue hands a message to the owner, and wakes it if need be.
-func (e *endpoint) enqueue(o outgoing) {
+// established takes note that a connection's handshake is over; it returns false if
+// there are as many connections as may be.
+func (e *endpoint) established(c *conn) {
 	e.mu.Lock()
-	e.queue = append(e.queue, o)
+	defer e.mu.Unlock()
+	delete(e.handshaking, c)
+}
+
+// room tells whether one more connection may be established.
+func (e *endpoint) room() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.conns)-len(e.handshaking) < e.options.MaxConnections
+}
+
+// forget takes a connection out that is closed.
+func (e *endpoint) forget(c *conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.conns, c)
+	delete(e.handshaking, c)
+	if c.peer != nil {
+		e.stats.ended[c.end.cause].Add(1)
+	}
+	if c.zmtp != nil && e.names[c.zmtp.Identity] == c {
+		delete(e.names, c.zmtp.Identity)
+	}
+}
+
+// all are the connections whose handshake is over.
+func (e *endpoint) all() []*conn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := make([]*conn, 0, len(e.conns))
+	for c := range e.conns {
+		if _, early := e.handshaking[c]; !early {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// stop takes no further connection, and ends those there are once what is queued for
+// them has been written, or Linger is over.
+func (e *endpoint) stop() error {
+	e.mu.Lock()
+	e.closing = true
+	conns := slices.Collect(maps.Keys(e.conns))
 	e.mu.Unlock()
-	if e.asleep.Load() && e.asleep.CompareAndSwap(true, false) {
-		e.wake.signal()
+	var errs []error
+	for _, l := range e.listeners {
+		errs = append(errs, l.close())
 	}
+	e.accepts.Wait()
+	for _, c := range conns {
+		c.cut(causeClosing, "the gateway is closing")
+	}
+	close(e.stopped)
+	e.running.Wait()
+	return errors.Join(errs...)
 }
 
-// sendQueued sends up to a batch of what was delivered, in its order, and
-// answers of how many messages it has disposed.
-func (e *endpoint) sendQueued() int {
-	if len(e.sending) == 0 {
-		e.mu.Lock()
-		e.sending, e.queue = e.queue, e.spare[:0]
-		e.mu.Unlock()
-		e.spare = e.sending
+func (l *listener) close() error {
+	err := l.Listener.Close()
+	if l.lock != nil {
+		err = errors.Join(err, l.lock.Release())
 	}
-	chunk := e.sending[:min(batch, len(e.sending))]
-	ready := 0
-	for _, o := range chunk {
-		if p := e.prepare(o); p != nil {
-			e.staged[ready] = staged{o.link, p}
-			e.wire.put(ready, p, o.link.target)
-			ready++
-		}
+	if l.folder != "" {
+		err = errors.Join(err, os.RemoveAll(l.folder))
 	}
-	clear(chunk)
-	e.sending = e.sending[len(chunk):]
-	if ready > 0 {
-		e.sendStaged(ready)
-	}
-	return len(chunk)
+	return err
 }
 
-// prepare answers what is to be sent now, if anything.
-func (e *endpoint) prepare(o outgoing) *parcel {
-	l := o.link
-	if l.gone.Load() {
-		o.message.Release()
-		return nil
+// deny tells access of a connection that is not let in.
+func (e *endpoint) deny(c *conn, d *access.Denial) {
+	if e.options.Access != nil {
+		e.options.Access.Deny(e.front, c.address, d)
 	}
-	p, err := wrap(o.message, e.wire.server)
-	if err != nil {
-		e.lose(l, err.Error())
-		return nil
-	}
-	if !l.backlog.empty() {
-		l.backlog.add(p) // Deliver has seen to the limit
-		return nil
-	}
-	return p
-}
-
-func (e *endpoint) sendStaged(n int) {
-	e.wire.send(n)
-	for i, s := range e.staged[:n] {
-		held, refused := e.wire.sent(i)
-		s.link.sent(s.parcel, held, refused)
-		switch {
-		case refused == 0:
-		case refused == syscall.EAGAIN && !s.link.gone.Load():
-			e.waiting[s.link] = true
-			s.link.backlog.add(s.parcel)
-		case refused == syscall.EAGAIN:
-			s.parcel.Release()
-		default:
-			e.lose(s.link, "connection closed")
-		}
-	}
-	clear(e.staged[:n])
-}
-
-func (e *endpoint) lose(l *link, how string) {
-	if p := e.peers.find(l.address); p != nil && p.link == l {
-		e.leave(p, how)
-	}
-}
-
-// retry sends what could not be sent at once, now that a receive has let libzmq
-// tidy up its connections, and gives it up for peers that stall. While there is
-// other work it looks at a few peers at a time, so that those that do not read
-// cost the others little.
-func (e *endpoint) retry(busy bool) {
-	const few = 8
-	looked := 0
-	for l := range e.waiting { // in an order of Go's choice, another one each time
-		if looked++; busy && looked > few {
-			return
-		}
-		e.flush(l)
-		stalled := l.backlog.stalled(e.options.Stall)
-		if stalled {
-			l.giveUp()
-		}
-		if l.backlog.empty() {
-			delete(e.waiting, l)
-		}
-		if p := e.peers.find(l.address); stalled && p != nil && p.link == l {
-			p.Fail(flow.Overrun, "did not read for "+e.options.Stall.String())
-		}
-	}
-}
-
-// flush sends up to a batch of a link's backlog.
-func (e *endpoint) flush(l *link) {
-	next := l.backlog.next(batch)
-	for i, p := range next {
-		e.wire.put(i, p, l.target)
-	}
-	e.wire.send(len(next))
-	done := 0
-	for i, p := range next {
-		held, refused := e.wire.sent(i)
-		if refused != syscall.EAGAIN {
-			done++
-		}
-		l.sent(p, held, refused)
-	}
-	l.backlog.sent(done)
-}
-
-// stop returns when no goroutine uses the socket any more. The links may still
-// be called; what they are given is released.
-func (e *endpoint) stop() {
-	e.stopping.Store(true)
-	e.wake.signal()
-	e.owner.Wait()
-	for e.queued() {
-		e.sendQueued()
-	}
-	for _, p := range e.peers.all() {
-		e.leave(p, "the gateway is closing")
-	}
-	for e.queued() { // what was delivered meanwhile
-		e.sendQueued()
-	}
-}
-
-// close closes the socket; called once, after stop.
-func (e *endpoint) close() error {
-	e.wire.close()
-	return errors.Join(e.socket.Close(), e.wake.close())
 }

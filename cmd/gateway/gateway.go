@@ -31,9 +31,9 @@ type gateway struct {
 	broker   *broker.Broker
 	builtin  *builtin.Handlers
 	spawner  *spawn.Spawner
-	bridge   *zmqbridge.Bridge // nil without ZeroMQ addresses
-	grpc     *server.Server    // nil without an address
-	http     *http.Server      // likewise
+	bridge   zmqbridge.Bridge // nil without ZeroMQ addresses
+	grpc     *server.Server   // nil without an address
+	http     *http.Server     // likewise
 	guard    *security
 	bound    addresses
 	level    *slog.LevelVar

@@ -1,4 +1,6 @@
-package zmqbridge
+//go:build cgo && libzmq
+
+package libzmq
 
 import "time"
 

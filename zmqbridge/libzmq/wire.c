@@ -1,3 +1,5 @@
+//go:build cgo && libzmq
+
 #include "wire.h"
 
 #include <errno.h>

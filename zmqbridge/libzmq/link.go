@@ -1,4 +1,6 @@
-package zmqbridge
+//go:build cgo && libzmq
+
+package libzmq
 
 import (
 	"sync/atomic"
@@ -59,6 +61,9 @@ func (l *link) Queued() (messages, bytes int64) {
 	bytes += l.left.bytes.Load()
 	return l.delivered.messages.Load() - messages, l.delivered.bytes.Load() - bytes
 }
+
+// Flush implements broker.Link: the owner was woken by Deliver.
+func (l *link) Flush() {}
 
 // Ended implements broker.Link; the connection may carry another flow.
 func (l *link) Ended(flow.Reason, string) {}

@@ -32,7 +32,7 @@ func newPair(t *testing.T) pair {
 
 // guarded is a bridge whose addresses ask for CURVE.
 type guarded struct {
-	*zmqbridge.Bridge
+	zmqbridge.Bridge
 	broker  *broker.Broker
 	policy  *access.Policy
 	server  pair

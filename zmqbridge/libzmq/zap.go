@@ -1,4 +1,6 @@
-package zmqbridge
+//go:build cgo && libzmq
+
+package libzmq
 
 // #include <zmq.h>
 import "C"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/zmqbridge"
 )
 
 const (
@@ -70,7 +73,7 @@ func (g *guard) protect(s *socket, front, address string) error {
 	switch {
 	case g == nil:
 		return nil
-	case g.options.PlainLocal && IsLocal(address):
+	case g.options.PlainLocal && zmqbridge.IsLocal(address):
 		return errors.Join(s.SetCurveServer(0), s.SetZapDomain(plainDomain))
 	default:
 		return s.ServerAuthCurve(front, g.options.CurveKey)

@@ -1,0 +1,190 @@
+package zmqbridge
+
+import (
+	"fmt"
+
+	"github.com/zioflow/gateway/zmtp"
+)
+
+// crypt is what a reader needs under CURVE. A frame has to lie in one piece to be
+// opened, and is opened into memory of its own; in front of what was in it stands
+// the header that it has without CURVE.
+type crypt struct {
+	// sealed holds what has come of a large frame: have of need bytes. need is 0
+	// while none is being read. The memory grows as bytes come.
+	sealed     *slab
+	have, need int
+
+	// opened holds small frames that were opened, up to used.
+	opened *slab
+	used   int
+}
+
+// held is what the frame that is being read has in the account.
+func (c *crypt) held() int64 {
+	if c.sealed == nil {
+		return 0
+	}
+	return int64(len(c.sealed.data))
+}
+
+// space returns memory for the rest of a large frame; nil if the budget has no room.
+func (c *crypt) space(r *reader) []byte {
+	if c.have == len(c.sealed.data) {
+		if c.grow(r, false) != nil {
+			return nil
+		}
+	}
+	return c.sealed.data[c.have:min(c.need, len(c.sealed.data))]
+}
+
+// grow goes on in more memory: four times as much, or what is needed.
+func (c *crypt) grow(r *reader, wait bool) error {
+	to, err := r.charged(min(c.need, max(4*c.have, slabSizes[classBurst])), wait)
+	if err != nil {
+		return err
+	}
+	if c.sealed != nil {
+		copy(to.data, c.sealed.data[:c.have])
+		c.sealed.release()
+	}
+	c.sealed = to
+	return nil
+}
+
+// charged is a slab for n bytes on the peer's account.
+func (r *reader) charged(n int, wait bool) (*slab, error) {
+	account, current := r.conn.account, r.current()
+	size := int64(n)
+	if class, ok := slabClass(n); ok {
+		size = int64(slabSizes[class])
+	}
+	switch {
+	case account.TryCharge(size, current):
+	case !wait:
+		return nil, errStopped
+	case !account.Charge(size, current, r.conn.stop):
+		return nil, errStopped
+	}
+	return newSlabFor(n).charged(account), nil
+}
+
+// sealed looks at an encrypted frame with its header of n bytes; false if more bytes
+// are needed.
+func (r *reader) sealed(h zmtp.Header, n int) (bool, error) {
+	if h.More || h.Size < uint64(zmtp.Overhead) {
+		return false, &protocolFault{causeProtocol, "a frame came that CURVE does not have"}
+	}
+	if done, err := r.tooMuchSealed(h, n); done || err != nil {
+		return done, err
+	}
+	whole := n + int(h.Size)
+	if r.scanned+whole <= r.to {
+		body := r.slab.data[r.scanned+n : r.scanned+whole]
+		r.scanned += whole
+		r.from = r.scanned
+		return true, r.open(body)
+	}
+	if h.Size < ownFrom {
+		return false, nil
+	}
+	c := &r.crypt
+	c.need = int(h.Size)
+	if err := c.grow(r, true); err != nil {
+		return false, err
+	}
+	c.have = copy(c.sealed.data, r.slab.data[r.scanned+n:r.to])
+	r.letGo()
+	return true, nil
+}
+
+// tooMuchSealed is tooMuch for an encrypted frame. A DEALER's connection is closed:
+// whether another frame follows is known to who decrypts this one.
+func (r *reader) tooMuchSealed(h zmtp.Header, n int) (bool, error) {
+	done, err := r.tooMuch(h, n)
+	if done && err == nil && !r.conn.endpoint.single() {
+		err = &protocolFault{causeTooLarge, "a message is too large, and encrypted: it cannot be passed over"}
+	}
+	return done, err
+}
+
+// whole opens a large frame that has come whole.
+func (c *crypt) whole(r *reader) error {
+	sealed, size := c.sealed, c.need
+	c.sealed, c.have, c.need = nil, 0, 0
+	defer sealed.release()
+	return r.open(sealed.data[:size])
+}
+
+// open opens the frame with that body.
+func (r *reader) open(body []byte) error {
+	size := len(body) - zmtp.Overhead
+	memory, at, err := r.crypt.memory(r, size+zmtp.MaxHeader)
+	if err != nil {
+		return err
+	}
+	defer memory.release()
+	start := at + zmtp.MaxHeader
+	h, plain, err := r.conn.session.Open(memory.data[at:start:start+size], body)
+	if err != nil {
+		return err
+	}
+	if h.Command {
+		if len(plain) > maxCommand {
+			return &protocolFault{causeProtocol, fmt.Sprintf("a command has %d bytes, %d are allowed", len(plain), maxCommand)}
+		}
+		return r.conn.command(plain)
+	}
+	var room [zmtp.MaxHeader]byte
+	header := zmtp.AppendHeader(room[:0], zmtp.Header{More: h.More, Size: uint64(len(plain))})
+	begin := start - len(header)
+	copy(memory.data[begin:], header)
+	m := r.building()
+	m.add(memory, memory.data[begin:start+len(plain)])
+	m.frames++
+	r.frameDone(h.More)
+	return nil
+}
+
+// memory is where to open a frame of n bytes with its header: a slab, held for the
+// caller, and a place in it. Small frames share one.
+func (c *crypt) memory(r *reader, n int) (s *slab, at int, err error) {
+	if n > ownFrom {
+		s, err = r.charged(n, true)
+		return s, 0, err
+	}
+	if c.opened == nil || c.used+n > len(c.opened.data) {
+		size := slabSizes[classSmall]
+		if n > size || r.burst >= size {
+			size = slabSizes[classBurst]
+		}
+		next, err := r.charged(size, true)
+		if err != nil {
+			return nil, 0, err
+		}
+		if c.opened != nil {
+			c.opened.release()
+		}
+		c.opened, c.used = next, 0
+	}
+	at = c.used
+	c.used += n
+	c.opened.hold()
+	return c.opened, at, nil
+}
+
+// settle gives back what an idle connection does not need.
+func (c *crypt) settle() {
+	if c.opened != nil {
+		c.opened.release()
+		c.opened, c.used = nil, 0
+	}
+}
+
+func (c *crypt) drop() {
+	c.settle()
+	if c.sealed != nil {
+		c.sealed.release()
+		c.sealed, c.need = nil, 0
+	}
+}

@@ -1,0 +1,234 @@
+package zmqbridge
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/zioflow/gateway/access"
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/zmtp"
+)
+
+// shakeHands takes the connection to the point where messages come, and attaches its
+// peer to the broker. It returns false if the peer was refused, or has left.
+func (c *conn) shakeHands() bool {
+	defer c.endpoint.established(c)
+	deadline := c.opened.Add(c.endpoint.options.Handshake)
+	if c.socket.SetDeadline(deadline) != nil {
+		return false
+	}
+	select {
+	case <-c.stop: // whose deadline this has overwritten
+		return false
+	default:
+	}
+	handshake := zmtp.NewHandshake(c.config())
+	c.zmtp = handshake.Peer()
+	rest, err := c.exchange(handshake)
+	if err != nil {
+		c.refuse(handshake, err)
+		return false
+	}
+	c.session = handshake.Session()
+	c.endpoint.stats.outcomes.add(outcomeOK)
+	c.attach()
+	c.in.begin(rest)
+	_ = c.socket.SetWriteDeadline(time.Time{})
+	_ = c.socket.SetReadDeadline(time.Time{})
+	select {
+	case <-c.stop:
+		_ = c.socket.SetReadDeadline(time.Unix(1, 0))
+	default:
+	}
+	return true
+}
+
+// exchange exchanges the handshake's bytes. What comes behind it is left in the slab
+// that it returns, nil for nothing.
+func (c *conn) exchange(h *zmtp.Handshake) (rest *unread, err error) {
+	if err := c.send(h.Start()); err != nil {
+		return nil, err
+	}
+	in := &unread{}
+	defer func() {
+		if rest == nil {
+			in.drop()
+		}
+	}()
+	for !h.Done() {
+		n, err := c.socket.read(in.space, in.idle)
+		if err != nil {
+			return nil, err
+		}
+		in.to += n
+		c.bytesIn.Add(uint64(n))
+		c.endpoint.stats.bytesIn.Add(uint64(n))
+		used, out, err := h.Receive(in.bytes())
+		in.from += used
+		if sendErr := c.send(out); err == nil {
+			err = sendErr
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	c.lastSeen.Store(time.Now().UnixNano())
+	if len(in.bytes()) == 0 {
+		return nil, nil
+	}
+	return in, nil
+}
+
+// send writes a command of the handshake. No peer makes it wait: what is sent in all
+// fits into any socket.
+func (c *conn) send(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	n, err := c.socket.Write(b)
+	c.wrote(n)
+	return err
+}
+
+// unread is memory for a handshake: a slab while there is something in it.
+type unread struct {
+	slab     *slab
+	from, to int
+}
+
+func (u *unread) bytes() []byte {
+	if u.slab == nil {
+		return nil
+	}
+	return u.slab.data[u.from:u.to]
+}
+
+func (u *unread) space() []byte {
+	switch {
+	case u.slab == nil:
+		u.slab = newSlab(classSmall)
+	case u.from == u.to:
+		u.from, u.to = 0, 0
+	case u.to == len(u.slab.data):
+		u.from, u.to = 0, copy(u.slab.data, u.bytes())
+	}
+	return u.slab.data[u.to:]
+}
+
+func (u *unread) idle() {
+	if u.from == u.to {
+		u.drop()
+	}
+}
+
+func (u *unread) drop() {
+	if u.slab != nil {
+		u.slab.release()
+		u.slab, u.from, u.to = nil, 0, 0
+	}
+}
+
+// begin takes over what came behind the handshake.
+func (r *reader) begin(rest *unread) {
+	if rest == nil {
+		return
+	}
+	r.conn.account.Add(int64(len(rest.slab.data)))
+	r.slab, r.from, r.scanned, r.to = rest.slab.charged(r.conn.account), rest.from, rest.from, rest.to
+}
+
+// config is the endpoint's side of the handshake.
+func (c *conn) config() *zmtp.Config {
+	config := &zmtp.Config{Type: c.endpoint.kind, AsServer: true, Authorize: c.authorize}
+	if !c.local {
+		config.Curve = c.endpoint.bridge.keys.Load()
+	}
+	return config
+}
+
+// authorize says whether the peer is let in. Its socket type fits, and its key is its
+// own.
+func (c *conn) authorize(p *zmtp.Peer) error {
+	c.zmtp = p
+	if p.Mechanism == zmtp.Curve {
+		principal, err := c.endpoint.options.Access.Key(access.CurveKey(p.Key))
+		if err != nil {
+			return err
+		}
+		c.principal = principal
+	}
+	if !c.endpoint.room() {
+		return &refused{outcomeBusy, fmt.Sprintf("the gateway has %d connections here, as many as it may", c.endpoint.options.MaxConnections)}
+	}
+	return c.endpoint.claim(c)
+}
+
+// attach makes the connection a peer of the broker.
+func (c *conn) attach() {
+	var grant broker.Grant
+	if c.principal != nil {
+		grant = c.principal
+	}
+	c.peer = c.endpoint.bridge.broker.AttachWith(&c.out, c.info(), grant)
+	c.peer.Pauses()
+	c.account, c.output = c.peer.Bytes(), c.peer.Output()
+}
+
+// refuse tells why a handshake has failed: a counter and the log.
+func (c *conn) refuse(h *zmtp.Handshake, err error) {
+	outcome, detail := c.judge(h, err)
+	if outcome == "" {
+		return
+	}
+	c.endpoint.stats.outcomes.add(outcome)
+	if denial, ok := errors.AsType[*access.Denial](err); ok {
+		c.endpoint.deny(c, denial)
+		return
+	}
+	if c.endpoint.options.Access != nil && !c.local {
+		switch outcome {
+		case outcomeMechanism:
+			c.endpoint.deny(c, &access.Denial{Cause: access.NoCurve, Detail: detail})
+			return
+		case outcomeKey:
+			c.endpoint.deny(c, &access.Denial{Cause: access.Handshake, Detail: "the CURVE handshake failed: " + detail})
+			return
+		}
+	}
+	c.log(slog.LevelWarn, "handshake "+string(outcome), "connection refused", "cause", string(outcome), "detail", detail)
+}
+
+// judge says how a handshake has ended; the outcome is empty where the gateway is
+// closing.
+func (c *conn) judge(h *zmtp.Handshake, err error) (outcome, string) {
+	if r, ok := errors.AsType[*refused](err); ok {
+		return r.outcome, r.detail
+	}
+	if d, ok := errors.AsType[*access.Denial](err); ok {
+		return outcomeKey, d.Detail
+	}
+	if z, ok := errors.AsType[*zmtp.Error](err); ok {
+		return outcome(z.Cause.String()), z.Detail
+	}
+	select {
+	case <-c.stop:
+		return "", ""
+	default:
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		_ = c.socket.SetWriteDeadline(time.Now().Add(time.Second))
+		if h.Peer().Mechanism != "" {
+			_ = c.send(zmtp.AppendError(nil, "the handshake takes too long"))
+		}
+		return outcomeSlow, fmt.Sprintf("the handshake was not over after %v: %s did not come", c.endpoint.options.Handshake, h.Waiting())
+	case errors.Is(err, io.EOF):
+		return outcomeLeft, "the peer closed the connection before its " + h.Waiting()
+	default:
+		return outcomeLeft, "the connection was lost before the peer's " + h.Waiting() + ": " + reasonOf(err)
+	}
+}

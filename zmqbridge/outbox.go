@@ -1,0 +1,228 @@
+package zmqbridge
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// outbox is what waits to be written to a connection. It implements broker.Link.
+//
+// Whoever delivers also writes: Flush writes what the socket takes, and leaves the
+// rest to a goroutine that lives as long as there is any. One of them at a time
+// has the turn (active).
+type outbox struct {
+	conn *conn
+
+	mu     sync.Mutex
+	queue  []item // guarded by mu
+	head   int    // guarded by mu; where the queue begins
+	active bool   // guarded by mu; somebody writes
+	shut   bool   // guarded by mu; nothing is taken any more
+	pong   []byte // guarded by mu; a frame that goes in front, at most one
+
+	messages, bytes atomic.Int64 // not yet written whole, by weight
+	waitingSince    atomic.Int64 // when the peer last took a byte, or the first that waits was refused; 0 while nothing waits
+
+	write writer // used by whoever has the turn
+}
+
+// item is a message that waits.
+type item struct {
+	message *zio.Message
+	weight  int64
+	raw     []byte // a frame of the connection's own, instead of a message
+	data    bool   // is a DAT
+}
+
+// Deliver implements broker.Link.
+func (o *outbox) Deliver(d broker.Delivery) error {
+	weight := int64(d.Message.Weight())
+	err := o.push(item{message: d.Message, weight: weight, data: d.Type == zio.DAT}, d.Type)
+	if err != nil {
+		d.Message.Release()
+	}
+	return err
+}
+
+func (o *outbox) push(i item, t zio.Type) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.shut:
+		return broker.ErrGone
+	case !broker.Fits(len(o.queue)-o.head, o.conn.endpoint.options.HighWater, t):
+		return broker.ErrOverrun
+	}
+	o.queue = append(o.queue, i)
+	o.messages.Add(1)
+	o.bytes.Add(i.weight)
+	return nil
+}
+
+// Queued implements broker.Link.
+func (o *outbox) Queued() (messages, bytes int64) { return o.messages.Load(), o.bytes.Load() }
+
+// Ended implements broker.Link; the connection may carry another flow.
+func (o *outbox) Ended(flow.Reason, string) {}
+
+// Disconnect implements broker.Disconnector.
+func (o *outbox) Disconnect(detail string) { o.conn.cut(causeAdmin, detail) }
+
+// Describe implements broker.Describer.
+func (o *outbox) Describe() broker.LinkInfo { return o.conn.describe() }
+
+// Flush implements broker.Link.
+func (o *outbox) Flush() {
+	if o.begin() {
+		o.run(false)
+	}
+}
+
+// begin takes the turn, if there is something to write and nobody has it.
+func (o *outbox) begin() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.active || o.shut || o.head == len(o.queue) && o.pong == nil {
+		return false
+	}
+	o.active = true
+	return true
+}
+
+// run writes until nothing is left or, unless it may wait, the socket is full. It
+// has the turn, and passes it on or ends it.
+func (o *outbox) run(wait bool) {
+	for {
+		o.write.fill(o)
+		if o.write.empty() {
+			if o.end() {
+				return
+			}
+			continue
+		}
+		n, err := o.write.write(o.conn.socket, wait)
+		messages, bytes, all := o.write.settle(n)
+		if n > 0 {
+			o.conn.wrote(n)
+			o.waitingSince.Store(0)
+			o.settle(messages, bytes)
+		}
+		switch {
+		case err != nil:
+			o.fail()
+			return
+		case all:
+			continue
+		}
+		o.waitingSince.CompareAndSwap(0, time.Now().UnixNano())
+		if !wait {
+			o.conn.endpoint.running.Go(func() { o.run(true) })
+			return
+		}
+	}
+}
+
+// fail gives the connection up, whose socket takes nothing any more.
+func (o *outbox) fail() {
+	o.write.drop()
+	o.close()
+	o.end()
+	o.conn.cut(causeGone, "connection closed")
+}
+
+// settle counts messages that have left.
+func (o *outbox) settle(messages, bytes int64) {
+	o.messages.Add(-messages)
+	o.bytes.Add(-bytes)
+}
+
+// end ends the turn, unless there is more to write.
+func (o *outbox) end() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.shut && (o.head < len(o.queue) || o.pong != nil) {
+		return false
+	}
+	o.active = false
+	o.waitingSince.Store(0)
+	if o.head == len(o.queue) {
+		o.conn.idle()
+	}
+	return true
+}
+
+// next takes the oldest item out; false when there is none.
+func (o *outbox) next() (i item, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.pong != nil {
+		i.raw, o.pong = o.pong, nil
+		return i, true
+	}
+	if o.head == len(o.queue) || o.shut {
+		return item{}, false
+	}
+	i, o.queue[o.head] = o.queue[o.head], item{}
+	if o.head++; o.head == len(o.queue) {
+		o.queue, o.head = o.queue[:0], 0
+		if cap(o.queue) > keepQueue {
+			o.queue = nil
+		}
+	} else if o.head >= keepQueue && 2*o.head >= len(o.queue) {
+		o.queue, o.head = append(o.queue[:0], o.queue[o.head:]...), 0
+	}
+	return i, true
+}
+
+// keepQueue is for how many items an empty queue keeps room.
+const keepQueue = 64
+
+// answerPing puts a PONG in front. One that waits already is replaced: of many PINGs
+// that a peer does not wait for, the latest is answered.
+func (o *outbox) answerPing(frame []byte) {
+	o.mu.Lock()
+	o.pong = frame
+	o.mu.Unlock()
+	o.Flush()
+}
+
+// ping sends a frame if nothing waits in front of it.
+func (o *outbox) ping(frame []byte) bool {
+	o.mu.Lock()
+	if o.active || o.shut || o.head < len(o.queue) {
+		o.mu.Unlock()
+		return false
+	}
+	o.queue = append(o.queue, item{raw: frame})
+	o.mu.Unlock()
+	o.Flush()
+	return true
+}
+
+// empty tells whether nothing waits.
+func (o *outbox) empty() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.active && o.head == len(o.queue)
+}
+
+// close releases what waits and refuses what comes after. What is being written is
+// released by whoever writes it.
+func (o *outbox) close() {
+	o.mu.Lock()
+	o.shut = true
+	waiting := o.queue[o.head:]
+	o.queue, o.head, o.pong = nil, 0, nil
+	o.mu.Unlock()
+	for _, i := range waiting {
+		if i.message != nil {
+			i.message.Release()
+			o.settle(1, i.weight)
+		}
+	}
+}
