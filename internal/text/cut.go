@@ -1,0 +1,47 @@
+// Package text bounds what others have written, before it is kept, logged or
+// passed on.
+package text
+
+import "unicode/utf8"
+
+// MaxDetail bounds, in bytes, words that say why something has failed: the detail
+// of an EOT, a status or a Decline. With every byte percent-encoded a status
+// stays far below the 8 KiB of headers that any client takes.
+const MaxDetail = 1024
+
+// MaxName bounds, in bytes, a name that a peer gives itself or something of its
+// own: a listener, an identity, a user agent.
+const MaxName = 128
+
+// Ellipsis ends a text that was cut.
+const Ellipsis = "…"
+
+// Cut is s if that has at most limit bytes. Otherwise it is as many whole
+// characters of its beginning as fit with an Ellipsis, which stands for the rest;
+// without one if even that does not fit. A long text's memory is let go.
+func Cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	if limit < len(Ellipsis) {
+		return string([]byte(s[:start(s, max(0, limit))]))
+	}
+	return s[:start(s, limit-len(Ellipsis))] + Ellipsis
+}
+
+// Detail is Cut for words that say why something has failed.
+func Detail(s string) string { return Cut(s, MaxDetail) }
+
+// Name is Cut for a name.
+func Name(s string) string { return Cut(s, MaxName) }
+
+// start is the last place up to i, of a text that goes on there, where no
+// character is split. A text that is no UTF-8 may be split anywhere.
+func start(s string, i int) int {
+	for back := 0; back < utf8.UTFMax && back <= i; back++ {
+		if utf8.RuneStart(s[i-back]) {
+			return i - back
+		}
+	}
+	return i
+}

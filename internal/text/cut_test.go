@@ -1,0 +1,56 @@
+package text_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/zioflow/gateway/internal/text"
+)
+
+func TestCut(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		s     string
+		limit int
+		want  string
+	}{
+		{"", 0, ""},
+		{"abc", 3, "abc"},
+		{"abcd", 3, "…"},
+		{"abcde", 4, "a…"},
+		{"abcd", 2, "ab"},
+		{"abcd", -1, ""},
+		{"äöüä", 7, "äö…"}, // 8 bytes
+		{"äöüä", 6, "ä…"},  // half an ö would fit
+		{"ää", 3, "…"},     // nothing but
+		{"ää", 1, ""},      // not half of one
+		{"😀😀", 7, "😀…"},    // 4 bytes each
+		{"😀😀", 6, "…"},     // three of them do not fit
+		{"\x80\x80\x80\x80\x80\x80\x80\x80", 7, "\x80\x80\x80\x80…"}, // no UTF-8 at all
+	} {
+		if got := text.Cut(c.s, c.limit); got != c.want {
+			t.Errorf("Cut(%q, %d) = %q, want %q", c.s, c.limit, got, c.want)
+		}
+	}
+}
+
+func FuzzCut(f *testing.F) {
+	f.Add("äöü😀", 5)
+	f.Add("\xff\xfe", 1)
+	f.Fuzz(func(t *testing.T, s string, limit int) {
+		got := text.Cut(s, limit)
+		switch {
+		case len(s) <= limit:
+			if got != s {
+				t.Errorf("%q was cut to %q at %d", s, got, limit)
+			}
+		case len(got) > max(0, limit):
+			t.Errorf("Cut(%q, %d) has %d bytes", s, limit, len(got))
+		case utf8.ValidString(s) && !utf8.ValidString(got):
+			t.Errorf("Cut(%q, %d) = %q splits a character", s, limit, got)
+		case !strings.HasPrefix(s, strings.TrimSuffix(got, text.Ellipsis)) && !strings.HasPrefix(s, got):
+			t.Errorf("Cut(%q, %d) = %q is no beginning", s, limit, got)
+		}
+	})
+}
