@@ -21,9 +21,11 @@ type Broker struct {
 	log      *slog.Logger
 	routes   routeTable
 	watchers watchers
-	budget   budget
-	peers    peerTable
-	epoch    time.Time // where its own clock begins
+	// liveCount is live, for those who do not hold mu.
+	liveCount atomic.Int64
+	budget    budget
+	peers     peerTable
+	epoch     time.Time // where its own clock begins
 
 	mu         sync.Mutex
 	lastID     FlowID              // guarded by mu
@@ -60,7 +62,6 @@ func New(options Options) (*Broker, error) {
 		totals: totals{ended: map[flow.Reason]uint64{}, refused: map[flow.Reason]uint64{}},
 	}
 	b.options.Store(&options)
-	b.budget.room = make(chan struct{}, 1)
 	b.budget.limit.Store(options.MaxBytes)
 	return b, nil
 }
@@ -198,6 +199,7 @@ func (b *Broker) register(f *Flow) *refusal {
 	f.opened = time.Now()
 	b.flows.add(uint64(f.id), f)
 	b.live++
+	b.liveCount.Add(1)
 	b.pending++
 	return nil
 }
@@ -217,6 +219,7 @@ func (b *Broker) forget(f *Flow) {
 	f.forgotten = true
 	b.totals.add(f, f.account.since)
 	b.live--
+	b.liveCount.Add(-1)
 	b.drained()
 	gone := f
 	switch {

@@ -24,15 +24,15 @@ const leastWeight = 1 << 10
 // budget bounds the bytes that are in the broker at once. What counts is what is
 // here: bytes are charged to the account of the peer that they came from when
 // they are read, and released when they leave. Credit that was granted costs
-// nothing. When the budget is used up, transports stop reading (Charge) and PAYs
-// wait (flow.Room): one message of every peer is let in all the same, so that
-// every flow moves.
+// nothing. When the budget is used up, transports stop reading (ByteAccount.Charge):
+// one message of every peer is let in all the same, so that every flow moves.
+//
+// A transport that cannot stop reading is bounded by its credit: what a flow may have
+// in the broker is its part of the budget, and PAYs beyond that wait.
 type budget struct {
 	limit   atomic.Int64
 	held    atomic.Int64
-	waiting atomic.Int64  // how many wait in the queue
-	short   atomic.Bool   // there are flows in constrained
-	room    chan struct{} // holds a token when something was released while short
+	waiting atomic.Int64 // how many wait in the queue
 
 	mu          sync.Mutex
 	queue       fairQueue // guarded by mu
@@ -51,6 +51,9 @@ func (b *budget) newAccount(owner string, limit int64) *ByteAccount {
 // full tells whether no more bytes may come in.
 func (b *budget) full() bool { return b.held.Load() >= b.limit.Load() || b.waiting.Load() > 0 }
 
+// Held is how many bytes are charged at present.
+func (b *Broker) Held() int64 { return b.budget.held.Load() }
+
 // Exhausted tells whether the bytes in the broker have reached their limit.
 func (b *Broker) Exhausted() bool { return b.budget.full() }
 
@@ -62,34 +65,23 @@ func (b *budget) resize(limit int64) {
 	b.serveQueue()
 }
 
-// stir tells the sweeper that something was released.
-func (b *budget) stir() {
-	select {
-	case b.room <- struct{}{}:
-	default:
-	}
-}
-
-// window is how many DATs the flow's giver may send or the broker hold, together.
+// payWindow is how many DATs the flow's giver may send or the broker hold, together.
 // f.mu is held.
 func (f *Flow) payWindow() int64 {
 	total := f.state.Credit().Total()
 	giver := f.peers[f.state.Giver()]
-	if giver == nil {
+	if giver == nil || giver.pauses {
 		return total
 	}
-	b := &f.broker.budget
-	switch {
-	case giver.bytes.Held() == 0:
-		return total
-	case b.full():
-		return 1
-	case giver.pauses:
-		return total
-	}
-	// Its transport reads whatever comes, so it is given what there is room for.
-	room := min(b.limit.Load()-b.held.Load(), f.limits.MaxFlowBytes-giver.bytes.Held())
-	return max(1, min(total, room/max(f.largest, leastWeight)))
+	part := min(f.broker.budget.limit.Load()/max(1, f.broker.liveCount.Load()), f.limits.MaxFlowBytes)
+	return max(1, min(total, part/f.estimate()))
+}
+
+// estimate is how heavy a DAT is reckoned to be: as the largest one seen, and at
+// first, when little was seen, more than that. f.mu is held.
+func (f *Flow) estimate() int64 {
+	guess := int64(f.limits.MaxMessage) >> min(f.account.data.Messages, 62)
+	return max(f.largest, guess, leastWeight)
 }
 
 // adjust sets the window by what there is room for, and pays what that allows.
@@ -140,7 +132,6 @@ func (b *budget) watch(f *Flow) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.constrained = append(b.constrained, f)
-	b.short.Store(true)
 	if !b.sweeping {
 		b.sweeping = true
 		b.sweeper.Go(b.sweep)
@@ -151,24 +142,24 @@ func (b *budget) unwatch(f *Flow) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.constrained = slices.DeleteFunc(b.constrained, func(other *Flow) bool { return other == f })
-	b.short.Store(len(b.constrained) > 0)
 }
 
 // sweep pays in turn the givers whose flows have room again, until no credit is
-// withheld.
+// withheld. While nothing moves, as with takers that do not read, it comes by less
+// often.
 func (b *budget) sweep() {
+	pause := sweepInterval
 	for {
-		time.Sleep(sweepInterval) // to look at all flows costs too much to do it more often
-		select {
-		case <-b.room:
-		case <-time.After(restInterval - sweepInterval): // what leaves without having been charged tells nobody
-		}
+		time.Sleep(pause)
 		flows := b.nextTurn()
 		if len(flows) == 0 {
 			return
 		}
+		pause = min(2*pause, restInterval)
 		for _, f := range flows {
-			f.recheck()
+			if f.recheck() {
+				pause = sweepInterval
+			}
 		}
 	}
 }
@@ -185,13 +176,16 @@ func (b *budget) nextTurn() []*Flow {
 	return slices.Clone(b.constrained)
 }
 
-// recheck pays what f has room for, and lets f go when nothing is withheld.
-func (f *Flow) recheck() {
+// recheck pays what f has room for, and lets f go when nothing is withheld. It returns
+// whether something has moved.
+func (f *Flow) recheck() bool {
 	f.mu.Lock()
 	defer f.unlock()
+	before := f.state.Credit().Withheld()
 	f.adjust()
 	if f.satisfied() {
 		f.constrained = false
 		f.broker.budget.unwatch(f)
 	}
+	return f.state.Credit().Withheld() != before
 }

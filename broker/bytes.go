@@ -32,9 +32,6 @@ func (a *ByteAccount) Release(n int64) {
 	if a.budget.waiting.Load() > 0 {
 		a.budget.serve(a)
 	}
-	if a.budget.short.Load() {
-		a.budget.stir()
-	}
 }
 
 // Charge charges n bytes before they are read, and waits while there is no room

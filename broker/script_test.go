@@ -201,8 +201,8 @@ func (s *script) play(line string) {
 }
 
 // peer plays `NAME LABEL [PAYLOAD…]`, `NAME leaves`, `NAME shuts`, `NAME breaks
-// ERROR` (its outbox, from now on) or `NAME holds N SIZE` (so many messages of
-// that size have not left for it). A payload `*N` is N bytes, `*NxM` is M such
+// ERROR` (its outbox, from now on), `NAME holds N SIZE` (so many messages of
+// that size have not left for it) or `NAME charges N` (so many bytes are held for it). A payload `*N` is N bytes, `*NxM` is M such
 // parts; `"*N"` in a label is a string of N bytes.
 func (s *script) peer(words []string) {
 	p := s.peers[words[0]]
@@ -214,6 +214,9 @@ func (s *script) peer(words []string) {
 		p.Leave("connection closed")
 	case "shuts":
 		p.Shut()
+	case "charges":
+		n, _ := strconv.ParseInt(words[2], 10, 64)
+		p.Bytes().Add(n)
 	case "holds":
 		queued, _ := strconv.ParseInt(words[2], 10, 64)
 		size, _ := strconv.ParseInt(words[3], 10, 64)

@@ -1,10 +1,12 @@
 package conformance_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -64,6 +66,7 @@ func startGateway(t *testing.T, configure ...func(*settings)) *gateway {
 		}
 	}
 	o := zmqbridge.DefaultOptions(b.Options())
+	o.Engine = engine()
 	o.Servers, o.Routers = []string{"tcp://127.0.0.1:*"}, []string{"tcp://127.0.0.1:*"}
 	if s.bridge != nil {
 		s.bridge(&o)
@@ -116,6 +119,10 @@ func connect(address string) (*grpc.ClientConn, error) {
 		grpc.WithInitialWindowSize(8<<20), grpc.WithInitialConnWindowSize(16<<20), grpc.WithReadBufferSize(1<<20), grpc.WithWriteBufferSize(1<<20),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(most), grpc.MaxCallSendMsgSize(most)))
 }
+
+// engine is the ZeroMQ engine that gateways are tested with: scripts/test.sh runs the
+// tests with both.
+func engine() string { return cmp.Or(os.Getenv("TEST_ZMQ_ENGINE"), "zmtp") }
 
 // ended waits for the next flow to end and describes it.
 func (g *gateway) ended(t *testing.T) broker.FlowInfo {

@@ -21,6 +21,7 @@ type scenario struct {
 	rules   []string
 	options []string
 	clients []transport
+	engine  string // the only one that it is played on; empty for all
 	// handlers is empty when no handler takes part but the gateway's own.
 	handlers []transport
 	steps    []scriptLine
@@ -112,6 +113,8 @@ func (s *scenario) head(key, value string) (err error) {
 		s.rules = strings.Fields(value)
 	case "options":
 		s.options = strings.Fields(value)
+	case "engine":
+		s.engine = value
 	case "clients":
 		s.clients, err = parseTransports(value)
 	case "handlers":

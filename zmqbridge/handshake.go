@@ -194,12 +194,22 @@ func (c *conn) refuse(h *zmtp.Handshake, err error) {
 		case outcomeMechanism:
 			c.endpoint.deny(c, &access.Denial{Cause: access.NoCurve, Detail: detail})
 			return
+		case outcomeLeft:
+			// libzmq without CURVE leaves when it has seen our greeting.
+			c.endpoint.deny(c, &access.Denial{
+				Cause: access.NoCurve, Detail: "a peer without CURVE, or a probe, came to an address that asks for CURVE",
+			})
+			return
 		case outcomeKey:
 			c.endpoint.deny(c, &access.Denial{Cause: access.Handshake, Detail: "the CURVE handshake failed: " + detail})
 			return
 		}
 	}
-	c.log(slog.LevelWarn, "handshake "+string(outcome), "connection refused", "cause", string(outcome), "detail", detail)
+	level := slog.LevelWarn
+	if outcome == outcomeLeft {
+		level = slog.LevelInfo // a probe does so
+	}
+	c.log(level, "handshake "+string(outcome), "connection refused", "cause", string(outcome), "detail", detail)
 }
 
 // judge says how a handshake has ended; the outcome is empty where the gateway is

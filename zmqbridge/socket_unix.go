@@ -22,7 +22,6 @@ type socket struct {
 	reading, writing func(fd uintptr) bool
 	room             func() []byte
 	idle             func()
-	peeked           [1]byte
 	got              int
 	readError        error
 	iov              *iovecs
@@ -56,13 +55,9 @@ func (s *socket) read(room func() []byte, idle func()) (int, error) {
 }
 
 func (s *socket) tryRead(fd uintptr) bool {
-	b, flags := s.room(), 0
-	look := b == nil
-	if look {
-		b, flags = s.peeked[:], unix.MSG_PEEK
-	}
+	b := s.room()
 	for {
-		n, _, err := unix.Recvfrom(int(fd), b, flags)
+		n, err := receive(int(fd), b)
 		switch {
 		case err == unix.EINTR:
 			continue
@@ -73,11 +68,22 @@ func (s *socket) tryRead(fd uintptr) bool {
 			s.readError = err
 		case n == 0:
 			s.readError = io.EOF
-		case !look:
+		case b != nil:
 			s.got = n
 		}
 		return true
 	}
+}
+
+// receive reads into b; where that is nil, it looks whether there is something to
+// read.
+func receive(fd int, b []byte) (int, error) {
+	if b != nil {
+		return unix.Read(fd, b)
+	}
+	var one [1]byte
+	n, _, err := unix.Recvfrom(fd, one[:], unix.MSG_PEEK)
+	return n, err
 }
 
 // write writes what fits into the socket, 0 bytes if it is full; with wait, when

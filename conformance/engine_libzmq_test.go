@@ -1,0 +1,5 @@
+//go:build libzmq
+
+package conformance_test
+
+import _ "github.com/zioflow/gateway/zmqbridge/libzmq" // the engine
