@@ -231,4 +231,3 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
-

@@ -11,7 +11,7 @@ import (
 // with a byte of flags and the body.
 const (
 	messageName = "\x07MESSAGE"
-	messageBox  = len(messageName) + shortNonce
+	messageBox  = 8 + shortNonce // where the box begins
 	messageText = messageBox + boxOverhead
 
 	innerMore    = 0x01
