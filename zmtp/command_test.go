@@ -114,6 +114,8 @@ func TestErrorCommand(t *testing.T) {
 		"größe":                  "gr??e",
 		"\xff\xfe":               "??",
 		strings.Repeat("x", 300): strings.Repeat("x", 255),
+		strings.Repeat("y", 256): strings.Repeat("y", 255),
+		strings.Repeat("z", 255): strings.Repeat("z", 255),
 		strings.Repeat("é", 300): strings.Repeat("?", 128),
 	} {
 		frame := AppendError([]byte("x"), reason)

@@ -1,6 +1,7 @@
 package zmtp
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
@@ -28,13 +29,17 @@ func TestTampered(t *testing.T) {
 				in := slices.Clone(end.in)
 				in[i] ^= 1 << (i % 8)
 				h := fixed(NewHandshake(end.config), end.seed)
-				_, _, err := h.Receive(in)
+				_, out, err := h.Receive(in)
 				if err == nil && !h.Done() {
 					// The frame says that it is longer than it is.
-					_, _, err = h.Receive(make([]byte, MaxHandshakeCommand))
+					_, out, err = h.Receive(make([]byte, MaxHandshakeCommand))
 				}
 				if err == nil || h.Done() || h.Session() != nil {
 					t.Fatalf("byte %d: %v", i, err)
+				}
+				// RFC 26: only the server sends ERROR.
+				if told := bytes.Contains(out, []byte("\x05ERROR")); told != end.config.AsServer {
+					t.Fatalf("byte %d: sends %q", i, out)
 				}
 			}
 		})

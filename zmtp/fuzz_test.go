@@ -228,4 +228,3 @@ func FuzzSessionOpen(f *testing.F) {
 		}
 	})
 }
-
