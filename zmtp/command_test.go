@@ -29,7 +29,7 @@ func TestParseCommand(t *testing.T) {
 		{body: "\x04PI1G", err: errCommandName},
 	} {
 		name, data, err := ParseCommand([]byte(c.body))
-		if name != c.name || string(data) != c.data || err != c.err {
+		if name != c.name || string(data) != c.data || !errors.Is(err, c.err) {
 			t.Errorf("%q: %q, %q, %v", c.body, name, data, err)
 		}
 		if err == nil && string(AppendCommand(nil, name, data)) != c.body {
@@ -85,7 +85,7 @@ func TestPing(t *testing.T) {
 		}
 	}
 	for data, want := range map[string]error{"": errShortPing, "\x00": errShortPing, "\x00\x000123456789abcdefg": errPingContext} {
-		if _, _, err := ParsePing([]byte(data)); err != want {
+		if _, _, err := ParsePing([]byte(data)); !errors.Is(err, want) {
 			t.Errorf("%q: %v, want %v", data, err, want)
 		}
 	}
@@ -131,7 +131,7 @@ func TestErrorCommand(t *testing.T) {
 		}
 	}
 	for _, data := range []string{"", "\x01", "\xffabc"} {
-		if _, err := ParseError([]byte(data)); err != errShortError {
+		if _, err := ParseError([]byte(data)); !errors.Is(err, errShortError) {
 			t.Errorf("%q: %v", data, err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -204,7 +205,7 @@ func (r *reference) checkReady(t *testing.T, session *Session, ready []byte) {
 		body := "\x07MESSAGE" + counter(nonce) + string(box.Seal(nil, []byte("\x02text"), naclNonce("CurveZMQMESSAGEC", counter(nonce)), &r.serverShort, r.shortSecret))
 		h, plain, err := session.Open(nil, []byte(body))
 		if nonce == r.initNonce {
-			if err != errNonce {
+			if !errors.Is(err, errNonce) {
 				t.Errorf("INITIATE's nonce again: %v", err)
 			}
 			continue

@@ -2,6 +2,7 @@ package zmtp
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"testing"
 )
@@ -42,7 +43,7 @@ func TestHeader(t *testing.T) {
 				}
 			}
 			h, n, err := ParseHeader(append(bytes.Clone(c.bytes), "body"...))
-			if err != c.err || h != c.want || err == nil && n != len(c.bytes) {
+			if !errors.Is(err, c.err) || h != c.want || err == nil && n != len(c.bytes) {
 				t.Errorf("%+v, %d, %v; want %+v, %d, %v", h, n, err, c.want, len(c.bytes), c.err)
 			}
 			if c.again && !bytes.Equal(AppendHeader([]byte("x"), h), append([]byte("x"), c.bytes...)) {

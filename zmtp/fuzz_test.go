@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ecdh"
 	"encoding/binary"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -69,7 +70,7 @@ func play(t *testing.T, c *Config, seed byte, in []byte, most int) (o outcome) {
 		}
 		o.err, o.consumed = asError(failed).Cause.String()+failed.Error(), 0
 	}
-	if n, out, err := h.Receive([]byte("x")); (failed != nil || h.Done()) && (n != 0 || out != nil || err != failed) {
+	if n, out, err := h.Receive([]byte("x")); (failed != nil || h.Done()) && (n != 0 || out != nil || !errors.Is(err, failed)) {
 		t.Fatalf("when it is over: %d, %q, %v", n, out, err)
 	}
 	o.done, o.peer = h.Done(), *h.Peer()
@@ -223,7 +224,7 @@ func FuzzSessionOpen(f *testing.F) {
 		if h, plain, err := server.Open(nil, frame[n:]); h != want || !bytes.Equal(plain, in) || err != nil {
 			t.Fatalf("%+v, %q, %v", h, plain, err)
 		}
-		if _, _, err := server.Open(nil, frame[n:]); err != errNonce {
+		if _, _, err := server.Open(nil, frame[n:]); !errors.Is(err, errNonce) {
 			t.Fatalf("once more: %v", err)
 		}
 	})

@@ -258,7 +258,7 @@ func TestRefusals(t *testing.T) {
 			if p.server.Done() || p.server.Session() != nil || p.server.Waiting() != "" {
 				t.Error("the server is done")
 			}
-			if n, out, err := p.server.Receive([]byte("more")); n != 0 || out != nil || err != p.serverErr {
+			if n, out, err := p.server.Receive([]byte("more")); n != 0 || out != nil || !errors.Is(err, p.serverErr) {
 				t.Error(n, out, err)
 			}
 		})

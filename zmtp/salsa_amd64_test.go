@@ -9,7 +9,7 @@ import (
 	mathrand "math/rand/v2"
 	"testing"
 
-	"golang.org/x/crypto/salsa20/salsa"
+	"golang.org/x/crypto/salsa20/salsa" //nolint:staticcheck // what it is compared with
 )
 
 // TestGroups compares the assembly code with package salsa: keys, nonces,

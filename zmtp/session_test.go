@@ -3,6 +3,7 @@ package zmtp
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
 	"sync"
@@ -129,7 +130,7 @@ func TestOpenRefuses(t *testing.T) {
 		}()...), errBox},
 	} {
 		h, plain, err := server.Open(nil, c.body)
-		if err != c.want || plain != nil || h != (Header{}) {
+		if !errors.Is(err, c.want) || plain != nil || h != (Header{}) {
 			t.Errorf("%s: %+v, %q, %v, want %v", c.name, h, plain, err, c.want)
 		}
 	}

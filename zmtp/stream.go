@@ -4,8 +4,8 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 
-	"golang.org/x/crypto/poly1305" //nolint:staticcheck // nothing else in x/crypto takes a message in parts
-	"golang.org/x/crypto/salsa20/salsa"
+	"golang.org/x/crypto/poly1305"      //nolint:staticcheck // secretbox's own parts
+	"golang.org/x/crypto/salsa20/salsa" //nolint:staticcheck // secretbox's own parts
 )
 
 // stream is the key stream of one box of nacl/secretbox (XSalsa20-Poly1305),
@@ -34,9 +34,10 @@ const (
 	passSize = 8192
 )
 
-// streamKey is the key of all boxes whose nonces begin with the same 16 bytes,
-// which all messages of one direction do.
-func streamKey(key *[32]byte, prefix string) (derived [32]byte) {
+// deriveKey is HSalsa20. It makes the key of all boxes whose nonces begin with
+// the same 16 bytes, which all messages of one direction do; and, with 16
+// zeros, the key of a nacl/box out of two keys' product.
+func deriveKey(key *[32]byte, prefix string) (derived [32]byte) {
 	var first [16]byte
 	copy(first[:], prefix)
 	salsa.HSalsa20(&derived, &first, key, &salsa.Sigma)
