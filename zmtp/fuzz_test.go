@@ -70,10 +70,13 @@ func play(t *testing.T, c *Config, seed byte, in []byte, most int) (o outcome) {
 		}
 		o.err, o.consumed = asError(failed).Cause.String()+failed.Error(), 0
 	}
-	if n, out, err := h.Receive([]byte("x")); (failed != nil || h.Done()) && (n != 0 || out != nil || !errors.Is(err, failed)) {
+	o.done, o.peer = h.Done(), *h.Peer()
+	if failed == nil && !o.done {
+		return o
+	}
+	if n, out, err := h.Receive([]byte("x")); n != 0 || out != nil || !errors.Is(err, failed) {
 		t.Fatalf("when it is over: %d, %q, %v", n, out, err)
 	}
-	o.done, o.peer = h.Done(), *h.Peer()
 	return o
 }
 
