@@ -118,7 +118,9 @@ func AppendPong(b []byte, context []byte) []byte {
 }
 
 // AppendError appends a whole frame with an ERROR. The reason is cut at
-// MaxReason bytes and made printable.
+// MaxReason bytes and made printable. ERROR may be sent during a handshake, in
+// place of what is due, except by CURVE's client. It is final: libzmq does not
+// connect again after one, whatever the reason, but does after a mere close.
 func AppendError(b []byte, reason string) []byte {
 	reason = printable(reason)
 	b = AppendHeader(b, Header{Command: true, Size: uint64(1 + len(cmdError) + 1 + len(reason))})

@@ -22,12 +22,18 @@ type Config struct {
 	Curve    *CurveKeys // nil: NULL
 	// Authorize is called on the end that is AsServer, once the peer's socket
 	// type, identity and key are known and proved and before it is sent READY.
-	// An error refuses the peer, with an ERROR command that has Reason(err).
-	// It is called by Receive, by whoever calls that. May be nil.
+	// An error refuses the peer, with an ERROR command that has Reason(err), or
+	// without one if it wraps ErrTryLater. It is called by Receive, by whoever
+	// calls that. May be nil.
 	Authorize func(*Peer) error
 
 	parsed *ecdh.PrivateKey // Curve.Secret, by Validate
 }
+
+// ErrTryLater is for errors of Authorize that may soon be over. The peer is sent
+// no ERROR, which is final (RFC 37): libzmq never connects again after one. A
+// connection that is only closed it makes anew.
+var ErrTryLater = errors.New("try later")
 
 // CurveKeys are the long-term keys of one end. Public belongs to Secret; Server
 // is the server's public key, which only a client needs.
@@ -55,8 +61,14 @@ func (c *Config) Validate() error {
 	if subtle.ConstantTimeCompare(secret.PublicKey().Bytes(), c.Curve.Public[:]) == 0 {
 		return errors.New("zmtp: the public key does not belong to the secret key")
 	}
-	if !c.AsServer && c.Curve.Server == [32]byte{} {
+	if c.AsServer {
+		return nil
+	}
+	if c.Curve.Server == [32]byte{} {
 		return errors.New("zmtp: a CURVE client needs the server's public key")
+	}
+	if _, ok := boxKey(secret, c.Curve.Server[:]); !ok {
+		return errors.New("zmtp: the server's public key is none")
 	}
 	return nil
 }

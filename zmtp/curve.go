@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 
 	"golang.org/x/crypto/nacl/secretbox"
-	"golang.org/x/crypto/salsa20/salsa"
 )
 
 // CURVE is CurveZMQ (RFC 26). C and S are the long-term keys of client and
@@ -54,9 +53,8 @@ func boxKey(secret *ecdh.PrivateKey, public []byte) (*[32]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
-	var key, shared [32]byte
-	copy(shared[:], product)
-	salsa.HSalsa20(&key, new([16]byte), &shared, &salsa.Sigma)
+	shared := [32]byte(product)
+	key := deriveKey(&shared, "")
 	return &key, true
 }
 

@@ -3,6 +3,7 @@ package zmtp
 import (
 	"bytes"
 	"fmt"
+	"slices"
 )
 
 // The greeting (RFC 37): signature, version, mechanism, as-server, filler.
@@ -75,7 +76,7 @@ func unsigned(first, second byte) *Error {
 		return foreign("a TLS handshake")
 	case two == "SS":
 		return foreign("SSH's banner")
-	case bytes.Contains([]byte(" GE PO HE PU DE OP PA CO TR PR "), []byte(" "+two+" ")):
+	case slices.Contains([]string{"GE", "PO", "HE", "PU", "DE", "OP", "PA", "CO", "TR", "PR"}, two):
 		return foreign("an HTTP request")
 	case first != 0 && second <= flagMore:
 		return oldVersion("1.0") // a short frame with its identity

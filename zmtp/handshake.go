@@ -2,6 +2,7 @@ package zmtp
 
 import (
 	"crypto/rand"
+	"errors"
 	"strconv"
 )
 
@@ -209,7 +210,7 @@ func refusedByPeer(data []byte) *Error {
 // before a greeting that fits, not in return for an ERROR, and not by CURVE's
 // client, which has no such command.
 func (h *Handshake) refuse(out []byte) []byte {
-	if !h.greeted || h.failed.fromPeer || !h.mechanism.mayRefuse() {
+	if !h.greeted || h.failed.fromPeer || errors.Is(h.failed.err, ErrTryLater) || !h.mechanism.mayRefuse() {
 		return out
 	}
 	switch h.failed.Cause {

@@ -11,7 +11,7 @@ import (
 // with a byte of flags and the body.
 const (
 	messageName = "\x07MESSAGE"
-	messageBox  = len(messageName) + shortNonce
+	messageBox  = 8 + shortNonce // where the box begins
 	messageText = messageBox + boxOverhead
 
 	innerMore    = 0x01
@@ -36,8 +36,8 @@ type way struct {
 
 func newSession(key *[32]byte, sealPrefix string, sealed uint64, openPrefix string, opened uint64) *Session {
 	return &Session{
-		open: way{key: streamKey(key, openPrefix), last: opened},
-		seal: way{key: streamKey(key, sealPrefix), last: sealed},
+		open: way{key: deriveKey(key, openPrefix), last: opened},
+		seal: way{key: deriveKey(key, sealPrefix), last: sealed},
 	}
 }
 

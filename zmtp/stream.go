@@ -4,8 +4,8 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 
-	"golang.org/x/crypto/poly1305" //nolint:staticcheck // nothing else in x/crypto takes a message in parts
-	"golang.org/x/crypto/salsa20/salsa"
+	"golang.org/x/crypto/poly1305"      //nolint:staticcheck // secretbox's own parts
+	"golang.org/x/crypto/salsa20/salsa" //nolint:staticcheck // secretbox's own parts
 )
 
 // stream is the key stream of one box of nacl/secretbox (XSalsa20-Poly1305),
@@ -18,24 +18,26 @@ import (
 // on its caller's stack.
 type stream struct {
 	key   *[32]byte
-	block [16]byte // nonce, number of the next block
-	ahead [aheadSize]byte
-	used  int // of ahead
+	block [16]byte        // nonce, number of the next block
+	ahead [aheadMost]byte // of which aheadSize bytes are used
+	used  int             // of these
 }
 
 const (
 	blockSize = 64
-	// aheadSize is how much is made at a time for pieces that are smaller than
-	// that: four blocks, which the assembly code makes at once.
-	aheadSize = 4 * blockSize
+	// aheadMost is the greatest aheadSize, which is how much is made at a time
+	// for pieces that are smaller than that: as many blocks as cost little more
+	// than one.
+	aheadMost = 6 * blockSize
 	// passSize is how much is encrypted and then authenticated while it is in
 	// the processor's nearest cache.
 	passSize = 8192
 )
 
-// streamKey is the key of all boxes whose nonces begin with the same 16 bytes,
-// which all messages of one direction do.
-func streamKey(key *[32]byte, prefix string) (derived [32]byte) {
+// deriveKey is HSalsa20. It makes the key of all boxes whose nonces begin with
+// the same 16 bytes, which all messages of one direction do; and, with 16
+// zeros, the key of a nacl/box out of two keys' product.
+func deriveKey(key *[32]byte, prefix string) (derived [32]byte) {
 	var first [16]byte
 	copy(first[:], prefix)
 	salsa.HSalsa20(&derived, &first, key, &salsa.Sigma)
@@ -53,16 +55,22 @@ func newStream(key *[32]byte, nonce uint64) (s stream, macKey [32]byte) {
 
 // refill makes key stream ahead.
 func (s *stream) refill() {
-	s.ahead = [aheadSize]byte{}
-	s.xorBlocks(s.ahead[:], s.ahead[:])
+	s.ahead = [aheadMost]byte{}
+	s.xorBlocks(s.ahead[:aheadSize], s.ahead[:aheadSize])
 	s.used = 0
 }
 
 // xorBlocks is for whole blocks.
 func (s *stream) xorBlocks(dst, src []byte) {
-	salsa.XORKeyStream(dst, src, &s.block, s.key)
+	n := xorGroups(dst, src, &s.block, s.key)
+	s.advance(n)
+	salsa.XORKeyStream(dst[n:], src[n:], &s.block, s.key)
+	s.advance(len(src) - n)
+}
+
+func (s *stream) advance(size int) {
 	number := binary.LittleEndian.Uint64(s.block[8:])
-	binary.LittleEndian.PutUint64(s.block[8:], number+uint64(len(src)/blockSize))
+	binary.LittleEndian.PutUint64(s.block[8:], number+uint64(size/blockSize))
 }
 
 // xor crypts src into dst, which is as long; they are the same or do not
@@ -74,7 +82,7 @@ func (s *stream) xor(dst, src []byte) {
 		}
 		var n int
 		if s.used < aheadSize {
-			n = subtle.XORBytes(dst, src, s.ahead[s.used:])
+			n = subtle.XORBytes(dst, src, s.ahead[s.used:aheadSize])
 			s.used += n
 		} else {
 			n = len(src) &^ (blockSize - 1)
