@@ -123,8 +123,8 @@ type bridge struct {
 	broker    *broker.Broker
 	options   Options
 	sampler   *logs.Sampler
-	keys      atomic.Pointer[zmtp.CurveKeys]
-	lastID    atomic.Uint64 // of a connection
+	curve     atomic.Pointer[zmtp.Config] // the key in use; nil without CURVE
+	lastID    atomic.Uint64               // of a connection
 	endpoints []*endpoint
 	servers   []string
 	routers   []string
@@ -193,7 +193,11 @@ func (b *bridge) setKey(secret string) error {
 	if err != nil {
 		return fmt.Errorf("the secret key: %w", err)
 	}
-	b.keys.Store(&zmtp.CurveKeys{Public: public, Secret: key})
+	config := &zmtp.Config{Type: zmtp.Server, AsServer: true, Curve: &zmtp.CurveKeys{Public: public, Secret: key}}
+	if err := config.Validate(); err != nil {
+		return fmt.Errorf("the secret key: %w", err)
+	}
+	b.curve.Store(config)
 	return nil
 }
 

@@ -220,8 +220,12 @@ func (c *conn) log(level slog.Level, kind, message string, attributes ...any) {
 // info is how the broker knows the peer.
 func (c *conn) info() broker.PeerInfo {
 	info := broker.PeerInfo{Transport: c.endpoint.front, Identity: identityText(c.zmtp.Identity), Address: c.address}
-	if info.Identity == "" {
+	switch {
+	case info.Identity != "":
+	case c.endpoint.single():
 		info.Identity = strconv.FormatUint(c.id, 10)
+	default: // what a ROUTER calls a nameless peer: a zero byte and a number
+		info.Identity = fmt.Sprintf("%010x", c.id&0xffffffff)
 	}
 	if c.principal != nil {
 		info.Name = c.principal.Name()

@@ -6,18 +6,12 @@ import (
 	"github.com/zioflow/gateway/zmtp"
 )
 
-// crypt is what a reader needs under CURVE. A frame has to lie in one piece to be
-// opened, and is opened into memory of its own; in front of what was in it stands
-// the header that it has without CURVE.
+// crypt holds what has come of a large frame under CURVE, which has to lie in one
+// piece to be opened: have of need bytes. need is 0 while none is being read. The
+// memory grows as bytes come.
 type crypt struct {
-	// sealed holds what has come of a large frame: have of need bytes. need is 0
-	// while none is being read. The memory grows as bytes come.
 	sealed     *slab
 	have, need int
-
-	// opened holds small frames that were opened, up to used.
-	opened *slab
-	used   int
 }
 
 // held is what the frame that is being read has in the account.
@@ -83,7 +77,7 @@ func (r *reader) sealed(h zmtp.Header, n int) (bool, error) {
 		body := r.slab.data[r.scanned+n : r.scanned+whole]
 		r.scanned += whole
 		r.from = r.scanned
-		return true, r.open(body)
+		return true, r.open(r.slab, body)
 	}
 	if h.Size < ownFrom {
 		return false, nil
@@ -113,19 +107,13 @@ func (c *crypt) whole(r *reader) error {
 	sealed, size := c.sealed, c.need
 	c.sealed, c.have, c.need = nil, 0, 0
 	defer sealed.release()
-	return r.open(sealed.data[:size])
+	return r.open(sealed, sealed.data[:size])
 }
 
-// open opens the frame with that body.
-func (r *reader) open(body []byte) error {
-	size := len(body) - zmtp.Overhead
-	memory, at, err := r.crypt.memory(r, size+zmtp.MaxHeader)
-	if err != nil {
-		return err
-	}
-	defer memory.release()
-	start := at + zmtp.MaxHeader
-	h, plain, err := r.conn.session.Open(memory.data[at:start:start+size], body)
+// open opens the frame whose body lies in that slab, where it lies. In front of what
+// was in it is room for the header that it has without CURVE.
+func (r *reader) open(memory *slab, body []byte) error {
+	h, plain, err := r.conn.session.OpenInPlace(body)
 	if err != nil {
 		return err
 	}
@@ -137,52 +125,16 @@ func (r *reader) open(body []byte) error {
 	}
 	var room [zmtp.MaxHeader]byte
 	header := zmtp.AppendHeader(room[:0], zmtp.Header{More: h.More, Size: uint64(len(plain))})
-	begin := start - len(header)
-	copy(memory.data[begin:], header)
+	start := len(body) - len(plain) - len(header)
+	copy(body[start:], header)
 	m := r.building()
-	m.add(memory, memory.data[begin:start+len(plain)])
+	m.add(memory, body[start:])
 	m.frames++
 	r.frameDone(h.More)
 	return nil
 }
 
-// memory is where to open a frame of n bytes with its header: a slab, held for the
-// caller, and a place in it. Small frames share one.
-func (c *crypt) memory(r *reader, n int) (s *slab, at int, err error) {
-	if n > ownFrom {
-		s, err = r.charged(n, true)
-		return s, 0, err
-	}
-	if c.opened == nil || c.used+n > len(c.opened.data) {
-		size := slabSizes[classSmall]
-		if n > size || r.burst >= size {
-			size = slabSizes[classBurst]
-		}
-		next, err := r.charged(size, true)
-		if err != nil {
-			return nil, 0, err
-		}
-		if c.opened != nil {
-			c.opened.release()
-		}
-		c.opened, c.used = next, 0
-	}
-	at = c.used
-	c.used += n
-	c.opened.hold()
-	return c.opened, at, nil
-}
-
-// settle gives back what an idle connection does not need.
-func (c *crypt) settle() {
-	if c.opened != nil {
-		c.opened.release()
-		c.opened, c.used = nil, 0
-	}
-}
-
 func (c *crypt) drop() {
-	c.settle()
 	if c.sealed != nil {
 		c.sealed.release()
 		c.sealed, c.need = nil, 0

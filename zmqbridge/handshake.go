@@ -143,10 +143,11 @@ func (r *reader) begin(rest *unread) {
 
 // config is the endpoint's side of the handshake.
 func (c *conn) config() *zmtp.Config {
-	config := &zmtp.Config{Type: c.endpoint.kind, AsServer: true, Authorize: c.authorize}
-	if !c.local {
-		config.Curve = c.endpoint.bridge.keys.Load()
+	config := &zmtp.Config{}
+	if curve := c.endpoint.bridge.curve.Load(); curve != nil && !c.local {
+		*config = *curve // with its keys prepared
 	}
+	config.Type, config.AsServer, config.Authorize = c.endpoint.kind, true, c.authorize
 	return config
 }
 

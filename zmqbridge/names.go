@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/zioflow/gateway/zmtp"
 )
 
 // refused is why a peer is not let in, in words that it is told.
@@ -19,11 +21,11 @@ func (r *refused) Reason() string { return r.detail }
 
 // claim gives a connection the name that its peer wants, if it wants one. Of two
 // connections of one name the newer one is served if it comes from where the older
-// one does, or shows the same key, or if the older one has shown no life for a
-// while; the older one is closed then. Otherwise the newer one is refused.
+// one does, or shows the same key, or if the older one shows no life for a while; the
+// older one is closed then. Otherwise the newer one is refused.
 //
-// It is called before the peer is told that it is let in, so that the older one's
-// messages are over by the time that the newer one sends any.
+// It is called before the peer is told that it is let in, and may wait: a peer that
+// was refused does not come again by itself, so the older one is asked first.
 func (e *endpoint) claim(c *conn) error {
 	name := c.zmtp.Identity
 	if name == "" || e.single() {
@@ -32,38 +34,73 @@ func (e *endpoint) claim(c *conn) error {
 	if name[0] == 0 {
 		return &refused{outcomeName, "an identity must not begin with a zero byte"}
 	}
-	older, err := e.take(c, name)
-	if older == nil || err != nil {
-		return err
+	deadline := time.Now().Add(e.patience())
+	for {
+		older := e.take(c, name, time.Now().After(deadline))
+		if older == nil {
+			return nil
+		}
+		if !older.alive(c, deadline) {
+			continue
+		}
+		return &refused{outcomeName, fmt.Sprintf("the identity %.64q is in use by another connection", identityText(name))}
 	}
-	older.log(slog.LevelInfo, "replaced", "connection ended", "cause", string(causeReplaced),
-		"identity", identityText(name), "by", c.address)
-	older.cut(causeReplaced, "another connection has taken its name")
+}
+
+// patience is for how long the older of two connections of one name may show no life.
+func (e *endpoint) patience() time.Duration {
+	if e.options.Heartbeat <= 0 {
+		return e.options.Handshake / 2
+	}
+	return min(2*e.options.Heartbeat, e.options.Handshake/2)
+}
+
+// take gives c the name. It returns who has it, if that one neither yields nor must.
+func (e *endpoint) take(c *conn, name string, must bool) *conn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	older := e.names[name]
+	if older != nil && older != c && !must && !older.yields(c) {
+		return older
+	}
+	e.names[name] = c
+	if older != nil && older != c {
+		older.log(slog.LevelInfo, "replaced", "connection ended", "cause", string(causeReplaced),
+			"identity", identityText(name), "by", c.address)
+		older.cut(causeReplaced, "another connection has taken its name")
+	}
 	return nil
 }
 
-// take gives c the name, and returns who has had it; nil for nobody.
-func (e *endpoint) take(c *conn, name string) (older *conn, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	older = e.names[name]
-	if older != nil && older != c && !older.yields(c, time.Now()) {
-		return nil, &refused{outcomeName, fmt.Sprintf("the identity %.64q is in use by another connection", identityText(name))}
+// yields tells whether a newer connection may take c's name at once.
+func (c *conn) yields(to *conn) bool {
+	if c.principal != nil || to.principal != nil {
+		return c.zmtp.Key == to.zmtp.Key
 	}
-	e.names[name] = c
-	return older, nil
+	return c.address == to.address
 }
 
-// yields tells whether a newer connection may take c's name.
-func (c *conn) yields(to *conn, now time.Time) bool {
-	switch {
-	case c.principal != nil || to.principal != nil:
-		if c.zmtp.Key == to.zmtp.Key {
-			return true
-		}
-	case c.address == to.address:
-		return true
+// alive asks the peer for a sign of life on behalf of another connection, and waits
+// for it. It returns false when there was none until the deadline, or when either
+// connection ends.
+func (c *conn) alive(other *conn, deadline time.Time) bool {
+	asked := time.Now().UnixNano()
+	if c.zmtp.Pings() {
+		c.out.ping(zmtp.AppendPing(make([]byte, 0, 16), 0, nil))
 	}
-	heartbeat := c.endpoint.options.Heartbeat
-	return heartbeat > 0 && now.Sub(time.Unix(0, c.lastSeen.Load())) > 2*heartbeat
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for c.lastSeen.Load() < asked {
+		select {
+		case <-c.stop:
+			return false
+		case <-other.stop:
+			return true // so that it ends
+		case now := <-look.C:
+			if now.After(deadline) {
+				return false
+			}
+		}
+	}
+	return true
 }

@@ -232,7 +232,6 @@ func (r *reader) settle() {
 	if r.slab != nil && r.from == r.to && r.rest == 0 {
 		r.letGo()
 	}
-	r.crypt.settle()
 	r.burst = 0
 }
 
