@@ -16,6 +16,7 @@ type compareCommand struct {
 	Old       string  `arg:"" help:"Result file to compare with."`
 	New       string  `arg:"" help:"Result file to judge."`
 	Tolerance float64 `default:"0.1" help:"By which share a ratio may get worse."`
+	All       bool    `help:"Name what has not changed, too."`
 }
 
 // Run implements the command. It fails if something got slower.
@@ -29,13 +30,22 @@ func (c *compareCommand) Run() error {
 		return err
 	}
 	changes := compare(old, now, c.Tolerance)
+	fmt.Print(differences(old, now))
 	if len(changes) == 0 {
 		return errors.New("the files have no benchmark in common")
 	}
-	if slower := reportChanges(os.Stdout, changes); slower > 0 {
+	if slower := reportChanges(os.Stdout, changes, c.All); slower > 0 {
 		return fmt.Errorf("%d of %d figures got worse", slower, len(changes))
 	}
 	return nil
+}
+
+// differences says how much only one of the files has.
+func differences(old, now *results) string {
+	only := func(has, lacks *results) int {
+		return len(has.find(func(s subject) bool { return lacks.gateway[s] == nil }))
+	}
+	return fmt.Sprintf("%d benchmarks are new, %d were not measured now\n", only(now, old), only(old, now))
 }
 
 // change is how a ratio has changed between two files.
@@ -92,13 +102,16 @@ func (c *change) judge(tolerance float64) {
 	}
 }
 
-// reportChanges says what has changed, and answers how much got worse.
-func reportChanges(w io.Writer, changes []change) (slower int) {
+// reportChanges says what has changed, or all, and returns how much got worse.
+func reportChanges(w io.Writer, changes []change, all bool) (slower int) {
 	var text strings.Builder
 	for _, list := range []struct {
 		verdict verdict
 		title   string
-	}{{worse, "worse"}, {improved, "better"}} {
+	}{{worse, "worse"}, {improved, "better"}, {same, "same"}} {
+		if list.verdict == same && !all {
+			continue
+		}
 		n := 0
 		for _, c := range changes {
 			if c.verdict != list.verdict {

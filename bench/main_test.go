@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
@@ -32,7 +33,7 @@ var buildAll = sync.OnceValues(func() (*programs, error) {
 	if programDir, err = os.MkdirTemp("", "bench"); err != nil {
 		return nil, err
 	}
-	return build(root, programDir)
+	return build(root, programDir, "")
 })
 
 func builtPrograms(t *testing.T) *programs {
@@ -50,14 +51,16 @@ func TestRun(t *testing.T) {
 	p := builtPrograms(t)
 	tiny := plan{
 		rounds: 1, during: time.Millisecond,
-		rates:      []load{at(large, 3)},
-		roundTrips: []int{small},
-		flows:      []int{10, 70}, // of 70, more than one thread takes care in native/load.c
-		openings:   []int{3},
-		idle:       []int{5}, idleRounds: 1, idleFor: time.Millisecond,
+		idleRounds: 1, idleFor: time.Millisecond,
+		idle:     []several{{partIdle, []path{like(native), like(viaGRPC), like(raw)}, 5}},
+		openings: []several{{partOpenings, append(slices.Clone(paths), like(raw), like(curve)), 3}},
+		beside:   []crowd{{partBeside, like(native), small, 20, 3}},
 	}
+	tiny.alone(partRates, allPaths, at(large, 3))
+	tiny.alone(partTrips, allPaths, at(small, 1))
+	tiny.flows(partFlows, allPaths, 5, atOnce(10, 70)) // of 70, more than one thread takes care in native/load.c
 	file := filepath.Join(t.TempDir(), "results.txt")
-	if err := measure(tiny, p, file); err != nil {
+	if err := measure(tiny, p, file, nil); err != nil {
 		t.Fatal(err)
 	}
 	all, err := readResults(file)
@@ -65,29 +68,35 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	rates := []string{unitRate, unitBytes, unitCPUPerGB, unitCPUPerMsg, unitPeak}
+	trips := []string{unitP50, unitP99, unitP999}
 	for kind, want := range map[string]struct {
 		subjects       int
 		units, gateway []string // of both, and of the gateway besides
 	}{
-		"Rate":      {4 * 3, rates, []string{unitMallocs, ratioRate, ratioCPU}},
-		"RoundTrip": {4, append([]string{unitP50, unitP99, unitP999}, rates...), []string{unitMallocs, ratioP50, ratioP99}},
-		"Opening":   {4, []string{unitFlows, unitP50, unitP99}, []string{ratioFlows}},
-		"Idle":      {2, []string{unitIdleBytes}, nil}, // so few may cost nothing that shows
+		"Rate":      {len(allPaths) * 3, rates, []string{unitMallocs, ratioRate, ratioCPU}},
+		"RoundTrip": {len(allPaths), slices.Concat(trips, rates), []string{unitMallocs, ratioRate, ratioP50, ratioP99}},
+		"Opening":   {6, append([]string{unitFlows}, trips...), []string{ratioFlows}},
+		"Beside":    {1, trips, []string{ratioP99}},
+		"Idle":      {3, []string{unitIdleBytes}, nil}, // so few may cost nothing that shows
 	} {
 		found := all.find(func(s subject) bool { return s.kind == kind })
 		if len(found) != want.subjects {
 			t.Errorf("%s: %d subjects, want %d: %v", kind, len(found), want.subjects, found)
 		}
 		for _, s := range found {
-			requirePositive(t, s, all.baseline[s], want.units)
-			requirePositive(t, s, all.gateway[s], slices.Concat(want.units, want.gateway))
+			units, gateway := want.units, want.gateway
+			if kind == "Rate" && s.flows > 1 {
+				units = slices.Concat(units, []string{ratioOfTen, ratioCPUOfTen})
+			}
+			requirePositive(t, s, all.baseline[s], units)
+			requirePositive(t, s, all.gateway[s], slices.Concat(units, gateway))
 		}
 	}
 	var tables strings.Builder
 	if err := writeTables(&tables, all); err != nil {
 		t.Fatal(err)
 	}
-	for _, title := range []string{"One flow", "Round trips", "Flows at once", "Opening", "An idle flow"} {
+	for _, title := range []string{"One flow", "Round trips: ", "Round trips beside", "Flows at once", "Opening", "An idle flow"} {
 		if !strings.Contains(tables.String(), "### "+title) {
 			t.Errorf("no table %q in\n%s", title, tables.String())
 		}
@@ -106,7 +115,7 @@ func requirePositive(t *testing.T, s subject, of samples, units []string) {
 // Takers notice what is missing.
 func TestLoadsCount(t *testing.T) {
 	p := builtPrograms(t)
-	s, err := startAll(p)
+	s, err := start(p, allPaths)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,12 +124,12 @@ func TestLoadsCount(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	for _, via := range []transport{native, viaGRPC} {
-		for _, r := range []*relay{s.baselines[via], s.gateway} {
+	for _, via := range transports {
+		for _, c := range []contender{{like(via), false}, {like(via), true}} {
 			gives := load{flows: 1, rounds: 1, count: 10, size: 8, credit: 5}
 			takes := gives
 			takes.count++
-			giver, taker, err := s.peers(t.Context(), r, path{via, via}, gives, takes)
+			giver, taker, err := s.peers(t.Context(), s.of(c), like(via), gives, takes)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,4 +142,30 @@ func TestLoadsCount(t *testing.T) {
 			giver.end()
 		}
 	}
+}
+
+// A crowd that has gone home is no load.
+func TestRunning(t *testing.T) {
+	for words, want := range map[string]bool{"sleep 60": true, "true": false} {
+		p, err := startPeer(t.Context(), strings.Fields(words))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !want {
+			for p.lines.Scan() { // until it has ended
+			}
+			if err := awaitEnd(p.command.Process.Pid); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.running(); (err == nil) != want {
+			t.Errorf("%s: %v", words, err)
+		}
+		p.end()
+	}
+}
+
+// awaitEnd waits for a process, and leaves it to be waited for.
+func awaitEnd(pid int) error {
+	return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 }

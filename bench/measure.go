@@ -16,31 +16,23 @@ type measurement struct {
 }
 
 func (m *measurement) run() error {
-	groups := make([][]load, 0, len(m.plan.rates)+1)
-	for _, l := range m.plan.rates {
-		groups = append(groups, []load{l})
-	}
-	var together []load
-	for _, n := range m.plan.flows {
-		together = append(together, load{flows: n, rounds: 1, size: flowsSize, credit: flowsCredit})
-	}
-	for _, group := range append(groups, together) {
-		if err := m.rates(group); err != nil {
+	for _, g := range m.plan.groups {
+		if err := m.rates(g); err != nil {
 			return err
 		}
 	}
-	for _, size := range m.plan.roundTrips {
-		if err := m.rates([]load{at(size, 1)}); err != nil {
+	for _, some := range m.plan.idle {
+		if err := m.idle(some); err != nil {
 			return err
 		}
 	}
-	for _, n := range m.plan.openings {
-		if err := m.openings(n); err != nil {
+	for _, some := range m.plan.openings {
+		if err := m.openings(some); err != nil {
 			return err
 		}
 	}
-	for _, n := range m.plan.idle {
-		if err := m.idle(n); err != nil {
+	for _, c := range m.plan.beside {
+		if err := m.besideLoad(c); err != nil {
 			return err
 		}
 	}
@@ -51,31 +43,31 @@ func (m *measurement) say(format string, arguments ...any) {
 	_, _ = fmt.Fprintf(m.progress, format+"\n", arguments...) // nothing depends on it
 }
 
-// with runs something with relays of its own.
-func (m *measurement) with(do func(*setUp) error) error {
-	s, err := startAll(m.programs)
+// with runs something with relays of its own for some paths.
+func (m *measurement) with(paths []path, do func(*setUp) error) error {
+	s, err := start(m.programs, paths)
 	if err != nil {
 		return err
 	}
 	return errors.Join(do(s), s.stop())
 }
 
-// rates measures loads in the same rounds, on every path.
-func (m *measurement) rates(group []load) error {
-	return m.with(func(s *setUp) error {
-		todo := make([]loads, len(group))
-		for i, l := range group {
-			m.say("rate: %d bytes, credit %d, %d flows", l.size, l.credit, l.flows)
+// rates measures loads in the same rounds.
+func (m *measurement) rates(g group) error {
+	return m.with(g.paths, func(s *setUp) error {
+		todo := make([]loads, len(g.loads))
+		for i, l := range g.loads {
+			m.say("%s: %d bytes, credit %d, %d flows", g.part, l.size, l.credit, l.flows)
 			var err error
-			if todo[i], err = s.calibrate(paths, l, m.plan.during); err != nil {
+			if todo[i], err = s.calibrate(g.paths, l, g.least, m.plan.during); err != nil {
 				return err
 			}
 		}
 		for n := range m.plan.rounds {
-			round := make([][]pairing, len(group))
-			for i := range group {
+			round := make([][]pairing, len(g.loads))
+			for i := range g.loads {
 				var err error
-				if round[i], err = s.round(paths, todo[i], n); err != nil {
+				if round[i], err = s.round(g.paths, todo[i], n); err != nil {
 					return err
 				}
 			}
@@ -109,21 +101,21 @@ func (m *measurement) recordRates(round [][]pairing) error {
 }
 
 // openings measures how flows are opened and ended, so many at once.
-func (m *measurement) openings(n int) error {
-	m.say("opening and ending: %d at once", n)
-	return m.with(func(s *setUp) error {
+func (m *measurement) openings(some several) error {
+	m.say("%s: %d at once", some.part, some.flows)
+	return m.with(some.paths, func(s *setUp) error {
 		do := loads{}
-		for _, c := range contenders(paths) {
-			l := load{flows: n, rounds: max(3, 50/n), size: 8, credit: idleCredit}
+		for _, c := range contenders(some.paths) {
+			l := load{flows: some.flows, rounds: max(3, 50/some.flows), size: 8, credit: idleCredit}
 			o, err := s.trial(c, l)
 			if err != nil {
 				return err
 			}
-			l.rounds = max(l.rounds, int(o.openings()*m.plan.during.Seconds())/n)
+			l.rounds = max(l.rounds, int(o.openings()*m.plan.during.Seconds())/some.flows)
 			do[c] = l
 		}
 		for r := range m.plan.rounds {
-			pairings, err := s.round(paths, do, r)
+			pairings, err := s.round(some.paths, do, r)
 			if err != nil {
 				return err
 			}
@@ -146,18 +138,18 @@ func (o outcome) openings() float64 {
 // idle measures flows that do nothing, between like peers. More than a relay can
 // bear within the time limit of a trial is a result, too: it is written down as
 // not measured.
-func (m *measurement) idle(n int) error {
-	for _, via := range []transport{native, viaGRPC} {
-		flows := n
-		if via == native {
-			flows = min(n, mostNativeFlows())
+func (m *measurement) idle(some several) error {
+	for _, p := range some.paths {
+		flows := some.flows
+		if p != like(viaGRPC) {
+			flows = min(flows, mostNativeFlows())
 		}
-		m.say("idle: %d flows, %s", flows, via)
+		m.say("%s: %d flows, %v", some.part, flows, p)
 		for range m.plan.idleRounds {
-			err := m.with(func(s *setUp) error { return m.idleRound(s, via, flows) })
+			err := m.with([]path{p}, func(s *setUp) error { return m.idleRound(s, p, flows) })
 			if errors.Is(err, context.DeadlineExceeded) {
 				m.say("not measured: %v", err)
-				m.record.notMeasured = append(m.record.notMeasured, fmt.Sprintf("%d idle flows, %s", flows, via))
+				m.record.notMeasured = append(m.record.notMeasured, fmt.Sprintf("%d idle flows, %v", flows, p))
 				break
 			}
 			if err != nil {
@@ -168,24 +160,25 @@ func (m *measurement) idle(n int) error {
 	return nil
 }
 
-func (m *measurement) idleRound(s *setUp, via transport, flows int) error {
+func (m *measurement) idleRound(s *setUp, p path, flows int) error {
 	l := load{flows: flows, rounds: 1, size: 8, credit: idleCredit}
 	both := [2]idleCost{}
-	for i, r := range []*relay{s.gateway, s.baselines[via]} {
+	for i, c := range []contender{{p, true}, {p, false}} {
+		r := s.of(c)
 		empty, err := r.usage()
 		if err != nil {
 			return err
 		}
-		o, err := s.run(r, path{via, via}, l, m.plan.idleFor)
+		o, err := s.run(r, p, l, m.plan.idleFor)
 		if err != nil {
-			return fmt.Errorf("%d idle flows, %s: %w", flows, via, err)
+			return fmt.Errorf("%d idle flows, %v: %w", flows, p, err)
 		}
 		both[i] = idleCost{
 			bytes: float64(o.opened.rss-empty.rss) / float64(flows),
 			cpu:   o.idle.Seconds() / m.plan.idleFor.Seconds() / float64(flows),
 		}
 	}
-	return m.record.idle(path{via, via}, flows, both[0], both[1])
+	return m.record.idle(p, flows, both[0], both[1])
 }
 
 // idleCost is what one idle flow costs, both sides together.

@@ -22,9 +22,9 @@ type contender struct {
 // contenders are those that the paths need. A path between unlike peers has the
 // slower of both baselines.
 func contenders(paths []path) (all []contender) {
-	for _, via := range []transport{native, viaGRPC} {
+	for _, via := range transports {
 		if slices.ContainsFunc(paths, func(p path) bool { return p.giver == via || p.taker == via }) {
-			all = append(all, contender{path{via, via}, false})
+			all = append(all, contender{like(via), false})
 		}
 		for _, p := range paths {
 			if p.giver == via {
@@ -40,11 +40,7 @@ type loads map[contender]load
 
 // trial runs one contender.
 func (s *setUp) trial(c contender, l load) (outcome, error) {
-	r := s.gateway
-	if !c.gateway {
-		r = s.baselines[c.path.giver]
-	}
-	o, err := s.run(r, c.path, l, 0)
+	o, err := s.run(s.of(c), c.path, l, 0)
 	if err != nil {
 		who := "baseline"
 		if c.gateway {
@@ -72,8 +68,8 @@ func (s *setUp) round(paths []path, do loads, n int) ([]pairing, error) {
 	}
 	pairings := make([]pairing, len(paths))
 	for i, p := range paths {
-		baseline := outcomes[contender{path{p.giver, p.giver}, false}]
-		if other := outcomes[contender{path{p.taker, p.taker}, false}]; other.speed() < baseline.speed() {
+		baseline := outcomes[contender{like(p.giver), false}]
+		if other := outcomes[contender{like(p.taker), false}]; other.speed() < baseline.speed() {
 			baseline = other
 		}
 		pairings[i] = pairing{p, outcomes[contender{p, true}], baseline}
@@ -89,15 +85,17 @@ func (o outcome) speed() float64 {
 	return o.rate
 }
 
-// least is how many messages a flow of a trial has at least.
+// least is how many messages a flow of a trial has at least, if its group does not
+// say.
 const least = 20
 
 // sample is how many bytes are relayed to find out how many to relay.
 const sample = 16 << 20
 
 // calibrate finds out how many messages each contender relays in that time. A
-// path between like peers and its baseline get the same number.
-func (s *setUp) calibrate(paths []path, l load, during time.Duration) (loads, error) {
+// path between like peers and its baseline get the same number. A flow has at
+// least so many.
+func (s *setUp) calibrate(paths []path, l load, least int, during time.Duration) (loads, error) {
 	l.count = max(least, min(20*l.credit, sample/l.size)/l.flows)
 	do := loads{}
 	for _, c := range contenders(paths) {
@@ -121,7 +119,7 @@ func (s *setUp) calibrate(paths []path, l load, during time.Duration) (loads, er
 
 // rate measures a load in rounds, after one to calibrate.
 func (s *setUp) rate(paths []path, l load, rounds int, during time.Duration) (all []pairing, err error) {
-	do, err := s.calibrate(paths, l, during)
+	do, err := s.calibrate(paths, l, least, during)
 	if err != nil {
 		return nil, err
 	}

@@ -74,14 +74,9 @@ type usage struct {
 }
 
 func (s *server) usage() (u usage, err error) {
-	// The clock of another process's CPU time, as clock_getcpuclockid has it.
-	const schedulerClock = 2
-	clock := int32(^s.command.Process.Pid<<3 | schedulerClock)
-	var spent unix.Timespec
-	if err := unix.ClockGettime(clock, &spent); err != nil {
-		return u, fmt.Errorf("CPU clock of %s: %w", s.command.Path, err)
+	if u.cpu, err = s.cpu(); err != nil {
+		return u, err
 	}
-	u.cpu = time.Duration(spent.Nano())
 	if u.rss, u.peak, err = residentSize(s.command.Process.Pid); err != nil {
 		return u, err
 	}
@@ -89,6 +84,18 @@ func (s *server) usage() (u usage, err error) {
 		u.mallocs, err = scrapeMallocs(s.http)
 	}
 	return u, err
+}
+
+// cpu is the user and system time that the process has used.
+func (s *server) cpu() (time.Duration, error) {
+	// The clock of another process's CPU time, as clock_getcpuclockid has it.
+	const schedulerClock = 2
+	clock := int32(^s.command.Process.Pid<<3 | schedulerClock)
+	var spent unix.Timespec
+	if err := unix.ClockGettime(clock, &spent); err != nil {
+		return 0, fmt.Errorf("CPU clock of %s: %w", s.command.Path, err)
+	}
+	return time.Duration(spent.Nano()), nil
 }
 
 // resetPeak makes the peak of RSS start anew.
@@ -151,8 +158,8 @@ type peerProcess struct {
 	over    bool // has been waited for
 }
 
-func startPeer(ctx context.Context, path string, arguments ...string) (*peerProcess, error) {
-	p := &peerProcess{command: exec.CommandContext(ctx, path, arguments...)}
+func startPeer(ctx context.Context, words []string) (*peerProcess, error) {
+	p := &peerProcess{command: exec.CommandContext(ctx, words[0], words[1:]...)}
 	p.command.Stderr = os.Stderr
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var err error
@@ -188,6 +195,19 @@ func (p *peerProcess) rest() (lines []string, err error) {
 		return nil, fmt.Errorf("%s: %w", strings.Join(p.command.Args, " "), err)
 	}
 	return lines, nil
+}
+
+// running returns an error if the process has ended by itself.
+func (p *peerProcess) running() error {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, p.command.Process.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	if err == nil && info.Signo != 0 {
+		err = errors.New("has ended too early")
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", strings.Join(p.command.Args, " "), err)
+	}
+	return nil
 }
 
 // end kills the process if it is still there.

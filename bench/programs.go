@@ -10,33 +10,61 @@ import (
 
 // programs are the paths of what takes part in a measurement.
 type programs struct {
-	gateway string
-	relays  map[transport]string // the baselines
-	loads   map[transport]string // the load generators
+	gateway      string
+	gatewayFlags []string             // besides those that it always has here
+	relays       map[transport]string // the baselines
+	loads        map[transport]string // the load generators
 }
 
 const module = "github.com/zioflow/gateway"
 
-// build builds all of them into a directory, from the module's source at root.
-func build(root, dir string) (*programs, error) {
+// gatewayChoice says which gateway is measured.
+type gatewayChoice struct {
+	Gateway      string   `help:"Measure this program; without it, that of the source." placeholder:"FILE"`
+	GatewayFlags []string `sep:"none" help:"A further flag for gateway serve; may repeat." placeholder:"FLAG"`
+}
+
+// prepare builds everything into bin/bench.
+func (c *gatewayChoice) prepare() (*programs, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return nil, err
+	}
+	p, err := build(root, filepath.Join(root, "bin", "bench"), c.Gateway)
+	if err != nil {
+		return nil, err
+	}
+	p.gatewayFlags = c.GatewayFlags
+	return p, nil
+}
+
+// build builds all of them into a directory, from the module's source at root;
+// the gateway only if none is given.
+func build(root, dir, gateway string) (*programs, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
 	at := func(name string) string { return filepath.Join(dir, name) }
+	client, router, libzmq := at("native-relay"), at("router-relay"), at("native-load")
 	p := &programs{
-		gateway: at("gateway"),
-		relays:  map[transport]string{native: at("native-relay"), viaGRPC: at("grpc-relay")},
-		loads:   map[transport]string{native: at("native-load"), viaGRPC: at("grpc-load")},
+		gateway: gateway,
+		relays:  map[transport]string{native: client, curve: client, dealer: router, viaGRPC: at("grpc-relay")},
+		loads:   map[transport]string{native: libzmq, curve: libzmq, dealer: libzmq, raw: at("raw-load"), viaGRPC: at("grpc-load")},
 	}
-	for path, source := range map[string]string{
-		p.gateway: "/cmd/gateway", p.relays[viaGRPC]: "/bench/grpcrelay", p.loads[viaGRPC]: "/bench/grpcload",
-	} {
+	sources := map[string]string{
+		p.relays[viaGRPC]: "/bench/grpcrelay", p.loads[viaGRPC]: "/bench/grpcload", p.loads[raw]: "/bench/rawload",
+	}
+	if gateway == "" {
+		p.gateway = at("gateway")
+		sources[p.gateway] = "/cmd/gateway"
+	}
+	for path, source := range sources {
 		if err := command(root, "go", "build", "-o", path, module+source); err != nil {
 			return nil, err
 		}
 	}
-	for path, source := range map[string]string{p.relays[native]: "relay.c", p.loads[native]: "load.c"} {
-		if err := compile(root, path, "bench/native/"+source); err != nil {
+	for path, sources := range map[string][]string{client: {"relay.c"}, router: {"router.c"}, libzmq: {"load.c", "wire.c"}} {
+		if err := compile(filepath.Join(root, "bench", "native"), path, sources...); err != nil {
 			return nil, err
 		}
 	}
@@ -44,13 +72,13 @@ func build(root, dir string) (*programs, error) {
 }
 
 // compile makes a C program, with the same libzmq as the gateway.
-func compile(root, path, source string) error {
+func compile(dir, path string, sources ...string) error {
 	flags, err := exec.Command("pkg-config", "--cflags", "--libs", "libzmq").Output()
 	if err != nil {
 		return fmt.Errorf("pkg-config: %w; is scripts/env.sh sourced?", err)
 	}
-	arguments := append([]string{"-O2", "-Wall", "-Wextra", "-o", path, source}, strings.Fields(string(flags))...)
-	return command(root, "cc", arguments...)
+	arguments := append([]string{"-O2", "-Wall", "-Wextra", "-o", path}, sources...)
+	return command(dir, "cc", append(arguments, strings.Fields(string(flags))...)...)
 }
 
 func command(dir, name string, arguments ...string) error {

@@ -33,27 +33,29 @@ const (
 	ratioFlows     = "ratio-flows"
 	ratioIdleBytes = "ratio-memory"
 	ratioCPU       = "ratio-cpu"
-	ratioOfTen     = "ratio-of-10-flows" // its own rate with 10 flows is 1
+	ratioOfTen     = "ratio-of-10-flows"     // its own rate with 10 flows is 1
+	ratioCPUOfTen  = "ratio-cpu-of-10-flows" // the same of its own CPU time for a message
 )
 
 // ratios are the units by which benchmarks are compared.
-var ratios = []string{ratioRate, ratioCPU, ratioP50, ratioP99, ratioFlows, ratioOfTen, ratioIdleBytes}
+var ratios = []string{ratioRate, ratioCPU, ratioP50, ratioP99, ratioFlows, ratioOfTen, ratioCPUOfTen, ratioIdleBytes}
 
 // better says of each of them whether more is better.
 var better = map[string]bool{
 	ratioRate: true, ratioFlows: true, ratioOfTen: true,
-	ratioP50: false, ratioP99: false, ratioIdleBytes: false, ratioCPU: false,
+	ratioP50: false, ratioP99: false, ratioIdleBytes: false, ratioCPU: false, ratioCPUOfTen: false,
 }
 
 // recorder writes results in the format of Go's benchmarks, as benchstat reads
 // it: for each round, a line for the gateway and one for the baseline.
 type recorder struct {
 	out         *benchfmt.Writer
-	notMeasured []string // stands at the head of what is written from then on
+	notes       []benchfmt.Config // stand at the head, too
+	notMeasured []string          // stands at the head of what is written from then on
 }
 
-func newRecorder(w io.Writer) (*recorder, error) {
-	r := &recorder{out: benchfmt.NewWriter(w)}
+func newRecorder(w io.Writer, notes ...benchfmt.Config) (*recorder, error) {
+	r := &recorder{out: benchfmt.NewWriter(w), notes: notes}
 	for _, unit := range ratios {
 		value := "lower"
 		if better[unit] {
@@ -75,14 +77,23 @@ func (v *values) add(value float64, unit string) {
 }
 
 func (r *recorder) write(name string, iterations int, v values) error {
-	config := slices.Clone(configuration)
+	config := slices.Concat(configuration, r.notes)
 	if len(r.notMeasured) > 0 {
-		config = append(config, benchfmt.Config{Key: keyNotMeasured, Value: []byte(strings.Join(r.notMeasured, "; ")), File: true})
+		config = append(config, note(keyNotMeasured, strings.Join(r.notMeasured, "; ")))
 	}
 	return r.out.Write(&benchfmt.Result{Config: config, Name: benchfmt.Name(name), Iters: max(1, iterations), Values: v})
 }
 
-const keyNotMeasured = "not-measured"
+// What a result file's head may say besides.
+const (
+	keyNotMeasured = "not-measured"
+	keyOnly        = "only"    // which parts and paths were measured, if not all
+	keyGateway     = "gateway" // which one, if not that of the source as it is
+)
+
+func note(key, value string) benchfmt.Config {
+	return benchfmt.Config{Key: key, Value: []byte(value), File: true}
+}
 
 // configuration heads a result file.
 var configuration = func() (all []benchfmt.Config) {
@@ -91,7 +102,7 @@ var configuration = func() (all []benchfmt.Config) {
 		{"cpu", processor()}, {"cores", fmt.Sprint(runtime.NumCPU())},
 		{"date", time.Now().UTC().Format(time.DateOnly)},
 	} {
-		all = append(all, benchfmt.Config{Key: entry[0], Value: []byte(entry[1]), File: true})
+		all = append(all, note(entry[0], entry[1]))
 	}
 	return all
 }()
@@ -138,12 +149,17 @@ func (r *recorder) rate(p, ten pairing) error {
 func (v *values) compareTen(o, ten outcome) {
 	if ten.rate > 0 {
 		v.add(o.rate/ten.rate, ratioOfTen)
+		v.add(o.perMessage(o.cpu.Seconds())/ten.perMessage(ten.cpu.Seconds()), ratioCPUOfTen)
 	}
 }
 
 func (v *values) compareQuantiles(p pairing) {
-	v.add(float64(quantile(p.gateway.samples, 0.5))/float64(quantile(p.baseline.samples, 0.5)), ratioP50)
-	v.add(float64(quantile(p.gateway.samples, 0.99))/float64(quantile(p.baseline.samples, 0.99)), ratioP99)
+	v.add(quantileRatio(p, 0.5), ratioP50)
+	v.add(quantileRatio(p, 0.99), ratioP99)
+}
+
+func quantileRatio(p pairing, q float64) float64 {
+	return float64(quantile(p.gateway.samples, q)) / float64(quantile(p.baseline.samples, q))
 }
 
 func (o outcome) rates() (v values) {
@@ -177,6 +193,23 @@ func (r *recorder) opening(p pairing) error {
 	v := line(p.gateway)
 	v.add(p.gateway.openings()/p.baseline.openings(), ratioFlows)
 	v.compareQuantiles(p)
+	return r.write(name+"/by=gateway", len(p.gateway.samples), v)
+}
+
+// beside writes down the round trips of a flow beside so many others. Only the
+// slow ones are compared: when the others pause, a flow makes so many fast ones
+// that the median says nothing.
+func (r *recorder) beside(p pairing, others int) error {
+	l := p.gateway.load
+	l.flows = others
+	name := p.path.name("Beside", l)
+	var b, v values
+	b.quantiles(p.baseline)
+	if err := r.write(name+"/by=baseline", len(p.baseline.samples), b); err != nil {
+		return err
+	}
+	v.quantiles(p.gateway)
+	v.add(quantileRatio(p, 0.99), ratioP99)
 	return r.write(name+"/by=gateway", len(p.gateway.samples), v)
 }
 

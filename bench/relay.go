@@ -1,27 +1,12 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"sync"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
-	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
-)
-
-// transport is what a peer speaks.
-type transport string
-
-const (
-	native  transport = "native"
-	viaGRPC transport = "grpc"
+	"slices"
 )
 
 // relay is what stands between giver and taker.
@@ -32,157 +17,160 @@ type relay struct {
 	desk      *desk // nil for a baseline
 }
 
-// setUp is a gateway and the two baselines, started afresh.
+// setUp is a gateway and the baselines, started afresh: those that some paths
+// need.
 type setUp struct {
 	programs  *programs
-	gateway   *relay
+	dir       string // for files, while it lasts
+	keys      *keys  // nil if there is no CURVE
+	gateway   *relay // nil if all paths are secured
+	secured   *relay // the gateway that asks for CURVE; nil if no path is
 	baselines map[transport]*relay
 }
 
-func startAll(p *programs) (_ *setUp, err error) {
+func start(p *programs, paths []path) (_ *setUp, err error) {
 	s := &setUp{programs: p, baselines: map[transport]*relay{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.stop())
 		}
 	}()
-	if s.gateway, err = startGateway(p); err != nil {
-		return s, err
+	if s.dir, err = os.MkdirTemp("", "bench"); err != nil {
+		return nil, err
 	}
-	for _, b := range []struct {
-		via       transport
-		arguments []string
-	}{{native, []string{"tcp://127.0.0.1:0"}}, {viaGRPC, nil}} {
-		process, address, err := startServer(p.relays[b.via], b.arguments...)
-		if err != nil {
-			return s, err
+	if slices.ContainsFunc(paths, path.secured) {
+		if s.keys, err = makeKeys(p.gateway, filepath.Join(s.dir, "keys")); err != nil {
+			return nil, err
 		}
-		s.baselines[b.via] = &relay{server: process, kind: "relay", addresses: map[transport]string{b.via: address}}
+		if s.secured, err = s.startGateway("secured", s.keys.token, s.keys.flags()...); err != nil {
+			return nil, err
+		}
+	}
+	if slices.ContainsFunc(paths, func(p path) bool { return !p.secured() }) {
+		if s.gateway, err = s.startGateway("plain", ""); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range contenders(paths) {
+		if c.gateway || s.baselines[c.path.giver.baseline()] != nil {
+			continue
+		}
+		if err = s.startBaseline(c.path.giver.baseline()); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
 
+func (s *setUp) startBaseline(via transport) error {
+	arguments := []string{"tcp://127.0.0.1:0"}
+	switch via {
+	case viaGRPC:
+		arguments = nil
+	case curve:
+		arguments = append(arguments, s.keys.serverSecret)
+	}
+	process, address, err := startServer(s.programs.relays[via], arguments...)
+	if err != nil {
+		return err
+	}
+	r := &relay{server: process, kind: "relay", addresses: map[transport]string{}}
+	for _, t := range transports {
+		if t.baseline() == via {
+			r.addresses[t] = address
+		}
+	}
+	s.baselines[via] = r
+	return nil
+}
+
+// of is the relay of a contender.
+func (s *setUp) of(c contender) *relay {
+	switch {
+	case !c.gateway:
+		return s.baselines[c.path.giver.baseline()]
+	case c.path.secured():
+		return s.secured
+	default:
+		return s.gateway
+	}
+}
+
+// load is a load generator's program, with the arguments that only it has.
+func (s *setUp) load(via transport) []string {
+	words := []string{s.programs.loads[via]}
+	switch via {
+	case native:
+		return append(words, "client")
+	case dealer:
+		return append(words, "dealer")
+	case curve:
+		return append(words, s.keys.socket())
+	default:
+		return words
+	}
+}
+
 func (s *setUp) stop() error {
 	var errs []error
-	if s.gateway != nil {
-		if s.gateway.desk != nil {
-			s.gateway.desk.close()
+	for _, g := range []*relay{s.gateway, s.secured} {
+		if g != nil {
+			g.desk.close()
+			errs = append(errs, g.stop())
 		}
-		errs = append(errs, s.gateway.stop())
 	}
 	for _, b := range s.baselines {
 		errs = append(errs, b.stop())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
 }
 
 // gatewayFlags leave a gateway as users have it, but for its addresses and what
-// keeps a slow machine from failing: how many flows may wait, and how long.
+// keeps a slow machine from failing: how many flows may wait, and how long. What
+// its listener here does not take is to wait, not to be served by a handler that
+// the gateway has itself.
 var gatewayFlags = []string{
-	"serve", "--zmq-server=tcp://127.0.0.1:0", "--zmq-router=none", "--grpc=127.0.0.1:0", "--http=127.0.0.1:0",
-	"--max-pending=20000", "--pending-timeout=1m", "--log-level=error",
+	"serve", "--zmq-server=tcp://127.0.0.1:0", "--zmq-router=tcp://127.0.0.1:0", "--grpc=127.0.0.1:0", "--http=127.0.0.1:0",
+	"--default-routes=false", "--max-pending=20000", "--pending-timeout=1m", "--log-level=error",
 }
 
-func startGateway(p *programs) (_ *relay, err error) {
-	dir, err := os.MkdirTemp("", "bench")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	file := filepath.Join(dir, "ready.json")
-	process, _, err := startServer(p.gateway, append(gatewayFlags, "--ready-file="+file)...)
+// startGateway starts one with further flags, and listens with a token.
+func (s *setUp) startGateway(name string, token bearer, flags ...string) (_ *relay, err error) {
+	file := filepath.Join(s.dir, name+".json")
+	all := slices.Concat(gatewayFlags, []string{"--ready-file=" + file}, flags, s.programs.gatewayFlags)
+	process, _, err := startServer(s.programs.gateway, all...)
 	if err != nil {
 		return nil, err
 	}
 	r := &relay{server: process, kind: "gateway"}
-	if err := r.attach(file); err != nil {
+	if err := r.attach(file, token); err != nil {
 		return nil, errors.Join(err, process.stop())
 	}
 	return r, nil
 }
 
-func (r *relay) attach(file string) error {
+// attach reads where a gateway is.
+func (r *relay) attach(file string, token bearer) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
 	var bound struct {
 		ZMQServer  []string `json:"zmq_server"`
+		ZMQRouter  []string `json:"zmq_router"`
 		GRPC, HTTP string
 	}
 	if err := json.Unmarshal(text, &bound); err != nil {
 		return err
 	}
+	if len(bound.ZMQServer) != 1 || len(bound.ZMQRouter) != 1 {
+		return fmt.Errorf("the gateway is bound to %s", text)
+	}
 	r.http = bound.HTTP
-	r.addresses = map[transport]string{native: bound.ZMQServer[0], viaGRPC: bound.GRPC}
-	r.desk, err = openDesk(bound.GRPC)
+	server := bound.ZMQServer[0]
+	r.addresses = map[transport]string{
+		native: server, raw: server, curve: server, dealer: bound.ZMQRouter[0], viaGRPC: bound.GRPC,
+	}
+	r.desk, err = openDesk(bound.GRPC, token)
 	return err
-}
-
-// desk is a listener that passes the gateway's offers on to the giver.
-type desk struct {
-	conn   *grpc.ClientConn
-	cancel context.CancelFunc
-	reader sync.WaitGroup
-
-	mu     sync.Mutex
-	orders io.Writer // guarded by mu; the giver's
-	err    error     // guarded by mu; why the desk has closed
-}
-
-func openDesk(address string) (*desk, error) {
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	d := &desk{conn: conn, cancel: cancel}
-	stream, err := gatewayv1.NewHandlerServiceClient(conn).Listen(ctx, &gatewayv1.ListenRequest{Name: "bench"})
-	if err == nil {
-		_, err = stream.Recv() // listening
-	}
-	if err != nil {
-		d.close()
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	d.reader.Go(func() { d.read(stream) })
-	return d, nil
-}
-
-func (d *desk) read(stream gatewayv1.HandlerService_ListenClient) {
-	for {
-		answer, err := stream.Recv()
-		if err == nil {
-			if offer := answer.GetOffer(); offer != nil {
-				err = d.pass(offer)
-			}
-		}
-		if err != nil {
-			d.mu.Lock()
-			d.err = err
-			d.mu.Unlock()
-			return
-		}
-	}
-}
-
-func (d *desk) pass(offer *gatewayv1.Offer) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	_, err := fmt.Fprintf(d.orders, "%d %d\n", offer.GetBot().GetOrigin(), offer.GetCid())
-	return err
-}
-
-// serve passes what is offered from now on to a giver.
-func (d *desk) serve(orders io.Writer) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.orders = orders
-	return d.err
-}
-
-func (d *desk) close() {
-	d.cancel()
-	_ = d.conn.Close() // a listener owes nothing
-	d.reader.Wait()
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/perf/benchfmt"
 )
@@ -52,31 +53,40 @@ func readResults(path string) (*results, error) {
 
 func parseResults(r io.Reader, name string) (*results, error) {
 	all := &results{gateway: map[subject]samples{}, baseline: map[subject]samples{}, config: map[string]string{}}
-	reader := benchfmt.NewReader(r, name)
-	for reader.Scan() {
-		switch record := reader.Result().(type) {
-		case *benchfmt.Result:
-			if err := all.take(record); err != nil {
-				return nil, err
-			}
-		case *benchfmt.SyntaxError:
-			return nil, record
-		}
-	}
-	if err := reader.Err(); err != nil {
+	if err := eachResult(r, name, all.take); err != nil {
 		return nil, err
-	}
-	if len(all.subjects) == 0 {
-		return nil, fmt.Errorf("%s: no results", name)
 	}
 	return all, nil
 }
 
-func (all *results) take(record *benchfmt.Result) error {
-	s, by, err := parseName(record.Name)
-	if err != nil {
-		return fmt.Errorf("benchmark %s: %w", record.Name, err)
+// eachResult calls take with each result of a file, what it is about and by whom
+// it is. The result is valid until take returns. There has to be one.
+func eachResult(r io.Reader, name string, take func(about subject, by string, result *benchfmt.Result)) error {
+	reader := benchfmt.NewReader(r, name)
+	some := false
+	for reader.Scan() {
+		switch record := reader.Result().(type) {
+		case *benchfmt.Result:
+			about, by, err := parseName(record.Name)
+			if err != nil {
+				return fmt.Errorf("%s: benchmark %s: %w", name, record.Name, err)
+			}
+			some = true
+			take(about, by, record)
+		case *benchfmt.SyntaxError:
+			return record
+		}
 	}
+	if err := reader.Err(); err != nil {
+		return err
+	}
+	if !some {
+		return fmt.Errorf("%s: no results", name)
+	}
+	return nil
+}
+
+func (all *results) take(s subject, by string, record *benchfmt.Result) {
 	of := all.baseline
 	if by == "gateway" {
 		of = all.gateway
@@ -91,9 +101,12 @@ func (all *results) take(record *benchfmt.Result) error {
 		of[s][v.Unit] = append(of[s][v.Unit], v.Value)
 	}
 	for _, c := range record.Config {
-		all.config[c.Key] = string(c.Value)
+		if value := string(c.Value); all.config[c.Key] == "" {
+			all.config[c.Key] = value
+		} else if c.Key == "date" && !strings.Contains(all.config[c.Key], value) {
+			all.config[c.Key] += ", " + value // parts were measured again
+		}
 	}
-	return nil
 }
 
 func parseName(name benchfmt.Name) (s subject, by string, err error) {

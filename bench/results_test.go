@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/perf/benchfmt"
 )
 
 func TestSpread(t *testing.T) {
@@ -74,27 +77,21 @@ func TestContenders(t *testing.T) {
 			t.Errorf("contenders for %v: %v, want %v", test.paths, got, test.want)
 		}
 	}
-	if got := len(contenders(paths)); got != 6 {
-		t.Errorf("%d contenders for all paths, want 4 and 2 baselines", got)
+	if got := len(contenders(allPaths)); got != 7+5 {
+		t.Errorf("%d contenders for all paths, want 7 and 5 baselines", got)
 	}
 }
 
-// record writes rounds of native-native with these rates, the baseline's 1000.
-func record(t *testing.T, rates ...float64) *results {
+// recorded is what is read of what is written.
+func recorded(t *testing.T, write func(*recorder) error, notes ...benchfmt.Config) *results {
 	t.Helper()
 	var file bytes.Buffer
-	r, err := newRecorder(&file)
+	r, err := newRecorder(&file, notes...)
+	if err == nil {
+		err = write(r)
+	}
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, rate := range rates {
-		l := load{flows: 1, rounds: 1, count: 1000, size: small, credit: 100}
-		one := outcome{load: l, rate: rate, cpu: time.Second, mallocs: 2000, peak: 1 << 20}
-		base := one
-		base.rate = 1000
-		if err := r.rate(pairing{path{native, native}, one, base}, pairing{}); err != nil {
-			t.Fatal(err)
-		}
 	}
 	all, err := parseResults(&file, "test")
 	if err != nil {
@@ -103,21 +100,32 @@ func record(t *testing.T, rates ...float64) *results {
 	return all
 }
 
+// rounds writes one of a path for each rate, the baseline's being 1000.
+func rounds(p path, rates ...float64) func(*recorder) error {
+	return func(r *recorder) (err error) {
+		for _, rate := range rates {
+			l := load{flows: 1, rounds: 1, count: 1000, size: small, credit: 100}
+			one := outcome{load: l, rate: rate, cpu: time.Second, mallocs: 2000, peak: 1 << 20}
+			base := one
+			base.rate = 1000
+			err = errors.Join(err, r.rate(pairing{p, one, base}, pairing{}))
+		}
+		return err
+	}
+}
+
+// record writes rounds of native-native with these rates.
+func record(t *testing.T, rates ...float64) *results {
+	t.Helper()
+	return recorded(t, rounds(like(native), rates...))
+}
+
 // What could not be measured is said.
 func TestNotMeasured(t *testing.T) {
-	var file bytes.Buffer
-	r, err := newRecorder(&file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.notMeasured = []string{"a million idle flows"}
-	if err := r.idle(path{native, native}, 10, idleCost{bytes: 2}, idleCost{bytes: 1}); err != nil {
-		t.Fatal(err)
-	}
-	all, err := parseResults(&file, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	all := recorded(t, func(r *recorder) error {
+		r.notMeasured = []string{"a million idle flows"}
+		return r.idle(like(native), 10, idleCost{bytes: 2}, idleCost{bytes: 1})
+	})
 	var tables strings.Builder
 	if err := writeTables(&tables, all); err != nil || !strings.Contains(tables.String(), "a million idle flows") {
 		t.Errorf("%v, tables are\n%s", err, tables.String())
@@ -180,12 +188,43 @@ func TestCompare(t *testing.T) {
 			wantWorse = 1
 		}
 		var report strings.Builder
-		if got := reportChanges(&report, changes); got != wantWorse {
+		if got := reportChanges(&report, changes, false); got != wantWorse {
 			t.Errorf("%s: %d got worse\n%s", name, got, report.String())
 		}
 		if says := strings.Contains(report.String(), "worse   Rate native-native, 100 B, credit 100: ratio"); says != (wantWorse > 0) {
 			t.Errorf("%s: the report is\n%s", name, report.String())
 		}
+	}
+}
+
+// What has not changed is said if it is asked for.
+func TestReportAll(t *testing.T) {
+	changes := []change{{about: subject{kind: "Rate", path: "a-b", flows: 1}, unit: ratioRate, old: 1, now: 1, p: 1}}
+	for all, want := range map[bool]string{
+		true: "same    Rate a-b: ratio 1.00, was 1.00 (+0%, p=1.000)\n1 figures compared, 0 worse\n", false: "1 figures compared, 0 worse\n",
+	} {
+		var report strings.Builder
+		if reportChanges(&report, changes, all); report.String() != want {
+			t.Errorf("all %v: the report is %q, want %q", all, report.String(), want)
+		}
+	}
+}
+
+// What only one of two files has is no reason to fail.
+func TestCompareWithNew(t *testing.T) {
+	old := recorded(t, func(r *recorder) error {
+		return errors.Join(rounds(like(native), 900, 910)(r), rounds(like(viaGRPC), 900, 910)(r))
+	})
+	now := recorded(t, func(r *recorder) error {
+		return errors.Join(rounds(like(native), 900, 910)(r), rounds(like(curve), 100, 110)(r))
+	})
+	for _, c := range compare(old, now, 0.1) {
+		if c.about.path != "native-native" {
+			t.Errorf("%v was compared", c.about)
+		}
+	}
+	if got, want := differences(old, now), "1 benchmarks are new, 1 were not measured now\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
@@ -202,40 +241,115 @@ func TestJudgeLess(t *testing.T) {
 	}
 }
 
+// has tells whether a plan measures what a subject is about.
+func (p plan) has(about subject) bool {
+	on := func(paths []path) bool {
+		return slices.ContainsFunc(paths, func(p path) bool { return p.String() == about.path })
+	}
+	switch about.kind {
+	case "Opening", "Idle":
+		all := p.openings
+		if about.kind == "Idle" {
+			all = p.idle
+		}
+		return slices.ContainsFunc(all, func(o several) bool { return o.flows == about.flows && on(o.paths) })
+	default:
+		return slices.ContainsFunc(p.groups, func(g group) bool {
+			return on(g.paths) && slices.ContainsFunc(g.loads, func(l load) bool {
+				return l.size == about.size && l.credit == about.credit && l.flows == about.flows
+			})
+		})
+	}
+}
+
 // All that is wanted is measured.
 func TestPlansHaveWhatIsWanted(t *testing.T) {
-	p := full()
 	for _, w := range wishes() {
-		var measured bool
-		switch {
-		case w.about.kind == "RoundTrip":
-			measured = slices.Contains(p.roundTrips, w.about.size)
-		case w.unit == ratioOfTen:
-			measured = slices.Contains(p.flows, w.about.flows) && slices.Contains(p.flows, 10)
-		default:
-			measured = slices.Contains(p.rates, at(w.about.size, w.about.credit))
-		}
-		if !measured {
+		if !full().has(w.about) {
 			t.Errorf("%+v is not in the plan", w)
 		}
 	}
-	for _, l := range short().rates {
-		if !slices.Contains(p.rates, l) {
-			t.Errorf("%+v is only in the short plan", l)
+	for _, g := range short().groups {
+		for _, p := range g.paths {
+			for _, l := range g.loads {
+				if about := (subject{"Rate", p.String(), l.size, l.credit, l.flows}); !full().has(about) {
+					t.Errorf("%v is only in the short plan", about)
+				}
+			}
+		}
+	}
+}
+
+// Every kind of figure is in the short plan too.
+func TestShortHasEveryPart(t *testing.T) {
+	for _, one := range parts {
+		_, err := selection{Only: []string{string(one)}}.of(short())
+		if want := one != partCredits; (err == nil) != want {
+			t.Errorf("%s: %v", one, err)
+		}
+	}
+}
+
+func TestSelection(t *testing.T) {
+	p, err := selection{Only: []string{"curve", "idle"}}.of(full())
+	if err != nil || len(p.groups) != 4 || len(p.idle) != 3 || len(p.openings)+len(p.beside) != 0 {
+		t.Errorf("curve and idle are %+v, %v", p, err)
+	}
+	p, err = selection{Paths: []string{"raw-raw"}}.of(full())
+	if err != nil || len(p.groups) != 1 || len(p.idle) != 2 || len(p.openings) != 1 || len(p.beside) != 0 ||
+		!slices.Equal(p.openings[0].paths, []path{like(raw)}) {
+		t.Errorf("all of raw-raw is %+v, %v", p, err)
+	}
+	if p, err = (selection{}).of(full()); err != nil || len(p.groups) != len(full().groups) || len(p.beside) != 1 {
+		t.Errorf("all is %+v, %v", p, err)
+	}
+	for _, s := range []selection{{Only: []string{"speed"}}, {Paths: []string{"a-b"}}, {[]string{"curve"}, []string{"raw-raw"}}} {
+		if _, err := s.of(full()); err == nil {
+			t.Errorf("%+v was accepted", s)
 		}
 	}
 }
 
 func TestWanted(t *testing.T) {
-	table := wanted(record(t, 850))
+	table := wanted(record(t, 1150))
 	if len(table.rows) != 2 || table.rows[0][3] != "reached" || table.rows[1][3] != "missed" {
-		t.Errorf("a ratio of 0.85 with 2 allocations a message: %v", table.rows)
+		t.Errorf("a ratio of 1.15 with 2 allocations a message: %v", table.rows)
 	}
-	if table = wanted(record(t, 790)); table.rows[0][3] != "missed" {
-		t.Errorf("a ratio of 0.79: %v", table.rows)
+	if table = wanted(record(t, 1050)); table.rows[0][3] != "missed" {
+		t.Errorf("a ratio of 1.05: %v", table.rows)
 	}
 	if (wish{unit: ratioP99, value: 1.5}).reached(1.6) {
 		t.Error("1.6 is not ≤ 1.5")
+	}
+}
+
+// Of idle flows those count that the machine could bear, in KiB.
+func TestWantedIdle(t *testing.T) {
+	all := recorded(t, func(r *recorder) error {
+		return errors.Join(r.idle(like(raw), 100, idleCost{bytes: 50 << 10}, idleCost{bytes: 1}),
+			r.idle(like(raw), 9900, idleCost{bytes: 19 << 10}, idleCost{bytes: 1}))
+	})
+	want := []string{"KiB of an idle flow, raw-raw, 9900 of them", "≤ 20.00", "**19.00** (19.00–19.00)", "reached"}
+	if rows := wanted(all).rows; len(rows) != 1 || !slices.Equal(rows[0], want) {
+		t.Errorf("the rows are %q", rows)
+	}
+}
+
+// The processor's time for a message is compared with that of ten flows.
+func TestOfTen(t *testing.T) {
+	of := func(flows int, rate float64, cpu time.Duration) pairing {
+		o := outcome{load: load{flows: flows, rounds: 1, count: 100, size: page, credit: 10}, rate: rate, cpu: cpu}
+		return pairing{like(raw), o, o}
+	}
+	ten, hundred := of(10, 1000, time.Second), of(100, 500, 30*time.Second) // for ten times as many messages
+	all := recorded(t, func(r *recorder) error { return errors.Join(r.rate(ten, ten), r.rate(hundred, ten)) })
+	about := subject{"Rate", "raw-raw", page, 10, 100}
+	for unit, want := range map[string]float64{ratioOfTen: 0.5, ratioCPUOfTen: 3} {
+		for by, got := range map[string]samples{"gateway": all.gateway[about], "baseline": all.baseline[about]} {
+			if !slices.Equal(got[unit], []float64{want}) {
+				t.Errorf("%s of the %s is %v, want %v", unit, by, got[unit], want)
+			}
+		}
 	}
 }
 
@@ -291,5 +405,18 @@ func TestPanels(t *testing.T) {
 	}
 	if missing := panels[0].Series[1].Median[0]; missing != nil {
 		t.Errorf("what was not measured is %v", *missing)
+	}
+}
+
+// Native peers have a panel of their own, with those that were measured.
+func TestNativePanel(t *testing.T) {
+	panels := panelsOf(recorded(t, func(r *recorder) error {
+		return errors.Join(rounds(like(native), 900)(r), rounds(like(curve), 700)(r))
+	}))
+	if len(panels) != 3 || len(panels[2].Series) != 2 {
+		t.Fatalf("panels are %+v", panels)
+	}
+	if last := panels[2].Series[1]; last.Name != "curve-curve" || *last.Median[0] != 0.7 {
+		t.Errorf("the last series is %+v", last)
 	}
 }

@@ -66,7 +66,9 @@ func writeTables(w io.Writer, all *results) error {
 	if missing := all.config[keyNotMeasured]; missing != "" {
 		_, _ = fmt.Fprintf(out, "\nNot measured, as it took too long: %s.\n", missing)
 	}
-	for _, t := range []table{wanted(all), rateTable(all), roundTripTable(all), flowsTable(all), openingTable(all), idleTable(all)} {
+	for _, t := range []table{
+		wanted(all), rateTable(all), roundTripTable(all), besideTable(all), flowsTable(all), openingTable(all), idleTable(all),
+	} {
 		t.write(out)
 	}
 	return out.Flush()
@@ -95,6 +97,7 @@ func (t table) write(w *bufio.Writer) {
 func wanted(all *results) table {
 	t := table{title: "Figures wanted", columns: []string{"figure", "wanted", "measured", ""}}
 	for _, w := range wishes() {
+		w = w.find(all)
 		values := all.gateway[w.about][w.unit]
 		if len(values) == 0 {
 			continue
@@ -106,7 +109,7 @@ func wanted(all *results) table {
 		if w.reached(spreadOf(values).median) {
 			verdict = "reached"
 		}
-		t.add(w.text(), fmt.Sprintf("%s %.2f", sign, w.value), ratioText(values), verdict)
+		t.add(w.text(), fmt.Sprintf("%s %.2f", sign, w.value*w.scale()), spreadText(values, w.scale()), verdict)
 	}
 	mallocs := math.NaN()
 	for _, s := range all.find(func(s subject) bool {
@@ -122,17 +125,6 @@ func wanted(all *results) table {
 		t.add("heap allocations for a DAT, native-native", "none", fmt.Sprintf("%.4f", mallocs), verdict)
 	}
 	return t
-}
-
-func (w wish) text() string {
-	switch w.unit {
-	case ratioP99:
-		return fmt.Sprintf("p99 of a round trip, %s, %s / baseline's", w.about.path, bytesText(float64(w.about.size)))
-	case ratioOfTen:
-		return fmt.Sprintf("rate of %d flows / rate of 10, %s", w.about.flows, w.about.path)
-	default:
-		return fmt.Sprintf("rate, %s, %s / baseline's", w.about.path, bytesText(float64(w.about.size)))
-	}
 }
 
 func rateTable(all *results) table {
@@ -154,24 +146,36 @@ func isFlows(all *results, s subject) bool { return len(all.gateway[s][ratioOfTe
 
 func roundTripTable(all *results) table {
 	t := table{title: "Round trips: credit 1, from PAY to DAT, in µs", columns: []string{"path", "size",
-		"p50", "baseline", "p99", "baseline", "p99.9", "baseline", "ratio of p50", "ratio of p99"}}
+		"messages/s", "baseline", "ratio", "p50", "baseline", "p99", "baseline", "p99.9", "baseline", "ratio of p50", "ratio of p99"}}
 	for _, s := range all.find(func(s subject) bool { return s.kind == "RoundTrip" }) {
 		g, b := all.gateway[s], all.baseline[s]
-		t.add(s.path, bytesText(float64(s.size)),
+		t.add(s.path, bytesText(float64(s.size)), count(g, unitRate, 1), count(b, unitRate, 1), ratioText(g[ratioRate]),
 			count(g, unitP50, 1e6), count(b, unitP50, 1e6), count(g, unitP99, 1e6), count(b, unitP99, 1e6),
 			count(g, unitP999, 1e6), count(b, unitP999, 1e6), ratioText(g[ratioP50]), ratioText(g[ratioP99]))
 	}
 	return t
 }
 
+func besideTable(all *results) table {
+	t := table{title: "Round trips beside load: credit 1, from PAY to DAT, in µs", columns: []string{"path", "size", "busy flows beside",
+		"p50", "baseline", "p99", "baseline", "ratio of p99"}}
+	for _, s := range all.find(func(s subject) bool { return s.kind == "Beside" }) {
+		g, b := all.gateway[s], all.baseline[s]
+		t.add(s.path, bytesText(float64(s.size)), fmt.Sprint(s.flows),
+			count(g, unitP50, 1e6), count(b, unitP50, 1e6), count(g, unitP99, 1e6), count(b, unitP99, 1e6), ratioText(g[ratioP99]))
+	}
+	return t
+}
+
 func flowsTable(all *results) table {
 	t := table{title: fmt.Sprintf("Flows at once: %s, credit %d", bytesText(flowsSize), flowsCredit), columns: []string{"path", "flows",
-		"messages/s", "baseline", "ratio", "/ 10 flows", "baseline", "CPU µs a message", "baseline", "peak MiB", "baseline"}}
+		"messages/s", "baseline", "ratio", "/ 10 flows", "baseline", "CPU µs a message", "baseline", "CPU / 10 flows", "baseline", "peak MiB", "baseline"}}
 	for _, s := range all.find(func(s subject) bool { return s.kind == "Rate" && isFlows(all, s) }) {
 		g, b := all.gateway[s], all.baseline[s]
 		t.add(s.path, fmt.Sprint(s.flows), count(g, unitRate, 1), count(b, unitRate, 1), ratioText(g[ratioRate]),
 			ratioText(g[ratioOfTen]), ratioText(b[ratioOfTen]),
-			number(g, unitCPUPerMsg, 1), number(b, unitCPUPerMsg, 1), count(g, unitPeak, 1.0/(1<<20)), count(b, unitPeak, 1.0/(1<<20)))
+			number(g, unitCPUPerMsg, 1), number(b, unitCPUPerMsg, 1), ratioText(g[ratioCPUOfTen]), ratioText(b[ratioCPUOfTen]),
+			count(g, unitPeak, 1.0/(1<<20)), count(b, unitPeak, 1.0/(1<<20)))
 	}
 	return t
 }
@@ -198,6 +202,9 @@ func idleTable(all *results) table {
 	return t
 }
 
+// missing stands for a figure that older results do not have.
+const missing = "–"
+
 // number is the median with about three digits; count without a fraction.
 func number(s samples, unit string, factor float64) string {
 	value := spreadOf(s[unit]).median * factor
@@ -215,7 +222,12 @@ func count(s samples, unit string, factor float64) string {
 	return fmt.Sprintf("%.0f", spreadOf(s[unit]).median*factor)
 }
 
-func ratioText(values []float64) string {
+func ratioText(values []float64) string { return spreadText(values, 1) }
+
+func spreadText(values []float64, factor float64) string {
+	if len(values) == 0 {
+		return missing
+	}
 	s := spreadOf(values)
-	return fmt.Sprintf("**%.2f** (%.2f–%.2f)", s.median, s.low, s.high)
+	return fmt.Sprintf("**%.2f** (%.2f–%.2f)", s.median*factor, s.low*factor, s.high*factor)
 }

@@ -14,37 +14,39 @@ import (
 // that a relay hands it, of two.
 func TestNativeTakerChecks(t *testing.T) {
 	p := builtPrograms(t)
-	for _, test := range []struct {
-		name    string
-		numbers []uint64
-		good    bool
-	}{
-		{"all", []uint64{0, 1}, true},
-		{"lost", []uint64{1}, false},
-		{"doubled", []uint64{0, 0}, false},
-		{"cut short", []uint64{0}, false},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			server, address := bindServer(t)
-			taker, err := startPeer(t.Context(), p.loads[native], "take", "relay", address, "1", "1", "2", "100", "2")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer taker.end()
-			hello, id := receive(t, server)
-			send(t, server, id, hello)
-			if pay, _ := receive(t, server); len(pay) <= 8 {
-				t.Fatalf("instead of a PAY came %q", pay)
-			}
-			for _, number := range test.numbers {
-				payload := binary.LittleEndian.AppendUint64(nil, number)
-				send(t, server, id, message(`{"flow":"DAT"}`, append(payload, make([]byte, 92)...)))
-			}
-			send(t, server, id, message(`{"flow":"EOT"}`))
-			if lines, err := taker.rest(); (err == nil) != test.good {
-				t.Errorf("the taker said %q, %v", lines, err)
-			}
-		})
+	for via, words := range map[transport][]string{native: {p.loads[native], "client"}, raw: {p.loads[raw]}} {
+		for _, test := range []struct {
+			name    string
+			numbers []uint64
+			good    bool
+		}{
+			{"all", []uint64{0, 1}, true},
+			{"lost", []uint64{1}, false},
+			{"doubled", []uint64{0, 0}, false},
+			{"cut short", []uint64{0}, false},
+		} {
+			t.Run(string(via)+" "+test.name, func(t *testing.T) {
+				server, address := bindServer(t)
+				taker, err := startPeer(t.Context(), append(words, "take", "relay", address, "1", "1", "2", "100", "2"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer taker.end()
+				hello, id := receive(t, server)
+				send(t, server, id, hello)
+				if pay, _ := receive(t, server); len(pay) <= 8 {
+					t.Fatalf("instead of a PAY came %q", pay)
+				}
+				for _, number := range test.numbers {
+					payload := binary.LittleEndian.AppendUint64(nil, number)
+					send(t, server, id, message(`{"flow":"DAT"}`, append(payload, make([]byte, 92)...)))
+				}
+				send(t, server, id, message(`{"flow":"EOT"}`))
+				if lines, err := taker.rest(); (err == nil) != test.good {
+					t.Errorf("the taker said %q, %v", lines, err)
+				}
+			})
+		}
 	}
 }
 

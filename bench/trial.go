@@ -5,33 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"time"
 )
-
-// path is what giver and taker speak.
-type path struct{ giver, taker transport }
-
-func (p path) String() string { return string(p.giver) + "-" + string(p.taker) }
-
-// paths are all there are.
-var paths = []path{{native, native}, {viaGRPC, viaGRPC}, {native, viaGRPC}, {viaGRPC, native}}
-
-// choose answers the paths of these names, all of them for none.
-func choose(names []string) (chosen []path, err error) {
-	for _, name := range names {
-		i := slices.IndexFunc(paths, func(p path) bool { return p.String() == name })
-		if i < 0 {
-			return nil, fmt.Errorf("path %q: want one of %v", name, paths)
-		}
-		chosen = append(chosen, paths[i])
-	}
-	if len(chosen) == 0 {
-		chosen = paths
-	}
-	return chosen, nil
-}
 
 // load is what giver and taker do in a trial.
 type load struct {
@@ -72,15 +48,12 @@ func (s *setUp) run(r *relay, p path, l load, idle time.Duration) (o outcome, er
 	if err := r.resetPeak(); err != nil {
 		return o, err
 	}
-	giver, taker, err := s.peers(ctx, r, p, l, l)
+	giver, taker, err := s.open(ctx, r, p, l)
 	if err != nil {
 		return o, err
 	}
 	defer giver.end()
 	defer taker.end()
-	if err := giver.expect("open"); err != nil {
-		return o, err
-	}
 	if o.opened, err = r.usage(); err != nil {
 		return o, err
 	}
@@ -104,11 +77,24 @@ func (s *setUp) run(r *relay, p path, l load, idle time.Duration) (o outcome, er
 	return o, o.read(lines)
 }
 
+// open starts giver and taker, and returns when all their flows are open.
+func (s *setUp) open(ctx context.Context, r *relay, p path, l load) (giver, taker *peerProcess, err error) {
+	if giver, taker, err = s.peers(ctx, r, p, l, l); err != nil {
+		return nil, nil, err
+	}
+	if err := giver.expect("open"); err != nil {
+		giver.end()
+		taker.end()
+		return nil, nil, err
+	}
+	return giver, taker, nil
+}
+
 // peers starts giver and taker, which open their flows.
 func (s *setUp) peers(ctx context.Context, r *relay, p path, gives, takes load) (giver, taker *peerProcess, err error) {
 	start := func(via transport, role string, l load) (*peerProcess, error) {
-		return startPeer(ctx, s.programs.loads[via], role, r.kind, r.addresses[via],
-			strconv.Itoa(l.flows), strconv.Itoa(l.rounds), strconv.Itoa(l.count), strconv.Itoa(l.size), strconv.Itoa(l.credit))
+		return startPeer(ctx, append(s.load(via), role, r.kind, r.addresses[via],
+			strconv.Itoa(l.flows), strconv.Itoa(l.rounds), strconv.Itoa(l.count), strconv.Itoa(l.size), strconv.Itoa(l.credit)))
 	}
 	if giver, err = start(p.giver, "give", gives); err != nil {
 		return nil, nil, err

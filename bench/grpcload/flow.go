@@ -9,12 +9,13 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/zioflow/gateway/bench/generator"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
 // flow is one side of a flow after the other. Its goroutine uses it alone.
 type flow struct {
-	spec   *spec
+	spec   *generator.Spec
 	run    *run
 	pair   uint64
 	conn   *grpc.ClientConn
@@ -27,22 +28,23 @@ type flow struct {
 
 // play plays all the rounds.
 func (f *flow) play(ctx context.Context) error {
-	for round := range f.spec.rounds {
+	for round := range f.spec.Rounds {
 		since := time.Now()
 		if err := f.open(ctx); err != nil {
 			return fmt.Errorf("open: %w", err)
 		}
+		if round == 0 {
+			f.run.begun()
+		}
 		play := f.take
-		if f.spec.gives {
-			if round == 0 {
-				f.run.wait()
-			}
+		if f.spec.Gives {
+			<-f.run.gone
 			play = f.give
 		}
 		if err := play(); err != nil {
 			return err
 		}
-		if f.spec.count == 0 && round > 0 { // the first one has waited for the go
+		if f.spec.Count == 0 && round > 0 { // the first one has waited for the go
 			f.samples = append(f.samples, time.Since(since))
 		}
 	}
@@ -50,10 +52,10 @@ func (f *flow) play(ctx context.Context) error {
 }
 
 func (f *flow) open(ctx context.Context) (err error) {
-	bot := &gatewayv1.Bot{Origin: f.pair, Credit: f.spec.credit, Direction: gatewayv1.Direction_DIRECTION_INJECT}
-	if f.spec.gives {
+	bot := &gatewayv1.Bot{Origin: f.pair, Credit: f.spec.Credit, Direction: gatewayv1.Direction_DIRECTION_INJECT}
+	if f.spec.Gives {
 		bot.Direction = gatewayv1.Direction_DIRECTION_EXTRACT
-		if f.spec.gateway {
+		if f.spec.Gateway {
 			bot.Cid = <-f.cids
 		}
 	}
@@ -74,8 +76,8 @@ func (f *flow) open(ctx context.Context) (err error) {
 }
 
 func (f *flow) give() error {
-	dat := newOutgoing(f.spec.size)
-	for held := int64(0); dat.number < uint64(f.spec.count); held-- {
+	dat := newOutgoing(f.spec.Size)
+	for held := int64(0); dat.number < uint64(f.spec.Count); held-- {
 		for held == 0 {
 			if err := f.stream.RecvMsg(&f.got); err != nil {
 				return err
@@ -100,8 +102,8 @@ func (f *flow) give() error {
 func (f *flow) take() error {
 	var next uint64
 	var paid time.Time
-	for owed := f.spec.credit; ; {
-		if f.spec.count > 0 && 4*owed >= f.spec.credit {
+	for owed := f.spec.Credit; ; {
+		if f.spec.Count > 0 && 4*owed >= f.spec.Credit {
 			pay := &gatewayv1.Pay{Credit: owed}
 			owed, paid = 0, time.Now()
 			if err := f.stream.SendMsg(&gatewayv1.OpenRequest{Message: &gatewayv1.OpenRequest_Pay{Pay: pay}}); err != nil {
@@ -114,18 +116,18 @@ func (f *flow) take() error {
 		if !f.got.dat {
 			break
 		}
-		if f.spec.credit == 1 && next > 0 {
+		if f.spec.Credit == 1 && next > 0 {
 			f.samples = append(f.samples, time.Since(paid))
 		}
-		if f.got.number != next || f.got.size != f.spec.size {
+		if f.got.number != next || f.got.size != f.spec.Size {
 			return fmt.Errorf("message %d of %d bytes came in the place of %d", f.got.number, f.got.size, next)
 		}
 		next++
 		owed++
-		f.run.tally()
+		f.run.Tally()
 	}
-	if f.got.other.GetEot() == nil || next != uint64(f.spec.count) {
-		return fmt.Errorf("after %d of %d messages came %v", next, f.spec.count, &f.got.other)
+	if f.got.other.GetEot() == nil || next != uint64(f.spec.Count) {
+		return fmt.Errorf("after %d of %d messages came %v", next, f.spec.Count, &f.got.other)
 	}
 	if err := f.eot(); err != nil {
 		return err
@@ -139,7 +141,7 @@ func (f *flow) eot() error {
 	if err := f.stream.SendMsg(eot); err != nil {
 		return f.cause(err)
 	}
-	if f.spec.gives { // a taker's is the answer
+	if f.spec.Gives { // a taker's is the answer
 		for {
 			if err := f.stream.RecvMsg(&f.got); err != nil {
 				return err

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zioflow/gateway/bench/generator"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
@@ -113,24 +114,12 @@ func TestTakerChecks(t *testing.T) {
 		{"too large", []*gatewayv1.OpenResponse{dat(0, 9, ""), eot}, "message 0 of 9 bytes"},
 	} {
 		f := &flow{
-			spec: &spec{count: 2, size: 8, credit: 2}, run: new(run),
+			spec: &generator.Spec{Count: 2, Size: 8, Credit: 2}, run: &run{Meter: generator.NewMeter(2)},
 			stream: &stream{t: t, answers: test.answers},
 		}
 		err := f.take()
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s: %v, want %q", test.name, err, test.want)
-		}
-	}
-}
-
-func TestParse(t *testing.T) {
-	s, err := parse(strings.Fields("give relay 127.0.0.1:1 2 3 4 8 6"))
-	if want := (spec{true, false, "127.0.0.1:1", 2, 3, 4, 8, 6}); err != nil || *s != want {
-		t.Errorf("%+v, %v", s, err)
-	}
-	for _, words := range []string{"", "give relay a 1 1 1 7 1", "give relay a 0 1 1 8 1", "give relay a 1 1 1 8 x"} {
-		if _, err := parse(strings.Fields(words)); err == nil {
-			t.Errorf("%q was accepted", words)
 		}
 	}
 }

@@ -6,20 +6,19 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"log"
 	"os"
 	"runtime/debug"
-	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/zioflow/gateway/bench/generator"
 )
 
 const (
@@ -29,83 +28,40 @@ const (
 	maxConnections = 10
 )
 
-// spec says what to do, in the order of the arguments.
-type spec struct {
-	gives, gateway             bool
-	address                    string
-	flows, rounds, count, size int
-	credit                     int64
-}
-
-func parse(arguments []string) (*spec, error) {
-	if len(arguments) != 8 {
-		return nil, fmt.Errorf("usage: grpcload give|take gateway|relay ADDRESS FLOWS ROUNDS COUNT SIZE CREDIT")
-	}
-	var numbers [5]int
-	for i, word := range arguments[3:] {
-		n, err := strconv.Atoi(word)
-		if err != nil {
-			return nil, err
-		}
-		numbers[i] = n
-	}
-	s := &spec{
-		gives: arguments[0] == "give", gateway: arguments[1] == "gateway", address: arguments[2],
-		flows: numbers[0], rounds: numbers[1], count: numbers[2], size: numbers[3], credit: int64(numbers[4]),
-	}
-	if s.flows < 1 || s.rounds < 1 || s.count < 0 || s.size < 8 || s.credit < 1 {
-		return nil, fmt.Errorf("FLOWS, ROUNDS and CREDIT are at least 1, SIZE at least 8")
-	}
-	return s, nil
-}
-
 // run is what all flows share.
 type run struct {
-	opened sync.WaitGroup // flows that are not yet open
-	gone   chan struct{}  // closed when the driver wants data
-
-	taken        atomic.Int64
-	from, to     int64
-	began, ended time.Time // each written once, read when all is over
+	*generator.Meter
+	opening chan struct{}  // holds a token for each flow that is being opened the first time
+	opened  sync.WaitGroup // flows that are not yet open
+	gone    chan struct{}  // closed when the driver wants data
 }
 
-// wait reports a flow as open and waits for the go.
-func (r *run) wait() {
+// begun reports that a flow is open for the first time.
+func (r *run) begun() {
+	<-r.opening
 	r.opened.Done()
-	<-r.gone
-}
-
-// tally counts a message taken.
-func (r *run) tally() {
-	n := r.taken.Add(1)
-	if n == r.from {
-		r.began = time.Now()
-	}
-	if n == r.to {
-		r.ended = time.Now()
-	}
 }
 
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("grpcload: ")
 	debug.SetGCPercent(400) // the generator's own cost is not what is measured
-	s, err := parse(os.Args[1:])
+	s, err := generator.Parse(os.Args[1:])
 	if err == nil {
-		err = s.run(context.Background())
+		err = play(context.Background(), s)
 	}
 	if err != nil {
 		log.Fatal(err)
 	}
 }
 
-func (s *spec) run(ctx context.Context) error {
-	total := int64(s.flows) * int64(s.rounds) * int64(s.count)
-	r := &run{gone: make(chan struct{}), from: max(1, total/10), to: total - total/10}
-	r.opened.Add(s.flows)
-	conns := make([]*grpc.ClientConn, min(s.flows, maxConnections))
+// play opens all flows, and returns when all of them are over.
+func play(ctx context.Context, s *generator.Spec) error {
+	r := &run{Meter: generator.NewMeter(s.Total()), gone: make(chan struct{}), opening: make(chan struct{}, window(s))}
+	r.opened.Add(s.Flows)
+	conns := make([]*grpc.ClientConn, min(s.Flows, maxConnections))
 	for i := range conns {
-		conn, err := grpc.NewClient(s.address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		conn, err := grpc.NewClient(s.Address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}),
 				grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
 		if err != nil {
@@ -114,49 +70,51 @@ func (s *spec) run(ctx context.Context) error {
 		defer func() { _ = conn.Close() }()
 		conns[i] = conn
 	}
-	flows := make([]*flow, s.flows)
-	playing, ctx := errgroup.WithContext(ctx)
+	flows := make([]*flow, s.Flows)
 	for i := range flows {
 		flows[i] = &flow{spec: s, run: r, pair: uint64(i), conn: conns[i%len(conns)], cids: make(chan uint64, 1)}
-		playing.Go(func() error { return flows[i].play(ctx) })
 	}
-	if s.gives {
+	if s.Gives {
 		go r.obey(flows)
 		go func() {
 			r.opened.Wait()
 			fmt.Println("open")
 		}()
-		return playing.Wait()
 	}
-	if err := playing.Wait(); err != nil {
+	playing, ctx := errgroup.WithContext(ctx)
+	for _, f := range flows {
+		select {
+		case r.opening <- struct{}{}:
+			playing.Go(func() error { return f.play(ctx) })
+		case <-ctx.Done(): // one has failed
+			return playing.Wait()
+		}
+	}
+	if err := playing.Wait(); err != nil || s.Gives {
 		return err
 	}
-	return r.report(flows)
+	samples := make([][]time.Duration, len(flows))
+	for i, f := range flows {
+		samples[i] = f.samples
+	}
+	return r.Report(os.Stdout, samples...)
+}
+
+// window is how many flows may be begun and not yet open. A handler opens those
+// that the driver names, of which there are no more than the client's.
+func window(s *generator.Spec) int {
+	if s.Gives && s.Gateway {
+		return s.Flows
+	}
+	return generator.Window
 }
 
 // obey reads the driver's orders until there are no more.
 func (r *run) obey(flows []*flow) {
-	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		if lines.Text() == "go" {
-			close(r.gone)
-			continue
-		}
-		var i int
-		var cid uint64
-		if _, err := fmt.Sscan(lines.Text(), &i, &cid); err != nil || i < 0 || i >= len(flows) {
-			log.Fatalf("order %q: %v", lines.Text(), err)
-		}
-		flows[i].cids <- cid
+	err := generator.Obey(os.Stdin, len(flows),
+		func(i int, cid uint64) error { flows[i].cids <- cid; return nil },
+		func() error { close(r.gone); return nil })
+	if err != nil {
+		log.Fatal(err)
 	}
-}
-
-func (r *run) report(flows []*flow) error {
-	out := bufio.NewWriter(os.Stdout)
-	_, _ = fmt.Fprintln(out, max(0, r.to-r.from), r.ended.Sub(r.began).Nanoseconds()) // Flush answers the error
-	for _, f := range flows {
-		for _, sample := range f.samples {
-			_, _ = fmt.Fprintln(out, sample.Nanoseconds())
-		}
-	}
-	return out.Flush()
 }

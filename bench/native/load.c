@@ -1,11 +1,16 @@
 /* A load generator of native peers, which costs as little as libzmq lets it:
  *
- *     load give|take gateway|relay ADDRESS FLOWS ROUNDS COUNT SIZE CREDIT
+ *     load SOCKET give|take gateway|relay ADDRESS FLOWS ROUNDS COUNT SIZE CREDIT
  *
- * opens FLOWS flows at once, one CLIENT socket for each, and gives or takes
- * COUNT messages of SIZE bytes with that CREDIT in each; ROUNDS times, one flow
- * after the other on the same socket. Flow i of the giver is paired with flow i
- * of the taker.
+ * opens FLOWS flows at once, one socket for each, and gives or takes COUNT
+ * messages of SIZE bytes with that CREDIT in each; ROUNDS times, one flow after
+ * the other on the same socket. Flow i of the giver is paired with flow i of the
+ * taker.
+ *
+ * SOCKET is "client", "dealer", or for a CLIENT with keys "curve:" and three in
+ * Z85, the server's, its own public and secret one. A DEALER can't be handed a
+ * cid while another thread serves it: as giver through the gateway it does one
+ * round.
  *
  * Through the gateway the taker is the client and the giver the handler; a
  * relay has been told nothing of either, so both ask to be paired.
@@ -22,7 +27,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -32,20 +36,24 @@
 #include <time.h>
 #include <zmq.h>
 
+#include "wire.h"
+
 enum {
   TIMEOUT = 150000,   /* ms without any message, after which something is wrong */
   PER_THREAD = 64,    /* flows that one thread serves, up to THREADS of them */
   THREADS = 16,
   BURST = 32,         /* messages taken from one socket before the next's turn */
-  COPIED = 8 << 10,   /* messages up to this size are copied, not lent */
-  COORD = 24,
   WINDOW = 32,        /* flows begun and not yet open: a relay's backlog is short */
+  KEYS = 3,
+  Z85 = 40,           /* characters of a key */
 };
 
-enum kind { HELLO, BOT, PAY, DAT, EOT };
 enum state { OPENING, MOVING, ENDING, OVER };
 
 static struct {
+  int type; /* of the sockets */
+  bool curve;
+  char keys[KEYS][Z85 + 1]; /* as they stand in the arguments */
   bool gives, gateway;
   const char *address;
   long flows, rounds, count, size, credit;
@@ -68,20 +76,6 @@ struct share { /* the flows that one thread serves */
 };
 
 static struct flow *flows;
-
-static void die(const char *format, ...) {
-  va_list list;
-  va_start(list, format);
-  fprintf(stderr, "load: ");
-  vfprintf(stderr, format, list);
-  fprintf(stderr, "\n");
-  exit(1);
-}
-
-static void check(bool good, const char *what) {
-  if (!good)
-    die("%s: %s", what, zmq_strerror(errno));
-}
 
 static int64_t now(void) {
   struct timespec t;
@@ -110,146 +104,26 @@ static void sample(struct share *s, int64_t value) {
   s->samples[s->sampled++] = value;
 }
 
-/* head writes a message but for the bytes of its payload, and answers its size. */
-static size_t head(unsigned char *out, const char *label, uint64_t origin, uint64_t seqno, long payload) {
-  unsigned char *p = out;
-  size_t length = strlen(label);
-  struct timespec t;
-  clock_gettime(CLOCK_REALTIME, &t);
-  uint64_t coord[3] = {origin, (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000, seqno};
-  *p++ = (unsigned char)(8 + length);
-  memcpy(p, "ZIO0FLOW", 8);
-  memcpy(p + 8, label, length);
-  p += 8 + length;
-  *p++ = COORD;
-  memcpy(p, coord, COORD);
-  p += COORD;
-  if (payload > 254) {
-    *p++ = 0xff;
-    for (int shift = 24; shift >= 0; shift -= 8)
-      *p++ = (unsigned char)(payload >> shift);
-  } else if (payload) {
-    *p++ = (unsigned char)payload;
-  }
-  return (size_t)(p - out);
-}
-
-static void send_label(struct flow *f, const char *label) {
-  unsigned char out[512];
-  size_t n = head(out, label, f->pair, f->seqno++, 0);
-  check(zmq_send(f->socket, out, n, 0) >= 0, label);
-}
-
-/* Large messages are lent to libzmq out of a few buffers, which it gives back
- * when they have gone out. */
-static struct buffer {
-  unsigned char *data;
-  struct buffer *next;
-} *spare; /* guarded by spare_mutex */
-static pthread_mutex_t spare_mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t returned = PTHREAD_COND_INITIALIZER;
-
-static const char dat[] = "{\"flow\":\"DAT\"}";
-
-static void give_back(void *data, void *hint) {
-  struct buffer *b = hint;
-  (void)data;
-  pthread_mutex_lock(&spare_mutex);
-  b->next = spare;
-  spare = b;
-  pthread_cond_signal(&returned);
-  pthread_mutex_unlock(&spare_mutex);
-}
-
-static void make_buffers(void) {
-  long n = (32 << 20) / spec.size;
-  n = n < 4 ? 4 : n > 64 ? 64 : n;
-  for (long i = 0; i < n; i++) {
-    struct buffer *b = malloc(sizeof *b);
-    b->data = malloc((size_t)spec.size + 128);
-    memset(b->data, 'x', (size_t)spec.size + 128);
-    give_back(NULL, b);
-  }
-}
-
-static void send_dat(struct flow *f) {
-  zmq_msg_t msg;
-  unsigned char top[128];
-  uint64_t number = (uint64_t)f->moved;
-  size_t n = head(top, dat, f->pair, f->seqno++, spec.size);
-  unsigned char *data;
-  if (spec.size <= COPIED) {
-    check(!zmq_msg_init_size(&msg, n + (size_t)spec.size), "memory");
-    data = zmq_msg_data(&msg);
-    memset(data + n, 'x', (size_t)spec.size);
-  } else {
-    pthread_mutex_lock(&spare_mutex);
-    while (!spare)
-      pthread_cond_wait(&returned, &spare_mutex);
-    struct buffer *b = spare;
-    spare = b->next;
-    pthread_mutex_unlock(&spare_mutex);
-    data = b->data;
-    check(!zmq_msg_init_data(&msg, data, n + (size_t)spec.size, give_back, b), "memory");
-  }
-  memcpy(data, top, n);
-  memcpy(data + n, &number, sizeof number);
-  check(zmq_msg_send(&msg, f->socket, 0) >= 0, "DAT");
-  f->moved++;
-}
+static struct coord next(struct flow *f) { return (struct coord){f->pair, f->seqno++}; }
 
 /* hello begins a flow, anew if there was one before. */
 static void hello(struct flow *f, const char *cid) {
   char label[256];
   f->seqno = 0;
   if (!spec.gateway) {
-    check(zmq_send(f->socket, &f->pair, sizeof f->pair, 0) >= 0, "hello");
+    send_hello(f->socket, f->pair);
     return;
   }
   snprintf(label, sizeof label, "{\"flow\":\"BOT\",\"direction\":\"%s\",\"credit\":%ld%s%s}",
            spec.gives ? "extract" : "inject", spec.credit, *cid ? ",\"cid\":" : "", cid);
-  send_label(f, label);
-}
-
-/* kind_of tells what a message is, and where its label is. */
-static enum kind kind_of(zmq_msg_t *msg, const char **label, size_t *length) {
-  const unsigned char *data = zmq_msg_data(msg);
-  size_t size = zmq_msg_size(msg), n, at = 1;
-  if (size == 8)
-    return HELLO;
-  if (size < 2)
-    die("a message of %zu bytes", size);
-  if ((n = data[0]) == 0xff && size > 5) {
-    n = (size_t)data[1] << 24 | (size_t)data[2] << 16 | (size_t)data[3] << 8 | data[4];
-    at = 5;
-  }
-  if (n < 8 || at + n > size || memcmp(data + at, "ZIO0FLOW", 8))
-    die("not a ZIO message");
-  *label = (const char *)data + at + 8;
-  *length = n - 8;
-  if (*length == sizeof dat - 1 && !memcmp(*label, dat, *length))
-    return DAT;
-  static const char *names[] = {NULL, "\"flow\":\"BOT\"", "\"flow\":\"PAY\"", "\"flow\":\"DAT\"", "\"flow\":\"EOT\""};
-  for (int k = BOT; k <= EOT; k++)
-    if (memmem(*label, *length, names[k], strlen(names[k])))
-      return (enum kind)k;
-  die("unknown label %.*s", (int)*length, *label);
-  return EOT;
-}
-
-static long credit_in(const char *label, size_t length) {
-  static const char key[] = "\"credit\":";
-  const char *at = memmem(label, length, key, sizeof key - 1);
-  if (!at)
-    die("no credit in %.*s", (int)length, label);
-  return strtol(at + sizeof key - 1, NULL, 10);
+  send_label(f->socket, next(f), label);
 }
 
 static void give(struct flow *f) {
   for (; f->held > 0 && f->moved < spec.count; f->held--)
-    send_dat(f);
+    send_dat(f->socket, next(f), (uint64_t)f->moved++);
   if (f->moved == spec.count) {
-    send_label(f, "{\"flow\":\"EOT\"}");
+    send_label(f->socket, next(f), "{\"flow\":\"EOT\"}");
     f->state = ENDING;
   }
 }
@@ -260,7 +134,7 @@ static void pay(struct flow *f) {
   if (spec.credit == 1)
     f->since = now();
   f->held = 0;
-  send_label(f, label);
+  send_label(f->socket, next(f), label);
 }
 
 static void over(struct flow *f) {
@@ -274,37 +148,32 @@ static void over(struct flow *f) {
   }
 }
 
-static void giver(struct flow *f, zmq_msg_t *msg, enum kind kind, const char *label, size_t length) {
-  if (kind == EOT && f->state == ENDING)
+static void giver(struct flow *f, const struct message *m) {
+  if (m->kind == EOT && f->state == ENDING)
     over(f);
-  else if (kind == PAY && f->state == MOVING) {
-    f->held += credit_in(label, length);
+  else if (m->kind == PAY && f->state == MOVING) {
+    f->held += credit_of(m);
     give(f);
-  } else if (kind != PAY)
-    die("giver was sent %.*s (%zu bytes)", (int)length, label, zmq_msg_size(msg));
+  } else if (m->kind != PAY)
+    die("giver was sent %.*s", (int)m->length, m->label);
 }
 
-static void taker(struct share *s, struct flow *f, zmq_msg_t *msg, enum kind kind, const char *label, size_t length) {
-  if (kind == EOT) {
-    send_label(f, "{\"flow\":\"EOT\"}");
+static void taker(struct share *s, struct flow *f, const struct message *m) {
+  if (m->kind == EOT) {
+    send_label(f->socket, next(f), "{\"flow\":\"EOT\"}");
     if (!spec.count && f->round) /* the first one has waited for the go */
       sample(s, now() - f->since);
-    if (memmem(label, length, "\"error\"", 7))
-      die("EOT says %.*s", (int)length, label);
+    if (memmem(m->label, m->length, "\"error\"", 7))
+      die("EOT says %.*s", (int)m->length, m->label);
     over(f);
     return;
   }
-  if (kind != DAT)
-    die("taker was sent %.*s", (int)length, label);
+  if (m->kind != DAT)
+    die("taker was sent %.*s", (int)m->length, m->label);
   if (spec.credit == 1 && f->moved)
     sample(s, now() - f->since);
-  uint64_t number;
-  size_t size = zmq_msg_size(msg);
-  if (size < (size_t)spec.size + COORD)
-    die("DAT is of %zu bytes", size);
-  memcpy(&number, (char *)zmq_msg_data(msg) + size - spec.size, sizeof number);
-  if (number != (uint64_t)f->moved)
-    die("flow %" PRIu64 ": message %" PRIu64 " came in the place of %ld", f->pair, number, f->moved);
+  if (number_of(m) != (uint64_t)f->moved)
+    die("flow %" PRIu64 ": message %" PRIu64 " came in the place of %ld", f->pair, number_of(m), f->moved);
   f->moved++;
   f->held++;
   tally();
@@ -312,20 +181,17 @@ static void taker(struct share *s, struct flow *f, zmq_msg_t *msg, enum kind kin
     pay(f);
 }
 
-/* handle answers whether the flow is over for good. */
-static bool handle(struct share *s, struct flow *f, zmq_msg_t *msg) {
-  const char *label = "";
-  size_t length = 0;
-  enum kind kind = kind_of(msg, &label, &length);
+/* handle returns whether the flow is over for good. */
+static bool handle(struct share *s, struct flow *f, const struct message *m) {
   if (f->state != OPENING) {
     if (spec.gives)
-      giver(f, msg, kind, label, length);
+      giver(f, m);
     else
-      taker(s, f, msg, kind, label, length);
+      taker(s, f, m);
     return f->state == OVER;
   }
-  if (kind != (spec.gateway ? BOT : HELLO))
-    die("answer to BOT is %.*s", (int)length, label);
+  if (m->kind != (spec.gateway ? BOT : HELLO))
+    die("answer to BOT is %.*s", (int)m->length, m->label);
   f->state = MOVING;
   f->seqno = 1;
   if (!spec.gives && spec.count) {
@@ -337,19 +203,14 @@ static bool handle(struct share *s, struct flow *f, zmq_msg_t *msg) {
   return false;
 }
 
-/* receive handles up to so many messages, and answers whether the flow is over. */
-static bool receive(struct share *s, struct flow *f, int flags, int most) {
+/* hear handles up to so many messages, and returns whether the flow is over. */
+static bool hear(struct share *s, struct flow *f, int flags, int most) {
   for (int i = 0; i < most; i++) {
-    zmq_msg_t msg;
-    zmq_msg_init(&msg);
-    if (zmq_msg_recv(&msg, f->socket, flags) < 0) {
-      if (errno == EAGAIN && flags)
-        return false;
-      check(errno == EINTR, "no message in time");
-      continue;
-    }
-    bool over = handle(s, f, &msg);
-    zmq_msg_close(&msg);
+    struct message m;
+    if (!receive(f->socket, flags, &m))
+      return false;
+    bool over = handle(s, f, &m);
+    close_message(&m);
     if (over)
       return true;
   }
@@ -361,13 +222,13 @@ static void serve(struct share *s, void *poller) {
   zmq_poller_event_t events[PER_THREAD];
   for (long left = s->count; left > 0;) {
     if (s->count == 1) {
-      left -= receive(s, s->flows, 0, 1);
+      left -= hear(s, s->flows, 0, 1);
       continue;
     }
     int n = zmq_poller_wait_all(poller, events, PER_THREAD, TIMEOUT);
     check(n >= 0 || errno == EINTR, "no message in time");
     for (int i = 0; i < n; i++)
-      left -= receive(s, events[i].user_data, ZMQ_DONTWAIT, BURST);
+      left -= hear(s, events[i].user_data, ZMQ_DONTWAIT, BURST);
   }
 }
 
@@ -384,6 +245,15 @@ static void *work(void *argument) {
   return NULL;
 }
 
+/* secured sets the keys, if there are any. */
+static bool secured(void *socket) {
+  static const int options[KEYS] = {ZMQ_CURVE_SERVERKEY, ZMQ_CURVE_PUBLICKEY, ZMQ_CURVE_SECRETKEY};
+  for (int i = 0; spec.curve && i < KEYS; i++)
+    if (zmq_setsockopt(socket, options[i], spec.keys[i], Z85 + 1))
+      return false;
+  return true;
+}
+
 static void dial(void *context, long i) {
   int none = 0, linger = 2000, timeout = TIMEOUT;
   /* Linux takes ever longer to find a port once half of them are taken. */
@@ -391,8 +261,8 @@ static void dial(void *context, long i) {
   if (snprintf(address, sizeof address, "tcp://127.0.%d.%ld:0;%s", spec.gives ? 1 : 2, 1 + i / 1000,
                spec.address + strlen("tcp://")) >= (int)sizeof address)
     die("%s is too long", spec.address);
-  void *socket = zmq_socket(context, ZMQ_CLIENT);
-  check(socket && !zmq_setsockopt(socket, ZMQ_SNDHWM, &none, sizeof none) &&
+  void *socket = zmq_socket(context, spec.type);
+  check(socket && secured(socket) && !zmq_setsockopt(socket, ZMQ_SNDHWM, &none, sizeof none) &&
             !zmq_setsockopt(socket, ZMQ_RCVHWM, &none, sizeof none) &&
             !zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger) &&
             !zmq_setsockopt(socket, ZMQ_RCVTIMEO, &timeout, sizeof timeout) &&
@@ -429,7 +299,7 @@ static void open_all(void *context) {
     }
     struct flow *f = &flows[begun[opened++]];
     while (f->state == OPENING)
-      receive(NULL, f, 0, 1);
+      hear(NULL, f, 0, 1);
   }
   free(begun);
 }
@@ -453,19 +323,37 @@ static void report(struct share *shares, long n) {
       printf("%" PRId64 "\n", shares[i].samples[j]);
 }
 
+/* parse_socket reads what kind of sockets there are. */
+static void parse_socket(const char *word) {
+  static const char curve[] = "curve:";
+  spec.type = strcmp(word, "dealer") ? ZMQ_CLIENT : ZMQ_DEALER;
+  wire.parts = spec.type == ZMQ_DEALER;
+  if (!strncmp(word, curve, sizeof curve - 1) && strlen(word) == sizeof curve - 1 + KEYS * Z85) {
+    spec.curve = true;
+    for (int i = 0; i < KEYS; i++)
+      memcpy(spec.keys[i], word + sizeof curve - 1 + i * Z85, Z85);
+  } else if (!wire.parts && strcmp(word, "client")) {
+    die("socket %s: want client, dealer, or curve: and three keys", word);
+  }
+}
+
 static void parse(int argc, char **argv) {
-  if (argc != 9)
-    die("usage: load give|take gateway|relay ADDRESS FLOWS ROUNDS COUNT SIZE CREDIT");
-  spec.gives = !strcmp(argv[1], "give");
-  spec.gateway = !strcmp(argv[2], "gateway");
-  spec.address = argv[3];
+  if (argc != 10)
+    die("usage: load SOCKET give|take gateway|relay ADDRESS FLOWS ROUNDS COUNT SIZE CREDIT");
+  parse_socket(argv[1]);
+  spec.gives = !strcmp(argv[2], "give");
+  spec.gateway = !strcmp(argv[3], "gateway");
+  spec.address = argv[4];
   long *numbers[] = {&spec.flows, &spec.rounds, &spec.count, &spec.size, &spec.credit};
   for (int i = 0; i < 5; i++)
-    *numbers[i] = strtol(argv[4 + i], NULL, 10);
+    *numbers[i] = strtol(argv[5 + i], NULL, 10);
   if (strncmp(spec.address, "tcp://127.", strlen("tcp://127.")))
     die("%s is not on this machine's loopback", spec.address);
   if (spec.flows < 1 || spec.rounds < 1 || spec.count < 0 || spec.size < 8 || spec.credit < 1)
     die("FLOWS, ROUNDS and CREDIT are at least 1, SIZE at least 8");
+  if (wire.parts && spec.gives && spec.gateway && spec.rounds > 1)
+    die("a DEALER that gives through the gateway does one round");
+  wire.size = spec.size;
 }
 
 int main(int argc, char **argv) {
@@ -480,8 +368,8 @@ int main(int argc, char **argv) {
   if (from < 1)
     from = 1;
   flows = calloc((size_t)spec.flows, sizeof *flows);
-  if (spec.gives && spec.size > COPIED)
-    make_buffers();
+  if (spec.gives)
+    lend_buffers();
 
   void *context = zmq_ctx_new();
   check(context && !zmq_ctx_set(context, ZMQ_MAX_SOCKETS, (int)spec.flows + 16), "context");
