@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -129,6 +130,8 @@ type bridge struct {
 	servers   []string
 	routers   []string
 	stats     struct{ panics atomic.Uint64 }
+	stopped   chan struct{} // nil unless all addresses were bound
+	trimmer   sync.WaitGroup
 }
 
 func open(b *broker.Broker, o Options) (_ Bridge, err error) {
@@ -155,6 +158,8 @@ func open(b *broker.Broker, o Options) (_ Bridge, err error) {
 	if br.routers, err = br.bind(zmtp.Router, o.Routers); err != nil {
 		return nil, err
 	}
+	br.stopped = make(chan struct{})
+	br.trimmer.Go(func() { trimSlabs(br.stopped) })
 	for _, e := range br.endpoints {
 		e.start()
 	}
@@ -226,6 +231,11 @@ func (b *bridge) Close() error {
 		<-done
 	}
 	b.endpoints = nil
+	if b.stopped != nil {
+		close(b.stopped)
+		b.stopped = nil
+	}
+	b.trimmer.Wait()
 	return errors.Join(errs...)
 }
 

@@ -121,10 +121,17 @@ func (o *outbox) run(wait bool) {
 		}
 		o.waitingSince.CompareAndSwap(0, time.Now().UnixNano())
 		if !wait {
-			o.conn.endpoint.running.Go(func() { o.run(true) })
+			o.conn.endpoint.running.Add(1) // Go would allocate twice
+			go o.drain()
 			return
 		}
 	}
+}
+
+// drain has the turn, and waits for the socket.
+func (o *outbox) drain() {
+	defer o.conn.endpoint.running.Done()
+	o.run(true)
 }
 
 // fail gives the connection up, whose socket takes nothing any more.

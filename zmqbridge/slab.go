@@ -3,6 +3,7 @@ package zmqbridge
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/zioflow/gateway/broker"
 )
@@ -29,7 +30,71 @@ const (
 	classLargest = 3 // of those that are filled piece by piece
 )
 
-var slabPools [len(slabSizes)]sync.Pool
+// freeSlabs keeps slabs that nobody uses, by class: a list of Go's own would be
+// emptied at every garbage collection, which large slabs bring about. The latest to
+// come goes first, since a processor's cache may still have it.
+var freeSlabs [len(slabSizes)]freeList
+
+// maxFree bounds what the list of one class holds, in bytes.
+const maxFree = 32 << 20
+
+// freeList is the slabs of one class.
+type freeList struct {
+	mu    sync.Mutex
+	slabs []*slab // guarded by mu
+	least int     // guarded by mu; how few there were since the last trim
+}
+
+func (l *freeList) take() *slab {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.slabs) - 1
+	if n < 0 {
+		return nil
+	}
+	s := l.slabs[n]
+	l.slabs[n] = nil
+	l.slabs = l.slabs[:n]
+	l.least = min(l.least, n)
+	return s
+}
+
+func (l *freeList) put(s *slab) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if (len(l.slabs)+1)*len(s.data) <= max(maxFree, len(s.data)) {
+		l.slabs = append(l.slabs, s)
+	}
+}
+
+// trim gives up half of the slabs that were not needed since the last time.
+func (l *freeList) trim() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	keep := len(l.slabs) - (l.least+1)/2
+	clear(l.slabs[keep:])
+	l.slabs = l.slabs[:keep]
+	l.least = keep
+}
+
+// trimInterval is how often slabs that nobody needs are given up.
+const trimInterval = time.Second
+
+// trimSlabs gives up what is not needed until stop is closed.
+func trimSlabs(stop <-chan struct{}) {
+	ticker := time.NewTicker(trimInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			for i := range freeSlabs {
+				freeSlabs[i].trim()
+			}
+		case <-stop:
+			return
+		}
+	}
+}
 
 // slabClass is the smallest class that holds n bytes; false where none does.
 func slabClass(n int) (int, bool) {
@@ -43,7 +108,7 @@ func slabClass(n int) (int, bool) {
 
 // newSlab is a slab of that class, held once, in nobody's account.
 func newSlab(class int) *slab {
-	s, _ := slabPools[class].Get().(*slab)
+	s := freeSlabs[class].take()
 	if s == nil {
 		s = &slab{class: class, data: make([]byte, slabSizes[class])}
 	}
@@ -78,7 +143,7 @@ func (s *slab) release() {
 		s.account = nil
 	}
 	if s.class >= 0 {
-		slabPools[s.class].Put(s)
+		freeSlabs[s.class].put(s)
 	}
 }
 
