@@ -35,6 +35,25 @@ func TestCut(t *testing.T) {
 	}
 }
 
+// TestValid: a name or detail is UTF-8, whatever was sent, and keeps its limit.
+func TestValid(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"", "ok", "a\xffb", strings.Repeat("\xff", 5000), strings.Repeat("\xffä", 5000), strings.Repeat("x", 5000)} {
+		for _, c := range []struct {
+			got   string
+			limit int
+		}{{text.Name(s), text.MaxName}, {text.Detail(s), text.MaxDetail}} {
+			whole := utf8.ValidString(s) && len(c.got) < min(len(s), c.limit-utf8.UTFMax)
+			if !utf8.ValidString(c.got) || len(c.got) > c.limit || whole || (c.got == "") != (s == "") {
+				t.Errorf("%.20q became %d bytes of at most %d: %.40q", s, len(c.got), c.limit, c.got)
+			}
+		}
+	}
+	if got := text.Name("a\xffb"); got != "a\uFFFDb" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func FuzzCut(f *testing.F) {
 	f.Add("äöü😀", 5)
 	f.Add("\xff\xfe", 1)
