@@ -2,11 +2,13 @@ package broker
 
 import (
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/internal/text"
 )
 
 // Peer is one connection's side of the broker: what arrives on it goes in here.
@@ -33,8 +35,10 @@ type Peer struct {
 // it until Leave.
 func (b *Broker) Attach(link Link, info PeerInfo) *Peer { return b.AttachWith(link, info, nil) }
 
-// AttachWith is Attach for a peer that may do what its grant says.
+// AttachWith is Attach for a peer that may do what its grant says. Identity and
+// address are cut to text.MaxName: the peer may have chosen them.
 func (b *Broker) AttachWith(link Link, info PeerInfo, grant Grant) *Peer {
+	info.Address, info.Identity = text.Name(info.Address), text.Name(info.Identity)
 	p := &Peer{broker: b, link: link, info: info, grant: grant}
 	b.peers.attach(p)
 	return p
@@ -234,7 +238,8 @@ func (p *Peer) accept(m *zio.Message, bot zio.Bot) {
 // refuse answers a BOT that does not become a flow.
 func (p *Peer) refuse(reason flow.Reason, detail string) {
 	p.broker.refused(reason)
-	p.broker.log.Info("BOT refused", "peer", p.info, "reason", reason.String(), "detail", detail)
+	detail = text.Detail(detail)
+	p.broker.say(slog.LevelInfo, lineRefused, p.info, "BOT refused", "peer", p.info, "reason", reason.String(), "detail", detail)
 	p.tell(reason.String(), reason, detail)
 }
 
@@ -249,6 +254,7 @@ func (p *Peer) receiveStray(head zio.Head) {
 }
 
 func (p *Peer) tell(word string, reason flow.Reason, detail string) {
+	detail = text.Detail(detail)
 	// A peer that can't be told has left, and its transport will say so.
 	_ = p.link.Deliver(Delivery{
 		Message: ownMessage(zio.ErrorLabel(word, detail), 0),
