@@ -1,12 +1,12 @@
 package server
 
 import (
-	"log/slog"
 	"strings"
 
 	"google.golang.org/grpc"
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // interceptor is one concern, for calls of either kind.
@@ -27,7 +27,7 @@ type interceptor struct {
 //
 // The streams of FlowService reach their handlers as grpc-go made them: an
 // interceptor that wrapped what they send and receive would cost every DAT.
-func chain(log *slog.Logger, c *counters, door *gatekeeper, l *limiter) []grpc.ServerOption {
+func chain(log *logs.Sampler, c *counters, door *gatekeeper, l *limiter) []grpc.ServerOption {
 	all := []interceptor{countCalls(c), logCalls(log), recoverCalls(log, c)}
 	if door != nil {
 		all = append(all, door.interceptor())

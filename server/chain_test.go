@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // streamTypes implements services whose streams tell what they are made of, and
@@ -57,7 +58,7 @@ func (s *streamTypes) tell(stream grpc.ServerStream) { s.seen <- fmt.Sprintf("%T
 func startChain(t *testing.T, log *slog.Logger) (*streamTypes, *grpc.ClientConn) {
 	t.Helper()
 	services := &streamTypes{seen: make(chan string, 1)}
-	s := grpc.NewServer(chain(log, newCounters(nil), nil, newLimiter(RateLimits{Total: 1e6, Peer: 1e6}))...)
+	s := grpc.NewServer(chain(logs.NewSampler(log, logs.Options{}), newCounters(nil), nil, newLimiter(RateLimits{Total: 1e6, Peer: 1e6}))...)
 	gatewayv1.RegisterFlowServiceServer(s, services)
 	gatewayv1.RegisterHandlerServiceServer(s, services)
 	listener := bufconn.Listen(1 << 16)
