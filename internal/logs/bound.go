@@ -27,11 +27,11 @@ func Bound(_ []string, a slog.Attr) slog.Attr {
 	switch a.Value.Kind() {
 	case slog.KindString:
 		if s := a.Value.String(); len(s) > limit/maxQuoted {
-			return slog.String(a.Key, cutQuoted(s, limit))
+			return slog.String(a.Key, text.CutBy(s, limit, quoted))
 		}
 	case slog.KindAny:
 		if err, ok := a.Value.Any().(error); ok {
-			return slog.String(a.Key, cutQuoted(err.Error(), limit))
+			return slog.String(a.Key, text.CutBy(err.Error(), limit, quoted))
 		}
 	default: // a number or a time; a handler passes no groups here
 	}
@@ -40,22 +40,6 @@ func Bound(_ []string, a slog.Attr) slog.Attr {
 
 // maxQuoted is what quoting can make of a byte: six of them.
 const maxQuoted = len(`\u0000`)
-
-// cutQuoted is text.Cut for a text that is quoted afterwards, as in Go or in JSON.
-func cutQuoted(s string, limit int) string {
-	size, fits := 0, 0 // fits: as many bytes as leave room for the ellipsis
-	for i := 0; i < len(s); {
-		r, width := utf8.DecodeRuneInString(s[i:])
-		if size += quoted(r, width); size > limit {
-			return s[:fits] + text.Ellipsis
-		}
-		i += width
-		if size <= limit-len(text.Ellipsis) {
-			fits = i
-		}
-	}
-	return s
-}
 
 // quoted is how many bytes a character can have when it is quoted.
 func quoted(r rune, width int) int {

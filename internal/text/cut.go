@@ -32,6 +32,29 @@ func Cut(s string, limit int) string {
 	return s[:start(s, limit-len(Ellipsis))] + Ellipsis
 }
 
+// CutBy is Cut for a text that becomes longer where it goes: cost says how many
+// bytes each character of that many bytes becomes there; utf8.RuneError of one
+// byte is one that is no UTF-8. It looks at no more of a text than fits.
+func CutBy(s string, limit int, cost func(r rune, width int) int) string {
+	ellipsis, _ := utf8.DecodeRuneInString(Ellipsis)
+	room := limit - cost(ellipsis, len(Ellipsis))
+	size, fits := 0, 0 // fits: as many bytes as leave room for the ellipsis
+	for i := 0; i < len(s); {
+		r, width := utf8.DecodeRuneInString(s[i:])
+		if size += cost(r, width); size > limit {
+			if room < 0 {
+				return ""
+			}
+			return s[:fits] + Ellipsis
+		}
+		i += width
+		if size <= room {
+			fits = i
+		}
+	}
+	return s
+}
+
 // Detail is Cut for words that say why something has failed. What is no UTF-8 in
 // them is replaced: they go into JSON, and into messages that take nothing else.
 func Detail(s string) string { return valid(s, MaxDetail) }

@@ -35,6 +35,36 @@ func TestCut(t *testing.T) {
 	}
 }
 
+func TestCutBy(t *testing.T) {
+	t.Parallel()
+	threefold := func(r rune, width int) int { // as in a URL
+		if r > ' ' && r < utf8.RuneSelf {
+			return 1
+		}
+		return 3 * width
+	}
+	for _, c := range []struct {
+		s     string
+		limit int
+		want  string
+	}{
+		{"", 0, ""},
+		{"abc", 3, "abc"},
+		{"abcd", 3, ""}, // the ellipsis takes 9
+		{"abcdefghijkl", 11, "ab…"},
+		{"äää", 18, "äää"}, // 6 each
+		{"ääää", 18, "ä…"},
+		{"ab\xff", 5, "ab\xff"},
+		{"abcdefg\xffxx", 11, "ab…"},
+		{"a b c d e f", 21, "a b c d e f"},
+		{"a b c d e f", 20, "a b c…"},
+	} {
+		if got := text.CutBy(c.s, c.limit, threefold); got != c.want {
+			t.Errorf("CutBy(%q, %d) = %q, want %q", c.s, c.limit, got, c.want)
+		}
+	}
+}
+
 // TestValid: a name or detail is UTF-8, whatever was sent, and keeps its limit.
 func TestValid(t *testing.T) {
 	t.Parallel()
