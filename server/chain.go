@@ -17,6 +17,7 @@ type interceptor struct {
 
 // chain puts the interceptors in their order, from the outermost to the handler:
 //
+//   - the bounds of what a caller is told; the log has more of it;
 //   - metrics, so that every call counts, with the status that its caller gets,
 //     whichever of the others refuses it;
 //   - logging, for the same reason;
@@ -28,7 +29,7 @@ type interceptor struct {
 // The streams of FlowService reach their handlers as grpc-go made them: an
 // interceptor that wrapped what they send and receive would cost every DAT.
 func chain(log *logs.Sampler, c *counters, door *gatekeeper, l *limiter) []grpc.ServerOption {
-	all := []interceptor{countCalls(c), logCalls(log), recoverCalls(log, c)}
+	all := []interceptor{boundStatuses(), countCalls(c), logCalls(log), recoverCalls(log, c)}
 	if door != nil {
 		all = append(all, door.interceptor())
 	}

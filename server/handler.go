@@ -37,9 +37,6 @@ type handlerService struct {
 
 // Listen registers the stream as a listener for as long as it is open.
 func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.ServerStreamingServer[gatewayv1.ListenResponse]) error {
-	if request.GetName() == "" {
-		return badField("name", "must not be empty")
-	}
 	sink := s.sink(stream.Context())
 	defer sink.returned()
 	spec := broker.ListenerSpec{

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/internal/text"
 )
 
 // notable are the methods whose calls are of interest to an operator. All others
@@ -65,7 +67,7 @@ func logCall(ctx context.Context, log *logs.Sampler, level slog.Level, fields lo
 	for i := fields.Iterator(); i.Next(); {
 		switch name, value := i.At(); name {
 		case "method":
-			method = slog.Any(name, value)
+			method = slog.String(name, text.Name(fmt.Sprint(value)))
 		case "grpc.code":
 			code = slog.Any("code", value)
 		case "grpc.error":
