@@ -181,10 +181,10 @@ func TestDeclineWithManyWords(t *testing.T) {
 			_, err := f.handlers.Decline(f.ctx, &gatewayv1.DeclineRequest{Cid: event.GetOffer().GetCid(), Detail: detail})
 			return err
 		}
-		if err := decline(strings.Repeat(unit, 16385)); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "detail: ") {
+		if err := decline(strings.Repeat(unit, 65537)); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "detail: ") {
 			t.Errorf("too many words: %v", err)
 		}
-		if err := decline(strings.Repeat(unit, 16384/len(unit))); err != nil {
+		if err := decline(strings.Repeat(unit, 65536/len(unit))); err != nil {
 			t.Errorf("many words: %v", err)
 		}
 		response, err := stream.Recv()

@@ -13,9 +13,8 @@ import (
 func TestLinesThatAreMissing(t *testing.T) {
 	m := telemetry.NewMetrics("v1")
 	m.WatchLog(func() uint64 { return 17 })
-	log := slog.New(m.CountLines(slog.DiscardHandler))
 	wantSeries(t, m, map[string]string{`log_dropped_total`: "17", `log_lines_total{level="info"}`: "0"})
-	log = slog.New(m.CountLines(slog.NewTextHandler(t.Output(), nil)))
+	log := slog.New(m.CountLines(slog.NewTextHandler(t.Output(), nil)))
 	s := logs.NewSampler(log.With("a", 1).WithGroup("g"), logs.Options{Burst: 2, Rate: 1e-9})
 	for range 5 {
 		s.Log(t.Context(), slog.LevelInfo, "bot_refused", logs.Peer{}, "BOT refused")

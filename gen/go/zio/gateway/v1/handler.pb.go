@@ -568,7 +568,7 @@ const file_zio_gateway_v1_handler_proto_rawDesc = "" +
 	"\x04name\x18\x04 \x01(\tR\x04name\"E\n" +
 	"\x0eDeclineRequest\x12\x10\n" +
 	"\x03cid\x18\x01 \x01(\x04R\x03cid\x12!\n" +
-	"\x06detail\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x01R\x06detail\"\x11\n" +
+	"\x06detail\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x06detail\"\x11\n" +
 	"\x0fDeclineResponse2\xa7\x01\n" +
 	"\x0eHandlerService\x12I\n" +
 	"\x06Listen\x12\x1d.zio.gateway.v1.ListenRequest\x1a\x1e.zio.gateway.v1.ListenResponse0\x01\x12J\n" +
