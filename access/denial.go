@@ -1,9 +1,11 @@
 package access
 
 import (
+	"context"
 	"log/slog"
-	"sync"
-	"time"
+
+	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/internal/text"
 )
 
 // Cause is why somebody was not let in, or not allowed something, in one word.
@@ -67,80 +69,32 @@ func (d *Denial) Error() string { return d.Detail }
 // not block.
 type Observer func(front, cause, identity string)
 
-// quiet is for how long a denial that looks like one before is not logged again:
-// a peer that keeps trying shall not fill the log.
-const quiet = 10 * time.Second
-
-// maxSeen bounds the memory for what was logged.
-const maxSeen = 1000
+// denialLines bounds the lines about each peer and cause: a peer that keeps trying
+// shall not fill the log. Those about an identity are not touched by what strangers
+// do.
+var denialLines = logs.Options{Burst: 5, Rate: 0.1, TotalBurst: 500, TotalRate: 50}
 
 // gate logs and counts denials. It may be used concurrently.
 type gate struct {
-	log     *slog.Logger
+	lines   *logs.Sampler
 	observe Observer
-
-	mu   sync.Mutex
-	seen map[seen]*repeat // guarded by mu
-}
-
-type seen struct{ front, cause, identity, address, detail string }
-
-type repeat struct {
-	until time.Time
-	more  int // since it was logged
 }
 
 func newGate(log *slog.Logger, observe Observer) *gate {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 	if observe == nil {
 		observe = func(string, string, string) {}
 	}
-	return &gate{log: log, observe: observe, seen: map[seen]*repeat{}}
+	return &gate{logs.NewSampler(log, denialLines), observe}
 }
 
-// deny counts a denial, and logs it unless the same was logged just now. The
-// address is without the port, which is another one each time.
+// deny counts a denial, and logs it unless there were many like it. The address is
+// without the port, which is another one each time.
 func (g *gate) deny(front, address string, d *Denial) {
 	defer g.observe(front, string(d.Cause), d.Identity) // who hears of it finds it in the log
-	repeated, fresh := g.note(seen{front, string(d.Cause), d.Identity, address, d.Detail}, time.Now())
-	if !fresh {
-		return
-	}
-	attributes := []any{"front", front, "cause", string(d.Cause), "address", address, "detail", d.Detail}
+	attributes := []any{"front", front, "cause", string(d.Cause), "address", text.Name(address), "detail", text.Detail(d.Detail)}
 	if d.Identity != "" {
-		attributes = append(attributes, "identity", d.Identity)
+		attributes = append(attributes, "identity", text.Name(d.Identity))
 	}
-	if repeated > 0 {
-		attributes = append(attributes, "repeated", repeated)
-	}
-	g.log.Warn("access denied", attributes...)
-}
-
-// note answers whether s is to be logged, and how often it was not since it last
-// was.
-func (g *gate) note(s seen, now time.Time) (repeated int, fresh bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	was := g.seen[s]
-	if was != nil && now.Before(was.until) {
-		was.more++
-		return 0, false
-	}
-	if was != nil {
-		repeated = was.more
-	}
-	if len(g.seen) >= maxSeen {
-		for old, r := range g.seen {
-			if !now.Before(r.until) {
-				delete(g.seen, old)
-			}
-		}
-		if len(g.seen) >= maxSeen { // a flood: nothing more is remembered, nor logged
-			return 0, false
-		}
-	}
-	g.seen[s] = &repeat{until: now.Add(quiet)}
-	return repeated, true
+	g.lines.Log(context.Background(), slog.LevelWarn, "denied_"+string(d.Cause), logs.Of(d.Identity, address),
+		"access denied", attributes...)
 }

@@ -20,8 +20,8 @@ type Policy struct {
 	rules atomic.Pointer[Rules]
 }
 
-// NewPolicy makes a policy of the rules. Denials go to the log, a line each, and
-// to the observer; nil for none.
+// NewPolicy makes a policy of the rules. Denials go to the log, as far as they are
+// not too many, and to the observer; nil for none.
 func NewPolicy(rules *Rules, log *slog.Logger, observe Observer) *Policy {
 	p := &Policy{gate: newGate(log, observe)}
 	p.rules.Store(rules)
@@ -57,7 +57,7 @@ func (p *Policy) Close() {
 // Rules are those in force.
 func (p *Policy) Rules() *Rules { return p.rules.Load() }
 
-// Deny counts a denial, and logs it unless the same was logged a moment ago. The
+// Deny counts a denial, and logs it unless there were many like it. The
 // address is the host of who was denied, or where it was if that is not known.
 func (p *Policy) Deny(front, address string, d *Denial) { p.deny(front, address, d) }
 

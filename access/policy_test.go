@@ -180,9 +180,9 @@ func TestNewToken(t *testing.T) {
 	}
 }
 
-// TestDenialsAreLoggedOnce: each is counted, but one that repeats is a line in a
-// while, not a flood of them.
-func TestDenialsAreLoggedOnce(t *testing.T) {
+// TestDenialsAreBounded: each is counted, but of those that repeat there are few
+// lines, which say how many are missing.
+func TestDenialsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		var counted int
@@ -200,14 +200,43 @@ func TestDenialsAreLoggedOnce(t *testing.T) {
 		time.Sleep(time.Minute)
 		p.Deny("grpc", "192.0.2.1", denial)
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-		if counted != 52 || len(lines) != 3 || !strings.Contains(lines[2], "repeated=49") {
+		if counted != 52 || len(lines) != 7 || !strings.Contains(lines[6], "suppressed=45") {
 			t.Errorf("counted %d, logged\n%s", counted, log.String())
 		}
-		for i := range 5000 {
-			p.Deny("grpc", fmt.Sprint(i), denial)
+	})
+}
+
+// TestStrangersSilenceNobody: 5,000 strangers who keep trying fill no log, and what
+// is denied to a known identity meanwhile is logged, as is the first of another
+// stranger's once they are gone.
+func TestStrangersSilenceNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		p := access.NewPolicy(parse(t, ""), slog.New(slog.NewTextHandler(&log, nil)), nil)
+		guess := &access.Denial{Cause: access.WrongRole, Detail: strings.Repeat("x", 1<<20)}
+		wrong := &access.Denial{Cause: access.WrongRole, Identity: "reader", Detail: "needs the role admin"}
+		const minutes = 5
+		for range minutes {
+			for range 3 {
+				for i := range 5000 {
+					p.Deny("grpc", fmt.Sprintf("10.1.%d.%d", i/250, i%250), guess)
+				}
+			}
+			p.Deny("grpc", "10.1.0.1", wrong)
+			time.Sleep(time.Minute)
 		}
-		if n := strings.Count(log.String(), "\n"); n > 1100 {
-			t.Errorf("a flood from everywhere makes %d lines", n)
+		if n := strings.Count(log.String(), "identity=reader"); n != minutes {
+			t.Errorf("of a known identity there are %d lines of %d", n, minutes)
+		}
+		if n := strings.Count(log.String(), "\n"); n > minutes*2000 {
+			t.Errorf("the flood makes %d lines", n)
+		}
+		if log.Len() > minutes*2000*1500 {
+			t.Errorf("the flood makes %d bytes", log.Len())
+		}
+		p.Deny("grpc", "192.0.2.1", &access.Denial{Cause: access.WrongRole, Detail: "later"})
+		if !strings.Contains(log.String(), "detail=later") {
+			t.Error("a stranger who comes later is not logged")
 		}
 	})
 }

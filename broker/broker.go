@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // Broker is the routing core. All its methods may be called concurrently.
 type Broker struct {
 	options  atomic.Pointer[Options]
 	log      *slog.Logger
+	lines    *logs.Sampler // what peers can have logged
 	routes   routeTable
 	watchers watchers
 	// liveCount is live, for those who do not hold mu.
@@ -54,6 +56,7 @@ func New(options Options) (*Broker, error) {
 	}
 	b := &Broker{
 		log:    options.Log,
+		lines:  logs.NewSampler(options.Log, logs.Options{}),
 		peers:  peerTable{byTransport: map[string]int{}},
 		epoch:  time.Now().Add(-time.Second), // so that no moment is 0
 		idle:   make(chan struct{}),

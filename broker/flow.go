@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -374,7 +375,7 @@ func (f *Flow) enter(before flow.Phase) {
 	case flow.Active:
 		f.seen = f.account.received()
 		f.setDeadline(f.limits.IdleTimeout)
-		f.broker.log.Debug("flow active", "flow", f.id, "client", f.infos[flow.Client],
+		f.broker.say(slog.LevelDebug, lineActive, f.infos[flow.Client], "flow active", "flow", f.id, "client", f.infos[flow.Client],
 			"handler", f.infos[flow.Handler], "credit", f.state.Credit().Total())
 	case flow.HalfClosed:
 		f.setDeadline(f.limits.EOTTimeout)
@@ -408,7 +409,11 @@ func (f *Flow) finish() {
 		f.onEnd(f.state.Reason())
 		f.onEnd = nil
 	}
-	f.broker.log.Info("flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),
+	kind := lineEnded
+	if f.state.Reason() != flow.Completed {
+		kind = lineFailed
+	}
+	f.broker.say(slog.LevelInfo, kind, f.infos[flow.Client], "flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),
 		"client", f.infos[flow.Client], "handler", f.infos[flow.Handler], "route", f.route(),
 		"messages", f.account.data.Messages, "bytes", f.account.data.Bytes)
 }

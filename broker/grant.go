@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"log/slog"
 
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
@@ -97,7 +98,7 @@ func maySee(g Grant, v *View) bool {
 // deny answers a BOT that the peer was not allowed.
 func (p *Peer) deny(d *denied) {
 	p.broker.refused(d.reason)
-	p.broker.log.Warn("BOT refused", "peer", p.info, "reason", d.reason.String(), "detail", d.detail, "cause", string(d.what))
+	p.broker.say(slog.LevelWarn, lineDenied, p.info, "BOT refused", "peer", p.info, "reason", d.reason.String(), "detail", d.detail, "cause", string(d.what))
 	p.broker.denied(p.info, d.what)
 	p.tell(d.reason.String(), d.reason, d.detail)
 }

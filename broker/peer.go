@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/internal/text"
 )
 
 // Peer is one connection's side of the broker: what arrives on it goes in here.
@@ -42,8 +44,10 @@ type Peer struct {
 // it until Leave.
 func (b *Broker) Attach(link Link, info PeerInfo) *Peer { return b.AttachWith(link, info, nil) }
 
-// AttachWith is Attach for a peer that may do what its grant says.
+// AttachWith is Attach for a peer that may do what its grant says. Identity and
+// address are cut to text.MaxName: the peer may have chosen them.
 func (b *Broker) AttachWith(link Link, info PeerInfo, grant Grant) *Peer {
+	info.Address, info.Identity = text.Name(info.Address), text.Name(info.Identity)
 	p := &Peer{broker: b, link: link, info: info, grant: grant}
 	p.bytes = b.budget.newAccount(p.owner(), b.limits().MaxFlowBytes)
 	p.output = b.budget.newAccount("", 0)
@@ -292,7 +296,8 @@ func (p *Peer) accept(m *zio.Message, bot zio.Bot) {
 // refuse answers a BOT that does not become a flow.
 func (p *Peer) refuse(reason flow.Reason, detail string) {
 	p.broker.refused(reason)
-	p.broker.log.Info("BOT refused", "peer", p.info, "reason", reason.String(), "detail", detail)
+	detail = text.Detail(detail)
+	p.broker.say(slog.LevelInfo, lineRefused, p.info, "BOT refused", "peer", p.info, "reason", reason.String(), "detail", detail)
 	p.tell(reason.String(), reason, detail)
 }
 
@@ -307,6 +312,7 @@ func (p *Peer) receiveStray(head zio.Head) {
 }
 
 func (p *Peer) tell(word string, reason flow.Reason, detail string) {
+	detail = text.Detail(detail)
 	// A peer that can't be told has left, and its transport will say so.
 	_ = p.link.Deliver(Delivery{
 		Message: ownMessage(zio.ErrorLabel(word, detail), 0),

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
@@ -222,7 +223,7 @@ func (b *Broker) Decline(by PeerInfo, cid uint64, detail string) error {
 	r, foreign := b.takeOffer(zio.Number{Value: int64(cid), Form: zio.Integer}, by.Name)
 	switch {
 	case foreign:
-		b.log.Warn("decline refused", "peer", by, "detail", errForeignCID.detail, "cause", string(DeniedCID))
+		b.say(slog.LevelWarn, lineDenied, by, "decline refused", "peer", by, "detail", errForeignCID.detail, "cause", string(DeniedCID))
 		b.denied(by, DeniedCID)
 		return ErrForeignOffer
 	case r == nil:

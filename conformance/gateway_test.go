@@ -50,7 +50,7 @@ func startGateway(t *testing.T, configure ...func(*settings)) *gateway {
 	t.Helper()
 	s := settings{Options: broker.DefaultOptions()}
 	g := &gateway{ends: make(chan broker.FlowID, 10_000)}
-	s.Log = slog.New(endLog(g.ends))
+	s.Observers = []broker.Observer{endWatch(g.ends)}
 	for _, change := range configure {
 		change(&s)
 	}
@@ -151,24 +151,12 @@ func (g *gateway) wantEnd(t *testing.T, want flow.Reason) broker.FlowInfo {
 	return f
 }
 
-// endLog is a log handler that passes on which flows have ended: the broker
-// logs that last, so whoever was told need not wait any more.
-type endLog chan broker.FlowID
+// endWatch passes on which flows have ended, all of them.
+type endWatch chan broker.FlowID
 
-func (l endLog) Enabled(context.Context, slog.Level) bool { return true }
-func (l endLog) WithAttrs([]slog.Attr) slog.Handler       { return l }
-func (l endLog) WithGroup(string) slog.Handler            { return l }
-
-func (l endLog) Handle(_ context.Context, r slog.Record) error {
-	if r.Message != "flow ended" {
-		return nil
+// Observe implements broker.Observer.
+func (w endWatch) Observe(e broker.Event) {
+	if e.Flow.Phase == flow.Ended {
+		w <- e.Flow.ID
 	}
-	r.Attrs(func(a slog.Attr) bool {
-		id, isFlow := a.Value.Any().(broker.FlowID)
-		if isFlow {
-			l <- id
-		}
-		return !isFlow
-	})
-	return nil
 }

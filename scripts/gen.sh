@@ -27,12 +27,20 @@ protoc --go_out="$work/$go_dir" --go_opt=paths=source_relative \
 # The Python client takes part in flows and leaves administration to grpcurl.
 protoc --python_out="$work/$python_dir" --pyi_out="$work/$python_dir" \
   --grpc_python_out="$work/$python_dir" zio/gateway/v1/{flow,handler}.proto
+# The rules that stand in the contract are the gateway's to check; their options
+# have to be known all the same.
+protoc --python_out="$work/$python_dir" buf/validate/validate.proto
 
 # Python's generated code imports by the .proto file's path from the top. Ours
 # lives inside the package: a module "zio" of its own could clash with ZIO's.
 find "$work/$python_dir" -type d -exec touch {}/__init__.py \;
 find "$work/$python_dir" -name '*.py*' -exec \
   sed -i -E 's/^(from|import) zio\./\1 zioflow._gen.zio./' {} +
+# A program may have these options from elsewhere, and Python takes a .proto file
+# only once: then ours are not loaded.
+sed -i -E 's/^from buf\.validate (import .*)$/try:\n  from buf.validate \1\nexcept ImportError:\n  from zioflow._gen.buf.validate \1/' \
+  "$work/$python_dir/zio/gateway/v1/handler_pb2.py"
+sed -i '/^from buf\.validate /d' "$work/$python_dir/zio/gateway/v1/handler_pb2.pyi"
 
 if [[ ${1-} == --check ]]; then
   for dir in "$go_dir" "$python_dir"; do

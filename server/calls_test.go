@@ -135,9 +135,13 @@ func TestGetEndsWithTheReason(t *testing.T) {
 func TestListenRefusals(t *testing.T) {
 	f := start(t, nil)
 	for want, request := range map[string]*gatewayv1.ListenRequest{
-		"name: must not be empty": {},
-		"match: match expression": {Name: "l", Match: "attributes.x =="},
-		"1:16: Syntax error":      {Name: "l", Match: "attributes.x =="},
+		"name: must be at least 1":       {},
+		"name: must be at most 128":      {Name: strings.Repeat("n", 129)},
+		"name: must be at most 128 char": {Name: strings.Repeat("n", 3<<20)},
+		"match: must be at most 4096":    {Name: "l", Match: strings.Repeat("(", 4097)},
+		"match: match expression":        {Name: "l", Match: "attributes.x =="},
+		"1:16: Syntax error":             {Name: "l", Match: "attributes.x =="},
+		"…":                              {Name: "l", Match: strings.Repeat("attributes.x == )\n", 200)},
 	} {
 		stream, err := f.handlers.Listen(f.ctx, request)
 		if err != nil {
@@ -146,6 +150,55 @@ func TestListenRefusals(t *testing.T) {
 		_, err = stream.Recv()
 		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	if n := len(f.broker.Listeners()); n != 0 {
+		t.Errorf("%d listeners are registered", n)
+	}
+}
+
+// TestDeclineWithManyWords: the client is told as much as it can take; more than
+// that costs the handler its call, and the offer stays.
+func TestDeclineWithManyWords(t *testing.T) {
+	f := start(t, nil)
+	listening, err := f.handlers.Listen(f.ctx, &gatewayv1.ListenRequest{Name: "l"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := listening.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	for _, unit := range []string{"x", "ä", `\`, "\x00", "%"} {
+		stream := f.open(t, taking(1))
+		event, err := listening.Recv()
+		for err == nil && event.GetOffer() == nil { // the one before was withdrawn
+			event, err = listening.Recv()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		decline := func(detail string) error {
+			_, err := f.handlers.Decline(f.ctx, &gatewayv1.DeclineRequest{Cid: event.GetOffer().GetCid(), Detail: detail})
+			return err
+		}
+		if err := decline(strings.Repeat(unit, 65537)); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "detail: ") {
+			t.Errorf("too many words: %v", err)
+		}
+		if err := decline(strings.Repeat(unit, 65536/len(unit))); err != nil {
+			t.Errorf("many words: %v", err)
+		}
+		response, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		eot := response.GetEot()
+		if eot.GetReason() != gatewayv1.EndReason_END_REASON_REJECTED || len(eot.GetDetail()) > 1024 || len(eot.GetLabel()) > 7000 ||
+			!strings.HasPrefix(eot.GetDetail(), unit+unit) || !strings.HasSuffix(eot.GetDetail(), "…") {
+			t.Errorf("%q: an EOT with a label of %d bytes and a detail of %d", unit, len(eot.GetLabel()), len(eot.GetDetail()))
+		}
+		_, err = stream.Recv()
+		if s := status.Convert(err); s.Code() != codes.FailedPrecondition || !strings.HasPrefix(s.Message(), "rejected: "+unit+unit) || len(s.Details()) == 0 {
+			t.Errorf("%q: the status is %v with %v", unit, s.Code(), s.Details())
 		}
 	}
 }

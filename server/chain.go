@@ -1,12 +1,12 @@
 package server
 
 import (
-	"log/slog"
 	"strings"
 
 	"google.golang.org/grpc"
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // interceptor is one concern, for calls of either kind.
@@ -17,6 +17,7 @@ type interceptor struct {
 
 // chain puts the interceptors in their order, from the outermost to the handler:
 //
+//   - the bounds of what a caller is told; the log has more of it;
 //   - metrics, so that every call counts, with the status that its caller gets,
 //     whichever of the others refuses it;
 //   - logging, for the same reason;
@@ -27,8 +28,8 @@ type interceptor struct {
 //
 // The streams of FlowService reach their handlers as grpc-go made them: an
 // interceptor that wrapped what they send and receive would cost every DAT.
-func chain(log *slog.Logger, c *counters, door *gatekeeper, l *limiter) []grpc.ServerOption {
-	all := []interceptor{countCalls(c), logCalls(log), recoverCalls(log, c)}
+func chain(log *logs.Sampler, c *counters, door *gatekeeper, l *limiter) []grpc.ServerOption {
+	all := []interceptor{boundStatuses(), countCalls(c), logCalls(log), recoverCalls(log, c)}
 	if door != nil {
 		all = append(all, door.interceptor())
 	}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // streamTypes implements services whose streams tell what they are made of, and
@@ -25,6 +26,7 @@ type streamTypes struct {
 	gatewayv1.UnimplementedFlowServiceServer
 	gatewayv1.UnimplementedHandlerServiceServer
 	seen chan string
+	fail error // of Get and Decline; set before they are called
 }
 
 func (s *streamTypes) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest, gatewayv1.OpenResponse]) error {
@@ -39,7 +41,7 @@ func (s *streamTypes) Put(stream grpc.ClientStreamingServer[gatewayv1.PutRequest
 
 func (s *streamTypes) Get(_ *gatewayv1.GetRequest, stream grpc.ServerStreamingServer[gatewayv1.GetResponse]) error {
 	s.tell(stream.(*grpc.GenericServerStream[gatewayv1.GetRequest, gatewayv1.GetResponse]).ServerStream)
-	return nil
+	return s.fail
 }
 
 func (s *streamTypes) Listen(_ *gatewayv1.ListenRequest, stream grpc.ServerStreamingServer[gatewayv1.ListenResponse]) error {
@@ -48,6 +50,9 @@ func (s *streamTypes) Listen(_ *gatewayv1.ListenRequest, stream grpc.ServerStrea
 }
 
 func (s *streamTypes) Decline(context.Context, *gatewayv1.DeclineRequest) (*gatewayv1.DeclineResponse, error) {
+	if s.fail != nil {
+		return nil, s.fail
+	}
 	panic("a method that fails")
 }
 
@@ -57,7 +62,7 @@ func (s *streamTypes) tell(stream grpc.ServerStream) { s.seen <- fmt.Sprintf("%T
 func startChain(t *testing.T, log *slog.Logger) (*streamTypes, *grpc.ClientConn) {
 	t.Helper()
 	services := &streamTypes{seen: make(chan string, 1)}
-	s := grpc.NewServer(chain(log, newCounters(nil), nil, newLimiter(RateLimits{Total: 1e6, Peer: 1e6}))...)
+	s := grpc.NewServer(chain(logs.NewSampler(log, logs.Options{}), newCounters(nil), nil, newLimiter(RateLimits{Total: 1e6, Peer: 1e6}))...)
 	gatewayv1.RegisterFlowServiceServer(s, services)
 	gatewayv1.RegisterHandlerServiceServer(s, services)
 	listener := bufconn.Listen(1 << 16)
@@ -65,6 +70,7 @@ func startChain(t *testing.T, log *slog.Logger) (*streamTypes, *grpc.ClientConn)
 	go func() { served <- s.Serve(listener) }()
 	conn, err := grpc.NewClient("passthrough:gateway",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+		grpc.WithMaxHeaderListSize(8<<10), // as clients of other languages
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +102,7 @@ func TestFlowsHavePlainStreams(t *testing.T) {
 		{"Open", true, func() error { _, err := flows.Open(ctx); return err }},
 		{"Put", true, func() error { _, err := flows.Put(ctx); return err }},
 		{"Get", true, func() error { _, err := flows.Get(ctx, &gatewayv1.GetRequest{}); return err }},
-		{"Listen", false, func() error { _, err := handlers.Listen(ctx, &gatewayv1.ListenRequest{}); return err }},
+		{"Listen", false, func() error { _, err := handlers.Listen(ctx, &gatewayv1.ListenRequest{Name: "l"}); return err }},
 	} {
 		if err := call.begin(); err != nil {
 			t.Fatalf("%s: %v", call.name, err)
@@ -108,6 +114,24 @@ func TestFlowsHavePlainStreams(t *testing.T) {
 			}
 		case <-ctx.Done():
 			t.Fatalf("%s was never called", call.name)
+		}
+	}
+}
+
+// TestLongStatus: a caller is told no more than it takes by default, of calls of
+// either kind.
+func TestLongStatus(t *testing.T) {
+	services, conn := startChain(t, slog.New(slog.DiscardHandler))
+	services.fail = status.Error(codes.NotFound, strings.Repeat("ä", 1<<20))
+	_, unary := gatewayv1.NewHandlerServiceClient(conn).Decline(t.Context(), &gatewayv1.DeclineRequest{})
+	stream, err := gatewayv1.NewFlowServiceClient(conn).Get(t.Context(), &gatewayv1.GetRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, streamed := stream.Recv()
+	for _, err := range []error{unary, streamed} {
+		if s := status.Convert(err); s.Code() != codes.NotFound || !strings.HasPrefix(s.Message(), "ää") || len(s.Message()) > 1024 {
+			t.Errorf("got %v with %d bytes", s.Code(), len(s.Message()))
 		}
 	}
 }

@@ -16,13 +16,14 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // flowService implements gatewayv1.FlowServiceServer.
 type flowService struct {
 	gatewayv1.UnimplementedFlowServiceServer
 	broker   *broker.Broker
-	log      *slog.Logger
+	log      *logs.Sampler
 	counters *counters
 	streams  *sync.WaitGroup
 	stall    time.Duration // as Options.Stall
@@ -32,7 +33,7 @@ type flowService struct {
 func (s *flowService) exchange(ctx context.Context) *exchange {
 	var x *exchange
 	x = newExchange(ctx, s.broker, s.stall, func() {
-		s.log.Info("stream aborted", "peer", peerInfo(ctx), "detail", x.stall.detail())
+		say(ctx, s.log, slog.LevelInfo, "stream_aborted", "stream aborted", "detail", x.stall.detail())
 	})
 	return x
 }

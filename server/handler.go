@@ -16,6 +16,7 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/match"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // How many events may wait for one listener to read them, and how many bytes of
@@ -30,15 +31,12 @@ type handlerService struct {
 	gatewayv1.UnimplementedHandlerServiceServer
 	broker *broker.Broker
 	stop   context.Context
-	log    *slog.Logger
+	log    *logs.Sampler
 	stall  time.Duration // as Options.Stall
 }
 
 // Listen registers the stream as a listener for as long as it is open.
 func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.ServerStreamingServer[gatewayv1.ListenResponse]) error {
-	if request.GetName() == "" {
-		return badField("name", "must not be empty")
-	}
 	sink := s.sink(stream.Context())
 	defer sink.returned()
 	spec := broker.ListenerSpec{
@@ -111,7 +109,7 @@ func (s *handlerService) sink(ctx context.Context) *listenSink {
 	k := &listenSink{events: make(chan listenEvent, maxOffers)}
 	k.stall.ctx, k.stall.timeout, k.stall.moved = ctx, s.stall, k.taken.Load
 	k.stall.tell = func() {
-		s.log.Info("stream aborted", "peer", peerInfo(ctx), "detail", errBehind.Error())
+		say(ctx, s.log, slog.LevelInfo, "stream_aborted", "stream aborted", "detail", errBehind.Error())
 	}
 	return k
 }

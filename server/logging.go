@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -10,6 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/internal/text"
 )
 
 // notable are the methods whose calls are of interest to an operator. All others
@@ -28,7 +31,7 @@ var notable = map[string]bool{
 
 // logCalls logs a line for every call that is over: method, code, duration and
 // peer, and the error if there is one.
-func logCalls(log *slog.Logger) interceptor {
+func logCalls(log *logs.Sampler) interceptor {
 	options := []logging.Option{
 		logging.WithLogOnEvents(logging.FinishCall),
 		logging.WithLevels(levelOf),
@@ -58,13 +61,13 @@ func levelOf(code codes.Code) logging.Level {
 }
 
 // logCall writes the line, with the names that the rest of the log has.
-func logCall(ctx context.Context, log *slog.Logger, level slog.Level, fields logging.Fields) {
+func logCall(ctx context.Context, log *logs.Sampler, level slog.Level, fields logging.Fields) {
 	var method, code, failure slog.Attr
-	var rest []slog.Attr
+	var rest []any
 	for i := fields.Iterator(); i.Next(); {
 		switch name, value := i.At(); name {
 		case "method":
-			method = slog.Any(name, value)
+			method = slog.String(name, text.Name(fmt.Sprint(value)))
 		case "grpc.code":
 			code = slog.Any("code", value)
 		case "grpc.error":
@@ -76,9 +79,22 @@ func logCall(ctx context.Context, log *slog.Logger, level slog.Level, fields log
 	if level == slog.LevelInfo && !notable[method.Value.String()] {
 		level = slog.LevelDebug
 	}
-	attributes := append([]slog.Attr{method, code}, rest...)
+	if !log.Enabled(ctx, level) {
+		return
+	}
+	attributes := append([]any{method, code}, rest...)
 	if failure.Key != "" {
 		attributes = append(attributes, failure)
 	}
-	log.LogAttrs(ctx, level, "call ended", attributes...)
+	kind := "call_ended"
+	if level > slog.LevelInfo {
+		kind = "call_broke"
+	}
+	log.Log(ctx, level, kind, peerInfo(ctx).Who(), "call ended", attributes...)
+}
+
+// say logs a line about a call, with its peer, unless that has caused too many.
+func say(ctx context.Context, log *logs.Sampler, level slog.Level, kind, message string, arguments ...any) {
+	peer := peerInfo(ctx)
+	log.Log(ctx, level, kind, peer.Who(), message, append([]any{"peer", peer}, arguments...)...)
 }

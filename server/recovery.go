@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // errBroken is what the caller learns of a panic: the rest is the operator's.
@@ -25,7 +26,7 @@ type brokenFlow struct {
 
 // recoverCalls makes INTERNAL and an error log of a panic: a mistake costs the
 // call in which it shows, not the process.
-func recoverCalls(log *slog.Logger, c *counters) interceptor {
+func recoverCalls(log *logs.Sampler, c *counters) interceptor {
 	option := recovery.WithRecoveryHandlerContext(func(ctx context.Context, cause any) error {
 		broken, ok := cause.(*brokenFlow)
 		if !ok {
@@ -40,15 +41,13 @@ func recoverCalls(log *slog.Logger, c *counters) interceptor {
 	}
 }
 
-func (b *brokenFlow) report(ctx context.Context, log *slog.Logger, c *counters) {
+func (b *brokenFlow) report(ctx context.Context, log *logs.Sampler, c *counters) {
 	c.panics.Inc()
-	attributes := []slog.Attr{
-		slog.Any("peer", peerInfo(ctx)), slog.String("error", fmt.Sprint(b.cause)), slog.String("stack", string(b.stack)),
-	}
+	attributes := []any{"error", fmt.Sprint(b.cause), "stack", string(b.stack)}
 	if b.flow != 0 {
-		attributes = append([]slog.Attr{slog.Uint64("flow", uint64(b.flow))}, attributes...)
+		attributes = append([]any{"flow", uint64(b.flow)}, attributes...)
 	}
-	log.LogAttrs(ctx, slog.LevelError, "call failed", attributes...)
+	say(ctx, log, slog.LevelError, "call_failed", "call failed", attributes...)
 }
 
 // unwind is deferred by a call that has x: a panic takes the stream out of its

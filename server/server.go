@@ -25,6 +25,7 @@ import (
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // Options configure a Server.
@@ -106,9 +107,9 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Stall = cmp.Or(o.Stall, defaultStall)
-	counters, limiter := newCounters(o.Registry), newLimiter(o.RateLimits)
+	counters, limiter, lines := newCounters(o.Registry), newLimiter(o.RateLimits), logs.NewSampler(o.Log, logs.Options{})
 	door, options := o.security()
-	options = append(options, chain(o.Log, counters, door, limiter)...)
+	options = append(options, chain(lines, counters, door, limiter)...)
 	s := &Server{
 		grpc: grpc.NewServer(append(options,
 			grpc.ForceServerCodecV2(newCodec()),
@@ -127,8 +128,8 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 		stop: stop, stopped: stopped,
 		streams: new(sync.WaitGroup),
 	}
-	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: o.Log, counters: counters, streams: s.streams, stall: o.Stall})
-	gatewayv1.RegisterHandlerServiceServer(s.grpc, &handlerService{broker: b, stop: stop, log: o.Log, stall: o.Stall})
+	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: lines, counters: counters, streams: s.streams, stall: o.Stall})
+	gatewayv1.RegisterHandlerServiceServer(s.grpc, &handlerService{broker: b, stop: stop, log: lines, stall: o.Stall})
 	if o.Process != nil {
 		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, process: o.Process, routes: o.Routes, stop: stop})
 	}

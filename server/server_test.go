@@ -66,6 +66,7 @@ func startWith(t *testing.T, change func(*broker.Options), configure func(*serve
 	conn, err := grpc.NewClient("passthrough:gateway",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
 		grpc.WithInitialWindowSize(64<<10), // and no more: who does not read is soon sent nothing
+		grpc.WithMaxHeaderListSize(8<<10),  // as clients of other languages
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // TestAbortKnowsItsGRPC: abort calls a function inside gRPC, by its name and with
@@ -209,7 +210,7 @@ func TestStallEndsWithTheLastMessage(t *testing.T) {
 
 // TestListenerThatDoesNotRead: BOTs wait for it up to a number of bytes.
 func TestListenerThatDoesNotRead(t *testing.T) {
-	service := &handlerService{log: slog.New(slog.DiscardHandler), stall: time.Hour}
+	service := &handlerService{log: logs.NewSampler(nil, logs.Options{}), stall: time.Hour}
 	k := service.sink(t.Context())
 	defer k.stall.finish()
 	half := broker.Offer{Bot: &zio.Message{Label: []byte("{}"), Payload: [][]byte{make([]byte, maxOfferBytes/2)}}}

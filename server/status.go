@@ -15,6 +15,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/text"
 )
 
 // errorDomain is the domain of every google.rpc.ErrorInfo.
@@ -59,11 +60,11 @@ func endError(end *broker.EndError, id broker.FlowID) error {
 	if end.Reason.Retry() {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)})
 	}
-	text := end.Reason.String()
+	words := end.Reason.String()
 	if end.Detail != "" {
-		text += ": " + end.Detail
+		words += ": " + end.Detail
 	}
-	return withDetails(status.New(code, text), details...)
+	return withDetails(status.New(code, words), details...)
 }
 
 // fieldError is INVALID_ARGUMENT for a field of the request.
@@ -72,7 +73,7 @@ type fieldError struct {
 }
 
 func badField(field, format string, args ...any) error {
-	return &fieldError{field, fmt.Sprintf(format, args...)}
+	return &fieldError{field, text.Detail(fmt.Sprintf(format, args...))}
 }
 
 func (e *fieldError) Error() string { return e.field + ": " + e.problem }

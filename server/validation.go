@@ -13,17 +13,22 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/text"
 )
 
-// validateCalls checks the requests of AdminService by the rules that stand in
-// the contract. What carries flows is checked by hand, on its way.
+// maxViolations bounds how many fields a caller is told of that break a rule.
+const maxViolations = 8
+
+// validateCalls checks the requests of AdminService and HandlerService by the rules
+// that stand in the contract. What carries flows is checked by hand, on its way.
 func validateCalls() interceptor {
-	admin := func(fullMethod string) bool {
-		return isOf(fullMethod, gatewayv1.AdminService_ServiceDesc.ServiceName)
+	ruled := func(fullMethod string) bool {
+		return isOf(fullMethod, gatewayv1.AdminService_ServiceDesc.ServiceName) ||
+			isOf(fullMethod, gatewayv1.HandlerService_ServiceDesc.ServiceName)
 	}
 	return interceptor{
 		unary: func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-			if admin(info.FullMethod) {
+			if ruled(info.FullMethod) {
 				if err := validate(request); err != nil {
 					return nil, err
 				}
@@ -31,7 +36,7 @@ func validateCalls() interceptor {
 			return handler(ctx, request)
 		},
 		stream: func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-			if admin(info.FullMethod) {
+			if ruled(info.FullMethod) {
 				stream = validatedStream{stream}
 			}
 			return handler(service, stream)
@@ -50,7 +55,8 @@ func (s validatedStream) RecvMsg(m any) error {
 	return validate(m)
 }
 
-// validate answers INVALID_ARGUMENT with every field that breaks a rule.
+// validate returns INVALID_ARGUMENT with the fields that break a rule, the first
+// maxViolations of them.
 func validate(request any) error {
 	message, ok := request.(proto.Message)
 	if !ok {
@@ -66,9 +72,9 @@ func validate(request any) error {
 	}
 	bad := &errdetails.BadRequest{}
 	var words []string
-	for _, violation := range invalid.Violations {
-		field := protovalidate.FieldPathString(violation.Proto.GetField())
-		problem := violation.Proto.GetMessage()
+	for _, violation := range invalid.Violations[:min(len(invalid.Violations), maxViolations)] {
+		field := text.Name(protovalidate.FieldPathString(violation.Proto.GetField()))
+		problem := text.Name(violation.Proto.GetMessage())
 		words = append(words, field+": "+problem)
 		bad.FieldViolations = append(bad.FieldViolations,
 			&errdetails.BadRequest_FieldViolation{Field: field, Description: problem})

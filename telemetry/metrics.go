@@ -4,6 +4,7 @@
 package telemetry
 
 import (
+	stdlog "log"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // Metrics is a registry of all that the gateway counts. Names and labels are part
@@ -24,6 +26,7 @@ type Metrics struct {
 	durations prometheus.Histogram
 	refusals  *prometheus.CounterVec
 	lines     *prometheus.CounterVec
+	left      *prometheus.CounterVec
 	spans     *prometheus.CounterVec
 }
 
@@ -44,6 +47,10 @@ func NewMetrics(version string) *Metrics {
 			Name: prefix + "log_lines_total",
 			Help: "Lines logged, by level.",
 		}, []string{"level"}),
+		left: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: prefix + "log_suppressed_total",
+			Help: "Lines not logged because their peer has caused too many of that kind.",
+		}, []string{"kind"}),
 		spans: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: prefix + "spans_total",
 			Help: "Spans of flows that have ended, and what has become of them.",
@@ -62,7 +69,7 @@ func NewMetrics(version string) *Metrics {
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.durations, m.refusals, m.lines, m.spans,
+		build, m.durations, m.refusals, m.lines, m.left, m.spans,
 	)
 	return m
 }
@@ -70,6 +77,16 @@ func NewMetrics(version string) *Metrics {
 // Watch adds the metrics of a broker; called once. That broker's Observers should
 // have these metrics among them.
 func (m *Metrics) Watch(b *broker.Broker) { m.registry.MustRegister(&flows{broker: b}) }
+
+// WatchLog adds the number of lines that were logged but not written, since the
+// log's reader stands still or is gone; called once. The function may be called
+// concurrently.
+func (m *Metrics) WatchLog(dropped func() uint64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: prefix + "log_dropped_total",
+		Help: "Lines that were logged but not written: their reader stands still or is gone.",
+	}, func() float64 { return float64(dropped()) }))
+}
 
 // Observe implements broker.Observer.
 func (m *Metrics) Observe(e broker.Event) {
@@ -96,7 +113,7 @@ func (m *Metrics) AuthFailed(front, cause string) { m.refusals.WithLabelValues(f
 // Handler serves the metrics over HTTP.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),
+		ErrorLog:            stdlog.New(logs.NewSampler(log, logs.Options{}).Lines(slog.LevelError, "metrics"), "", 0),
 		Registry:            m.registry,
 		MaxRequestsInFlight: 4,
 		EnableOpenMetrics:   true,

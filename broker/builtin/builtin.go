@@ -14,6 +14,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // defaultCredit is what a handler asks for when the client leaves it open.
@@ -22,13 +23,13 @@ const defaultCredit = 10
 // Handlers makes the built-in factories and waits for the flows they handle.
 type Handlers struct {
 	broker *broker.Broker
-	log    *slog.Logger
+	lines  *logs.Sampler
 	flows  sync.WaitGroup
 }
 
 // New prepares the built-in handlers of a broker.
 func New(b *broker.Broker, log *slog.Logger) *Handlers {
-	return &Handlers{broker: b, log: log}
+	return &Handlers{broker: b, lines: logs.NewSampler(log, logs.Options{})}
 }
 
 // Wait returns when no built-in handler is busy any more; the broker must have
@@ -111,7 +112,7 @@ func (f factory) Find(_ context.Context, r *broker.Request) error {
 			return
 		}
 		if err := run(context.Background(), s); err != nil {
-			s.log.Info("built-in handler ended early", "reason", reasonOf(err).String(), "detail", err.Error())
+			s.say("builtin_ended", "built-in handler ended early", "reason", reasonOf(err).String(), "detail", err.Error())
 		}
 	})
 	return nil
@@ -134,8 +135,8 @@ func (f factory) Explain(v *broker.View) string {
 type session struct {
 	peer   *broker.Peer
 	outbox *broker.Outbox
-	log    *slog.Logger
-	credit int64 // agreed
+	say    func(kind, message string, arguments ...any) // logs, unless the client has caused too much
+	credit int64                                        // agreed
 	seqno  uint64
 	batch  []broker.Delivery
 }
@@ -146,7 +147,10 @@ func newSession(h *Handlers, name string, id broker.FlowID, client broker.PeerIn
 	return &session{
 		outbox: outbox,
 		peer:   h.broker.Attach(outbox, info),
-		log:    h.log.With("flow", id, "client", client, "handler", info),
+		say: func(kind, message string, arguments ...any) {
+			arguments = append([]any{"flow", id, "client", client, "handler", info}, arguments...)
+			h.lines.Log(context.Background(), slog.LevelInfo, kind, client.Who(), message, arguments...)
+		},
 	}
 }
 

@@ -23,7 +23,7 @@ func dump(ctx context.Context, s *session) (err error) {
 		next uint64
 	)
 	defer func() {
-		s.log.Info("dump", "reason", reasonOf(err).String(), "messages", data.Messages, "bytes", data.Bytes, "gaps", gaps)
+		s.say("dump", "dump", "reason", reasonOf(err).String(), "messages", data.Messages, "bytes", data.Bytes, "gaps", gaps)
 	}()
 	owed := s.credit // what may be paid back
 	for {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/internal/text"
 )
 
 // Step is the state after an event, and what the event asks of the broker. An
@@ -174,7 +175,8 @@ func (s *State) leave(e Event, fx *Effects) {
 }
 
 // end ends the flow for a reason, which every side is told that has not been
-// told EOT before (BRK-17).
+// told EOT before (BRK-17). Peers and handlers may have written the detail, which is
+// cut.
 func (s *State) end(reason Reason, detail string, fx *Effects) {
 	for side := range s.sides {
 		absent := Side(side) == Handler && s.phase == Pending
@@ -183,5 +185,5 @@ func (s *State) end(reason Reason, detail string, fx *Effects) {
 			fx.EOT[side] = OwnEOT{Send: true, Seqno: me.next}
 		}
 	}
-	s.phase, s.reason, s.detail = Ended, reason, detail
+	s.phase, s.reason, s.detail = Ended, reason, text.Detail(detail)
 }

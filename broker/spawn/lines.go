@@ -2,10 +2,14 @@ package spawn
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // Bounds of what a command gets into the log.
@@ -15,10 +19,26 @@ const (
 	linesInterval = time.Second
 )
 
+// routeLines bounds the lines about all commands of a route together: who opens
+// flows has them started, and may do so as often as he likes.
+var routeLines = logs.Options{Burst: 1000, Rate: 100}
+
+// sayer logs a line of a kind about a command, unless there are too many about its
+// route.
+type sayer func(level slog.Level, kind, message string, arguments ...any)
+
+func (f *Factory) sayer(id broker.FlowID) sayer {
+	lines, route := f.spawner.lines, f.route
+	return func(level slog.Level, kind, message string, arguments ...any) {
+		arguments = append([]any{"flow", id, "route", route}, arguments...)
+		lines.Log(context.Background(), level, kind, logs.Of(route, ""), message, arguments...)
+	}
+}
+
 // lines logs what a command writes, line by line. It implements io.Writer; its
 // methods may be called concurrently.
 type lines struct {
-	log    *slog.Logger
+	say    sayer
 	stream string
 
 	mu      sync.Mutex
@@ -29,7 +49,7 @@ type lines struct {
 	dropped int       // guarded by mu; since the last one that was logged
 }
 
-func newLines(log *slog.Logger, stream string) *lines { return &lines{log: log, stream: stream} }
+func newLines(say sayer, stream string) *lines { return &lines{say: say, stream: stream} }
 
 // Write implements io.Writer. It takes everything.
 func (l *lines) Write(text []byte) (int, error) {
@@ -65,7 +85,7 @@ func (l *lines) lastLine() string {
 
 func (l *lines) tellDropped() {
 	if l.dropped > 0 {
-		l.log.Warn("command writes too much", "stream", l.stream, "lines_left_out", l.dropped)
+		l.say(slog.LevelWarn, "command_loud", "command writes too much", "stream", l.stream, "lines_left_out", l.dropped)
 		l.dropped = 0
 	}
 }
@@ -89,5 +109,5 @@ func (l *lines) put() {
 	}
 	l.logged++
 	l.tellDropped()
-	l.log.Info("command: "+line, "stream", l.stream)
+	l.say(slog.LevelInfo, "command_output", "command: "+line, "stream", l.stream)
 }

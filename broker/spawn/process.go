@@ -24,7 +24,7 @@ const pipeDelay = time.Second
 // process is one command that runs for a flow.
 type process struct {
 	spawner *Spawner
-	log     *slog.Logger
+	say     sayer
 	command *exec.Cmd
 	name    string
 	maxTime time.Duration
@@ -35,10 +35,10 @@ type process struct {
 }
 
 func newProcess(f *Factory, id broker.FlowID, task []byte, environment []string) *process {
-	log := f.spawner.options.Log.With("flow", id, "route", f.route)
+	say := f.sayer(id)
 	p := &process{
-		spawner: f.spawner, log: log, name: f.command.Arguments[0], maxTime: f.command.MaxTime,
-		stdout: newLines(log, "stdout"), stderr: newLines(log, "stderr"), exited: make(chan struct{}),
+		spawner: f.spawner, say: say, name: f.command.Arguments[0], maxTime: f.command.MaxTime,
+		stdout: newLines(say, "stdout"), stderr: newLines(say, "stderr"), exited: make(chan struct{}),
 	}
 	p.command = exec.Command(p.name, f.command.Arguments[1:]...)
 	p.command.Env = environment
@@ -71,7 +71,7 @@ func (p *process) attend(over <-chan flow.Reason) {
 	p.stdout.end()
 	p.stderr.end()
 	close(p.exited)
-	p.log.Debug("command ended", "command", p.name, "state", p.command.ProcessState.String(), "error", err)
+	p.say(slog.LevelDebug, "command_ended", "command ended", "command", p.name, "state", p.command.ProcessState.String(), "error", err)
 }
 
 // end returns when the command has exited, of itself or because it had to.
@@ -87,7 +87,7 @@ func (p *process) end(group int, gone <-chan struct{}, over <-chan flow.Reason) 
 		return
 	case <-limit:
 		p.late = true
-		p.log.Warn("command stopped: it has run as long as it may", "command", p.name, "max_time", p.maxTime)
+		p.say(slog.LevelWarn, "command_stopped", "command stopped: it has run as long as it may", "command", p.name, "max_time", p.maxTime)
 	case reason := <-over:
 		if reason == flow.Completed && p.leaves(gone) {
 			return
@@ -99,7 +99,7 @@ func (p *process) end(group int, gone <-chan struct{}, over <-chan flow.Reason) 
 	select {
 	case <-gone:
 	case <-timer.C:
-		p.log.Warn("command killed: it does not heed SIGTERM", "command", p.name)
+		p.say(slog.LevelWarn, "command_killed", "command killed: it does not heed SIGTERM", "command", p.name)
 		signal(group, unix.SIGKILL)
 	}
 }

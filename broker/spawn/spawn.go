@@ -16,6 +16,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // Options configure a Spawner.
@@ -73,6 +74,7 @@ type Addresses struct{ ZMQServer, ZMQRouter, GRPC string }
 // methods may be called concurrently.
 type Spawner struct {
 	options   Options
+	lines     *logs.Sampler
 	places    places
 	starter   starter
 	processes sync.WaitGroup
@@ -95,7 +97,7 @@ func New(o Options) (*Spawner, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Spawner{options: o, closing: make(chan struct{}), located: make(chan struct{})}
+	s := &Spawner{options: o, lines: logs.NewSampler(o.Log, routeLines), closing: make(chan struct{}), located: make(chan struct{})}
 	s.places.setLimit(o.MaxProcesses)
 	return s, nil
 }
@@ -213,7 +215,7 @@ func (f *Factory) start(r *broker.Request) (*process, error) {
 	if err := f.spawner.starter.start(p.command); err != nil {
 		return nil, fmt.Errorf("command %s: %w", name, unwrapStart(err))
 	}
-	p.log.Debug("command started", "command", name, "pid", p.command.Process.Pid)
+	p.say(slog.LevelDebug, "command_started", "command started", "command", name, "pid", p.command.Process.Pid)
 	over := make(chan flow.Reason, 1)
 	r.OnEnd(func(reason flow.Reason) { over <- reason })
 	f.spawner.processes.Go(func() {

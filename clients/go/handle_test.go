@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -73,6 +74,10 @@ func TestOffer_declined(t *testing.T) {
 		"error":     {func(context.Context, *zioflow.Offer) error { return errWhy }, errWhy.Error()},
 		"nothing":   {func(context.Context, *zioflow.Offer) error { return nil }, "the handler did not accept"},
 		"not UTF-8": {func(ctx context.Context, o *zioflow.Offer) error { return o.Decline(ctx, "a\xffb") }, "a\uFFFDb"},
+		"too long": {func(ctx context.Context, o *zioflow.Offer) error {
+			return o.Decline(ctx, strings.Repeat("ä", 1<<20))
+		}, strings.Repeat("ä", 510) + "…"},
+		"long error": {func(context.Context, *zioflow.Offer) error { return errors.New(strings.Repeat("x", 1<<20)) }, strings.Repeat("x", 1021) + "…"},
 		"wrong way": {func(ctx context.Context, o *zioflow.Offer) error {
 			if _, err := o.Give(ctx, zioflow.Bot{}); !errors.Is(err, zioflow.ErrOffer) {
 				return fmt.Errorf("Give: %w", err)

@@ -12,8 +12,8 @@ import (
 
 // TestImports keeps the client apart from the gateway that it talks to.
 func TestImports(t *testing.T) {
-	const gen = "github.com/zioflow/gateway/gen/go/"
-	allowed := []string{gen, "google.golang.org/grpc", "google.golang.org/protobuf/", "google.golang.org/genproto/googleapis/rpc/"}
+	const module = "github.com/zioflow/gateway/"
+	allowed := []string{module + "gen/go/", module + "internal/text", "google.golang.org/grpc", "google.golang.org/protobuf/", "google.golang.org/genproto/googleapis/rpc/"}
 	entries, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)

@@ -3,11 +3,11 @@ package zioflow
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/text"
 )
 
 // Offer is a flow that waits for a handler. It can be accepted once. All its
@@ -106,7 +106,8 @@ func (o *Offer) accept(ctx context.Context, bot Bot, d Direction) (*exchange, er
 	return o.gateway.open(ctx, message)
 }
 
-// Decline refuses the offer: its client sees Rejected, and why. ErrOffer if it
+// Decline refuses the offer: its client sees Rejected, and why, in the first 1,024
+// bytes of it. ErrOffer if it
 // was accepted or declined before; a gRPC status of NOT_FOUND if it is gone.
 func (o *Offer) Decline(ctx context.Context, why string) error {
 	if !o.used.CompareAndSwap(false, true) {
@@ -119,7 +120,7 @@ func (o *Offer) decline(ctx context.Context, why string) error {
 	ctx, cancel := o.gateway.scope(ctx)
 	defer cancel(nil)
 	_, err := o.gateway.handlers.Decline(ctx, &gatewayv1.DeclineRequest{
-		Cid: o.cid, Detail: strings.ToValidUTF8(why, "\uFFFD"),
+		Cid: o.cid, Detail: text.Detail(why),
 	}, o.gateway.calls...)
 	if err != nil {
 		return endError(ctx, err, nil, 0)

@@ -81,6 +81,7 @@ func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
 		return nil, err
 	}
 	measure.metrics.Watch(b)
+	measure.metrics.WatchLog(c.log.Dropped)
 	g := &gateway{
 		log: log, broker: b, builtin: builtin.New(b, log), level: &c.level, instruments: measure, guard: guard,
 		failed: make(chan error, 2),

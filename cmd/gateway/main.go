@@ -2,7 +2,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/alecthomas/kong"
@@ -46,7 +45,7 @@ func main() {
 		err = parsed.Run()
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "gateway: %v\n", err)
+		complain(err)
 		os.Exit(1)
 	}
 }

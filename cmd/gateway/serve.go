@@ -17,6 +17,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/spawn"
+	"github.com/zioflow/gateway/internal/logs/async"
 )
 
 // serveCommand runs the gateway. The zero value of an address list is its
@@ -60,6 +61,7 @@ type serveCommand struct {
 	arguments []string          // of the whole command line
 	options   map[string]option // as they were given, by name
 	level     slog.LevelVar     `kong:"-"` // LogLevel, until an operator changes it
+	log       *async.Queue      // through which everything is logged
 }
 
 // stopTimeout bounds an orderly stop.
@@ -145,15 +147,6 @@ func halfOfMemory() int64 {
 	return int64(info.Totalram) * int64(info.Unit) / 2
 }
 
-func (c *serveCommand) logger() *slog.Logger {
-	c.level.Set(c.LogLevel)
-	options := &slog.HandlerOptions{Level: &c.level}
-	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
-}
-
 // Run serves until SIGINT or SIGTERM; the second one ends the process at once.
 // SIGHUP has the configuration read anew.
 func (c *serveCommand) Run() error {
@@ -162,7 +155,12 @@ func (c *serveCommand) Run() error {
 	hangUps := make(chan os.Signal, 1)
 	signal.Notify(hangUps, syscall.SIGHUP)
 	defer signal.Stop(hangUps)
-	log := c.logger()
+	survivePipes()
+	log := c.openLog()
+	defer c.log.Close(flushLog)
+	adoptLibraries(log)
+	out := async.Open(os.Stdout, nil)
+	defer out.Close(flushLog)
 	g, err := start(c, log)
 	if err != nil {
 		return err
@@ -172,7 +170,7 @@ func (c *serveCommand) Run() error {
 			return errors.Join(err, g.stop(context.Background()))
 		}
 	}
-	fmt.Println(g.ready())
+	_, _ = fmt.Fprintln(out, g.ready())
 	var failed error
 	for serving := true; serving; {
 		select {

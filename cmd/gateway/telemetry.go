@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/server"
 	"github.com/zioflow/gateway/telemetry"
 )
@@ -112,7 +114,7 @@ func (g *gateway) startHTTP(c *serveCommand) error {
 	mux.Handle("GET /metrics", g.instruments.metrics.Handler(g.log))
 	g.http = &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second,
-		ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
+		ErrorLog: stdlog.New(logs.NewSampler(g.log, logs.Options{}).Lines(slog.LevelWarn, "http"), "", 0),
 	}
 	g.bound.HTTP = listener.Addr().String()
 	go g.watch("http", func() error { return g.http.Serve(listener) })

@@ -8,21 +8,30 @@ import (
 	"github.com/zioflow/gateway/internal/text"
 )
 
-// MaxValue bounds a value in a line, in bytes as they are written: quoted.
-const MaxValue = 2048
+// Bounds of a value in a line, in bytes as they are written: quoted.
+const (
+	MaxValue = 2048
+	// maxStack is that of a value with the key "stack": it has to reach the place of
+	// a panic.
+	maxStack = 8192
+)
 
 // Bound cuts a text that is too long; the message is one, too. It is a handler's
 // ReplaceAttr, so that a line costs no more to write than it is long. Values that
 // are no texts are none of what peers have sent, and left alone.
 func Bound(_ []string, a slog.Attr) slog.Attr {
+	limit := MaxValue
+	if a.Key == "stack" {
+		limit = maxStack
+	}
 	switch a.Value.Kind() {
 	case slog.KindString:
-		if s := a.Value.String(); len(s) > MaxValue/maxQuoted {
-			return slog.String(a.Key, cutQuoted(s, MaxValue))
+		if s := a.Value.String(); len(s) > limit/maxQuoted {
+			return slog.String(a.Key, text.CutBy(s, limit, quoted))
 		}
 	case slog.KindAny:
 		if err, ok := a.Value.Any().(error); ok {
-			return slog.String(a.Key, cutQuoted(err.Error(), MaxValue))
+			return slog.String(a.Key, text.CutBy(err.Error(), limit, quoted))
 		}
 	default: // a number or a time; a handler passes no groups here
 	}
@@ -32,28 +41,12 @@ func Bound(_ []string, a slog.Attr) slog.Attr {
 // maxQuoted is what quoting can make of a byte: six of them.
 const maxQuoted = len(`\u0000`)
 
-// cutQuoted is text.Cut for a text that is quoted afterwards, as in Go or in JSON.
-func cutQuoted(s string, limit int) string {
-	size, fits := 0, 0 // fits: as many bytes as leave room for the ellipsis
-	for i := 0; i < len(s); {
-		r, width := utf8.DecodeRuneInString(s[i:])
-		if size += quoted(r, width); size > limit {
-			return s[:fits] + text.Ellipsis
-		}
-		i += width
-		if size <= limit-len(text.Ellipsis) {
-			fits = i
-		}
-	}
-	return s
-}
-
 // quoted is how many bytes a character can have when it is quoted.
 func quoted(r rune, width int) int {
 	switch {
 	case r == utf8.RuneError && width == 1:
 		return maxQuoted
-	case r == '"' || r == '\\':
+	case r == '"' || r == '\\' || r == '\n' || r == '\t':
 		return 2
 	case unicode.IsPrint(r):
 		return width

@@ -2,7 +2,10 @@
 // passed on.
 package text
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // MaxDetail bounds, in bytes, words that say why something has failed: the detail
 // of an EOT, a status or a Decline. With every byte percent-encoded a status
@@ -29,11 +32,39 @@ func Cut(s string, limit int) string {
 	return s[:start(s, limit-len(Ellipsis))] + Ellipsis
 }
 
-// Detail is Cut for words that say why something has failed.
-func Detail(s string) string { return Cut(s, MaxDetail) }
+// CutBy is Cut for a text that becomes longer where it goes: cost says how many
+// bytes each character of that many bytes becomes there; utf8.RuneError of one
+// byte is one that is no UTF-8. It looks at no more of a text than fits.
+func CutBy(s string, limit int, cost func(r rune, width int) int) string {
+	ellipsis, _ := utf8.DecodeRuneInString(Ellipsis)
+	room := limit - cost(ellipsis, len(Ellipsis))
+	size, fits := 0, 0 // fits: as many bytes as leave room for the ellipsis
+	for i := 0; i < len(s); {
+		r, width := utf8.DecodeRuneInString(s[i:])
+		if size += cost(r, width); size > limit {
+			if room < 0 {
+				return ""
+			}
+			return s[:fits] + Ellipsis
+		}
+		i += width
+		if size <= room {
+			fits = i
+		}
+	}
+	return s
+}
 
-// Name is Cut for a name.
-func Name(s string) string { return Cut(s, MaxName) }
+// Detail is Cut for words that say why something has failed. What is no UTF-8 in
+// them is replaced: they go into JSON, and into messages that take nothing else.
+func Detail(s string) string { return valid(s, MaxDetail) }
+
+// Name is Cut for a name, with what is no UTF-8 replaced.
+func Name(s string) string { return valid(s, MaxName) }
+
+func valid(s string, limit int) string {
+	return Cut(strings.ToValidUTF8(Cut(s, limit), "\uFFFD"), limit)
+}
 
 // start is the last place up to i, of a text that goes on there, where no
 // character is split. A text that is no UTF-8 may be split anywhere.

@@ -35,6 +35,55 @@ func TestCut(t *testing.T) {
 	}
 }
 
+func TestCutBy(t *testing.T) {
+	t.Parallel()
+	threefold := func(r rune, width int) int { // as in a URL
+		if r > ' ' && r < utf8.RuneSelf {
+			return 1
+		}
+		return 3 * width
+	}
+	for _, c := range []struct {
+		s     string
+		limit int
+		want  string
+	}{
+		{"", 0, ""},
+		{"abc", 3, "abc"},
+		{"abcd", 3, ""}, // the ellipsis takes 9
+		{"abcdefghijkl", 11, "ab…"},
+		{"äää", 18, "äää"}, // 6 each
+		{"ääää", 18, "ä…"},
+		{"ab\xff", 5, "ab\xff"},
+		{"abcdefg\xffxx", 11, "ab…"},
+		{"a b c d e f", 21, "a b c d e f"},
+		{"a b c d e f", 20, "a b c…"},
+	} {
+		if got := text.CutBy(c.s, c.limit, threefold); got != c.want {
+			t.Errorf("CutBy(%q, %d) = %q, want %q", c.s, c.limit, got, c.want)
+		}
+	}
+}
+
+// TestValid: a name or detail is UTF-8, whatever was sent, and keeps its limit.
+func TestValid(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"", "ok", "a\xffb", strings.Repeat("\xff", 5000), strings.Repeat("\xffä", 5000), strings.Repeat("x", 5000)} {
+		for _, c := range []struct {
+			got   string
+			limit int
+		}{{text.Name(s), text.MaxName}, {text.Detail(s), text.MaxDetail}} {
+			whole := utf8.ValidString(s) && len(c.got) < min(len(s), c.limit-utf8.UTFMax)
+			if !utf8.ValidString(c.got) || len(c.got) > c.limit || whole || (c.got == "") != (s == "") {
+				t.Errorf("%.20q became %d bytes of at most %d: %.40q", s, len(c.got), c.limit, c.got)
+			}
+		}
+	}
+	if got := text.Name("a\xffb"); got != "a\uFFFDb" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func FuzzCut(f *testing.F) {
 	f.Add("äöü😀", 5)
 	f.Add("\xff\xfe", 1)

@@ -142,6 +142,10 @@ async def _raises_with_text(offer):
     raise ValueError("no such stream")
 
 
+async def _raises_with_much_text(offer):
+    raise ValueError("ä" * 100_000 + "\ud800")
+
+
 async def _accepts_but_does_not_enter(offer):
     offer.accept()
 
@@ -158,6 +162,7 @@ async def _accepts_wrongly(offer):
         (_returns, "the handler neither accepted nor declined"),
         (_raises, "KeyError"),
         (_raises_with_text, "no such stream"),
+        (_raises_with_much_text, "ä" * 510 + "…"),
         (_accepts_but_does_not_enter, "the handler neither accepted nor declined"),
         (_accepts_wrongly, "credit is -1, want 0 or more"),
     ],
@@ -172,7 +177,7 @@ async def test_an_offer_is_declined(client, fake, over, caplog, handler, detail,
         over.set()
     assert fake.calls.empty()
     assert fake.declined.empty()
-    raised = handler in (_raises, _raises_with_text, _accepts_wrongly)
+    raised = handler in (_raises, _raises_with_text, _raises_with_much_text, _accepts_wrongly)
     assert [record.message for record in caplog.records] == ["a handler of flows failed"] * raised
 
 

@@ -20,8 +20,8 @@ import (
 const (
 	maxBytes = 512 << 10
 	maxLines = 4096
-	// maxLine bounds a line. With its values bounded by logs.Bound, one of seven
-	// texts fits.
+	// maxLine bounds a line. One of seven texts that logs.Bound has cut fits; what
+	// is longer is cut without regard to its format.
 	maxLine = 16 << 10
 )
 

@@ -23,9 +23,9 @@ func textTo(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }
 func missing(t *testing.T, log string) (missing uint64, lines int) {
 	t.Helper()
 	for line := range strings.Lines(log) {
-		if _, said, ok := strings.Cut(line, "log lines dropped"); ok {
+		if _, said, ok := strings.Cut(line, `msg="log lines dropped: they were not read in time" `); ok {
 			var n uint64
-			if _, err := fmt.Sscanf(said[strings.Index(said, "lines="):], "lines=%d", &n); err != nil {
+			if _, err := fmt.Sscanf(said, "lines=%d", &n); err != nil {
 				t.Fatalf("%q: %v", line, err)
 			}
 			missing += n

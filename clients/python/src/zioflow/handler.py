@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 
 from ._connection import Connection
+from ._cut import cut
 from ._gen.zio.gateway.v1 import handler_pb2
 from .errors import EndReason, FlowError, error_from_rpc
 from .giver import Giver
@@ -108,14 +109,15 @@ class Offer:
         return flow
 
     async def decline(self, detail: str = "") -> None:
-        """Refuses the offer: the client sees `rejected` and the detail.
+        """Refuses the offer: the client sees `rejected` and the detail, cut to
+        1,024 bytes of UTF-8.
 
         An offer that is gone already needs no refusal: that is no error.
         """
         if self._state in (_State.ACCEPTED, _State.DECLINED):
             raise RuntimeError("an offer can be accepted or declined only once")
         self._state = _State.DECLINED
-        request = handler_pb2.DeclineRequest(cid=self.cid, detail=detail)
+        request = handler_pb2.DeclineRequest(cid=self.cid, detail=cut(detail))
         try:
             await self._connection.handlers.Decline(request)
         except grpc.aio.AioRpcError as error:

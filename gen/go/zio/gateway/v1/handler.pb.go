@@ -7,6 +7,7 @@
 package gatewayv1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -375,7 +376,8 @@ type Peer struct {
 	Transport string `protobuf:"bytes,1,opt,name=transport,proto3" json:"transport,omitempty"`
 	// Its network address, where known.
 	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	// Its name on its transport, where it has shown one. Anybody may show any.
+	// Its name on its transport, where it has shown one, cut to 128 bytes. Anybody
+	// may show any.
 	Identity string `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
 	// Who it is by its key, certificate or token; empty where none was asked for.
 	Name          string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
@@ -446,7 +448,7 @@ type DeclineRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The offer's token.
 	Cid uint64 `protobuf:"varint,1,opt,name=cid,proto3" json:"cid,omitempty"`
-	// Why, in words that the client will see.
+	// Why, in words that the client will see: the first 1024 bytes of them.
 	Detail        string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -537,10 +539,11 @@ var File_zio_gateway_v1_handler_proto protoreflect.FileDescriptor
 
 const file_zio_gateway_v1_handler_proto_rawDesc = "" +
 	"\n" +
-	"\x1czio/gateway/v1/handler.proto\x12\x0ezio.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19zio/gateway/v1/flow.proto\"V\n" +
-	"\rListenRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05match\x18\x02 \x01(\tR\x05match\x12\x1b\n" +
+	"\x1czio/gateway/v1/handler.proto\x12\x0ezio.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19zio/gateway/v1/flow.proto\"l\n" +
+	"\rListenRequest\x12\x1e\n" +
+	"\x04name\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x04name\x12\x1e\n" +
+	"\x05match\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x05match\x12\x1b\n" +
 	"\tmax_flows\x18\x03 \x01(\rR\bmaxFlows\"\xbe\x01\n" +
 	"\x0eListenResponse\x129\n" +
 	"\tlistening\x18\x01 \x01(\v2\x19.zio.gateway.v1.ListeningH\x00R\tlistening\x12-\n" +
@@ -562,10 +565,10 @@ const file_zio_gateway_v1_handler_proto_rawDesc = "" +
 	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1a\n" +
 	"\bidentity\x18\x03 \x01(\tR\bidentity\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name\":\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\"E\n" +
 	"\x0eDeclineRequest\x12\x10\n" +
-	"\x03cid\x18\x01 \x01(\x04R\x03cid\x12\x16\n" +
-	"\x06detail\x18\x02 \x01(\tR\x06detail\"\x11\n" +
+	"\x03cid\x18\x01 \x01(\x04R\x03cid\x12!\n" +
+	"\x06detail\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x06detail\"\x11\n" +
 	"\x0fDeclineResponse2\xa7\x01\n" +
 	"\x0eHandlerService\x12I\n" +
 	"\x06Listen\x12\x1d.zio.gateway.v1.ListenRequest\x1a\x1e.zio.gateway.v1.ListenResponse0\x01\x12J\n" +

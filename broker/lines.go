@@ -1,0 +1,26 @@
+package broker
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/zioflow/gateway/internal/logs"
+)
+
+// Kinds of lines that peers cause, as the log is sampled: flows that end well take
+// nothing from the lines of those that do not.
+const (
+	lineActive  = "flow_active"
+	lineEnded   = "flow_ended"
+	lineFailed  = "flow_failed"
+	lineRefused = "bot_refused"
+	lineDenied  = "bot_denied"
+)
+
+// Who is the peer as the log is sampled.
+func (p PeerInfo) Who() logs.Peer { return logs.Of(p.Name, p.Address) }
+
+// say logs something that the peer has caused, unless it has caused too much.
+func (b *Broker) say(level slog.Level, kind string, peer PeerInfo, message string, arguments ...any) {
+	b.lines.Log(context.Background(), level, kind, peer.Who(), message, arguments...)
+}
