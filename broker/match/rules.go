@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 
 	"github.com/zioflow/gateway/broker"
@@ -89,7 +88,13 @@ func parseAttr(text json.RawMessage) (map[string]any, error) {
 	if text[0] != '{' {
 		return nil, errors.New("attr: want an object")
 	}
-	return zio.Attributes(text), nil
+	attr := zio.Attributes(text)
+	for key, value := range attr {
+		if unread, is := value.(zio.Unread); is {
+			return nil, fmt.Errorf("attr: %s %s", key, string(unread))
+		}
+	}
+	return attr, nil
 }
 
 // String is the ruleset as it was given.
@@ -113,34 +118,18 @@ func (r *Rules) Attr(v *broker.View) map[string]any {
 
 // first answers which rule is the first true one.
 func (r *Rules) first(v *broker.View) (index int, found bool) {
-	own := scopeOf(v)
+	left := maxSpent // of all rules together
 	for i := range r.rules {
-		if is, err := r.rules[i].eval(own); err == nil && is {
+		if is, err := r.rules[i].eval(v, &left); err == nil && is {
 			return i, true
 		}
 	}
 	return 0, false
 }
 
-// eval evaluates a rule over what it sees of a BOT: own, with attr over it, as
-// in ZIO.
-func (r *rule) eval(own scope) (bool, error) {
-	s := own
-	if len(r.attr) > 0 {
-		s = maps.Clone(own)
-		maps.Copy(s, r.attr)
-	}
-	return r.test.true(s)
-}
-
-// scopeOf is what ZIO's rules see of a BOT: its attributes, with the handler's
-// direction, and its coordinates.
-func scopeOf(v *broker.View) scope {
-	s := make(scope, len(v.Attributes())+4)
-	maps.Copy(s, v.Attributes())
-	s["direction"] = v.Direction.String()
-	s["origin"], s["granule"], s["seqno"] = v.Coord.Origin, v.Coord.Granule, v.Coord.Seqno
-	return s
+// eval evaluates a rule over what it sees of a BOT.
+func (r *rule) eval(v *broker.View, left *int) (bool, error) {
+	return r.test.true(&scope{attr: r.attr, view: v, left: left})
 }
 
 // maxExplained is how many rules are explained one by one.
@@ -148,10 +137,10 @@ const maxExplained = 5
 
 // Explain implements broker.Explainer.
 func (r *Rules) Explain(v *broker.View) string {
-	own := scopeOf(v)
+	left := maxSpent
 	var words []string
 	for i := range r.rules {
-		is, err := r.rules[i].eval(own)
+		is, err := r.rules[i].eval(v, &left)
 		switch {
 		case err == nil && is:
 			return fmt.Sprintf("rule %d is true", i+1)
@@ -161,16 +150,16 @@ func (r *Rules) Explain(v *broker.View) string {
 		case err != nil:
 			words = append(words, fmt.Sprintf("rule %d: %v", i+1, err))
 		default:
-			words = append(words, fmt.Sprintf("rule %d: %s", i+1, r.rules[i].why(own)))
+			words = append(words, fmt.Sprintf("rule %d: %s", i+1, r.rules[i].why(v)))
 		}
 	}
 	return strings.Join(words, "; ")
 }
 
 // why says which part of a false rule is false, and what that part is about.
-func (r *rule) why(own scope) string {
-	s := maps.Clone(own)
-	maps.Copy(s, r.attr)
+func (r *rule) why(v *broker.View) string {
+	left := maxSpent
+	s := &scope{attr: r.attr, view: v, left: &left}
 	part := &r.test
 	for part.every {
 		for i := range part.args {
@@ -184,7 +173,7 @@ func (r *rule) why(own scope) string {
 	var names []string
 	part.names(&names)
 	for i, name := range names[:min(len(names), maxPaths)] {
-		value, defined := s[name]
+		value, defined := s.value(name)
 		if !defined {
 			continue
 		}

@@ -67,20 +67,21 @@ func TestJSONRulesKeepIntegers(t *testing.T) {
 
 func TestRulesRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		``:                                    "rules:1:1",
-		`{}`:                                  "is a list",
-		`[]`:                                  "there is no rule",
-		`[{}]`:                                "rule 1: rule is missing",
-		`[{"rule":"true"},{"rule":3}]`:        "rule 2: ",
-		`[{"rule":"true","filpat":"x"}]`:      `rule 1: unknown field "filpat" (want rule, attr; rw, filepat, grouppat are ignored)`,
-		`[{"rule":"true","attr":["x"]}]`:      "rule 1: attr: want an object",
-		`[{rule: "(= a 1"}]`:                  "rule 1: rule: 1:7: a closing parenthesis is missing",
-		`[{rule: "true"}`:                     "rules:1:",
-		`local f(x) = f(x) + 1; f(1)`:         "max stack frames exceeded",
-		`import 'other.jsonnet'`:              "import of other.jsonnet: a ruleset that is given as text can't import files",
-		`[{rule: importstr '/etc/hostname'}]`: "import of /etc/hostname: a ruleset that is given as text can't import files",
-		`[{rule: error "no"}]`:                "RUNTIME ERROR: no",
-		`[{rule: std.extVar("HOME")}]`:        "Undefined external variable",
+		``:                                     "rules:1:1",
+		`{}`:                                   "is a list",
+		`[]`:                                   "there is no rule",
+		`[{}]`:                                 "rule 1: rule is missing",
+		`[{"rule":"true"},{"rule":3}]`:         "rule 2: ",
+		`[{"rule":"true","filpat":"x"}]`:       `rule 1: unknown field "filpat" (want rule, attr; rw, filepat, grouppat are ignored)`,
+		`[{"rule":"true","attr":["x"]}]`:       "rule 1: attr: want an object",
+		`[{"rule":"true","attr":{"n":1e999}}]`: "rule 1: attr: n has a number beyond every double",
+		`[{rule: "(= a 1"}]`:                   "rule 1: rule: 1:7: a closing parenthesis is missing",
+		`[{rule: "true"}`:                      "rules:1:",
+		`local f(x) = f(x) + 1; f(1)`:          "max stack frames exceeded",
+		`import 'other.jsonnet'`:               "import of other.jsonnet: a ruleset that is given as text can't import files",
+		`[{rule: importstr '/etc/hostname'}]`:  "import of /etc/hostname: a ruleset that is given as text can't import files",
+		`[{rule: error "no"}]`:                 "RUNTIME ERROR: no",
+		`[{rule: std.extVar("HOME")}]`:         "Undefined external variable",
 	} {
 		if _, err := match.ParseRules(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", text, err, want)
