@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/match/jsonnet"
 	"github.com/zioflow/gateway/broker/routes"
 	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/broker/zio"
@@ -50,7 +51,7 @@ func (s *adminService) ListRoutes(context.Context, *gatewayv1.ListRoutesRequest)
 }
 
 // AddRoute adds a route.
-func (s *adminService) AddRoute(_ context.Context, request *gatewayv1.AddRouteRequest) (*gatewayv1.AddRouteResponse, error) {
+func (s *adminService) AddRoute(ctx context.Context, request *gatewayv1.AddRouteRequest) (*gatewayv1.AddRouteResponse, error) {
 	spec := toSpec(request.GetRoute())
 	if spec.Exec != nil && !s.routes.AllowExec {
 		return nil, withDetails(
@@ -61,8 +62,14 @@ func (s *adminService) AddRoute(_ context.Context, request *gatewayv1.AddRouteRe
 	if limit := request.GetRoute().GetExec().GetMaxTime(); limit != nil && limit.CheckValid() != nil {
 		return nil, badField("route.exec.max_time", "is no duration")
 	}
-	made, err := s.routes.Maker.Make(spec)
-	if err != nil {
+	made, err := s.routes.Maker.Make(ctx, spec)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, status.FromContextError(ctx.Err()).Err()
+	case errors.Is(err, jsonnet.ErrCannotStart):
+		return nil, status.Error(codes.Unavailable, err.Error())
+	default:
 		if field, ok := errors.AsType[*routes.FieldError](err); ok {
 			return nil, badField("route."+field.Field, "%v", field.Err)
 		}

@@ -127,7 +127,7 @@ func TestUnreadAttributesAreNoValue(t *testing.T) {
 		}
 	}
 	for rule, want := range map[string]bool{`(= ok 1)`: true, `(= twice 2)`: false, `(!= nan 1)`: false, `(or (= big 1) (= ok 1))`: true} {
-		compiled, err := match.ParseRules(ruleset(t, rule))
+		compiled, err := match.ParseRules(t.Context(), ruleset(t, rule))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,12 +2,16 @@ package match
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/match/jsonnet"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -33,12 +37,43 @@ var ignoredKeys = []string{"rw", "filepat", "grouppat"}
 // place of the BOT's own. Imports are refused. An error names rule, position and
 // cause.
 //
-// Jsonnet is a programming language, evaluated here: a text may take any amount
-// of time and memory.
-func ParseRules(text string) (*Rules, error) { return parseRules("rules", text, noImports{}) }
+// Jsonnet is evaluated by a process of its own, within bounds, and until the
+// context ends.
+func ParseRules(ctx context.Context, text string) (*Rules, error) {
+	return parseRules(ctx, jsonnet.Source{Name: "rules", Text: text})
+}
 
-func parseRules(name, text string, imports importer) (*Rules, error) {
-	evaluated, err := evaluate(name, text, imports)
+// ReadRules reads a ruleset as ParseRules does, from a file. It may import files
+// that are in the same folder, or below it; a link that leads out of it is
+// refused.
+func ReadRules(ctx context.Context, file string) (*Rules, error) {
+	folder, name := filepath.Dir(file), filepath.Base(file)
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, err
+	}
+	text, err := jsonnet.ReadFile(root, name)
+	if err = errors.Join(err, root.Close()); err != nil {
+		return nil, err
+	}
+	rules, err := parseRules(ctx, jsonnet.Source{Name: name, Text: text, Folder: folder})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return rules, nil
+}
+
+// evaluate is a text as JSON. One that is JSON already stays as it is, so that
+// its integers keep all their digits, which Jsonnet would round.
+func evaluate(ctx context.Context, source jsonnet.Source) ([]byte, error) {
+	if json.Valid([]byte(source.Text)) {
+		return []byte(source.Text), nil
+	}
+	return jsonnet.Evaluate(ctx, source)
+}
+
+func parseRules(ctx context.Context, source jsonnet.Source) (*Rules, error) {
+	evaluated, err := evaluate(ctx, source)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +84,7 @@ func parseRules(name, text string, imports importer) (*Rules, error) {
 	if len(items) == 0 {
 		return nil, errors.New("there is no rule")
 	}
-	r := &Rules{text: text, rules: make([]rule, len(items))}
+	r := &Rules{text: source.Text, rules: make([]rule, len(items))}
 	for i, item := range items {
 		if r.rules[i], err = parseItem(item); err != nil {
 			return nil, fmt.Errorf("rule %d: %w", i+1, err)

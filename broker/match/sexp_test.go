@@ -112,7 +112,7 @@ func TestRule(t *testing.T) {
 		`name`:                               false,
 		" ( and\n\t( = a 3 )yes(= b 2))\r\n": true,
 	} {
-		compiled, err := match.ParseRules(ruleset(t, rule))
+		compiled, err := match.ParseRules(t.Context(), ruleset(t, rule))
 		if err != nil {
 			t.Errorf("%s: %v", rule, err)
 			continue
@@ -151,7 +151,7 @@ func TestRuleErrorsNamePositionAndCause(t *testing.T) {
 		strings.Repeat("(and ", 101):            `1:501: more than 100 lists lie within each other`,
 		`(= a ` + strings.Repeat("9", 41) + `)`: `1:6: "99999999999999999999…" is no`,
 	} {
-		_, err := match.ParseRules(ruleset(t, rule))
+		_, err := match.ParseRules(t.Context(), ruleset(t, rule))
 		if err == nil || !strings.HasPrefix(err.Error(), "rule 1: rule: "+want) {
 			t.Errorf("%s: got %v, want %q", rule, err, want)
 		}
@@ -172,7 +172,7 @@ func TestRuleBounds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		compiled, err := match.ParseRules(string(text))
+		compiled, err := match.ParseRules(t.Context(), string(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +194,7 @@ func TestRulesetsAreBoundedTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		compiled, err := match.ParseRules(string(text))
+		compiled, err := match.ParseRules(t.Context(), string(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +216,7 @@ func TestExplainRules(t *testing.T) {
 		`name`:                                       `rule 1: name is "Manfred", neither true nor false`,
 		`false`:                                      `rule 1: false is false`,
 	} {
-		compiled, err := match.ParseRules(ruleset(t, rule))
+		compiled, err := match.ParseRules(t.Context(), ruleset(t, rule))
 		if err != nil {
 			t.Errorf("%s: %v", rule, err)
 			continue
@@ -237,7 +237,7 @@ func FuzzRule(f *testing.F) {
 		f.Add(rule)
 	}
 	f.Fuzz(func(t *testing.T, rule string) {
-		compiled, err := match.ParseRules(ruleset(t, rule))
+		compiled, err := match.ParseRules(t.Context(), ruleset(t, rule))
 		if err != nil {
 			return
 		}

@@ -203,7 +203,7 @@ func TestCommandIsToldOfItsFlow(t *testing.T) {
 	t.Setenv("SECRET_TOKEN", "x")
 	t.Setenv("ZIO_GATEWAY_JWT", "x")
 	b := setUp(t, nil)
-	rules, err := match.ParseRules(`[{"rule":"(= mode 'fast')","attr":{"mode":"fast","run":9007199254740993}}]`)
+	rules, err := match.ParseRules(t.Context(), `[{"rule":"(= mode 'fast')","attr":{"mode":"fast","run":9007199254740993}}]`)
 	if err != nil {
 		t.Fatal(err)
 	}
