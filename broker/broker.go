@@ -22,6 +22,7 @@ type Broker struct {
 	routes   routeTable
 	watchers watchers
 	budget   budget
+	turns    *turns
 	peers    peerTable
 	epoch    time.Time // where its own clock begins
 
@@ -52,6 +53,7 @@ func New(options Options) (*Broker, error) {
 	}
 	b := &Broker{
 		log:    options.Log,
+		turns:  newTurns(),
 		peers:  peerTable{byTransport: map[string]int{}},
 		epoch:  time.Now().Add(-time.Second), // so that no moment is 0
 		idle:   make(chan struct{}),

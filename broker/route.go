@@ -66,9 +66,10 @@ const (
 	Added                        // by AddRoute
 	Announced                    // by listeners, whose name is the route's
 	Default                      // by AddDefaultRoute: tried last of all
+	Named                        // by AddNamedRoute: tried between Added and Announced
 )
 
-var originNames = [...]string{"none", "configured", "added", "listener", "default"}
+var originNames = [...]string{"none", "configured", "added", "listener", "default", "builtin"}
 
 func (o Origin) String() string { return originNames[o] }
 
