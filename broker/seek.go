@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
@@ -35,6 +36,7 @@ var errGroupLeft = errors.New("the listeners have left")
 func (r *Request) findHandler() (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
+			r.flow.broker.log.Error("finding a handler failed", "flow", r.flow.id, "at", r.step, "error", fmt.Sprint(cause), "stack", string(debug.Stack()))
 			err = fmt.Errorf("%s failed: %v", r.step, cause)
 		}
 	}()

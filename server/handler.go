@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
@@ -39,7 +38,11 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 	if request.GetName() == "" {
 		return badField("name", "must not be empty")
 	}
-	sink := s.sink(stream.Context())
+	size, err := offerSize(request, s.broker.Options())
+	if err != nil {
+		return err
+	}
+	sink := s.sink(stream.Context(), size)
 	defer sink.returned()
 	spec := broker.ListenerSpec{
 		Name: request.GetName(), MaxFlows: int(request.GetMaxFlows()), Sink: sink,
@@ -53,6 +56,9 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 		spec.Match = compiled
 	}
 	listener, err := s.broker.Listen(spec)
+	if no, is := errors.AsType[*broker.NotAllowedError](err); is {
+		return permissionDenied(string(no.What), no.Detail)
+	}
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -94,6 +100,7 @@ func (s *handlerService) Decline(ctx context.Context, request *gatewayv1.Decline
 // listenSink implements broker.ListenerSink with a queue that is bounded in number
 // and bytes. Its methods but sent and returned may be called concurrently.
 type listenSink struct {
+	size   int // of an offer
 	events chan listenEvent
 	weight atomic.Int64 // of what waits, and of the event that is being sent
 	taken  atomic.Int64 // events sent
@@ -107,8 +114,8 @@ type listenEvent struct {
 	weight   int64
 }
 
-func (s *handlerService) sink(ctx context.Context) *listenSink {
-	k := &listenSink{events: make(chan listenEvent, maxOffers)}
+func (s *handlerService) sink(ctx context.Context, size int) *listenSink {
+	k := &listenSink{size: size, events: make(chan listenEvent, maxOffers)}
 	k.stall.ctx, k.stall.timeout, k.stall.moved = ctx, s.stall, k.taken.Load
 	k.stall.tell = func() {
 		s.log.Info("stream aborted", "peer", peerInfo(ctx), "detail", errBehind.Error())
@@ -120,11 +127,8 @@ var errBehind = errors.New("the listener does not read its offers")
 
 // Offer implements broker.ListenerSink.
 func (k *listenSink) Offer(o broker.Offer) error {
-	err := k.put(listenEvent{func() *gatewayv1.ListenResponse {
-		return &gatewayv1.ListenResponse{Event: &gatewayv1.ListenResponse_Offer{Offer: &gatewayv1.Offer{
-			Cid: o.CID, Bot: offeredBot(o.Bot), Deadline: timestamppb.New(o.Deadline), Peer: toPeer(o.Client),
-		}}}
-	}, int64(o.Bot.Size() + len(o.Bot.Label) + o.Bot.PartsBurden())})
+	offer := newOffered(o, k.size)
+	err := k.put(listenEvent{offer.response, offer.weight()})
 	if err != nil {
 		k.stall.begin()
 	}
