@@ -202,7 +202,7 @@ func (l fileLimits) parse() (parsed limits, err error) {
 		}
 	}
 	if l.Attributes != "" {
-		compiled, err := match.Compile(l.Attributes)
+		compiled, err := match.CompileRight(l.Attributes)
 		if err != nil {
 			return parsed, fmt.Errorf("attributes: %w", err)
 		}

@@ -26,6 +26,7 @@ type Broker struct {
 	// liveCount is live, for those who do not hold mu.
 	liveCount atomic.Int64
 	budget    budget
+	turns     *turns
 	peers     peerTable
 	epoch     time.Time // where its own clock begins
 
@@ -57,6 +58,7 @@ func New(options Options) (*Broker, error) {
 	b := &Broker{
 		log:    options.Log,
 		lines:  logs.NewSampler(options.Log, logs.Options{}),
+		turns:  newTurns(),
 		peers:  peerTable{byTransport: map[string]int{}},
 		epoch:  time.Now().Add(-time.Second), // so that no moment is 0
 		idle:   make(chan struct{}),

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"strings"
 )
@@ -17,12 +18,20 @@ type Verdict struct {
 }
 
 // Explain answers the verdict of every route on a BOT, in the order in which they
-// are tried. No flow is opened by it.
-func (b *Broker) Explain(v *View) []Verdict {
+// are tried. No flow is opened by it. The error is the cause of the context's end.
+func (b *Broker) Explain(ctx context.Context, v *View) ([]Verdict, error) {
+	turn, err := b.turns.take(ctx, "operators")
+	if err != nil {
+		return nil, err
+	}
+	defer turn.end()
 	all := b.routes.all()
 	verdicts := make([]Verdict, len(all))
 	taken := false
 	for i, w := range all {
+		if err := turn.share(ctx); err != nil {
+			return nil, err
+		}
 		matches := w.takes(v)
 		verdicts[i] = Verdict{
 			Route: w.Name, Origin: w.origin, Matches: matches, Takes: matches && !taken,
@@ -30,7 +39,7 @@ func (b *Broker) Explain(v *View) []Verdict {
 		}
 		taken = taken || matches
 	}
-	return verdicts
+	return verdicts, nil
 }
 
 func (b *Broker) explain(w *way, v *View, matches bool) string {
@@ -104,7 +113,7 @@ func (g *group) explain(v *View) string {
 func (t ToListeners) explain(table *routeTable) string {
 	g := table.groupNamed(t.Name)
 	if g == nil {
-		return fmt.Sprintf("no listener named %s is registered: a flow ends with no_handler at once", t.Name)
+		return fmt.Sprintf("no listener named %s is registered: a flow waits for one as long as --handler-wait, then ends with no_handler", t.Name)
 	}
 	listeners, busy := g.snapshot()
 	free := 0

@@ -27,19 +27,19 @@ type Flow struct {
 	offered   zio.Number
 
 	mu       sync.Mutex
-	bot      *zio.Message      // guarded by mu; the client's as it came, nil once ended
-	state    flow.State        // guarded by mu
-	peers    [2]*Peer          // guarded by mu; nil once ended, handler's nil while pending
-	infos    [2]PeerInfo       // guarded by mu
-	label    []byte            // guarded by mu; the client's BOT's, nil once ended if too long to remember
-	account  account           // guarded by mu
-	seen     uint64            // guarded by mu; messages when idleness was last checked
-	timer    *time.Timer       // guarded by mu
-	deadline time.Time         // guarded by mu
-	ended    time.Time         // guarded by mu; zero before
-	late     refusal           // guarded by mu; what it means that no handler comes
-	onEnd    func(flow.Reason) // guarded by mu; may be nil
-	way      *way              // guarded by mu; nil if no route took it
+	bot      *zio.Message        // guarded by mu; the client's as it came, nil once ended
+	state    flow.State          // guarded by mu
+	peers    [2]*Peer            // guarded by mu; nil once ended, handler's nil while pending
+	infos    [2]PeerInfo         // guarded by mu
+	label    []byte              // guarded by mu; the client's BOT's, nil once ended if too long to remember
+	account  account             // guarded by mu
+	seen     uint64              // guarded by mu; messages when idleness was last checked
+	timer    *time.Timer         // guarded by mu
+	deadline time.Time           // guarded by mu
+	ended    time.Time           // guarded by mu; zero before
+	late     refusal             // guarded by mu; what it means that no handler comes
+	onEnd    []func(flow.Reason) // guarded by mu; nil once ended
+	way      *way                // guarded by mu; nil if no route took it
 
 	window      int64 // guarded by mu; DATs that the giver may send or the broker hold
 	largest     int64 // guarded by mu; weight of a DAT seen
@@ -62,7 +62,7 @@ func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
 		state:     flow.Open(bot.Direction, m.Seqno),
 		peers:     [2]*Peer{flow.Client: client},
 		infos:     [2]PeerInfo{flow.Client: client.info},
-		late:      refusal{flow.HandlerTimeout, "no handler came in time"},
+		late:      refusal{flow.Overloaded, "no route was found in time"},
 	}
 	f.label = f.bot.Label
 	f.account.receive(flow.Client, m.Size())
@@ -73,33 +73,19 @@ func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
 // ID is the flow's number.
 func (f *Flow) ID() FlowID { return f.id }
 
-// seekHandler sets the pending deadline and has a factory look for a handler.
-func (f *Flow) seekHandler() {
+// seekHandler sets the pending deadline and has a handler looked for, unless the
+// match of the client's rights, which may be nil, does not take the flow.
+func (f *Flow) seekHandler(right Match) {
 	f.mu.Lock()
 	defer f.unlock()
 	if f.state.Phase() != flow.Pending {
 		return // stopped in the moment it was registered
 	}
 	f.setDeadline(f.limits.PendingTimeout)
-	f.request.deadline, f.request.view = f.deadline, f.view()
-	f.way = f.broker.routes.find(f.request.view)
-	f.publish()
-	if f.way == nil {
-		f.apply(flow.Stopped(flow.NoHandler, "no route matches this BOT"))
-		return
-	}
-	f.way.tally.open()
 	request := f.request
-	request.route = &f.way.Route
-	f.broker.factory.Go(func() {
-		if err := request.find(); err != nil {
-			reason := flow.Rejected
-			if end, ok := errors.AsType[*EndError](err); ok {
-				reason = end.Reason
-			}
-			f.stopPending(reason, err.Error())
-		}
-	})
+	request.deadline, request.view, request.right = f.deadline, f.view(), right
+	f.publish()
+	f.broker.factory.Go(request.seek)
 }
 
 // view is what a route's match sees of the flow.
@@ -405,10 +391,10 @@ func (f *Flow) finish() {
 	if f.way != nil {
 		f.way.tally.end()
 	}
-	if f.onEnd != nil {
-		f.onEnd(f.state.Reason())
-		f.onEnd = nil
+	for _, done := range f.onEnd {
+		done(f.state.Reason())
 	}
+	f.onEnd = nil
 	kind := lineEnded
 	if f.state.Reason() != flow.Completed {
 		kind = lineFailed

@@ -31,6 +31,26 @@ type Rights struct {
 	// Match selects the flows that the peer may open, and those that it may be
 	// offered and accept, by the client's BOT; nil takes every one.
 	Match Match
+	// ListenAs says under which names the peer may listen; nil for any that nobody of
+	// another name holds.
+	ListenAs func(name string) NameRight
+}
+
+// NameRight is whether a peer may listen under a name.
+type NameRight uint8
+
+// The rights to a name.
+const (
+	NameUnlessHeld NameRight = iota // unless somebody of another identity does
+	NameAllowed                     // whoever else does
+	NameRefused
+)
+
+func (r Rights) listenAs(name string) NameRight {
+	if r.ListenAs == nil {
+		return NameUnlessHeld
+	}
+	return r.ListenAs(name)
 }
 
 // Denial is for want of what a BOT was refused, in one word.
@@ -43,6 +63,7 @@ const (
 	DeniedAttributes Denial = "attributes" // Rights.Match does not take the flow
 	DeniedFlows      Denial = "flows"      // has as many as it may
 	DeniedCID        Denial = "cid"        // the offer was made to somebody else
+	DeniedName       Denial = "name"       // may not listen under that name
 )
 
 // denied is the refusal of a BOT, or of an offer, for want of a right.
@@ -85,14 +106,14 @@ func (r Rights) mayHave(v *View) *denied {
 	return nil
 }
 
-// maySee tells whether a listener may be offered this flow. Without a grant it
-// may.
-func maySee(g Grant, v *View) bool {
+// maySee tells whether a listener of that name may be offered this flow. Without a
+// grant it may.
+func maySee(g Grant, name string, v *View) bool {
 	if g == nil {
 		return true
 	}
 	r := g.Rights()
-	return r.mayTake(flow.Handler, v.Direction) == nil && r.mayHave(v) == nil
+	return r.mayTake(flow.Handler, v.Direction) == nil && r.listenAs(name) != NameRefused && r.mayHave(v) == nil
 }
 
 // deny answers a BOT that the peer was not allowed.

@@ -1,25 +1,23 @@
 package broker
 
 import (
-	"context"
-	"errors"
-	"fmt"
+	"cmp"
+	"container/list"
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/zioflow/gateway/broker/flow"
+	"time"
 )
 
 // group is the listeners of one name. It shares their flows among them, the
-// least busy first, and keeps a queue of the requests for which all are full.
+// least busy first, and has each listener's places waited for in order of coming. It
+// asks no match: who waits says for whom.
 type group struct {
 	name string
 	way  *way
 
 	mu        sync.Mutex
 	listeners []*Listener // guarded by mu; in order of registration, replaced whole
-	waiting   []*waiter   // guarded by mu; first come, first served
 }
 
 // newGroup makes a group with the route that leads to it.
@@ -30,25 +28,6 @@ func newGroup(name string) *group {
 		origin: Announced, tally: new(tally), group: g,
 	}
 	return g
-}
-
-// waiter is a request that waits for a place in one of the listeners.
-type waiter struct {
-	view *View
-	any  bool           // whatever the listeners' matches say
-	turn chan *Listener // takes one listener, with a place in it
-
-	taking map[*Listener]bool // guarded by group.mu; what their matches have said
-}
-
-// takenBy tells whether a listener would take the request. group.mu is held.
-func (w *waiter) takenBy(l *Listener) bool {
-	takes, known := w.taking[l]
-	if !known {
-		takes = w.any && maySee(l.spec.Grant, w.view) || !w.any && l.takes(w.view)
-		w.taking[l] = takes
-	}
-	return takes
 }
 
 // groupMatch takes what one of the listeners takes.
@@ -91,150 +70,169 @@ func (g *group) snapshot() (listeners []*Listener, busy []int) {
 	return g.listeners, busy
 }
 
+// heldByAnother tells whether somebody listens under the name who is not of that
+// identity.
+func (g *group) heldByAnother(identity string) bool {
+	listeners, _ := g.snapshot()
+	return slices.ContainsFunc(listeners, func(l *Listener) bool { return l.spec.Peer.Name != identity })
+}
+
 func (g *group) add(l *Listener) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.listeners = append(slices.Clone(g.listeners), l)
-	g.serve()
 }
 
-// remove answers whether the group is empty now.
+// remove takes a listener out, for which nobody waits any more. It answers whether
+// the group is empty now.
 func (g *group) remove(l *Listener) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.listeners = slices.DeleteFunc(slices.Clone(g.listeners), func(other *Listener) bool { return other == l })
-	for _, w := range g.waiting {
-		delete(w.taking, l)
+	l.left = true
+	for l.waiting.Len() > 0 {
+		w := l.waiting.Front().Value.(*waiter)
+		w.leave(l)
+		if len(w.places) == 0 {
+			w.turn <- nil
+		}
 	}
-	g.serve()
 	return len(g.listeners) == 0
+}
+
+// waiter waits for a place in one of some listeners.
+type waiter struct {
+	group *group
+	// turn takes one listener, with a place in it, or nil when all have left for whom
+	// it waits.
+	turn chan *Listener
+
+	places map[*Listener]*list.Element // guarded by group.mu; where it waits; empty when its turn has come
+}
+
+func (w *waiter) leave(l *Listener) {
+	l.waiting.Remove(w.places[l])
+	delete(w.places, l)
+}
+
+// serve gives it a place in l. group.mu is held.
+func (w *waiter) serve(l *Listener) {
+	for other := range w.places {
+		w.leave(other)
+	}
+	l.busy++
+	w.turn <- l
+}
+
+// queue asks for a place in one of the listeners; the turn comes at once if there is
+// one, in the least busy of them.
+func (g *group) queue(among []*Listener) *waiter {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	w := &waiter{group: g, turn: make(chan *Listener, 1), places: map[*Listener]*list.Element{}}
+	g.wait(w, among)
+	return w
+}
+
+// extend has a waiter wait for other listeners, too.
+func (g *group) extend(w *waiter, among []*Listener) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(w.places) > 0 { // its turn has not come
+		g.wait(w, among)
+	}
+}
+
+// wait does so. g.mu is held.
+func (g *group) wait(w *waiter, among []*Listener) {
+	now := time.Now()
+	var best *Listener
+	for _, l := range among {
+		if !l.left && !l.full() && (best == nil || l.compare(best, now) < 0) {
+			best = l
+		}
+	}
+	if best != nil {
+		w.serve(best)
+		return
+	}
+	for _, l := range among {
+		if _, waits := w.places[l]; !waits && !l.left {
+			w.places[l] = l.waiting.PushBack(w)
+		}
+	}
+	if len(w.places) == 0 {
+		w.turn <- nil
+	}
+}
+
+// compare orders listeners by whom the next flow goes to: those that let their
+// offers lapse come last, the least busy first. group.mu is held.
+func (l *Listener) compare(other *Listener, now time.Time) int {
+	late := func(l *Listener) int {
+		if now.Before(l.lateUntil) {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(late(l), late(other)), cmp.Compare(l.busy, other.busy))
+}
+
+// isLate tells whether l comes last, as it let offers lapse.
+func (g *group) isLate(l *Listener, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return now.Before(l.lateUntil)
+}
+
+// unqueue takes a waiter out, and back the place it may have been given.
+func (g *group) unqueue(w *waiter) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for l := range w.places {
+		w.leave(l)
+	}
+	select {
+	case l := <-w.turn:
+		if l != nil {
+			g.free(l)
+		}
+	default:
+	}
 }
 
 // release gives back a place in l.
 func (g *group) release(l *Listener) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.free(l)
+}
+
+// free gives the place to who has waited for it longest. g.mu is held.
+func (g *group) free(l *Listener) {
 	l.busy--
-	g.serve()
-}
-
-// serve gives the places there are to those who wait, in their order. Who waits
-// for listeners that are all gone is given nil. g.mu is held.
-func (g *group) serve() {
-	g.waiting = slices.DeleteFunc(g.waiting, func(w *waiter) bool {
-		l, takes := g.leastBusy(w)
-		if takes && l == nil {
-			return false
-		}
-		if l != nil {
-			l.busy++
-		}
-		w.turn <- l
-		return true
-	})
-}
-
-// leastBusy answers the listener to take this BOT, nil if all that would are
-// full; takes tells whether there is one that would.
-func (g *group) leastBusy(w *waiter) (best *Listener, takes bool) {
-	for _, l := range g.listeners {
-		if !w.takenBy(l) {
-			continue
-		}
-		takes = true
-		if !l.full() && (best == nil || l.busy < best.busy) {
-			best = l
-		}
+	if l.waiting.Len() > 0 && !l.full() {
+		l.waiting.Front().Value.(*waiter).serve(l)
 	}
-	return best, takes
 }
 
-// queue asks for a place; the turn comes at once if there is one.
-func (g *group) queue(v *View, anyMatch bool) *waiter {
+// For how long a listener comes last that has let an offer lapse: longer each time
+// that it does so again, until it takes one or declines it.
+const (
+	lateFor     = time.Minute
+	lateForMost = 10 * time.Minute
+)
+
+// lapsed takes note of an offer that l let lapse, answered of one that it did not.
+func (g *group) lapsed(l *Listener) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	w := &waiter{view: v, any: anyMatch, turn: make(chan *Listener, 1), taking: map[*Listener]bool{}}
-	g.waiting = append(g.waiting, w)
-	g.serve()
-	return w
+	l.lapses++
+	l.lateUntil = time.Now().Add(min(time.Duration(l.lapses)*lateFor, lateForMost))
 }
 
-// unqueue takes a waiter out, and back the place it may have been given.
-func (g *group) unqueue(w *waiter) {
+func (g *group) answered(l *Listener) {
 	g.mu.Lock()
-	g.waiting = slices.DeleteFunc(g.waiting, func(other *waiter) bool { return other == w })
-	g.mu.Unlock()
-	select {
-	case l := <-w.turn:
-		if l != nil {
-			g.release(l)
-		}
-	default:
-	}
-}
-
-// ToListeners is the factory that offers flows to the listeners of a name,
-// whatever their own match says, the least busy first. If there are none, the
-// flow ends with NoHandler at once; if all are full, it waits for a place.
-type ToListeners struct {
-	Name string
-
-	group *group // of the listeners' own route, in which their matches count
-}
-
-// Find implements Factory: it offers the request to one listener after another,
-// until one accepts it or the flow ends.
-func (t ToListeners) Find(ctx context.Context, r *Request) error {
-	g := t.group
-	if g == nil {
-		if g = r.flow.broker.routes.groupNamed(t.Name); g == nil {
-			return &EndError{flow.NoHandler, fmt.Sprintf("no listener named %s is registered", t.Name)}
-		}
-	}
-	for {
-		r.IfLate(flow.Overloaded, fmt.Sprintf("all listeners named %s have as many flows as they take", g.name))
-		w := g.queue(r.view, t.group == nil)
-		select {
-		case l := <-w.turn:
-			if l == nil {
-				return &EndError{flow.NoHandler, fmt.Sprintf("the last listener named %s has left", g.name)}
-			}
-			r.IfLate(flow.HandlerTimeout, fmt.Sprintf("listener %s did not accept in time", g.name))
-			if g.offer(ctx, r, l) {
-				return nil
-			}
-		case <-ctx.Done():
-			g.unqueue(w)
-			return nil
-		}
-	}
-}
-
-// offer makes one listener an offer. It answers true when nothing is left to
-// do: the listener, or somebody it told, accepted, or the flow ended.
-func (g *group) offer(ctx context.Context, r *Request, l *Listener) bool {
-	offer, err := r.OfferTo(l.spec.Peer.Name)
-	if err == nil {
-		err = l.spec.Sink.Offer(offer)
-	}
-	if err != nil {
-		g.release(l)
-		if ctx.Err() == nil {
-			l.Close() // it can't be told, so is as good as gone
-		}
-		return ctx.Err() != nil
-	}
-	select {
-	case <-l.gone:
-		g.release(l)
-		return false
-	case <-ctx.Done():
-	}
-	if end, ok := errors.AsType[*EndError](context.Cause(ctx)); ok {
-		l.spec.Sink.Withdraw(offer.CID, end.Reason)
-		g.release(l)
-		return true
-	}
-	r.OnEnd(func(flow.Reason) { g.release(l) })
-	return true
+	defer g.mu.Unlock()
+	l.lapses, l.lateUntil = 0, time.Time{}
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"container/list"
 	"errors"
 	"fmt"
 	"slices"
@@ -46,7 +47,13 @@ type Listener struct {
 	group      *group
 	gone       chan struct{} // closed by Close
 	once       sync.Once
-	busy       int // guarded by group.mu; flows and offers
+	born       uint64 // its place among routes and listeners by age
+
+	busy      int       // guarded by group.mu; flows and offers
+	waiting   list.List // guarded by group.mu; of *waiter, first come, first served
+	left      bool      // guarded by group.mu; is registered no more
+	lapses    int       // guarded by group.mu; offers in a row that it let lapse
+	lateUntil time.Time // guarded by group.mu; until then it comes last
 }
 
 // ListenerInfo describes a listener at one moment.
@@ -61,7 +68,8 @@ type ListenerInfo struct {
 	Registered      time.Time
 }
 
-// Listen registers a listener. Flows opened from now on can reach it.
+// Listen registers a listener. Flows opened from now on can reach it, and those that
+// wait for a handler. The error is a *NotAllowedError where it lacks a right.
 func (b *Broker) Listen(spec ListenerSpec) (*Listener, error) {
 	if spec.Name == "" {
 		return nil, errors.New("a listener needs a name")
@@ -69,26 +77,56 @@ func (b *Broker) Listen(spec ListenerSpec) (*Listener, error) {
 	if spec.MaxFlows < 0 {
 		return nil, fmt.Errorf("max flows is %d, want 0 or more", spec.MaxFlows)
 	}
-	if spec.Grant != nil && !spec.Grant.Rights().Handler {
-		return nil, errors.New(notAllowed(DeniedRole, "needs the role %v", flow.Handler).detail)
-	}
 	t := &b.routes
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := slices.IndexFunc(t.groups, func(g *group) bool { return g.name == spec.Name })
+	if no := spec.allowed(i >= 0 && t.groups[i].heldByAnother(spec.Peer.Name)); no != nil {
+		b.denied(spec.Peer, no.what)
+		return nil, &NotAllowedError{no.what, no.detail}
+	}
 	if i < 0 {
 		i = len(t.groups)
 		t.groups = append(t.groups, newGroup(spec.Name))
 	}
 	t.lastListener++
+	t.born++
 	l := &Listener{
-		spec: spec, id: t.lastListener, registered: time.Now(),
+		spec: spec, id: t.lastListener, registered: time.Now(), born: t.born,
 		table: t, group: t.groups[i], gone: make(chan struct{}),
 	}
 	l.group.add(l)
 	t.arrange()
 	return l, nil
 }
+
+// allowed is why nobody may listen so, by the rights that there are now. The name is
+// held if a listener of another identity has it.
+func (s *ListenerSpec) allowed(held bool) *denied {
+	right := NameUnlessHeld
+	if s.Grant != nil {
+		rights := s.Grant.Rights()
+		if !rights.Handler {
+			return notAllowed(DeniedRole, "needs the role %v", flow.Handler)
+		}
+		right = rights.listenAs(s.Name)
+	}
+	switch {
+	case right == NameRefused:
+		return notAllowed(DeniedName, "to listen under the name %s", s.Name)
+	case right == NameUnlessHeld && held:
+		return notAllowed(DeniedName, "to listen under the name %s, which is another identity's now", s.Name)
+	}
+	return nil
+}
+
+// NotAllowedError is the error of somebody who lacks a right.
+type NotAllowedError struct {
+	What   Denial
+	Detail string
+}
+
+func (e *NotAllowedError) Error() string { return e.Detail }
 
 // Listeners describes the listeners in the order of registration.
 func (b *Broker) Listeners() []ListenerInfo {
@@ -132,7 +170,7 @@ func (l *Listener) Close() {
 func (l *Listener) Gone() <-chan struct{} { return l.gone }
 
 func (l *Listener) takes(v *View) bool {
-	return maySee(l.spec.Grant, v) && (l.spec.Match == nil || l.spec.Match.Match(v))
+	return maySee(l.spec.Grant, l.spec.Name, v) && (l.spec.Match == nil || l.spec.Match.Match(v))
 }
 
 func (l *Listener) full() bool { return l.spec.MaxFlows > 0 && l.busy >= l.spec.MaxFlows }

@@ -29,7 +29,7 @@ func TestLogOfEveryEnd(t *testing.T) {
 	plays := map[flow.Reason]string{
 		flow.Completed:       accepted + "\nc {\"flow\":\"DAT\"} data\nc {\"flow\":\"EOT\"}\nh {\"flow\":\"EOT\"}",
 		flow.Rejected:        offered + "\ndecline $cid1 no",
-		flow.NoHandler:       `c {"flow":"BOT","direction":"extract","credit":4}`,
+		flow.NoHandler:       "c {\"flow\":\"BOT\",\"direction\":\"extract\",\"credit\":4}\nwait 2s",
 		flow.HandlerTimeout:  offered + "\nwait 5s",
 		flow.PeerGone:        accepted + "\nh leaves",
 		flow.CreditViolation: accepted + "\nh {\"flow\":\"PAY\",\"credit\":1}",

@@ -23,6 +23,9 @@ type Options struct {
 	MaxBytes, MaxFlowBytes int64
 	// PendingTimeout is how long a flow waits for its handler's BOT.
 	PendingTimeout time.Duration
+	// HandlerWait is how long a flow that no route takes waits for one that does, or
+	// for a listener, within PendingTimeout; 0 for not at all.
+	HandlerWait time.Duration
 	// EOTTimeout is how long a flow waits for the answer to an EOT.
 	EOTTimeout time.Duration
 	// IdleTimeout is how long an active flow may go without a message; 0 for
@@ -49,6 +52,7 @@ func DefaultOptions() Options {
 		MaxFlows:       20_000,
 		MaxPending:     5_000,
 		PendingTimeout: 5 * time.Second,
+		HandlerWait:    2 * time.Second,
 		EOTTimeout:     30 * time.Second,
 		KeepEnded:      1000,
 		Log:            slog.New(slog.DiscardHandler),
@@ -79,6 +83,9 @@ func (o Options) Validate() error {
 	}
 	if o.IdleTimeout < 0 {
 		return fmt.Errorf("idle-timeout is %v, want 0 or more", o.IdleTimeout)
+	}
+	if o.HandlerWait < 0 {
+		return fmt.Errorf("handler-wait is %v, want 0 or more", o.HandlerWait)
 	}
 	if o.KeepEnded < 0 {
 		return errors.New("number of ended flows to keep is negative")

@@ -235,25 +235,23 @@ func (p *Peer) receiveBot(m *zio.Message, head zio.Head) {
 
 // open begins a flow with this peer as client.
 func (p *Peer) open(m *zio.Message, bot zio.Bot) {
-	f := newFlow(p, m, bot)
 	rights := p.rights()
-	for _, no := range [...]*denied{rights.mayTake(flow.Client, bot.Direction), rights.mayHave(f.view())} {
-		if no != nil {
-			p.deny(no)
-			return
-		}
+	if no := rights.mayTake(flow.Client, bot.Direction); no != nil {
+		p.deny(no)
+		return
 	}
 	if no := p.broker.hold(p.info.Name, rights.MaxFlows); no != nil {
 		p.deny(no)
 		return
 	}
+	f := newFlow(p, m, bot)
 	if no := p.broker.register(f); no != nil {
 		p.broker.unhold(p.info.Name)
 		p.refuse(no.reason, no.detail)
 		return
 	}
 	p.join(f, flow.Client)
-	f.seekHandler()
+	f.seekHandler(rights.Match)
 }
 
 // accept makes this peer the handler of the flow that was offered with the
@@ -265,11 +263,9 @@ func (p *Peer) accept(m *zio.Message, bot zio.Bot) {
 		p.deny(no)
 		return
 	}
-	if v := p.broker.offeredView(bot.CID); v != nil {
-		if no := rights.mayHave(v); no != nil {
-			p.deny(no)
-			return
-		}
+	if no := p.broker.mayAccept(bot.CID, rights); no != nil {
+		p.deny(no)
+		return
 	}
 	if no := p.broker.hold(p.info.Name, rights.MaxFlows); no != nil {
 		p.deny(no)

@@ -5,8 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
@@ -40,13 +40,21 @@ func (e *EndError) Error() string {
 // concurrently.
 type Request struct {
 	flow     *Flow
-	deadline time.Time // set before a factory sees it
+	deadline time.Time // set before seek
 	view     *View     // likewise
-	route    *Route    // likewise
-	pending  context.Context
-	settle   context.CancelCauseFunc // ends pending
-	cid      uint64                  // guarded by broker.mu; 0 before the first offer
-	owner    string                  // guarded by broker.mu; to whom the cid was offered, empty for anybody
+	right    Match     // likewise; what the client's rights say of the flow; nil for nothing
+	route    *Route    // set before a factory sees it
+
+	known map[matchKey]bool // what matches have said; used by seek alone
+	step  string            // what seek is at, to tell of its panic; likewise
+
+	mu      sync.Mutex
+	cleared map[Match]bool // guarded by mu; rights' matches that take the flow
+
+	pending context.Context
+	settle  context.CancelCauseFunc // ends pending
+	cid     uint64                  // guarded by broker.mu; 0 before the first offer
+	owner   string                  // guarded by broker.mu; to whom the cid was offered, empty for anybody
 }
 
 func newRequest(f *Flow) *Request {
@@ -80,7 +88,10 @@ func (r *Request) Offer() (Offer, error) { return r.OfferTo("") }
 
 // OfferTo makes an offer that only peers of that name may accept or decline, who
 // have proved it; anybody if it is empty.
-func (r *Request) OfferTo(owner string) (Offer, error) {
+func (r *Request) OfferTo(owner string) (Offer, error) { return r.offerUntil(owner, r.deadline) }
+
+// offerUntil is OfferTo for an offer that stands until then.
+func (r *Request) offerUntil(owner string, until time.Time) (Offer, error) {
 	f := r.flow
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -98,7 +109,7 @@ func (r *Request) OfferTo(owner string) (Offer, error) {
 	offered.Label = label
 	return Offer{
 		CID: cid, Bot: &offered, Direction: direction, Credit: credit,
-		Deadline: r.deadline, Client: f.infos[flow.Client],
+		Deadline: until, Client: f.infos[flow.Client],
 	}, nil
 }
 
@@ -118,8 +129,8 @@ func (r *Request) IfLate(reason flow.Reason, detail string) {
 	r.flow.late = refusal{reason, detail}
 }
 
-// OnEnd has done called once when the flow has ended, or now if it has. It is
-// called with the flow locked, so must not call back.
+// OnEnd has done called once when the flow has ended, or now if it has, after those
+// that were given before. It is called with the flow locked, so must not call back.
 func (r *Request) OnEnd(done func(flow.Reason)) {
 	r.flow.mu.Lock()
 	defer r.flow.mu.Unlock()
@@ -127,18 +138,7 @@ func (r *Request) OnEnd(done func(flow.Reason)) {
 		done(r.flow.state.Reason())
 		return
 	}
-	r.flow.onEnd = done
-}
-
-// find calls the factory and makes an error of its panic: a broken factory
-// costs one flow, not all of them (BRK-7).
-func (r *Request) find() (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("route %s failed: %v", r.route.Name, cause)
-		}
-	}()
-	return r.route.Factory.Find(r.pending, r)
+	r.flow.onEnd = append(r.flow.onEnd, done)
 }
 
 // putOffer gives the request a fresh cid, from which nobody can tell another.
@@ -180,22 +180,19 @@ func (b *Broker) offered(cid zio.Number) *Request {
 	return b.offers[uint64(cid.Value)]
 }
 
-// offeredView is what a Match sees of the flow that is offered with this cid;
-// nil if none is.
-func (b *Broker) offeredView(cid zio.Number) *View {
+// mayAccept tells whether the flow that is offered with this cid, if one is, may be
+// accepted by these rights. It is asked for where messages are received: mostly the
+// match was asked before the offer was made; where it was not, as for offers to
+// anybody, it costs no more than reading the BOT did.
+func (b *Broker) mayAccept(cid zio.Number, rights Rights) *denied {
 	b.mu.Lock()
 	r := b.offered(cid)
 	b.mu.Unlock()
-	if r == nil {
+	if r == nil || rights.Match == nil || r.isCleared(rights.Match) {
 		return nil
 	}
-	f := r.flow
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.bot == nil { // has ended meanwhile
-		return nil
-	}
-	return f.view()
+	defer r.view.forget()
+	return rights.mayHave(r.view)
 }
 
 func (b *Broker) dropOffer(r *Request) {

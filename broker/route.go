@@ -66,9 +66,10 @@ const (
 	Added                        // by AddRoute
 	Announced                    // by listeners, whose name is the route's
 	Default                      // by AddDefaultRoute: tried last of all
+	Named                        // by AddNamedRoute: tried between Added and Announced
 )
 
-var originNames = [...]string{"none", "configured", "added", "listener", "default"}
+var originNames = [...]string{"none", "configured", "added", "listener", "default", "builtin"}
 
 func (o Origin) String() string { return originNames[o] }
 
@@ -82,7 +83,7 @@ type RouteInfo struct {
 }
 
 // View is what a Match sees. It is shared, so not to be changed or copied once a
-// Match has seen it.
+// Match has seen it; its methods may be called concurrently.
 type View struct {
 	// Label is the text of the client's BOT.
 	Label []byte
@@ -95,8 +96,8 @@ type View struct {
 	// Peer is the client.
 	Peer PeerInfo
 
-	decode     sync.Once
-	attributes map[string]any // set by decode
+	mu         sync.Mutex
+	attributes map[string]any // guarded by mu; nil while they are not read
 }
 
 // NewView is the view of a client's BOT, with its direction reversed. The label
@@ -118,11 +119,29 @@ func NewView(bot *zio.Message, client PeerInfo) (*View, error) {
 	}, nil
 }
 
-// Attributes is the label as a map; integers are int64 or uint64. Not to be
-// changed.
+// Attributes is the label as a map, as zio.Attributes reads it: what it has not read
+// is zio.Unread. Not to be changed.
 func (v *View) Attributes() map[string]any {
-	v.decode.Do(func() { v.attributes = zio.Attributes(v.Label) })
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.attributes == nil {
+		v.attributes = zio.Attributes(v.Label)
+	}
 	return v.attributes
+}
+
+// keepRead is how long a label may be, in bytes, whose attributes are kept for the
+// next Match: they take many times the memory of the label.
+const keepRead = 4 << 10
+
+// forget lets go of attributes that take much memory, while nobody matches.
+func (v *View) forget() {
+	if len(v.Label) <= keepRead {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.attributes = nil
 }
 
 // botProblem says what is wrong with a BOT that could be read; empty if nothing

@@ -23,6 +23,7 @@ var (
 type way struct {
 	Route
 	origin Origin
+	born   uint64 // its place among routes and listeners by age
 	tally  *tally
 	group  *group // of an Announced one
 }
@@ -45,14 +46,16 @@ func (w *way) info() RouteInfo {
 
 // routeTable holds the routes. They are tried in one order: higher priorities
 // first; in a priority the configured ones in the order of their list, the added
-// ones in that of adding, the listeners' groups, of priority 0, in that of
-// registration. The default ones come last, whatever the priorities.
+// ones in that of adding, the named ones, the listeners' groups, of priority 0, in
+// that of registration. The default ones come last, whatever the priorities.
 type routeTable struct {
-	order atomic.Pointer[[]*way] // as they are tried; replaced whole
+	present atomic.Pointer[arrangement] // replaced whole
 
 	mu           sync.Mutex // for changing them
+	born         uint64     // guarded by mu; the latest route's or listener's
 	configured   []*way     // guarded by mu
 	added        []*way     // guarded by mu
+	named        []*way     // guarded by mu
 	groups       []*group   // guarded by mu
 	defaults     []*way     // guarded by mu
 	lastListener uint64     // guarded by mu
@@ -60,32 +63,60 @@ type routeTable struct {
 
 // arrange puts a change to use. mu is held.
 func (t *routeTable) arrange() {
-	order := slices.Concat(t.configured, t.added)
+	order := slices.Concat(t.configured, t.added, t.named)
 	for _, g := range t.groups {
 		order = append(order, g.way)
 	}
 	slices.SortStableFunc(order, func(a, b *way) int { return cmp.Compare(b.Priority, a.Priority) })
 	order = append(order, t.defaults...)
-	t.order.Store(&order)
+	for _, w := range order {
+		if w.born == 0 {
+			t.born++
+			w.born = t.born
+		}
+	}
+	before := t.now()
+	t.present.Store(&arrangement{order: order, born: t.born, changed: make(chan struct{})})
+	close(before.changed)
+}
+
+// arrangement is the routes, and who listens, at one moment.
+type arrangement struct {
+	order   []*way        // as they are tried; not to be changed
+	born    uint64        // the latest route's or listener's
+	changed chan struct{} // closed when there is another arrangement
+}
+
+// now answers the present arrangement.
+func (t *routeTable) now() *arrangement {
+	if t.present.Load() == nil {
+		t.present.CompareAndSwap(nil, &arrangement{changed: make(chan struct{})})
+	}
+	return t.present.Load()
 }
 
 // all answers the routes in the order in which they are tried. The answer is not
 // to be changed.
-func (t *routeTable) all() []*way {
-	if order := t.order.Load(); order != nil {
-		return *order
-	}
-	return nil
-}
+func (t *routeTable) all() []*way { return t.now().order }
 
-// find answers the first route that takes the BOT, or nil.
-func (t *routeTable) find(v *View) *way {
-	for _, w := range t.all() {
-		if w.takes(v) {
-			return w
+// askedAll says that no route takes a BOT, and how many were asked.
+func (a *arrangement) askedAll() string {
+	routes, listeners := 0, 0
+	for _, w := range a.order {
+		if w.group == nil {
+			routes++
+		} else {
+			listeners += w.group.size()
 		}
 	}
-	return nil
+	return fmt.Sprintf("no handler takes this BOT: %s and %s were asked", counted(routes, "route"), counted(listeners, "listener"))
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // groupNamed answers the listeners of a name; nil if there are none.
@@ -98,7 +129,7 @@ func (t *routeTable) groupNamed(name string) *group {
 	return nil
 }
 
-func named(name string) func(*way) bool { return func(w *way) bool { return w.Name == name } }
+func called(name string) func(*way) bool { return func(w *way) bool { return w.Name == name } }
 
 // AddRoute adds a route behind those of the same priority that are configured or
 // were added, for flows opened from now on. ErrRouteExists when there is one of
@@ -110,7 +141,7 @@ func (b *Broker) AddRoute(r Route) (RouteInfo, error) {
 	t := &b.routes
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if slices.ContainsFunc(slices.Concat(t.configured, t.added, t.defaults), named(r.Name)) {
+	if slices.ContainsFunc(slices.Concat(t.configured, t.added, t.defaults), called(r.Name)) {
 		return RouteInfo{}, fmt.Errorf("route %s: %w", r.Name, ErrRouteExists)
 	}
 	w := &way{Route: r, origin: Added, tally: new(tally)}
@@ -130,10 +161,25 @@ func (b *Broker) AddDefaultRoute(r Route) error {
 	t := &b.routes
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if slices.ContainsFunc(slices.Concat(t.configured, t.added, t.defaults), named(r.Name)) {
+	if slices.ContainsFunc(slices.Concat(t.configured, t.added, t.defaults), called(r.Name)) {
 		return fmt.Errorf("route %s: %w", r.Name, ErrRouteExists)
 	}
 	t.defaults = append(t.defaults, &way{Route: r, origin: Default, tally: new(tally)})
+	t.arrange()
+	return nil
+}
+
+// AddNamedRoute adds a route for BOTs that ask for its handler by name: behind the
+// configured and added routes of its priority, in front of listeners. Others may have
+// its name, as they may have a listener's.
+func (b *Broker) AddNamedRoute(r Route) error {
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	t := &b.routes
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.named = append(t.named, &way{Route: r, origin: Named, tally: new(tally)})
 	t.arrange()
 	return nil
 }
@@ -152,7 +198,7 @@ func (t *routeTable) check(routes []Route) error {
 		if err := r.Validate(); err != nil {
 			return err
 		}
-		if names[r.Name] || slices.ContainsFunc(t.defaults, named(r.Name)) {
+		if names[r.Name] || slices.ContainsFunc(t.defaults, called(r.Name)) {
 			return fmt.Errorf("route %s: %w", r.Name, ErrRouteExists)
 		}
 		names[r.Name] = true
@@ -175,12 +221,12 @@ func (b *Broker) SetRoutes(routes []Route) error {
 	configured := make([]*way, len(routes))
 	for i, r := range routes {
 		configured[i] = &way{Route: r, origin: Configured, tally: new(tally)}
-		if old := slices.IndexFunc(before, named(r.Name)); old >= 0 {
+		if old := slices.IndexFunc(before, called(r.Name)); old >= 0 {
 			configured[i].tally = before[old].tally
 		}
 	}
 	t.configured = configured
-	t.added = slices.DeleteFunc(t.added, func(w *way) bool { return slices.ContainsFunc(configured, named(w.Name)) })
+	t.added = slices.DeleteFunc(t.added, func(w *way) bool { return slices.ContainsFunc(configured, called(w.Name)) })
 	t.arrange()
 	return nil
 }
@@ -192,8 +238,8 @@ func (b *Broker) RemoveRoute(name string) (RouteInfo, error) {
 	t := &b.routes
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, list := range []*[]*way{&t.configured, &t.added, &t.defaults} {
-		if i := slices.IndexFunc(*list, named(name)); i >= 0 {
+	for _, list := range []*[]*way{&t.configured, &t.added, &t.defaults, &t.named} {
+		if i := slices.IndexFunc(*list, called(name)); i >= 0 {
 			removed := (*list)[i]
 			*list = slices.Delete(*list, i, i+1)
 			t.arrange()

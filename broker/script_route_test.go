@@ -18,6 +18,7 @@ import (
 //
 //	route ROUTE              AddRoute
 //	default ROUTE            AddDefaultRoute
+//	named ROUTE              AddNamedRoute
 //	configure ROUTE | ROUTE  SetRoutes
 //	unroute NAME             RemoveRoute
 //	routes                   Routes
@@ -29,6 +30,8 @@ func (s *script) playRoutes(command string, words []string) {
 		_, err = s.broker.AddRoute(s.route(words))
 	case "default":
 		err = s.broker.AddDefaultRoute(s.route(words))
+	case "named":
+		err = s.broker.AddNamedRoute(s.route(words))
 	case "configure":
 		var routes []broker.Route
 		for text := range strings.SplitSeq(strings.Join(words, " "), " | ") {
@@ -61,7 +64,11 @@ func (s *script) explain(label string) {
 		s.printf("  %v\n", err)
 		return
 	}
-	for _, v := range s.broker.Explain(view) {
+	verdicts, err := s.broker.Explain(s.t.Context(), view)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, v := range verdicts {
 		mark := map[bool]string{true: "yes", false: "no"}[v.Matches]
 		if v.Takes {
 			mark = "TAKES"

@@ -69,6 +69,13 @@ func playAll(t *testing.T, d *datadriven.TestData) string {
 
 // setLimit sets one of a broker's limits by its option's name.
 func setLimit(t *testing.T, o *broker.Options, name, value string) {
+	if to := map[string]*time.Duration{"handler-wait": &o.HandlerWait, "pending-timeout": &o.PendingTimeout}[name]; to != nil {
+		var err error
+		if *to, err = time.ParseDuration(value); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
 	n, err := strconv.Atoi(value)
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +177,7 @@ func (s *script) play(line string) {
 			s.t.Fatal(err)
 		}
 		time.Sleep(d)
-	case "route", "default", "configure", "unroute", "routes", "explain":
+	case "route", "default", "named", "configure", "unroute", "routes", "explain":
 		s.playRoutes(words[0], words[1:])
 	case "listen":
 		s.listen(words[1:])
@@ -258,7 +265,8 @@ type fakeGrant struct{ rights broker.Rights }
 func (g *fakeGrant) Rights() broker.Rights { return g.rights }
 
 // grant plays `grant NAME [client] [handler] [extract] [inject] [flows=N]
-// [match=EXPRESSION]`: what peers of that name may do from now on.
+// [match=EXPRESSION] [names=NAME,…]`: what peers of that name may do from now on;
+// with names, these are the only ones under which they may listen.
 func (s *script) grant(words []string) {
 	var r broker.Rights
 	for _, word := range words[1:] {
@@ -280,6 +288,13 @@ func (s *script) grant(words []string) {
 				s.t.Fatal(err)
 			}
 			r.Match = m
+		case "names":
+			r.ListenAs = func(name string) broker.NameRight {
+				if slices.Contains(strings.Split(value, ","), name) {
+					return broker.NameAllowed
+				}
+				return broker.NameRefused
+			}
 		}
 	}
 	if g := s.grants[words[0]]; g != nil {
@@ -333,7 +348,8 @@ func (s *script) listen(words []string) {
 	}
 	l, err := s.broker.Listen(spec)
 	if err != nil {
-		s.t.Fatal(err)
+		s.printf("  %v\n", err)
+		return
 	}
 	s.listeners[words[0]] = l
 }

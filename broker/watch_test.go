@@ -17,9 +17,9 @@ func (silentLink) Queued() (messages, bytes int64) { return 0, 0 }
 
 // openAndEnd has a flow without a handler begin and end.
 func openAndEnd(b *broker.Broker) {
-	b.Attach(silentLink{}, broker.PeerInfo{}).Receive(&zio.Message{
-		Label: []byte(`{"flow":"BOT","direction":"extract","credit":1}`),
-	})
+	client := b.Attach(silentLink{}, broker.PeerInfo{})
+	client.Receive(&zio.Message{Label: []byte(`{"flow":"BOT","direction":"extract","credit":1}`)})
+	client.Leave("has had enough")
 }
 
 func TestWatchTellsPhasesAndWhatWasMissed(t *testing.T) {
@@ -43,7 +43,7 @@ func TestWatchTellsPhasesAndWhatWasMissed(t *testing.T) {
 	if e := next(); e.Flow.ID != 1 || e.Flow.Phase != flow.Pending || e.Missed != 0 {
 		t.Errorf("first event %+v", e)
 	}
-	if e := next(); e.Flow.ID != 1 || e.Flow.Reason != flow.NoHandler || e.Missed != 0 {
+	if e := next(); e.Flow.ID != 1 || e.Flow.Reason != flow.PeerGone || e.Missed != 0 {
 		t.Errorf("second event %+v", e)
 	}
 	openAndEnd(b)

@@ -90,7 +90,7 @@ func limitsOf(o broker.Options) *gatewayv1.Limits {
 		MaxFlows: int64(o.MaxFlows), MaxPending: int64(o.MaxPending),
 		MaxBytes: o.MaxBytes, MaxFlowBytes: o.MaxFlowBytes,
 		PendingTimeout: durationpb.New(o.PendingTimeout), EotTimeout: durationpb.New(o.EOTTimeout),
-		IdleTimeout: durationpb.New(o.IdleTimeout),
+		IdleTimeout: durationpb.New(o.IdleTimeout), HandlerWait: durationpb.New(o.HandlerWait),
 	}
 }
 

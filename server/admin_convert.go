@@ -20,12 +20,14 @@ var heldUp = map[broker.HeldUpBy]gatewayv1.HeldUpBy{
 	broker.ByGateway: gatewayv1.HeldUpBy_HELD_UP_BY_GATEWAY,
 }
 
-// toFlow is a flow as an operator sees it. What does not apply is not set.
-func toFlow(i *broker.FlowInfo) *gatewayv1.Flow {
+// toFlow is a flow as an operator sees it, with so much of its attributes. What does
+// not apply is not set.
+func toFlow(i *broker.FlowInfo, limits attributeLimits) *gatewayv1.Flow {
+	attributes, left := attributesOf(i.Label, limits)
 	f := &gatewayv1.Flow{
 		Id: uint64(i.ID), State: stateOf(i.Phase), Reason: reasonOf(i.Reason), Detail: i.Detail,
 		Client: toPeer(i.Client), Direction: directionOf(i.Direction),
-		Credit: i.AgreedOrOffered(), Attributes: attributesOf(i.Label), Route: i.Route,
+		Credit: i.AgreedOrOffered(), Attributes: attributes, LeftOut: left, Route: i.Route,
 		Opened: timeOf(i.Opened), Ended: timeOf(i.Ended), Deadline: timeOf(i.Deadline),
 		FromClient: toTraffic(i.FromClient), FromHandler: toTraffic(i.FromHandler),
 		MessagesPerSecond: rounded(i.MessageRate, 1), BytesPerSecond: rounded(i.ByteRate, 1),

@@ -37,11 +37,12 @@ func (s *adminService) ListFlows(ctx context.Context, request *gatewayv1.ListFlo
 		if !selected.takes(&info, now) {
 			continue
 		}
-		if len(response.Flows) == p.size {
+		flow := toFlow(&info, listedAttributes)
+		if !p.takes(flow) {
 			response.NextPageToken = p.next()
 			break
 		}
-		response.Flows = append(response.Flows, toFlow(&info))
+		response.Flows = append(response.Flows, flow)
 		p.before = uint64(info.ID)
 	}
 	return response, nil
@@ -79,7 +80,7 @@ func (s *adminService) GetFlow(_ context.Context, request *gatewayv1.GetFlowRequ
 		return nil, noFlow(request.GetId())
 	}
 	info := f.Info()
-	return &gatewayv1.GetFlowResponse{Flow: toFlow(&info)}, nil
+	return &gatewayv1.GetFlowResponse{Flow: toFlow(&info, singleAttributes)}, nil
 }
 
 // EndFlow ends a flow.
@@ -95,7 +96,7 @@ func (s *adminService) EndFlow(_ context.Context, request *gatewayv1.EndFlowRequ
 	case err != nil:
 		return nil, notNow("FLOW_ENDED", "flow "+number(request.GetId()), fmt.Errorf("%w already: %v", err, info.Reason))
 	}
-	return &gatewayv1.EndFlowResponse{Flow: toFlow(&info)}, nil
+	return &gatewayv1.EndFlowResponse{Flow: toFlow(&info, singleAttributes)}, nil
 }
 
 func number(id uint64) string { return strconv.FormatUint(id, 10) }

@@ -4,22 +4,57 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"hash/fnv"
+	"math"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/zioflow/gateway/broker"
 )
 
-// A page has defaultPage entries unless its caller says otherwise, and never
-// more than maxPage.
+// A page has defaultPage entries unless its caller says otherwise, never more than
+// maxPage, and with its last one no more bytes than maxPageBytes: clients take 4 MiB
+// of a message, and some less.
 const (
-	defaultPage = 100
-	maxPage     = 1000
+	defaultPage  = 100
+	maxPage      = 1000
+	maxPageBytes = 1<<20 - 1<<10
 )
 
-// page is a part of a listing that goes from high ids to low ones.
+// page is a part of a listing that goes by ids.
 type page struct {
-	before uint64 // only ids below that
+	before uint64 // only ids below that; in a listing that goes upwards, above
 	size   int
 	query  uint32 // what the listing selects by, hashed
+	taken  int    // entries
+	bytes  int    // of them
+}
+
+// newUpwardPage is newPage for a listing that goes from low ids to high ones. Unless
+// its caller says otherwise, a page has as many entries as its bytes allow.
+func newUpwardPage(request pageRequest, query string) (*page, error) {
+	p, err := newPage(request, query)
+	if err != nil {
+		return nil, err
+	}
+	if request.GetPageSize() <= 0 {
+		p.size = math.MaxInt
+	}
+	if request.GetPageToken() == "" {
+		p.before = 0
+	}
+	return p, nil
+}
+
+// takes tells whether the page has room for another entry, and counts it. The first
+// one it takes in any case.
+func (p *page) takes(entry proto.Message) bool {
+	size := proto.Size(entry) + 8 // with its head
+	if p.taken > 0 && (p.taken == p.size || p.bytes+size > maxPageBytes) {
+		return false
+	}
+	p.taken++
+	p.bytes += size
+	return true
 }
 
 type pageRequest interface {

@@ -19,13 +19,14 @@ func (s *adminService) ListPeers(_ context.Context, request *gatewayv1.ListPeers
 		if transport != "" && peer.Info.Transport != transport {
 			continue
 		}
-		if len(response.Peers) == p.size {
+		connected := &gatewayv1.ConnectedPeer{
+			Id: uint64(peer.ID), Peer: toPeer(peer.Info), Connected: timeOf(peer.Connected), FlowId: uint64(peer.Flow),
+		}
+		if !p.takes(connected) {
 			response.NextPageToken = p.next()
 			break
 		}
-		response.Peers = append(response.Peers, &gatewayv1.ConnectedPeer{
-			Id: uint64(peer.ID), Peer: toPeer(peer.Info), Connected: timeOf(peer.Connected), FlowId: uint64(peer.Flow),
-		})
+		response.Peers = append(response.Peers, connected)
 		p.before = uint64(peer.ID)
 	}
 	return response, nil

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/match/jsonnet"
 	"github.com/zioflow/gateway/broker/routes"
 	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/broker/zio"
@@ -28,29 +29,53 @@ type RouteOptions struct {
 }
 
 // ListListeners shows the listeners.
-func (s *adminService) ListListeners(context.Context, *gatewayv1.ListListenersRequest) (*gatewayv1.ListListenersResponse, error) {
+func (s *adminService) ListListeners(_ context.Context, request *gatewayv1.ListListenersRequest) (*gatewayv1.ListListenersResponse, error) {
+	p, err := newUpwardPage(request, "listeners")
+	if err != nil {
+		return nil, err
+	}
 	response := &gatewayv1.ListListenersResponse{}
 	for _, l := range s.broker.Listeners() {
-		response.Listeners = append(response.Listeners, &gatewayv1.Listener{
+		if l.ID <= p.before {
+			continue
+		}
+		listener := &gatewayv1.Listener{
 			Id: l.ID, Name: l.Name, Match: l.Match,
 			MaxFlows: uint32(min(l.MaxFlows, math.MaxUint32)), Flows: uint32(l.Flows),
 			Peer: toPeer(l.Peer), Registered: timestamppb.New(l.Registered),
-		})
+		}
+		if !p.takes(listener) {
+			response.NextPageToken = p.next()
+			break
+		}
+		response.Listeners = append(response.Listeners, listener)
+		p.before = l.ID
 	}
 	return response, nil
 }
 
 // ListRoutes shows the routes in the order in which they are tried.
-func (s *adminService) ListRoutes(context.Context, *gatewayv1.ListRoutesRequest) (*gatewayv1.ListRoutesResponse, error) {
+func (s *adminService) ListRoutes(_ context.Context, request *gatewayv1.ListRoutesRequest) (*gatewayv1.ListRoutesResponse, error) {
+	p, err := newUpwardPage(request, "routes")
+	if err != nil {
+		return nil, err
+	}
 	response := &gatewayv1.ListRoutesResponse{}
-	for _, r := range s.broker.Routes() {
-		response.Routes = append(response.Routes, toRouteStatus(r))
+	routes := s.broker.Routes()
+	for _, r := range routes[min(p.before, uint64(len(routes))):] {
+		route := toRouteStatus(r)
+		if !p.takes(route) {
+			response.NextPageToken = p.next()
+			break
+		}
+		response.Routes = append(response.Routes, route)
+		p.before++
 	}
 	return response, nil
 }
 
 // AddRoute adds a route.
-func (s *adminService) AddRoute(_ context.Context, request *gatewayv1.AddRouteRequest) (*gatewayv1.AddRouteResponse, error) {
+func (s *adminService) AddRoute(ctx context.Context, request *gatewayv1.AddRouteRequest) (*gatewayv1.AddRouteResponse, error) {
 	spec := toSpec(request.GetRoute())
 	if spec.Exec != nil && !s.routes.AllowExec {
 		return nil, withDetails(
@@ -61,8 +86,14 @@ func (s *adminService) AddRoute(_ context.Context, request *gatewayv1.AddRouteRe
 	if limit := request.GetRoute().GetExec().GetMaxTime(); limit != nil && limit.CheckValid() != nil {
 		return nil, badField("route.exec.max_time", "is no duration")
 	}
-	made, err := s.routes.Maker.Make(spec)
-	if err != nil {
+	made, err := s.routes.Maker.Make(ctx, spec)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, status.FromContextError(ctx.Err()).Err()
+	case errors.Is(err, jsonnet.ErrCannotStart):
+		return nil, status.Error(codes.Unavailable, err.Error())
+	default:
 		if field, ok := errors.AsType[*routes.FieldError](err); ok {
 			return nil, badField("route."+field.Field, "%v", field.Err)
 		}
@@ -85,22 +116,34 @@ func (s *adminService) RemoveRoute(_ context.Context, request *gatewayv1.RemoveR
 }
 
 // TestRoute explains which route a BOT would take.
-func (s *adminService) TestRoute(_ context.Context, request *gatewayv1.TestRouteRequest) (*gatewayv1.TestRouteResponse, error) {
+func (s *adminService) TestRoute(ctx context.Context, request *gatewayv1.TestRouteRequest) (*gatewayv1.TestRouteResponse, error) {
 	view, err := toView(request)
 	if err != nil {
 		return nil, err
 	}
-	response := &gatewayv1.TestRouteResponse{}
-	for _, v := range s.broker.Explain(view) {
+	verdicts, err := s.broker.Explain(ctx, view)
+	if err != nil {
+		return nil, status.FromContextError(err).Err()
+	}
+	response, p := &gatewayv1.TestRouteResponse{}, &page{size: math.MaxInt}
+	for _, v := range verdicts {
 		if v.Takes {
 			response.Route = v.Route
 		}
-		response.Verdicts = append(response.Verdicts, &gatewayv1.RouteVerdict{
-			Route: v.Route, Origin: toOrigin(v.Origin), Matches: v.Matches, Takes: v.Takes, Explanation: v.Explanation,
-		})
+		verdict := &gatewayv1.RouteVerdict{
+			Route: v.Route, Origin: toOrigin(v.Origin), Matches: v.Matches, Takes: v.Takes,
+			Explanation: cutText(v.Explanation, maxExplanation),
+		}
+		if p.takes(verdict) {
+			response.Verdicts = append(response.Verdicts, verdict)
+		}
 	}
 	return response, nil
 }
+
+// maxExplanation is how much of what a route says of a BOT is told, and of what the
+// listeners of a name match together, in bytes.
+const maxExplanation = 8 << 10
 
 // toView is what routes would see of a BOT. Its label is made as in Open.
 func toView(request *gatewayv1.TestRouteRequest) (*broker.View, error) {
@@ -169,10 +212,17 @@ func toSpec(r *gatewayv1.Route) routes.Spec {
 	return spec
 }
 
+// maxShownRules is how much of a ruleset's text is shown, in bytes.
+const maxShownRules = 64 << 10
+
 func toRouteStatus(r broker.RouteInfo) *gatewayv1.RouteStatus {
 	spec := routes.SpecOf(r.Route)
+	var cut uint64
+	if n := len(spec.Rules); n > maxShownRules {
+		spec.Rules, cut = cutText(spec.Rules, maxShownRules), uint64(n)
+	}
 	route := &gatewayv1.Route{
-		Name: spec.Name, Match: spec.Match, Rules: spec.Rules, Priority: spec.Priority, MaxCredit: spec.MaxCredit,
+		Name: spec.Name, Match: cutText(spec.Match, maxExplanation), Rules: spec.Rules, Priority: spec.Priority, MaxCredit: spec.MaxCredit,
 	}
 	switch {
 	case spec.Builtin != "":
@@ -186,5 +236,7 @@ func toRouteStatus(r broker.RouteInfo) *gatewayv1.RouteStatus {
 		}
 		route.Factory = &gatewayv1.Route_Exec{Exec: exec}
 	}
-	return &gatewayv1.RouteStatus{Route: route, Origin: toOrigin(r.Origin), Taken: r.Taken, Flows: r.Flows}
+	return &gatewayv1.RouteStatus{
+		Route: route, Origin: toOrigin(r.Origin), Taken: r.Taken, Flows: r.Flows, CutRulesBytes: cut,
+	}
 }

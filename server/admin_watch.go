@@ -69,7 +69,7 @@ func (l *shownFlows) of(info *broker.FlowInfo) *gatewayv1.Flow {
 			return s.flow
 		}
 	}
-	s := shownFlow{info, toFlow(info)}
+	s := shownFlow{info, toFlow(info, listedAttributes)}
 	l.latest[l.next] = s
 	l.next = (l.next + 1) % len(l.latest)
 	return s.flow

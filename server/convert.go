@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 
-	"google.golang.org/protobuf/types/known/structpb"
-
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
@@ -83,19 +81,26 @@ func directionFrom(bot *gatewayv1.Bot, implied zio.Direction) (zio.Direction, er
 	return named, nil
 }
 
-func toBot(d broker.Delivery) *gatewayv1.Bot {
-	bot := offeredBot(d.Message)
+// answerSize bounds a BOT that answers a stream's own, besides its payload, so that
+// attributes do not make it larger than clients take.
+const answerSize = 2 << 20
+
+// toBot is the other side's BOT. For a client, by names who handles the flow.
+func toBot(d broker.Delivery, by *gatewayv1.TakenBy) *gatewayv1.Bot {
+	bot := bareBot(d.Message)
+	bot.Label, bot.Payload = string(d.Message.Label), d.Message.Payload // in one piece each: WithLabel has made it
+	bot.Attributes, bot.LeftOut = attributesOf(d.Message.Label, wholeAttributes(answerSize-len(bot.Label)))
 	bot.Credit = d.Credit
 	bot.FlowId = uint64(d.Flow)
+	bot.TakenBy = by
 	return bot
 }
 
-// offeredBot is a BOT with the fields that its label holds.
-func offeredBot(m *zio.Message) *gatewayv1.Bot {
+// bareBot is a BOT with the fields that its label holds, without label, attributes
+// and payload.
+func bareBot(m *zio.Message) *gatewayv1.Bot {
 	bot := &gatewayv1.Bot{
-		Label: string(m.Label), Payload: m.Payload, // in one piece each: WithLabel has made it
 		Origin: m.Origin, Granule: m.Granule, Seqno: m.Seqno, Level: uint32(m.Level),
-		Attributes: attributesOf(m.Label),
 	}
 	// A broker's BOT has passed ParseBot before.
 	parsed, _ := zio.ParseBot(m.Label)
@@ -110,17 +115,12 @@ func offeredBot(m *zio.Message) *gatewayv1.Bot {
 	return bot
 }
 
-// attributesOf is the label as a Struct, without the keys that are fields. A
-// label that no Struct can hold, such as one with a key twice, has none.
-func attributesOf(label []byte) *structpb.Struct {
-	var attributes structpb.Struct
-	if err := attributes.UnmarshalJSON(label); err != nil {
-		return nil
+// takenBy is who handles a flow.
+func takenBy(f *broker.Flow) *gatewayv1.TakenBy {
+	route, handler := f.TakenBy()
+	return &gatewayv1.TakenBy{
+		Route: route, Transport: handler.Transport, Address: handler.Address, Identity: handler.Identity, Name: handler.Name,
 	}
-	for _, key := range reserved {
-		delete(attributes.Fields, key)
-	}
-	return &attributes
 }
 
 func toPeer(p broker.PeerInfo) *gatewayv1.Peer {

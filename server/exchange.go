@@ -35,6 +35,7 @@ type exchange struct {
 	closed    atomic.Bool // nothing is queued any more
 	broken    atomic.Bool // its reading half has panicked
 	handed    bool        // gRPC was given something to write; used by the stream's handler alone
+	opens     bool        // as a client; likewise
 
 	mu    sync.Mutex
 	peer  *broker.Peer // guarded by mu
@@ -157,6 +158,8 @@ func (x *exchange) bot(bot *gatewayv1.Bot, implied zio.Direction) (err error) {
 	if err := x.caller.needForBot(label); err != nil {
 		return err
 	}
+	parsed, err := zio.ParseBot(label)
+	x.opens = err == nil && parsed.CID.Form == zio.Absent
 	a := newArrival(bot)
 	a.Label = label
 	return x.send(zio.BOT, a)
@@ -248,6 +251,14 @@ func cause(err error) string {
 	default:
 		return status.Convert(err).Message()
 	}
+}
+
+// takenBy is who handles the flow; for its client only.
+func (x *exchange) takenBy() *gatewayv1.TakenBy {
+	if f := x.flow(); f != nil && x.opens {
+		return takenBy(f)
+	}
+	return nil
 }
 
 // flow is the flow the stream takes part in; nil before.

@@ -84,7 +84,7 @@ func sendOpen(out *sender, d *broker.Delivery, failed error) error {
 		out.drop(d)
 		return nil
 	case d.Type == zio.BOT:
-		return out.bot(d, &gatewayv1.OpenResponse{Message: &gatewayv1.OpenResponse_Bot{Bot: toBot(*d)}})
+		return out.bot(d, &gatewayv1.OpenResponse{Message: &gatewayv1.OpenResponse_Bot{Bot: toBot(*d, out.exchange.takenBy())}})
 	default:
 		return out.send(d)
 	}
@@ -172,7 +172,8 @@ func notePut(response *gatewayv1.PutResponse, out *sender, d *broker.Delivery, c
 	defer out.drop(d)
 	switch d.Type {
 	case zio.BOT:
-		response.Bot = toBot(*d)
+		response.Bot = toBot(*d, out.exchange.takenBy())
+		response.TakenBy = response.Bot.GetTakenBy()
 		response.Bot.Payload = clonePayload(d.Message.Payload)
 	case zio.PAY:
 		credit.Release(d.Credit)
@@ -283,7 +284,7 @@ func sendGet(out *sender, till *payback, d *broker.Delivery, failed error) error
 	case d.Type == zio.BOT:
 		credit := d.Credit
 		till.portion = max(1, credit/4)
-		if err := out.bot(d, &gatewayv1.GetResponse{Message: &gatewayv1.GetResponse_Bot{Bot: toBot(*d)}}); err != nil {
+		if err := out.bot(d, &gatewayv1.GetResponse{Message: &gatewayv1.GetResponse_Bot{Bot: toBot(*d, out.exchange.takenBy())}}); err != nil {
 			return err
 		}
 		return out.exchange.pay(credit)

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
@@ -37,7 +36,11 @@ type handlerService struct {
 
 // Listen registers the stream as a listener for as long as it is open.
 func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.ServerStreamingServer[gatewayv1.ListenResponse]) error {
-	sink := s.sink(stream.Context())
+	size, err := offerSize(request, s.broker.Options())
+	if err != nil {
+		return err
+	}
+	sink := s.sink(stream.Context(), size)
 	defer sink.returned()
 	spec := broker.ListenerSpec{
 		Name: request.GetName(), MaxFlows: int(request.GetMaxFlows()), Sink: sink,
@@ -51,6 +54,9 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 		spec.Match = compiled
 	}
 	listener, err := s.broker.Listen(spec)
+	if no, is := errors.AsType[*broker.NotAllowedError](err); is {
+		return permissionDenied(string(no.What), no.Detail)
+	}
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -92,6 +98,7 @@ func (s *handlerService) Decline(ctx context.Context, request *gatewayv1.Decline
 // listenSink implements broker.ListenerSink with a queue that is bounded in number
 // and bytes. Its methods but sent and returned may be called concurrently.
 type listenSink struct {
+	size   int // of an offer
 	events chan listenEvent
 	weight atomic.Int64 // of what waits, and of the event that is being sent
 	taken  atomic.Int64 // events sent
@@ -105,8 +112,8 @@ type listenEvent struct {
 	weight   int64
 }
 
-func (s *handlerService) sink(ctx context.Context) *listenSink {
-	k := &listenSink{events: make(chan listenEvent, maxOffers)}
+func (s *handlerService) sink(ctx context.Context, size int) *listenSink {
+	k := &listenSink{size: size, events: make(chan listenEvent, maxOffers)}
 	k.stall.ctx, k.stall.timeout, k.stall.moved = ctx, s.stall, k.taken.Load
 	k.stall.tell = func() {
 		say(ctx, s.log, slog.LevelInfo, "stream_aborted", "stream aborted", "detail", errBehind.Error())
@@ -118,11 +125,8 @@ var errBehind = errors.New("the listener does not read its offers")
 
 // Offer implements broker.ListenerSink.
 func (k *listenSink) Offer(o broker.Offer) error {
-	err := k.put(listenEvent{func() *gatewayv1.ListenResponse {
-		return &gatewayv1.ListenResponse{Event: &gatewayv1.ListenResponse_Offer{Offer: &gatewayv1.Offer{
-			Cid: o.CID, Bot: offeredBot(o.Bot), Deadline: timestamppb.New(o.Deadline), Peer: toPeer(o.Client),
-		}}}
-	}, int64(o.Bot.Size() + len(o.Bot.Label) + o.Bot.PartsBurden())})
+	offer := newOffered(o, k.size)
+	err := k.put(listenEvent{offer.response, offer.weight()})
 	if err != nil {
 		k.stall.begin()
 	}

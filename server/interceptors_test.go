@@ -73,26 +73,29 @@ func (l *lines) await(ctx context.Context, t *testing.T, message string) map[str
 // process stands for a program of which nothing is asked.
 type process struct{ server.Process }
 
+// panicking is an observer that fails when a flow begins, which the stream's handler
+// tells it.
 type panicking struct{}
 
-func (panicking) Match(*broker.View) bool                     { panic("a match that fails") }
-func (panicking) Find(context.Context, *broker.Request) error { return nil }
+func (panicking) Observe(e broker.Event) {
+	if e.Flow.Phase == flow.Pending {
+		panic("an observer that fails")
+	}
+}
 
 // TestPanicInAHandler: the call is INTERNAL, the log has its flow and the place,
 // the flow is over, and the server goes on.
 func TestPanicInAHandler(t *testing.T) {
 	log, registry := newLines(), prometheus.NewPedanticRegistry()
-	f := startWith(t, nil, func(o *server.Options) { o.Log, o.Registry = log.logger(), registry })
-	if _, err := f.broker.AddRoute(broker.Route{Name: "broken", Match: panicking{}, Factory: panicking{}}); err != nil {
-		t.Fatal(err)
-	}
+	f := startWith(t, func(o *broker.Options) { o.Observers = []broker.Observer{panicking{}} },
+		func(o *server.Options) { o.Log, o.Registry = log.logger(), registry })
 	stream := f.open(t, taking(1))
-	if _, err := stream.Recv(); status.Code(err) != codes.Internal || strings.Contains(err.Error(), "a match") {
+	if _, err := stream.Recv(); status.Code(err) != codes.Internal || strings.Contains(err.Error(), "an observer") {
 		t.Errorf("the caller got %v, want INTERNAL and no more", err)
 	}
 	line := log.await(f.ctx, t, "call failed")
-	if line["level"] != "ERROR" || line["error"] != "a match that fails" || line["flow"] != 1.0 ||
-		!strings.Contains(line["stack"].(string), "panicking.Match") {
+	if line["level"] != "ERROR" || line["error"] != "an observer that fails" || line["flow"] != 1.0 ||
+		!strings.Contains(line["stack"].(string), "panicking.Observe") {
 		t.Errorf("the log has %v", line)
 	}
 	ended := log.await(f.ctx, t, "call ended")

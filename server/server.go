@@ -115,7 +115,7 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 			grpc.ForceServerCodecV2(newCodec()),
 			experimental.BufferPool(frames),
 			grpc.MaxRecvMsgSize(o.MaxMessage+headRoom),
-			grpc.MaxSendMsgSize(o.MaxMessage+headRoom),
+			grpc.MaxSendMsgSize(o.MaxMessage+headRoom+answerSize),
 			grpc.MaxConcurrentStreams(o.MaxStreams),
 			grpc.MaxHeaderListSize(16<<10),
 			grpc.StaticStreamWindowSize(streamWindow),

@@ -211,7 +211,7 @@ func TestStallEndsWithTheLastMessage(t *testing.T) {
 // TestListenerThatDoesNotRead: BOTs wait for it up to a number of bytes.
 func TestListenerThatDoesNotRead(t *testing.T) {
 	service := &handlerService{log: logs.NewSampler(nil, logs.Options{}), stall: time.Hour}
-	k := service.sink(t.Context())
+	k := service.sink(t.Context(), 2*maxOfferBytes)
 	defer k.stall.finish()
 	half := broker.Offer{Bot: &zio.Message{Label: []byte("{}"), Payload: [][]byte{make([]byte, maxOfferBytes/2)}}}
 	for i := range 2 {

@@ -36,6 +36,20 @@ func New(b *broker.Broker, log *slog.Logger) *Handlers {
 // been closed.
 func (h *Handlers) Wait() { h.flows.Wait() }
 
+// Attribute is by which a BOT asks for a built-in handler by name.
+const Attribute = "builtin"
+
+// AddRoutes has the built-in handlers serve the BOTs that ask for them by name,
+// unless a configured route takes them first.
+func (h *Handlers) AddRoutes() error {
+	var wrong error
+	for _, name := range []string{"dump", "generate"} {
+		r := broker.Route{Name: name, Match: asked(name), Factory: h.Named(name)}
+		wrong = errors.Join(wrong, h.broker.AddNamedRoute(r))
+	}
+	return wrong
+}
+
 // AddDefaultRoutes has clients that give served by dump, clients that take by
 // generate, unless another route or a listener takes them. It is an error if
 // there are routes of these names.
@@ -78,6 +92,26 @@ func (d towards) String() string { return fmt.Sprintf("direction == '%v'", zio.D
 // Explain implements broker.Explainer.
 func (d towards) Explain(v *broker.View) string {
 	return fmt.Sprintf("direction is %q", v.Direction.String())
+}
+
+// asked matches the BOTs that ask for the handler of that name.
+type asked string
+
+// Match implements broker.Match.
+func (a asked) Match(v *broker.View) bool { return v.Attributes()[Attribute] == string(a) }
+
+// String is the match as a CEL expression.
+func (a asked) String() string { return fmt.Sprintf("attributes.%s == '%s'", Attribute, string(a)) }
+
+// Explain implements broker.Explainer.
+func (a asked) Explain(v *broker.View) string {
+	switch value, found := v.Attributes()[Attribute]; {
+	case !found:
+		return fmt.Sprintf("attributes.%s is missing", Attribute)
+	case value != string(a):
+		return fmt.Sprintf("attributes.%s is not %q", Attribute, string(a))
+	}
+	return "is true"
 }
 
 // factory is a broker.Factory that serves every flow in a goroutine of its own.

@@ -19,14 +19,9 @@ type CEL struct {
 	program cel.Program
 }
 
-// costLimit bounds one evaluation, in CEL's own units: a label of a few KiB
-// walked a few times. What costs more does not match.
-const costLimit = 100_000
-
 // environment declares what an expression may name.
 var environment = func() *cel.Env {
-	env, err := cel.NewEnv(
-		cel.CrossTypeNumericComparisons(true),
+	env, err := cel.NewEnv(append(bounded(),
 		cel.EnableMacroCallTracking(), // so that a part can be shown as it was written
 		cel.Variable("attributes", cel.MapType(cel.StringType, cel.DynType)),
 		cel.Variable("direction", cel.StringType),
@@ -35,7 +30,7 @@ var environment = func() *cel.Env {
 		cel.Variable("peer.address", cel.StringType),
 		cel.Variable("peer.identity", cel.StringType),
 		cel.Variable("peer.name", cel.StringType),
-	)
+	)...)
 	if err != nil { // a mistake in the lines above
 		panic(err)
 	}
@@ -58,24 +53,18 @@ func variables(v *broker.View) map[string]any {
 // Compile reads a CEL expression over attributes (the BOT's flow object as a
 // map), direction (the handler's), credit, peer.transport, peer.address,
 // peer.identity and peer.name. The error names position and cause.
-func Compile(expression string) (*CEL, error) {
-	ast, program, err := compile(expression)
+func Compile(expression string) (*CEL, error) { return compileMatch(expression, costLimit) }
+
+// CompileRight is Compile for what an identity may do, which is asked for where
+// messages are received: it may cost a tenth.
+func CompileRight(expression string) (*CEL, error) { return compileMatch(expression, rightLimit) }
+
+func compileMatch(expression string, limit uint64) (*CEL, error) {
+	ast, program, err := compileIn(environment, expression, limit)
 	if err != nil {
 		return nil, fmt.Errorf("match expression: %w", err)
 	}
-	if ast.OutputType() != cel.BoolType && ast.OutputType() != cel.DynType {
-		return nil, fmt.Errorf("match expression: is of type %v, want bool", ast.OutputType())
-	}
 	return &CEL{expression, ast, program}, nil
-}
-
-func compile(expression string) (*cel.Ast, cel.Program, error) {
-	ast, issues := environment.Compile(expression)
-	if issues.Err() != nil {
-		return nil, nil, positions(issues)
-	}
-	program, err := environment.Program(ast, cel.CostLimit(costLimit))
-	return ast, program, err
 }
 
 // maxIssues is how many errors of one expression are told.

@@ -89,8 +89,17 @@ func (e *explanation) text(part ast.Expr) string {
 	return text
 }
 
+// compile compiles a part, which may be of any type.
+func (*explanation) compile(part string) (cel.Program, error) {
+	ast, issues := environment.Compile(part)
+	if issues.Err() != nil {
+		return nil, positions(issues)
+	}
+	return programOf(environment, ast, costLimit)
+}
+
 func (e *explanation) eval(part ast.Expr) (bool, error) {
-	_, program, err := compile(e.text(part))
+	program, err := e.compile(e.text(part))
 	if err != nil {
 		return false, err
 	}
@@ -99,7 +108,7 @@ func (e *explanation) eval(part ast.Expr) (bool, error) {
 
 // value answers what a path leads to.
 func (e *explanation) value(path string) (value any, missing bool) {
-	_, program, err := compile(path)
+	program, err := e.compile(path)
 	if err != nil {
 		return nil, false
 	}

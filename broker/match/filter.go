@@ -1,7 +1,6 @@
 package match
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -18,11 +17,10 @@ type Filter struct{ program cel.Program }
 
 // flowEnvironment declares what a filter may name.
 var flowEnvironment = func() *cel.Env {
-	options := []cel.EnvOption{
-		cel.CrossTypeNumericComparisons(true),
+	options := append(bounded(),
 		cel.Variable("attributes", cel.MapType(cel.StringType, cel.DynType)),
 		cel.Variable("age", cel.DurationType),
-	}
+	)
 	for _, name := range []string{"id", "credit", "messages", "bytes"} {
 		options = append(options, cel.Variable(name, cel.IntType))
 	}
@@ -47,14 +45,7 @@ var flowEnvironment = func() *cel.Env {
 // age (from the BOT to now, or to the end), and transport, address, identity and
 // name of client and handler. The error names position and cause.
 func CompileFilter(expression string) (*Filter, error) {
-	ast, issues := flowEnvironment.Compile(expression)
-	if issues.Err() != nil {
-		return nil, positions(issues)
-	}
-	if ast.OutputType() != cel.BoolType && ast.OutputType() != cel.DynType {
-		return nil, fmt.Errorf("is of type %v, want bool", ast.OutputType())
-	}
-	program, err := flowEnvironment.Program(ast, cel.CostLimit(costLimit))
+	_, program, err := compileIn(flowEnvironment, expression, costLimit)
 	if err != nil {
 		return nil, err
 	}

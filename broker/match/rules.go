@@ -2,13 +2,16 @@ package match
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/match/jsonnet"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -34,12 +37,43 @@ var ignoredKeys = []string{"rw", "filepat", "grouppat"}
 // place of the BOT's own. Imports are refused. An error names rule, position and
 // cause.
 //
-// Jsonnet is a programming language, evaluated here: a text may take any amount
-// of time and memory.
-func ParseRules(text string) (*Rules, error) { return parseRules("rules", text, noImports{}) }
+// Jsonnet is evaluated by a process of its own, within bounds, and until the
+// context ends.
+func ParseRules(ctx context.Context, text string) (*Rules, error) {
+	return parseRules(ctx, jsonnet.Source{Name: "rules", Text: text})
+}
 
-func parseRules(name, text string, imports importer) (*Rules, error) {
-	evaluated, err := evaluate(name, text, imports)
+// ReadRules reads a ruleset as ParseRules does, from a file. It may import files
+// that are in the same folder, or below it; a link that leads out of it is
+// refused.
+func ReadRules(ctx context.Context, file string) (*Rules, error) {
+	folder, name := filepath.Dir(file), filepath.Base(file)
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, err
+	}
+	text, err := jsonnet.ReadFile(root, name)
+	if err = errors.Join(err, root.Close()); err != nil {
+		return nil, err
+	}
+	rules, err := parseRules(ctx, jsonnet.Source{Name: name, Text: text, Folder: folder})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return rules, nil
+}
+
+// evaluate is a text as JSON. One that is JSON already stays as it is, so that
+// its integers keep all their digits, which Jsonnet would round.
+func evaluate(ctx context.Context, source jsonnet.Source) ([]byte, error) {
+	if json.Valid([]byte(source.Text)) {
+		return []byte(source.Text), nil
+	}
+	return jsonnet.Evaluate(ctx, source)
+}
+
+func parseRules(ctx context.Context, source jsonnet.Source) (*Rules, error) {
+	evaluated, err := evaluate(ctx, source)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +84,7 @@ func parseRules(name, text string, imports importer) (*Rules, error) {
 	if len(items) == 0 {
 		return nil, errors.New("there is no rule")
 	}
-	r := &Rules{text: text, rules: make([]rule, len(items))}
+	r := &Rules{text: source.Text, rules: make([]rule, len(items))}
 	for i, item := range items {
 		if r.rules[i], err = parseItem(item); err != nil {
 			return nil, fmt.Errorf("rule %d: %w", i+1, err)
@@ -89,7 +123,13 @@ func parseAttr(text json.RawMessage) (map[string]any, error) {
 	if text[0] != '{' {
 		return nil, errors.New("attr: want an object")
 	}
-	return zio.Attributes(text), nil
+	attr := zio.Attributes(text)
+	for key, value := range attr {
+		if unread, is := value.(zio.Unread); is {
+			return nil, fmt.Errorf("attr: %s %s", key, string(unread))
+		}
+	}
+	return attr, nil
 }
 
 // String is the ruleset as it was given.
@@ -113,34 +153,18 @@ func (r *Rules) Attr(v *broker.View) map[string]any {
 
 // first answers which rule is the first true one.
 func (r *Rules) first(v *broker.View) (index int, found bool) {
-	own := scopeOf(v)
+	left := maxSpent // of all rules together
 	for i := range r.rules {
-		if is, err := r.rules[i].eval(own); err == nil && is {
+		if is, err := r.rules[i].eval(v, &left); err == nil && is {
 			return i, true
 		}
 	}
 	return 0, false
 }
 
-// eval evaluates a rule over what it sees of a BOT: own, with attr over it, as
-// in ZIO.
-func (r *rule) eval(own scope) (bool, error) {
-	s := own
-	if len(r.attr) > 0 {
-		s = maps.Clone(own)
-		maps.Copy(s, r.attr)
-	}
-	return r.test.true(s)
-}
-
-// scopeOf is what ZIO's rules see of a BOT: its attributes, with the handler's
-// direction, and its coordinates.
-func scopeOf(v *broker.View) scope {
-	s := make(scope, len(v.Attributes())+4)
-	maps.Copy(s, v.Attributes())
-	s["direction"] = v.Direction.String()
-	s["origin"], s["granule"], s["seqno"] = v.Coord.Origin, v.Coord.Granule, v.Coord.Seqno
-	return s
+// eval evaluates a rule over what it sees of a BOT.
+func (r *rule) eval(v *broker.View, left *int) (bool, error) {
+	return r.test.true(&scope{attr: r.attr, view: v, left: left})
 }
 
 // maxExplained is how many rules are explained one by one.
@@ -148,10 +172,10 @@ const maxExplained = 5
 
 // Explain implements broker.Explainer.
 func (r *Rules) Explain(v *broker.View) string {
-	own := scopeOf(v)
+	left := maxSpent
 	var words []string
 	for i := range r.rules {
-		is, err := r.rules[i].eval(own)
+		is, err := r.rules[i].eval(v, &left)
 		switch {
 		case err == nil && is:
 			return fmt.Sprintf("rule %d is true", i+1)
@@ -161,16 +185,16 @@ func (r *Rules) Explain(v *broker.View) string {
 		case err != nil:
 			words = append(words, fmt.Sprintf("rule %d: %v", i+1, err))
 		default:
-			words = append(words, fmt.Sprintf("rule %d: %s", i+1, r.rules[i].why(own)))
+			words = append(words, fmt.Sprintf("rule %d: %s", i+1, r.rules[i].why(v)))
 		}
 	}
 	return strings.Join(words, "; ")
 }
 
 // why says which part of a false rule is false, and what that part is about.
-func (r *rule) why(own scope) string {
-	s := maps.Clone(own)
-	maps.Copy(s, r.attr)
+func (r *rule) why(v *broker.View) string {
+	left := maxSpent
+	s := &scope{attr: r.attr, view: v, left: &left}
 	part := &r.test
 	for part.every {
 		for i := range part.args {
@@ -184,7 +208,7 @@ func (r *rule) why(own scope) string {
 	var names []string
 	part.names(&names)
 	for i, name := range names[:min(len(names), maxPaths)] {
-		value, defined := s[name]
+		value, defined := s.value(name)
 		if !defined {
 			continue
 		}

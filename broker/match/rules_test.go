@@ -24,7 +24,7 @@ local kinds = "(or (= type 'depo') (= type 'frame'))";
 ]`
 
 func TestRulesAreTriedInOrder(t *testing.T) {
-	rules, err := match.ParseRules(zioRules)
+	rules, err := match.ParseRules(t.Context(), zioRules)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestRulesAreTriedInOrder(t *testing.T) {
 
 // What is JSON keeps its integers; Jsonnet's numbers are doubles.
 func TestJSONRulesKeepIntegers(t *testing.T) {
-	rules, err := match.ParseRules(`[{"rule":"(= id 9007199254740993)","attr":{"run":9007199254740993}}]`)
+	rules, err := match.ParseRules(t.Context(), `[{"rule":"(= id 9007199254740993)","attr":{"run":9007199254740993}}]`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,22 +67,23 @@ func TestJSONRulesKeepIntegers(t *testing.T) {
 
 func TestRulesRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		``:                                    "rules:1:1",
-		`{}`:                                  "is a list",
-		`[]`:                                  "there is no rule",
-		`[{}]`:                                "rule 1: rule is missing",
-		`[{"rule":"true"},{"rule":3}]`:        "rule 2: ",
-		`[{"rule":"true","filpat":"x"}]`:      `rule 1: unknown field "filpat" (want rule, attr; rw, filepat, grouppat are ignored)`,
-		`[{"rule":"true","attr":["x"]}]`:      "rule 1: attr: want an object",
-		`[{rule: "(= a 1"}]`:                  "rule 1: rule: 1:7: a closing parenthesis is missing",
-		`[{rule: "true"}`:                     "rules:1:",
-		`local f(x) = f(x) + 1; f(1)`:         "max stack frames exceeded",
-		`import 'other.jsonnet'`:              "import of other.jsonnet: a ruleset that is given as text can't import files",
-		`[{rule: importstr '/etc/hostname'}]`: "import of /etc/hostname: a ruleset that is given as text can't import files",
-		`[{rule: error "no"}]`:                "RUNTIME ERROR: no",
-		`[{rule: std.extVar("HOME")}]`:        "Undefined external variable",
+		``:                                     "rules:1:1",
+		`{}`:                                   "is a list",
+		`[]`:                                   "there is no rule",
+		`[{}]`:                                 "rule 1: rule is missing",
+		`[{"rule":"true"},{"rule":3}]`:         "rule 2: ",
+		`[{"rule":"true","filpat":"x"}]`:       `rule 1: unknown field "filpat" (want rule, attr; rw, filepat, grouppat are ignored)`,
+		`[{"rule":"true","attr":["x"]}]`:       "rule 1: attr: want an object",
+		`[{"rule":"true","attr":{"n":1e999}}]`: "rule 1: attr: n has a number beyond every double",
+		`[{rule: "(= a 1"}]`:                   "rule 1: rule: 1:7: a closing parenthesis is missing",
+		`[{rule: "true"}`:                      "rules:1:",
+		`local f(x) = f(x) + 1; f(1)`:          "max stack frames exceeded",
+		`import 'other.jsonnet'`:               "import of other.jsonnet: a ruleset that is given as text can't import files",
+		`[{rule: importstr '/etc/hostname'}]`:  "import of /etc/hostname: a ruleset that is given as text can't import files",
+		`[{rule: error "no"}]`:                 "RUNTIME ERROR: no",
+		`[{rule: std.extVar("HOME")}]`:         "Undefined external variable",
 	} {
-		if _, err := match.ParseRules(text); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := match.ParseRules(t.Context(), text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", text, err, want)
 		}
 	}
@@ -108,14 +109,14 @@ func TestReadRules(t *testing.T) {
 	if err := os.Symlink("../secret.libsonnet", filepath.Join(dir, "rules", "link.libsonnet")); err != nil {
 		t.Fatal(err)
 	}
-	rules, err := match.ReadRules(write("rules/good.jsonnet", `[{ rule: import "lib/kinds.libsonnet" }]`))
+	rules, err := match.ReadRules(t.Context(), write("rules/good.jsonnet", `[{ rule: import "lib/kinds.libsonnet" }]`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !rules.Match(&broker.View{Label: []byte(`{"type":"depo"}`)}) {
 		t.Error("a rule that was imported does not match")
 	}
-	if _, err := match.ReadRules(write("rules/plain.json", `[{"rule":"true"}]`)); err != nil {
+	if _, err := match.ReadRules(t.Context(), write("rules/plain.json", `[{"rule":"true"}]`)); err != nil {
 		t.Error(err)
 	}
 	for text, want := range map[string]string{
@@ -127,14 +128,14 @@ func TestReadRules(t *testing.T) {
 		`[{ rule: importstr "lib" }]`:                             "lib",
 		`[{ rule: "(" }]`:                                         "bad.jsonnet: rule 1: rule: 1:2",
 	} {
-		if _, err := match.ReadRules(write("rules/bad.jsonnet", text)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := match.ReadRules(t.Context(), write("rules/bad.jsonnet", text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", text, err, want)
 		}
 	}
-	if _, err := match.ReadRules(filepath.Join(dir, "none.json")); err == nil || !strings.Contains(err.Error(), "none.json") {
+	if _, err := match.ReadRules(t.Context(), filepath.Join(dir, "none.json")); err == nil || !strings.Contains(err.Error(), "none.json") {
 		t.Errorf("no file: %v", err)
 	}
-	if _, err := match.ReadRules(write("large.json", "["+strings.Repeat(" ", 1<<20)+"]")); err == nil {
+	if _, err := match.ReadRules(t.Context(), write("large.json", "["+strings.Repeat(" ", 1<<20)+"]")); err == nil {
 		t.Error("a file of more than a mebibyte was read")
 	}
 }

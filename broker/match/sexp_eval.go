@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+
+	"github.com/zioflow/gateway/broker/zio"
 )
 
-// scope is what a rule's identifiers stand for: bool, string, int64, uint64,
-// float64, or anything else that a label may hold.
-type scope map[string]any
-
 // operation computes a list. The error says why it has no value.
-type operation func(args []expression, s scope) (any, error)
+type operation func(args []expression, s *scope) (any, error)
 
 // operator is what may stand first in a list.
 type operator struct {
@@ -60,14 +58,17 @@ func init() { // in a function: the table leads to itself
 
 // eval is an expression's value: bool, string, *big.Int, float64, or what a
 // label's list, object or null is.
-func (e *expression) eval(s scope) (any, error) {
+func (e *expression) eval(s *scope) (any, error) {
+	if err := s.spend(1); err != nil {
+		return nil, err
+	}
 	switch {
 	case e.apply != nil:
 		return e.apply(e.args, s)
 	case e.name == "":
 		return e.value, nil
 	}
-	value, defined := s[e.name]
+	value, defined := s.value(e.name)
 	if !defined {
 		return nil, fmt.Errorf("%s is missing", e.name)
 	}
@@ -76,13 +77,15 @@ func (e *expression) eval(s scope) (any, error) {
 		return big.NewInt(v), nil
 	case uint64:
 		return new(big.Int).SetUint64(v), nil
+	case zio.Unread:
+		return nil, fmt.Errorf("%s %s", e.name, string(v))
 	}
 	return value, nil
 }
 
 // true tells whether an expression holds: it is true, or a number other than 0,
 // as (or 0 1) is true to ZIO.
-func (e *expression) true(s scope) (bool, error) {
+func (e *expression) true(s *scope) (bool, error) {
 	value, err := e.eval(s)
 	if err != nil {
 		return false, err
@@ -100,7 +103,7 @@ func (e *expression) true(s scope) (bool, error) {
 
 // all is false if an operand is, whatever the others are; otherwise it has no
 // value if an operand has none.
-func all(args []expression, s scope) (any, error) {
+func all(args []expression, s *scope) (any, error) {
 	var failed error
 	for i := range args {
 		switch is, err := args[i].true(s); {
@@ -115,7 +118,7 @@ func all(args []expression, s scope) (any, error) {
 
 // one is true if an operand is, whatever the others are; otherwise it has no
 // value if an operand has none.
-func one(args []expression, s scope) (any, error) {
+func one(args []expression, s *scope) (any, error) {
 	var failed error
 	for i := range args {
 		switch is, err := args[i].true(s); {
@@ -130,13 +133,16 @@ func one(args []expression, s scope) (any, error) {
 
 // chain compares every operand with the next: (< 1 run 10).
 func chain(holds func(a, b any) (bool, error)) operation {
-	return func(args []expression, s scope) (any, error) {
+	return func(args []expression, s *scope) (any, error) {
 		values, err := evalAll(args, s)
 		if err != nil {
 			return nil, err
 		}
 		result := true
 		for i := range len(values) - 1 {
+			if err := s.spend(effort(values[i]) + effort(values[i+1])); err != nil {
+				return nil, err
+			}
 			is, err := holds(values[i], values[i+1])
 			if err != nil {
 				return nil, err
@@ -149,13 +155,16 @@ func chain(holds func(a, b any) (bool, error)) operation {
 
 // fold computes from the left: (- 9 2 1) is 6.
 func fold(compute func(a, b any) (any, error)) operation {
-	return func(args []expression, s scope) (any, error) {
+	return func(args []expression, s *scope) (any, error) {
 		values, err := evalAll(args, s)
 		if err != nil {
 			return nil, err
 		}
 		result := values[0]
 		for _, value := range values[1:] {
+			if err := s.spend(effort(result) + effort(value)); err != nil {
+				return nil, err
+			}
 			if result, err = compute(result, value); err != nil {
 				return nil, err
 			}
@@ -164,7 +173,7 @@ func fold(compute func(a, b any) (any, error)) operation {
 	}
 }
 
-func evalAll(args []expression, s scope) ([]any, error) {
+func evalAll(args []expression, s *scope) ([]any, error) {
 	values := make([]any, len(args))
 	for i := range args {
 		var err error

@@ -112,7 +112,7 @@ func TestRule(t *testing.T) {
 		`name`:                               false,
 		" ( and\n\t( = a 3 )yes(= b 2))\r\n": true,
 	} {
-		compiled, err := match.ParseRules(ruleset(t, rule))
+		compiled, err := match.ParseRules(t.Context(), ruleset(t, rule))
 		if err != nil {
 			t.Errorf("%s: %v", rule, err)
 			continue
@@ -151,7 +151,7 @@ func TestRuleErrorsNamePositionAndCause(t *testing.T) {
 		strings.Repeat("(and ", 101):            `1:501: more than 100 lists lie within each other`,
 		`(= a ` + strings.Repeat("9", 41) + `)`: `1:6: "99999999999999999999…" is no`,
 	} {
-		_, err := match.ParseRules(ruleset(t, rule))
+		_, err := match.ParseRules(t.Context(), ruleset(t, rule))
 		if err == nil || !strings.HasPrefix(err.Error(), "rule 1: rule: "+want) {
 			t.Errorf("%s: got %v, want %q", rule, err, want)
 		}
@@ -159,15 +159,47 @@ func TestRuleErrorsNamePositionAndCause(t *testing.T) {
 }
 
 func TestRuleBounds(t *testing.T) {
-	huge := "(> (* " + strings.Repeat("big ", 100) + ") 1)"
-	long := "(= (+ " + strings.Repeat("(+ name name name name name name name name name name) ", 2000) + ") 'x')"
-	for rule, want := range map[string]string{huge: "a number becomes too large", long: "a text becomes too long"} {
-		compiled, err := match.ParseRules(ruleset(t, rule))
+	long := strings.Repeat("x", 30_000)
+	for rule, want := range map[string]string{
+		"(> (* " + strings.Repeat("big ", 100) + ") 1)":                  "a number becomes too large",
+		"(= (+ long long long) 'x')":                                     "a text becomes too long",
+		"(= " + strings.Repeat("long ", 200) + ")":                       "takes too long to evaluate",
+		"(or " + strings.Repeat("(= a 4) ", 20_000) + "(= a 3))":         "takes too long to evaluate",
+		"(= (+ '' " + strings.Repeat("(+ name name) ", 2000) + ") long)": "takes too long to evaluate",
+		"(= gain " + strings.Repeat("1.5 ", 2000) + ")":                  "takes too long to evaluate",
+	} {
+		text, err := json.Marshal([]map[string]any{{"rule": rule, "attr": map[string]string{"long": long}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		compiled, err := match.ParseRules(t.Context(), string(text))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := compiled.Explain(ruleView()); got != "rule 1: "+want {
-			t.Errorf("got %q, want %q", got, want)
+			t.Errorf("%.60s: got %q, want %q", rule, got, want)
+		}
+		if compiled.Match(ruleView()) {
+			t.Errorf("%.60s is true", rule)
+		}
+	}
+}
+
+// TestRulesetsAreBoundedTogether: a ruleset may cost no more than one rule.
+func TestRulesetsAreBoundedTogether(t *testing.T) {
+	costly := map[string]string{"rule": "(or " + strings.Repeat("(= a 4) ", 3000) + "false)"}
+	items := []map[string]string{costly, costly, costly, costly, costly, costly, {"rule": "true"}}
+	for first, want := range map[int]bool{0: false, 4: true} {
+		text, err := json.Marshal(items[first:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		compiled, err := match.ParseRules(t.Context(), string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := compiled.Match(ruleView()); got != want {
+			t.Errorf("with %d costly rules in front, true is %v", 6-first, got)
 		}
 	}
 }
@@ -184,7 +216,7 @@ func TestExplainRules(t *testing.T) {
 		`name`:                                       `rule 1: name is "Manfred", neither true nor false`,
 		`false`:                                      `rule 1: false is false`,
 	} {
-		compiled, err := match.ParseRules(ruleset(t, rule))
+		compiled, err := match.ParseRules(t.Context(), ruleset(t, rule))
 		if err != nil {
 			t.Errorf("%s: %v", rule, err)
 			continue
@@ -205,7 +237,7 @@ func FuzzRule(f *testing.F) {
 		f.Add(rule)
 	}
 	f.Fuzz(func(t *testing.T, rule string) {
-		compiled, err := match.ParseRules(ruleset(t, rule))
+		compiled, err := match.ParseRules(t.Context(), ruleset(t, rule))
 		if err != nil {
 			return
 		}

@@ -3,6 +3,7 @@
 package routes
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -55,8 +56,9 @@ type Maker struct {
 	Spawner *spawn.Spawner
 }
 
-// Make makes a route of its description. The error is a *FieldError.
-func (m Maker) Make(s Spec) (broker.Route, error) {
+// Make makes a route of its description, unless the context ends before that. The
+// error is a *FieldError.
+func (m Maker) Make(ctx context.Context, s Spec) (broker.Route, error) {
 	r := broker.Route{Name: s.Name, Priority: s.Priority, MaxCredit: s.MaxCredit}
 	switch {
 	case s.Name == "":
@@ -67,7 +69,7 @@ func (m Maker) Make(s Spec) (broker.Route, error) {
 		return r, wrong("max_credit", "is %d, want 0 or more", s.MaxCredit)
 	}
 	var err error
-	if r.Match, err = s.match(); err != nil {
+	if r.Match, err = s.match(ctx); err != nil {
 		return r, err
 	}
 	r.Factory, err = m.factory(s)
@@ -75,7 +77,7 @@ func (m Maker) Make(s Spec) (broker.Route, error) {
 }
 
 // match compiles what the route takes; nil for every BOT.
-func (s Spec) match() (broker.Match, error) {
+func (s Spec) match(ctx context.Context) (broker.Match, error) {
 	given := 0
 	for _, text := range []string{s.Match, s.Rules, s.RulesFile} {
 		if text != "" {
@@ -95,10 +97,10 @@ func (s Spec) match() (broker.Match, error) {
 		compiled, err = match.Compile(s.Match)
 	case s.Rules != "":
 		field = "rules"
-		compiled, err = match.ParseRules(s.Rules)
+		compiled, err = match.ParseRules(ctx, s.Rules)
 	case s.RulesFile != "":
 		field = "rules_file"
-		compiled, err = match.ReadRules(s.RulesFile)
+		compiled, err = match.ReadRules(ctx, s.RulesFile)
 	}
 	if err != nil {
 		return nil, &FieldError{field, err}

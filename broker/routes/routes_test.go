@@ -47,7 +47,7 @@ func TestMakeAndSpecOf(t *testing.T) {
 		{Name: "rules", Rules: rules, Builtin: "generate"},
 		{Name: "file", RulesFile: file, Exec: exec},
 	} {
-		made, err := m.Make(spec)
+		made, err := m.Make(t.Context(), spec)
 		if err != nil {
 			t.Errorf("%s: %v", spec.Name, err)
 			continue
@@ -90,7 +90,7 @@ func TestMakeNamesTheField(t *testing.T) {
 		"exec.command: names no program":             {Name: "x", Exec: &spawn.Command{}},
 		"exec.max_time: is -1s":                      {Name: "x", Exec: &spawn.Command{Arguments: []string{"x"}, MaxTime: -time.Second}},
 	} {
-		if _, err := m.Make(spec); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := m.Make(t.Context(), spec); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
@@ -98,7 +98,7 @@ func TestMakeNamesTheField(t *testing.T) {
 		"builtin: this gateway has no": {Name: "x", Builtin: "dump"},
 		"exec: this gateway starts no": {Name: "x", Exec: &spawn.Command{Arguments: []string{"x"}}},
 	} {
-		if _, err := (routes.Maker{}).Make(spec); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := (routes.Maker{}).Make(t.Context(), spec); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}

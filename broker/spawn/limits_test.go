@@ -35,7 +35,11 @@ func TestPlaces(t *testing.T) {
 	b.route(b.only("any"), sh(waits))
 	explained := func() string {
 		view := &broker.View{Label: []byte(`{"which":"any"}`)}
-		return b.broker.Explain(view)[1].Explanation
+		verdicts, err := b.broker.Explain(t.Context(), view)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return verdicts[1].Explanation
 	}
 	first := b.open(`,"which":"one"`)
 	b.logged("up 1")

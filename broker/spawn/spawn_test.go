@@ -144,7 +144,7 @@ func (b *bench) attach() *peer {
 
 func (p *peer) Deliver(d broker.Delivery) error { d.Message.Release(); return nil }
 func (p *peer) Queued() (messages, bytes int64) { return 0, 0 }
-func (p *peer) Flush() {}
+func (p *peer) Flush()                          {}
 
 func (p *peer) Ended(reason flow.Reason, detail string) {
 	p.end <- &broker.EndError{Reason: reason, Detail: detail}
@@ -205,7 +205,7 @@ func TestCommandIsToldOfItsFlow(t *testing.T) {
 	t.Setenv("SECRET_TOKEN", "x")
 	t.Setenv("ZIO_GATEWAY_JWT", "x")
 	b := setUp(t, nil)
-	rules, err := match.ParseRules(`[{"rule":"(= mode 'fast')","attr":{"mode":"fast","run":9007199254740993}}]`)
+	rules, err := match.ParseRules(t.Context(), `[{"rule":"(= mode 'fast')","attr":{"mode":"fast","run":9007199254740993}}]`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,8 +74,9 @@ type Head struct {
 // Peek reads the flow type, and the credit, from a label's text without
 // decoding the rest and without allocating. It accepts exactly the texts that
 // are a UTF-8 JSON object in which `flow` stands once and names a type, and in
-// which `credit` stands once at the most; other keys may repeat. With an error
-// comes the type, if that much could be read.
+// which `credit` stands once at the most; other keys may repeat, and NaN, Infinity
+// and -Infinity may stand for numbers. With an error comes the type, if that much
+// could be read.
 func Peek(label []byte) (Head, error) {
 	switch string(label) { // what nearly all messages say
 	case `{"flow":"DAT"}`, `{"flow": "DAT"}`:

@@ -12,7 +12,9 @@ import (
 const maxDepth = 200
 
 // members walks the members of a JSON object, checking the text's grammar on
-// the way and allocating nothing.
+// the way and allocating nothing. NaN, Infinity and -Infinity are values to it:
+// they are no JSON, but Python's json writes and reads them, and what stands in a
+// label is the applications' own.
 type members struct {
 	text []byte
 	pos  int
@@ -179,9 +181,9 @@ func (s *members) skipValue(depth int) bool {
 	case c == '[':
 		return s.skipArray(depth)
 	case c == '-' || '0' <= c && c <= '9':
-		return s.number()
+		return s.word("-Infinity") || s.number()
 	default:
-		return s.word("true") || s.word("false") || s.word("null")
+		return s.word("true") || s.word("false") || s.word("null") || s.word("NaN") || s.word("Infinity")
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -100,7 +101,7 @@ func (g *gateway) makeRoutes(c *serveCommand) ([]broker.Route, error) {
 	made := make([]broker.Route, len(c.Routes.specs))
 	for i, spec := range c.Routes.specs {
 		var err error
-		if made[i], err = g.routeMaker().Make(spec); err != nil {
+		if made[i], err = g.routeMaker().Make(context.Background(), spec); err != nil {
 			return nil, fmt.Errorf("routes[%d].%w", i, err)
 		}
 	}

@@ -157,6 +157,8 @@ const (
 	RouteOrigin_ROUTE_ORIGIN_LISTENER RouteOrigin = 3
 	// The gateway's own, tried last of all.
 	RouteOrigin_ROUTE_ORIGIN_DEFAULT RouteOrigin = 4
+	// A built-in handler's, for BOTs that ask for it by name.
+	RouteOrigin_ROUTE_ORIGIN_BUILTIN RouteOrigin = 5
 )
 
 // Enum value maps for RouteOrigin.
@@ -167,6 +169,7 @@ var (
 		2: "ROUTE_ORIGIN_ADDED",
 		3: "ROUTE_ORIGIN_LISTENER",
 		4: "ROUTE_ORIGIN_DEFAULT",
+		5: "ROUTE_ORIGIN_BUILTIN",
 	}
 	RouteOrigin_value = map[string]int32{
 		"ROUTE_ORIGIN_UNSPECIFIED": 0,
@@ -174,6 +177,7 @@ var (
 		"ROUTE_ORIGIN_ADDED":       2,
 		"ROUTE_ORIGIN_LISTENER":    3,
 		"ROUTE_ORIGIN_DEFAULT":     4,
+		"ROUTE_ORIGIN_BUILTIN":     5,
 	}
 )
 
@@ -224,7 +228,9 @@ type Flow struct {
 	// The agreed total; while pending, the client's offer.
 	Credit int64 `protobuf:"varint,8,opt,name=credit,proto3" json:"credit,omitempty"`
 	// The client's BOT, without the keys that are fields here. After the end they
-	// are not remembered if its label has more than 4 KiB.
+	// are not remembered if its label has more than 4 KiB. Those that are long are
+	// cut or left out, see left_out: ListFlows and WatchFlows show up to 2 KiB of
+	// each and 16 KiB in all, others 32 KiB and 256 KiB.
 	Attributes *structpb.Struct `protobuf:"bytes,9,opt,name=attributes,proto3" json:"attributes,omitempty"`
 	// The name of the route that it took.
 	Route string `protobuf:"bytes,10,opt,name=route,proto3" json:"route,omitempty"`
@@ -251,7 +257,9 @@ type Flow struct {
 	// Whom it is waiting for just now.
 	HeldUpBy HeldUpBy `protobuf:"varint,21,opt,name=held_up_by,json=heldUpBy,proto3,enum=zio.gateway.v1.HeldUpBy" json:"held_up_by,omitempty"`
 	// How its active time was spent. The greatest part is who holds it up.
-	Waits         *Waits `protobuf:"bytes,22,opt,name=waits,proto3" json:"waits,omitempty"`
+	Waits *Waits `protobuf:"bytes,22,opt,name=waits,proto3" json:"waits,omitempty"`
+	// What attributes do not show, as they are in the BOT; not set if they show all.
+	LeftOut       *LeftOut `protobuf:"bytes,23,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -436,6 +444,13 @@ func (x *Flow) GetHeldUpBy() HeldUpBy {
 func (x *Flow) GetWaits() *Waits {
 	if x != nil {
 		return x.Waits
+	}
+	return nil
+}
+
+func (x *Flow) GetLeftOut() *LeftOut {
+	if x != nil {
+		return x.LeftOut
 	}
 	return nil
 }
@@ -981,7 +996,9 @@ type Limits struct {
 	// How long it waits for the answer to an EOT.
 	EotTimeout *durationpb.Duration `protobuf:"bytes,8,opt,name=eot_timeout,json=eotTimeout,proto3" json:"eot_timeout,omitempty"`
 	// How long it may go without a message; 0 for ever.
-	IdleTimeout   *durationpb.Duration `protobuf:"bytes,9,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
+	IdleTimeout *durationpb.Duration `protobuf:"bytes,9,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
+	// How long a flow that no route takes waits for one; 0 for not at all.
+	HandlerWait   *durationpb.Duration `protobuf:"bytes,10,opt,name=handler_wait,json=handlerWait,proto3" json:"handler_wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1079,6 +1096,13 @@ func (x *Limits) GetIdleTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *Limits) GetHandlerWait() *durationpb.Duration {
+	if x != nil {
+		return x.HandlerWait
+	}
+	return nil
+}
+
 // ListFlowsRequest selects flows.
 type ListFlowsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1092,7 +1116,8 @@ type ListFlowsRequest struct {
 	// "gateway", ""), age (a duration, of ended flows up to the end). A missing
 	// attribute makes it false.
 	Filter string `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
-	// How many flows to answer at the most; 0 stands for 100.
+	// How many flows to answer at the most; 0 stands for 100. A page has less than a
+	// mebibyte, and may have fewer flows for that.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Where to go on: next_page_token of the page before, which was asked for with
 	// the same states and filter. A flow that is there all the while is on exactly
@@ -1720,9 +1745,14 @@ func (x *ConnectedPeer) GetFlowId() uint64 {
 	return 0
 }
 
-// ListListenersRequest is empty.
+// ListListenersRequest asks for all listeners.
 type ListListenersRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many to answer at the most; 0 for as many as a page of less than a
+	// mebibyte holds.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where to go on: next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1757,11 +1787,27 @@ func (*ListListenersRequest) Descriptor() ([]byte, []int) {
 	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
-// ListListenersResponse is every listener, in the order of registration.
+func (x *ListListenersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListListenersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListListenersResponse is a page of listeners, in the order of registration.
 type ListListenersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In the order of registration.
-	Listeners     []*Listener `protobuf:"bytes,1,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	Listeners []*Listener `protobuf:"bytes,1,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	// Empty when there are no more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1801,6 +1847,13 @@ func (x *ListListenersResponse) GetListeners() []*Listener {
 		return x.Listeners
 	}
 	return nil
+}
+
+func (x *ListListenersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // Listener is a process that has announced that it handles flows.
@@ -2222,7 +2275,10 @@ type RouteStatus struct {
 	// Flows that took it since it was added.
 	Taken uint64 `protobuf:"varint,3,opt,name=taken,proto3" json:"taken,omitempty"`
 	// Flows of it that have not ended.
-	Flows         uint64 `protobuf:"varint,4,opt,name=flows,proto3" json:"flows,omitempty"`
+	Flows uint64 `protobuf:"varint,4,opt,name=flows,proto3" json:"flows,omitempty"`
+	// How long the text of its rules is, in bytes, if they are not shown whole, as
+	// they have more than 64 KiB.
+	CutRulesBytes uint64 `protobuf:"varint,5,opt,name=cut_rules_bytes,json=cutRulesBytes,proto3" json:"cut_rules_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2285,9 +2341,22 @@ func (x *RouteStatus) GetFlows() uint64 {
 	return 0
 }
 
-// ListRoutesRequest is empty.
+func (x *RouteStatus) GetCutRulesBytes() uint64 {
+	if x != nil {
+		return x.CutRulesBytes
+	}
+	return 0
+}
+
+// ListRoutesRequest asks for all routes.
 type ListRoutesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many to answer at the most; 0 for as many as a page of less than a
+	// mebibyte holds.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where to go on: next_page_token of the page before. A route that is added or
+	// removed meanwhile may have another be missing or come twice.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2322,11 +2391,27 @@ func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
 	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
-// ListRoutesResponse is every route.
+func (x *ListRoutesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRoutesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListRoutesResponse is a page of routes.
 type ListRoutesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In the order in which they are tried.
-	Routes        []*RouteStatus `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"`
+	Routes []*RouteStatus `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"`
+	// Empty when there are no more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2366,6 +2451,13 @@ func (x *ListRoutesResponse) GetRoutes() []*RouteStatus {
 		return x.Routes
 	}
 	return nil
+}
+
+func (x *ListRoutesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // AddRouteRequest adds a route.
@@ -2612,7 +2704,8 @@ type TestRouteResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the route that takes it; empty if none would.
 	Route string `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
-	// Every route in the order in which they are tried, and what it says.
+	// Every route in the order in which they are tried, and what it says; the first
+	// ones, if the answer would have a mebibyte.
 	Verdicts      []*RouteVerdict `protobuf:"bytes,2,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3089,7 +3182,7 @@ var File_zio_gateway_v1_admin_proto protoreflect.FileDescriptor
 
 const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1azio/gateway/v1/admin.proto\x12\x0ezio.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19zio/gateway/v1/flow.proto\x1a\x1czio/gateway/v1/handler.proto\"\x91\b\n" +
+	"\x1azio/gateway/v1/admin.proto\x12\x0ezio.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19zio/gateway/v1/flow.proto\x1a\x1czio/gateway/v1/handler.proto\"\xc5\b\n" +
 	"\x04Flow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.zio.gateway.v1.FlowStateR\x05state\x121\n" +
@@ -3117,7 +3210,8 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\blast_pay\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\alastPay\x126\n" +
 	"\n" +
 	"held_up_by\x18\x15 \x01(\x0e2\x18.zio.gateway.v1.HeldUpByR\bheldUpBy\x12+\n" +
-	"\x05waits\x18\x16 \x01(\v2\x15.zio.gateway.v1.WaitsR\x05waits\"\xbb\x01\n" +
+	"\x05waits\x18\x16 \x01(\v2\x15.zio.gateway.v1.WaitsR\x05waits\x122\n" +
+	"\bleft_out\x18\x17 \x01(\v2\x17.zio.gateway.v1.LeftOutR\aleftOut\"\xbb\x01\n" +
 	"\vCreditState\x12\"\n" +
 	"\rheld_by_giver\x18\x01 \x01(\x03R\vheldByGiver\x12 \n" +
 	"\voutstanding\x18\x02 \x01(\x03R\voutstanding\x12\x1a\n" +
@@ -3166,7 +3260,7 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\bEndpoint\x12\x1c\n" +
 	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1a\n" +
-	"\bsecurity\x18\x03 \x01(\tR\bsecurity\"\x87\x03\n" +
+	"\bsecurity\x18\x03 \x01(\tR\bsecurity\"\xc5\x03\n" +
 	"\x06Limits\x12\x1d\n" +
 	"\n" +
 	"max_credit\x18\x01 \x01(\x03R\tmaxCredit\x12\x1f\n" +
@@ -3180,7 +3274,9 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x0fpending_timeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\x0ependingTimeout\x12:\n" +
 	"\veot_timeout\x18\b \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"eotTimeout\x12<\n" +
-	"\fidle_timeout\x18\t \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\"\xc9\x01\n" +
+	"\fidle_timeout\x18\t \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12<\n" +
+	"\fhandler_wait\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\vhandlerWait\"\xc9\x01\n" +
 	"\x10ListFlowsRequest\x12B\n" +
 	"\x06states\x18\x01 \x03(\x0e2\x19.zio.gateway.v1.FlowStateB\x0f\xbaH\f\x92\x01\t\"\a\x82\x01\x04\x10\x01 \x00R\x06states\x12 \n" +
 	"\x06filter\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06filter\x12'\n" +
@@ -3222,10 +3318,15 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x04peer\x18\x02 \x01(\v2\x14.zio.gateway.v1.PeerR\x04peer\x128\n" +
 	"\tconnected\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tconnected\x12\x17\n" +
-	"\aflow_id\x18\x04 \x01(\x04R\x06flowId\"\x16\n" +
-	"\x14ListListenersRequest\"O\n" +
+	"\aflow_id\x18\x04 \x01(\x04R\x06flowId\"g\n" +
+	"\x14ListListenersRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12&\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\tpageToken\"w\n" +
 	"\x15ListListenersResponse\x126\n" +
-	"\tlisteners\x18\x01 \x03(\v2\x18.zio.gateway.v1.ListenerR\tlisteners\"\xdd\x01\n" +
+	"\tlisteners\x18\x01 \x03(\v2\x18.zio.gateway.v1.ListenerR\tlisteners\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xdd\x01\n" +
 	"\bListener\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3257,15 +3358,21 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\vExecFactory\x12,\n" +
 	"\acommand\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\b\x01\x10\x80\x02\"\x05r\x03(\x80 R\acommand\x12#\n" +
 	"\rmax_processes\x18\x02 \x01(\rR\fmaxProcesses\x124\n" +
-	"\bmax_time\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\amaxTime\"\x9b\x01\n" +
+	"\bmax_time\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\amaxTime\"\xc3\x01\n" +
 	"\vRouteStatus\x12+\n" +
 	"\x05route\x18\x01 \x01(\v2\x15.zio.gateway.v1.RouteR\x05route\x123\n" +
 	"\x06origin\x18\x02 \x01(\x0e2\x1b.zio.gateway.v1.RouteOriginR\x06origin\x12\x14\n" +
 	"\x05taken\x18\x03 \x01(\x04R\x05taken\x12\x14\n" +
-	"\x05flows\x18\x04 \x01(\x04R\x05flows\"\x13\n" +
-	"\x11ListRoutesRequest\"I\n" +
+	"\x05flows\x18\x04 \x01(\x04R\x05flows\x12&\n" +
+	"\x0fcut_rules_bytes\x18\x05 \x01(\x04R\rcutRulesBytes\"d\n" +
+	"\x11ListRoutesRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12&\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\tpageToken\"q\n" +
 	"\x12ListRoutesResponse\x123\n" +
-	"\x06routes\x18\x01 \x03(\v2\x1b.zio.gateway.v1.RouteStatusR\x06routes\"F\n" +
+	"\x06routes\x18\x01 \x03(\v2\x1b.zio.gateway.v1.RouteStatusR\x06routes\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"F\n" +
 	"\x0fAddRouteRequest\x123\n" +
 	"\x05route\x18\x01 \x01(\v2\x15.zio.gateway.v1.RouteB\x06\xbaH\x03\xc8\x01\x01R\x05route\"E\n" +
 	"\x10AddRouteResponse\x121\n" +
@@ -3309,13 +3416,14 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x16HELD_UP_BY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10HELD_UP_BY_GIVER\x10\x01\x12\x14\n" +
 	"\x10HELD_UP_BY_TAKER\x10\x02\x12\x16\n" +
-	"\x12HELD_UP_BY_GATEWAY\x10\x03*\x95\x01\n" +
+	"\x12HELD_UP_BY_GATEWAY\x10\x03*\xaf\x01\n" +
 	"\vRouteOrigin\x12\x1c\n" +
 	"\x18ROUTE_ORIGIN_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17ROUTE_ORIGIN_CONFIGURED\x10\x01\x12\x16\n" +
 	"\x12ROUTE_ORIGIN_ADDED\x10\x02\x12\x19\n" +
 	"\x15ROUTE_ORIGIN_LISTENER\x10\x03\x12\x18\n" +
-	"\x14ROUTE_ORIGIN_DEFAULT\x10\x042\xd2\t\n" +
+	"\x14ROUTE_ORIGIN_DEFAULT\x10\x04\x12\x18\n" +
+	"\x14ROUTE_ORIGIN_BUILTIN\x10\x052\xd2\t\n" +
 	"\fAdminService\x12P\n" +
 	"\tGetStatus\x12 .zio.gateway.v1.GetStatusRequest\x1a!.zio.gateway.v1.GetStatusResponse\x12P\n" +
 	"\tListFlows\x12 .zio.gateway.v1.ListFlowsRequest\x1a!.zio.gateway.v1.ListFlowsResponse\x12J\n" +
@@ -3403,8 +3511,9 @@ var file_zio_gateway_v1_admin_proto_goTypes = []any{
 	(Direction)(0),                // 50: zio.gateway.v1.Direction
 	(*structpb.Struct)(nil),       // 51: google.protobuf.Struct
 	(*timestamppb.Timestamp)(nil), // 52: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 53: google.protobuf.Duration
-	(*Bot)(nil),                   // 54: zio.gateway.v1.Bot
+	(*LeftOut)(nil),               // 53: zio.gateway.v1.LeftOut
+	(*durationpb.Duration)(nil),   // 54: google.protobuf.Duration
+	(*Bot)(nil),                   // 55: zio.gateway.v1.Bot
 }
 var file_zio_gateway_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: zio.gateway.v1.Flow.state:type_name -> zio.gateway.v1.FlowState
@@ -3423,79 +3532,81 @@ var file_zio_gateway_v1_admin_proto_depIdxs = []int32{
 	52, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
 	1,  // 14: zio.gateway.v1.Flow.held_up_by:type_name -> zio.gateway.v1.HeldUpBy
 	6,  // 15: zio.gateway.v1.Flow.waits:type_name -> zio.gateway.v1.Waits
-	53, // 16: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
-	53, // 17: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
-	53, // 18: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
-	52, // 19: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	9,  // 20: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
-	47, // 21: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	10, // 22: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
-	52, // 23: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
-	53, // 24: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
-	53, // 25: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
-	53, // 26: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	0,  // 27: zio.gateway.v1.ListFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	3,  // 28: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
-	3,  // 29: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
-	0,  // 30: zio.gateway.v1.WatchFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	52, // 31: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
-	3,  // 32: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
-	3,  // 33: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
-	21, // 34: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
-	49, // 35: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
-	52, // 36: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
-	24, // 37: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
-	49, // 38: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
-	52, // 39: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
-	26, // 40: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
-	27, // 41: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
-	28, // 42: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
-	53, // 43: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
-	25, // 44: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
-	2,  // 45: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
-	29, // 46: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
-	25, // 47: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
-	29, // 48: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	29, // 49: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	54, // 50: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
-	49, // 51: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
-	38, // 52: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
-	2,  // 53: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
-	7,  // 54: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
-	11, // 55: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
-	13, // 56: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
-	15, // 57: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
-	17, // 58: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
-	19, // 59: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
-	22, // 60: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
-	30, // 61: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
-	32, // 62: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
-	34, // 63: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
-	36, // 64: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
-	39, // 65: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
-	41, // 66: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
-	43, // 67: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
-	45, // 68: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
-	8,  // 69: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
-	12, // 70: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
-	14, // 71: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
-	16, // 72: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
-	18, // 73: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
-	20, // 74: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
-	23, // 75: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
-	31, // 76: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
-	33, // 77: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
-	35, // 78: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
-	37, // 79: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
-	40, // 80: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
-	42, // 81: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
-	44, // 82: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
-	46, // 83: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
-	69, // [69:84] is the sub-list for method output_type
-	54, // [54:69] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	53, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
+	54, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
+	54, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
+	54, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
+	52, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	9,  // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
+	47, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	10, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
+	52, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
+	54, // 25: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
+	54, // 26: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
+	54, // 27: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	54, // 28: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
+	0,  // 29: zio.gateway.v1.ListFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
+	3,  // 30: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
+	3,  // 31: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	0,  // 32: zio.gateway.v1.WatchFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
+	52, // 33: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
+	3,  // 34: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
+	3,  // 35: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	21, // 36: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
+	49, // 37: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
+	52, // 38: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
+	24, // 39: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
+	49, // 40: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
+	52, // 41: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
+	26, // 42: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
+	27, // 43: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
+	28, // 44: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
+	54, // 45: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
+	25, // 46: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
+	2,  // 47: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
+	29, // 48: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
+	25, // 49: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
+	29, // 50: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	29, // 51: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	55, // 52: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
+	49, // 53: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
+	38, // 54: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
+	2,  // 55: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
+	7,  // 56: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
+	11, // 57: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
+	13, // 58: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
+	15, // 59: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
+	17, // 60: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
+	19, // 61: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
+	22, // 62: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
+	30, // 63: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
+	32, // 64: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
+	34, // 65: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
+	36, // 66: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
+	39, // 67: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
+	41, // 68: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
+	43, // 69: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
+	45, // 70: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
+	8,  // 71: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
+	12, // 72: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
+	14, // 73: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
+	16, // 74: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
+	18, // 75: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
+	20, // 76: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
+	23, // 77: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
+	31, // 78: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
+	33, // 79: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
+	35, // 80: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
+	37, // 81: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
+	40, // 82: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
+	42, // 83: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
+	44, // 84: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
+	46, // 85: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
+	71, // [71:86] is the sub-list for method output_type
+	56, // [56:71] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_zio_gateway_v1_admin_proto_init() }

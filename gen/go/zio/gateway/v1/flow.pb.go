@@ -88,7 +88,7 @@ const (
 	EndReason_END_REASON_COMPLETED EndReason = 1
 	// The handler, or what was to find one, refused the flow.
 	EndReason_END_REASON_REJECTED EndReason = 2
-	// No route matched.
+	// No route took the flow, and none came while it waited for one.
 	EndReason_END_REASON_NO_HANDLER EndReason = 3
 	// A handler was found but did not open its side in time.
 	EndReason_END_REASON_HANDLER_TIMEOUT EndReason = 4
@@ -206,10 +206,16 @@ type Bot struct {
 	// The token of the offer that this BOT accepts; 0 for a client.
 	Cid uint64 `protobuf:"varint,9,opt,name=cid,proto3" json:"cid,omitempty"`
 	// The application's own attributes. When sending, merged over the label.
-	// Numbers here are doubles: integers beyond 2^53 belong in the label.
+	// Numbers here are doubles: integers beyond 2^53 belong in the label. What not
+	// every decoder could read is not here, see left_out; the label has it.
 	Attributes *structpb.Struct `protobuf:"bytes,10,opt,name=attributes,proto3" json:"attributes,omitempty"`
 	// Output only: the flow's id, by which operators know it.
-	FlowId        uint64 `protobuf:"varint,11,opt,name=flow_id,json=flowId,proto3" json:"flow_id,omitempty"`
+	FlowId uint64 `protobuf:"varint,11,opt,name=flow_id,json=flowId,proto3" json:"flow_id,omitempty"`
+	// Output only: who handles the flow; only in the answer to its client.
+	TakenBy *TakenBy `protobuf:"bytes,12,opt,name=taken_by,json=takenBy,proto3" json:"taken_by,omitempty"`
+	// Output only: what this message does not show of the BOT; not set if it shows
+	// all of it.
+	LeftOut       *LeftOut `protobuf:"bytes,13,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,6 +327,259 @@ func (x *Bot) GetFlowId() uint64 {
 	return 0
 }
 
+func (x *Bot) GetTakenBy() *TakenBy {
+	if x != nil {
+		return x.TakenBy
+	}
+	return nil
+}
+
+func (x *Bot) GetLeftOut() *LeftOut {
+	if x != nil {
+		return x.LeftOut
+	}
+	return nil
+}
+
+// TakenBy is what took a flow.
+type TakenBy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the route.
+	Route string `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
+	// The handler: "zmq-server", "zmq-router", "grpc" or "builtin".
+	Transport string `protobuf:"bytes,2,opt,name=transport,proto3" json:"transport,omitempty"`
+	// Its network address, where known.
+	Address string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	// Its name on its transport, where it has shown one; of a built-in handler, its
+	// name. Anybody may show any.
+	Identity string `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
+	// Who it is by its key, certificate or token; empty where none was asked for.
+	Name          string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakenBy) Reset() {
+	*x = TakenBy{}
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakenBy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakenBy) ProtoMessage() {}
+
+func (x *TakenBy) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakenBy.ProtoReflect.Descriptor instead.
+func (*TakenBy) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *TakenBy) GetRoute() string {
+	if x != nil {
+		return x.Route
+	}
+	return ""
+}
+
+func (x *TakenBy) GetTransport() string {
+	if x != nil {
+		return x.Transport
+	}
+	return ""
+}
+
+func (x *TakenBy) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *TakenBy) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *TakenBy) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// LeftOut is what a message does not show of a BOT: it would have been too large,
+// or not every decoder could have read it.
+type LeftOut struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The payload's bytes, and its parts; 0 if it is shown.
+	PayloadBytes uint64 `protobuf:"varint,1,opt,name=payload_bytes,json=payloadBytes,proto3" json:"payload_bytes,omitempty"`
+	// As payload_bytes.
+	PayloadParts uint32 `protobuf:"varint,2,opt,name=payload_parts,json=payloadParts,proto3" json:"payload_parts,omitempty"`
+	// The label's bytes; 0 if it is shown.
+	LabelBytes uint64 `protobuf:"varint,3,opt,name=label_bytes,json=labelBytes,proto3" json:"label_bytes,omitempty"`
+	// How many attributes are not shown as they are.
+	AttributesCount uint32 `protobuf:"varint,4,opt,name=attributes_count,json=attributesCount,proto3" json:"attributes_count,omitempty"`
+	// What their values' texts in the label add up to, in bytes.
+	AttributesBytes uint64 `protobuf:"varint,5,opt,name=attributes_bytes,json=attributesBytes,proto3" json:"attributes_bytes,omitempty"`
+	// The first 20 of them.
+	Attributes    []*UnshownAttribute `protobuf:"bytes,6,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeftOut) Reset() {
+	*x = LeftOut{}
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeftOut) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeftOut) ProtoMessage() {}
+
+func (x *LeftOut) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeftOut.ProtoReflect.Descriptor instead.
+func (*LeftOut) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *LeftOut) GetPayloadBytes() uint64 {
+	if x != nil {
+		return x.PayloadBytes
+	}
+	return 0
+}
+
+func (x *LeftOut) GetPayloadParts() uint32 {
+	if x != nil {
+		return x.PayloadParts
+	}
+	return 0
+}
+
+func (x *LeftOut) GetLabelBytes() uint64 {
+	if x != nil {
+		return x.LabelBytes
+	}
+	return 0
+}
+
+func (x *LeftOut) GetAttributesCount() uint32 {
+	if x != nil {
+		return x.AttributesCount
+	}
+	return 0
+}
+
+func (x *LeftOut) GetAttributesBytes() uint64 {
+	if x != nil {
+		return x.AttributesBytes
+	}
+	return 0
+}
+
+func (x *LeftOut) GetAttributes() []*UnshownAttribute {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+// UnshownAttribute is one that is not shown as it is.
+type UnshownAttribute struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, or the first 128 bytes of it.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Why, in words such as "stands there twice" or "is cut".
+	Why string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	// How many bytes its value's text has.
+	Bytes         uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnshownAttribute) Reset() {
+	*x = UnshownAttribute{}
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnshownAttribute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnshownAttribute) ProtoMessage() {}
+
+func (x *UnshownAttribute) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnshownAttribute.ProtoReflect.Descriptor instead.
+func (*UnshownAttribute) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *UnshownAttribute) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UnshownAttribute) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *UnshownAttribute) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
 // Pay hands credit to the giver.
 type Pay struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -344,7 +603,7 @@ type Pay struct {
 
 func (x *Pay) Reset() {
 	*x = Pay{}
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[1]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -356,7 +615,7 @@ func (x *Pay) String() string {
 func (*Pay) ProtoMessage() {}
 
 func (x *Pay) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[1]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -369,7 +628,7 @@ func (x *Pay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pay.ProtoReflect.Descriptor instead.
 func (*Pay) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{1}
+	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Pay) GetLabel() string {
@@ -443,7 +702,7 @@ type Dat struct {
 
 func (x *Dat) Reset() {
 	*x = Dat{}
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[2]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -455,7 +714,7 @@ func (x *Dat) String() string {
 func (*Dat) ProtoMessage() {}
 
 func (x *Dat) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[2]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -468,7 +727,7 @@ func (x *Dat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dat.ProtoReflect.Descriptor instead.
 func (*Dat) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{2}
+	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Dat) GetLabel() string {
@@ -539,7 +798,7 @@ type Eot struct {
 
 func (x *Eot) Reset() {
 	*x = Eot{}
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[3]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -551,7 +810,7 @@ func (x *Eot) String() string {
 func (*Eot) ProtoMessage() {}
 
 func (x *Eot) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[3]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -564,7 +823,7 @@ func (x *Eot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Eot.ProtoReflect.Descriptor instead.
 func (*Eot) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{3}
+	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Eot) GetLabel() string {
@@ -641,7 +900,7 @@ type OpenRequest struct {
 
 func (x *OpenRequest) Reset() {
 	*x = OpenRequest{}
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[4]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +912,7 @@ func (x *OpenRequest) String() string {
 func (*OpenRequest) ProtoMessage() {}
 
 func (x *OpenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[4]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +925,7 @@ func (x *OpenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRequest.ProtoReflect.Descriptor instead.
 func (*OpenRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{4}
+	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *OpenRequest) GetMessage() isOpenRequest_Message {
@@ -762,7 +1021,7 @@ type OpenResponse struct {
 
 func (x *OpenResponse) Reset() {
 	*x = OpenResponse{}
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[5]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -774,7 +1033,7 @@ func (x *OpenResponse) String() string {
 func (*OpenResponse) ProtoMessage() {}
 
 func (x *OpenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[5]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -787,7 +1046,7 @@ func (x *OpenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenResponse.ProtoReflect.Descriptor instead.
 func (*OpenResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{5}
+	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *OpenResponse) GetMessage() isOpenResponse_Message {
@@ -881,7 +1140,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[6]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +1152,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[6]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +1165,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{6}
+	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PutRequest) GetMessage() isPutRequest_Message {
@@ -966,14 +1225,16 @@ type PutResponse struct {
 	// Why the flow ended: here always END_REASON_COMPLETED.
 	Reason EndReason `protobuf:"varint,5,opt,name=reason,proto3,enum=zio.gateway.v1.EndReason" json:"reason,omitempty"`
 	// The label of the EOT with which the taker answered.
-	EotLabel      string `protobuf:"bytes,6,opt,name=eot_label,json=eotLabel,proto3" json:"eot_label,omitempty"`
+	EotLabel string `protobuf:"bytes,6,opt,name=eot_label,json=eotLabel,proto3" json:"eot_label,omitempty"`
+	// Who has taken the data.
+	TakenBy       *TakenBy `protobuf:"bytes,7,opt,name=taken_by,json=takenBy,proto3" json:"taken_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PutResponse) Reset() {
 	*x = PutResponse{}
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[7]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1246,7 @@ func (x *PutResponse) String() string {
 func (*PutResponse) ProtoMessage() {}
 
 func (x *PutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[7]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1259,7 @@ func (x *PutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutResponse.ProtoReflect.Descriptor instead.
 func (*PutResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{7}
+	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PutResponse) GetFlowId() uint64 {
@@ -1043,6 +1304,13 @@ func (x *PutResponse) GetEotLabel() string {
 	return ""
 }
 
+func (x *PutResponse) GetTakenBy() *TakenBy {
+	if x != nil {
+		return x.TakenBy
+	}
+	return nil
+}
+
 // GetRequest opens a flow that takes.
 type GetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1054,7 +1322,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[8]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1334,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[8]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +1347,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{8}
+	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetRequest) GetBot() *Bot {
@@ -1106,7 +1374,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[9]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1386,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_flow_proto_msgTypes[9]
+	mi := &file_zio_gateway_v1_flow_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1399,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{9}
+	return file_zio_gateway_v1_flow_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetResponse) GetMessage() isGetResponse_Message {
@@ -1197,7 +1465,7 @@ var File_zio_gateway_v1_flow_proto protoreflect.FileDescriptor
 
 const file_zio_gateway_v1_flow_proto_rawDesc = "" +
 	"\n" +
-	"\x19zio/gateway/v1/flow.proto\x12\x0ezio.gateway.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xc8\x02\n" +
+	"\x19zio/gateway/v1/flow.proto\x12\x0ezio.gateway.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xb0\x03\n" +
 	"\x03Bot\x12\x14\n" +
 	"\x05label\x18\x01 \x01(\tR\x05label\x12\x18\n" +
 	"\apayload\x18\x02 \x03(\fR\apayload\x12\x16\n" +
@@ -1212,7 +1480,29 @@ const file_zio_gateway_v1_flow_proto_rawDesc = "" +
 	"attributes\x18\n" +
 	" \x01(\v2\x17.google.protobuf.StructR\n" +
 	"attributes\x12\x17\n" +
-	"\aflow_id\x18\v \x01(\x04R\x06flowId\"\xab\x01\n" +
+	"\aflow_id\x18\v \x01(\x04R\x06flowId\x122\n" +
+	"\btaken_by\x18\f \x01(\v2\x17.zio.gateway.v1.TakenByR\atakenBy\x122\n" +
+	"\bleft_out\x18\r \x01(\v2\x17.zio.gateway.v1.LeftOutR\aleftOut\"\x87\x01\n" +
+	"\aTakenBy\x12\x14\n" +
+	"\x05route\x18\x01 \x01(\tR\x05route\x12\x1c\n" +
+	"\ttransport\x18\x02 \x01(\tR\ttransport\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x1a\n" +
+	"\bidentity\x18\x04 \x01(\tR\bidentity\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\"\x8c\x02\n" +
+	"\aLeftOut\x12#\n" +
+	"\rpayload_bytes\x18\x01 \x01(\x04R\fpayloadBytes\x12#\n" +
+	"\rpayload_parts\x18\x02 \x01(\rR\fpayloadParts\x12\x1f\n" +
+	"\vlabel_bytes\x18\x03 \x01(\x04R\n" +
+	"labelBytes\x12)\n" +
+	"\x10attributes_count\x18\x04 \x01(\rR\x0fattributesCount\x12)\n" +
+	"\x10attributes_bytes\x18\x05 \x01(\x04R\x0fattributesBytes\x12@\n" +
+	"\n" +
+	"attributes\x18\x06 \x03(\v2 .zio.gateway.v1.UnshownAttributeR\n" +
+	"attributes\"N\n" +
+	"\x10UnshownAttribute\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\"\xab\x01\n" +
 	"\x03Pay\x12\x14\n" +
 	"\x05label\x18\x01 \x01(\tR\x05label\x12\x18\n" +
 	"\apayload\x18\x02 \x03(\fR\apayload\x12\x16\n" +
@@ -1253,14 +1543,15 @@ const file_zio_gateway_v1_flow_proto_rawDesc = "" +
 	"PutRequest\x12'\n" +
 	"\x03bot\x18\x01 \x01(\v2\x13.zio.gateway.v1.BotH\x00R\x03bot\x12'\n" +
 	"\x03dat\x18\x02 \x01(\v2\x13.zio.gateway.v1.DatH\x00R\x03datB\t\n" +
-	"\amessage\"\xcf\x01\n" +
+	"\amessage\"\x83\x02\n" +
 	"\vPutResponse\x12\x17\n" +
 	"\aflow_id\x18\x01 \x01(\x04R\x06flowId\x12%\n" +
 	"\x03bot\x18\x02 \x01(\v2\x13.zio.gateway.v1.BotR\x03bot\x12\x1a\n" +
 	"\bmessages\x18\x03 \x01(\x04R\bmessages\x12\x14\n" +
 	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x121\n" +
 	"\x06reason\x18\x05 \x01(\x0e2\x19.zio.gateway.v1.EndReasonR\x06reason\x12\x1b\n" +
-	"\teot_label\x18\x06 \x01(\tR\beotLabel\"3\n" +
+	"\teot_label\x18\x06 \x01(\tR\beotLabel\x122\n" +
+	"\btaken_by\x18\a \x01(\v2\x17.zio.gateway.v1.TakenByR\atakenBy\"3\n" +
 	"\n" +
 	"GetRequest\x12%\n" +
 	"\x03bot\x18\x01 \x01(\v2\x13.zio.gateway.v1.BotR\x03bot\"\x93\x01\n" +
@@ -1309,53 +1600,60 @@ func file_zio_gateway_v1_flow_proto_rawDescGZIP() []byte {
 }
 
 var file_zio_gateway_v1_flow_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_zio_gateway_v1_flow_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_zio_gateway_v1_flow_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_zio_gateway_v1_flow_proto_goTypes = []any{
-	(Direction)(0),          // 0: zio.gateway.v1.Direction
-	(EndReason)(0),          // 1: zio.gateway.v1.EndReason
-	(*Bot)(nil),             // 2: zio.gateway.v1.Bot
-	(*Pay)(nil),             // 3: zio.gateway.v1.Pay
-	(*Dat)(nil),             // 4: zio.gateway.v1.Dat
-	(*Eot)(nil),             // 5: zio.gateway.v1.Eot
-	(*OpenRequest)(nil),     // 6: zio.gateway.v1.OpenRequest
-	(*OpenResponse)(nil),    // 7: zio.gateway.v1.OpenResponse
-	(*PutRequest)(nil),      // 8: zio.gateway.v1.PutRequest
-	(*PutResponse)(nil),     // 9: zio.gateway.v1.PutResponse
-	(*GetRequest)(nil),      // 10: zio.gateway.v1.GetRequest
-	(*GetResponse)(nil),     // 11: zio.gateway.v1.GetResponse
-	(*structpb.Struct)(nil), // 12: google.protobuf.Struct
+	(Direction)(0),           // 0: zio.gateway.v1.Direction
+	(EndReason)(0),           // 1: zio.gateway.v1.EndReason
+	(*Bot)(nil),              // 2: zio.gateway.v1.Bot
+	(*TakenBy)(nil),          // 3: zio.gateway.v1.TakenBy
+	(*LeftOut)(nil),          // 4: zio.gateway.v1.LeftOut
+	(*UnshownAttribute)(nil), // 5: zio.gateway.v1.UnshownAttribute
+	(*Pay)(nil),              // 6: zio.gateway.v1.Pay
+	(*Dat)(nil),              // 7: zio.gateway.v1.Dat
+	(*Eot)(nil),              // 8: zio.gateway.v1.Eot
+	(*OpenRequest)(nil),      // 9: zio.gateway.v1.OpenRequest
+	(*OpenResponse)(nil),     // 10: zio.gateway.v1.OpenResponse
+	(*PutRequest)(nil),       // 11: zio.gateway.v1.PutRequest
+	(*PutResponse)(nil),      // 12: zio.gateway.v1.PutResponse
+	(*GetRequest)(nil),       // 13: zio.gateway.v1.GetRequest
+	(*GetResponse)(nil),      // 14: zio.gateway.v1.GetResponse
+	(*structpb.Struct)(nil),  // 15: google.protobuf.Struct
 }
 var file_zio_gateway_v1_flow_proto_depIdxs = []int32{
 	0,  // 0: zio.gateway.v1.Bot.direction:type_name -> zio.gateway.v1.Direction
-	12, // 1: zio.gateway.v1.Bot.attributes:type_name -> google.protobuf.Struct
-	1,  // 2: zio.gateway.v1.Eot.reason:type_name -> zio.gateway.v1.EndReason
-	2,  // 3: zio.gateway.v1.OpenRequest.bot:type_name -> zio.gateway.v1.Bot
-	3,  // 4: zio.gateway.v1.OpenRequest.pay:type_name -> zio.gateway.v1.Pay
-	4,  // 5: zio.gateway.v1.OpenRequest.dat:type_name -> zio.gateway.v1.Dat
-	5,  // 6: zio.gateway.v1.OpenRequest.eot:type_name -> zio.gateway.v1.Eot
-	2,  // 7: zio.gateway.v1.OpenResponse.bot:type_name -> zio.gateway.v1.Bot
-	3,  // 8: zio.gateway.v1.OpenResponse.pay:type_name -> zio.gateway.v1.Pay
-	4,  // 9: zio.gateway.v1.OpenResponse.dat:type_name -> zio.gateway.v1.Dat
-	5,  // 10: zio.gateway.v1.OpenResponse.eot:type_name -> zio.gateway.v1.Eot
-	2,  // 11: zio.gateway.v1.PutRequest.bot:type_name -> zio.gateway.v1.Bot
-	4,  // 12: zio.gateway.v1.PutRequest.dat:type_name -> zio.gateway.v1.Dat
-	2,  // 13: zio.gateway.v1.PutResponse.bot:type_name -> zio.gateway.v1.Bot
-	1,  // 14: zio.gateway.v1.PutResponse.reason:type_name -> zio.gateway.v1.EndReason
-	2,  // 15: zio.gateway.v1.GetRequest.bot:type_name -> zio.gateway.v1.Bot
-	2,  // 16: zio.gateway.v1.GetResponse.bot:type_name -> zio.gateway.v1.Bot
-	4,  // 17: zio.gateway.v1.GetResponse.dat:type_name -> zio.gateway.v1.Dat
-	5,  // 18: zio.gateway.v1.GetResponse.eot:type_name -> zio.gateway.v1.Eot
-	6,  // 19: zio.gateway.v1.FlowService.Open:input_type -> zio.gateway.v1.OpenRequest
-	8,  // 20: zio.gateway.v1.FlowService.Put:input_type -> zio.gateway.v1.PutRequest
-	10, // 21: zio.gateway.v1.FlowService.Get:input_type -> zio.gateway.v1.GetRequest
-	7,  // 22: zio.gateway.v1.FlowService.Open:output_type -> zio.gateway.v1.OpenResponse
-	9,  // 23: zio.gateway.v1.FlowService.Put:output_type -> zio.gateway.v1.PutResponse
-	11, // 24: zio.gateway.v1.FlowService.Get:output_type -> zio.gateway.v1.GetResponse
-	22, // [22:25] is the sub-list for method output_type
-	19, // [19:22] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	15, // 1: zio.gateway.v1.Bot.attributes:type_name -> google.protobuf.Struct
+	3,  // 2: zio.gateway.v1.Bot.taken_by:type_name -> zio.gateway.v1.TakenBy
+	4,  // 3: zio.gateway.v1.Bot.left_out:type_name -> zio.gateway.v1.LeftOut
+	5,  // 4: zio.gateway.v1.LeftOut.attributes:type_name -> zio.gateway.v1.UnshownAttribute
+	1,  // 5: zio.gateway.v1.Eot.reason:type_name -> zio.gateway.v1.EndReason
+	2,  // 6: zio.gateway.v1.OpenRequest.bot:type_name -> zio.gateway.v1.Bot
+	6,  // 7: zio.gateway.v1.OpenRequest.pay:type_name -> zio.gateway.v1.Pay
+	7,  // 8: zio.gateway.v1.OpenRequest.dat:type_name -> zio.gateway.v1.Dat
+	8,  // 9: zio.gateway.v1.OpenRequest.eot:type_name -> zio.gateway.v1.Eot
+	2,  // 10: zio.gateway.v1.OpenResponse.bot:type_name -> zio.gateway.v1.Bot
+	6,  // 11: zio.gateway.v1.OpenResponse.pay:type_name -> zio.gateway.v1.Pay
+	7,  // 12: zio.gateway.v1.OpenResponse.dat:type_name -> zio.gateway.v1.Dat
+	8,  // 13: zio.gateway.v1.OpenResponse.eot:type_name -> zio.gateway.v1.Eot
+	2,  // 14: zio.gateway.v1.PutRequest.bot:type_name -> zio.gateway.v1.Bot
+	7,  // 15: zio.gateway.v1.PutRequest.dat:type_name -> zio.gateway.v1.Dat
+	2,  // 16: zio.gateway.v1.PutResponse.bot:type_name -> zio.gateway.v1.Bot
+	1,  // 17: zio.gateway.v1.PutResponse.reason:type_name -> zio.gateway.v1.EndReason
+	3,  // 18: zio.gateway.v1.PutResponse.taken_by:type_name -> zio.gateway.v1.TakenBy
+	2,  // 19: zio.gateway.v1.GetRequest.bot:type_name -> zio.gateway.v1.Bot
+	2,  // 20: zio.gateway.v1.GetResponse.bot:type_name -> zio.gateway.v1.Bot
+	7,  // 21: zio.gateway.v1.GetResponse.dat:type_name -> zio.gateway.v1.Dat
+	8,  // 22: zio.gateway.v1.GetResponse.eot:type_name -> zio.gateway.v1.Eot
+	9,  // 23: zio.gateway.v1.FlowService.Open:input_type -> zio.gateway.v1.OpenRequest
+	11, // 24: zio.gateway.v1.FlowService.Put:input_type -> zio.gateway.v1.PutRequest
+	13, // 25: zio.gateway.v1.FlowService.Get:input_type -> zio.gateway.v1.GetRequest
+	10, // 26: zio.gateway.v1.FlowService.Open:output_type -> zio.gateway.v1.OpenResponse
+	12, // 27: zio.gateway.v1.FlowService.Put:output_type -> zio.gateway.v1.PutResponse
+	14, // 28: zio.gateway.v1.FlowService.Get:output_type -> zio.gateway.v1.GetResponse
+	26, // [26:29] is the sub-list for method output_type
+	23, // [23:26] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_zio_gateway_v1_flow_proto_init() }
@@ -1363,23 +1661,23 @@ func file_zio_gateway_v1_flow_proto_init() {
 	if File_zio_gateway_v1_flow_proto != nil {
 		return
 	}
-	file_zio_gateway_v1_flow_proto_msgTypes[4].OneofWrappers = []any{
+	file_zio_gateway_v1_flow_proto_msgTypes[7].OneofWrappers = []any{
 		(*OpenRequest_Bot)(nil),
 		(*OpenRequest_Pay)(nil),
 		(*OpenRequest_Dat)(nil),
 		(*OpenRequest_Eot)(nil),
 	}
-	file_zio_gateway_v1_flow_proto_msgTypes[5].OneofWrappers = []any{
+	file_zio_gateway_v1_flow_proto_msgTypes[8].OneofWrappers = []any{
 		(*OpenResponse_Bot)(nil),
 		(*OpenResponse_Pay)(nil),
 		(*OpenResponse_Dat)(nil),
 		(*OpenResponse_Eot)(nil),
 	}
-	file_zio_gateway_v1_flow_proto_msgTypes[6].OneofWrappers = []any{
+	file_zio_gateway_v1_flow_proto_msgTypes[9].OneofWrappers = []any{
 		(*PutRequest_Bot)(nil),
 		(*PutRequest_Dat)(nil),
 	}
-	file_zio_gateway_v1_flow_proto_msgTypes[9].OneofWrappers = []any{
+	file_zio_gateway_v1_flow_proto_msgTypes[12].OneofWrappers = []any{
 		(*GetResponse_Bot)(nil),
 		(*GetResponse_Dat)(nil),
 		(*GetResponse_Eot)(nil),
@@ -1390,7 +1688,7 @@ func file_zio_gateway_v1_flow_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zio_gateway_v1_flow_proto_rawDesc), len(file_zio_gateway_v1_flow_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   10,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

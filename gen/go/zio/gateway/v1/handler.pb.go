@@ -34,7 +34,12 @@ type ListenRequest struct {
 	// attribute makes it false. Empty: all of them.
 	Match string `protobuf:"bytes,2,opt,name=match,proto3" json:"match,omitempty"`
 	// How many flows at once, offers included; 0 for any number.
-	MaxFlows      uint32 `protobuf:"varint,3,opt,name=max_flows,json=maxFlows,proto3" json:"max_flows,omitempty"`
+	MaxFlows uint32 `protobuf:"varint,3,opt,name=max_flows,json=maxFlows,proto3" json:"max_flows,omitempty"`
+	// How large an offer may be, in bytes as it is sent; 0 stands for 2 MiB, less
+	// than 4 KiB is refused. Of a BOT that is too large the payload is left out, and
+	// where that is not enough the attributes, and then the label; bot.left_out says
+	// so.
+	MaxOfferBytes uint32 `protobuf:"varint,4,opt,name=max_offer_bytes,json=maxOfferBytes,proto3" json:"max_offer_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -86,6 +91,13 @@ func (x *ListenRequest) GetMatch() string {
 func (x *ListenRequest) GetMaxFlows() uint32 {
 	if x != nil {
 		return x.MaxFlows
+	}
+	return 0
+}
+
+func (x *ListenRequest) GetMaxOfferBytes() uint32 {
+	if x != nil {
+		return x.MaxOfferBytes
 	}
 	return 0
 }
@@ -174,7 +186,8 @@ type isListenResponse_Event interface {
 }
 
 type ListenResponse_Listening struct {
-	// The listener is registered; flows opened from now on can reach it.
+	// The listener is registered; flows that wait for a handler, and those opened
+	// from now on, can reach it.
 	Listening *Listening `protobuf:"bytes,1,opt,name=listening,proto3,oneof"`
 }
 
@@ -248,7 +261,7 @@ type Offer struct {
 	// The client's BOT as the handler should see it: the direction is the
 	// handler's, the credit is the client's offer.
 	Bot *Bot `protobuf:"bytes,2,opt,name=bot,proto3" json:"bot,omitempty"`
-	// When the offer lapses.
+	// When the offer lapses, or goes to another listener.
 	Deadline *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`
 	// Who the client is.
 	Peer          *Peer `protobuf:"bytes,4,opt,name=peer,proto3" json:"peer,omitempty"`
@@ -539,12 +552,13 @@ var File_zio_gateway_v1_handler_proto protoreflect.FileDescriptor
 
 const file_zio_gateway_v1_handler_proto_rawDesc = "" +
 	"\n" +
-	"\x1czio/gateway/v1/handler.proto\x12\x0ezio.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19zio/gateway/v1/flow.proto\"l\n" +
+	"\x1czio/gateway/v1/handler.proto\x12\x0ezio.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19zio/gateway/v1/flow.proto\"\x94\x01\n" +
 	"\rListenRequest\x12\x1e\n" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x04name\x12\x1e\n" +
 	"\x05match\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x05match\x12\x1b\n" +
-	"\tmax_flows\x18\x03 \x01(\rR\bmaxFlows\"\xbe\x01\n" +
+	"\tmax_flows\x18\x03 \x01(\rR\bmaxFlows\x12&\n" +
+	"\x0fmax_offer_bytes\x18\x04 \x01(\rR\rmaxOfferBytes\"\xbe\x01\n" +
 	"\x0eListenResponse\x129\n" +
 	"\tlistening\x18\x01 \x01(\v2\x19.zio.gateway.v1.ListeningH\x00R\tlistening\x12-\n" +
 	"\x05offer\x18\x02 \x01(\v2\x15.zio.gateway.v1.OfferH\x00R\x05offer\x129\n" +

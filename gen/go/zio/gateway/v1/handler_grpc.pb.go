@@ -32,6 +32,13 @@ type HandlerServiceClient interface {
 	// Listen announces a listener and streams the flows offered to it, for as
 	// long as the stream is open. The first answer is `listening`.
 	//
+	// Who has proved an identity listens only under a name that is allowed to it, or
+	// that no listener of another identity has: else PERMISSION_DENIED.
+	//
+	// An offer that is not accepted in its share of the time that the flow may wait,
+	// the half while there are other listeners of the name that could take it, goes to
+	// the next of them. A listener that lets offers lapse comes last for a while.
+	//
 	// An offer is accepted by a FlowService.Open, Put or Get whose BOT has its
 	// cid, or by a native BOT with it, from any connection, before its deadline.
 	// The BOT must have the offered BOT's direction.
@@ -86,6 +93,13 @@ func (c *handlerServiceClient) Decline(ctx context.Context, in *DeclineRequest, 
 type HandlerServiceServer interface {
 	// Listen announces a listener and streams the flows offered to it, for as
 	// long as the stream is open. The first answer is `listening`.
+	//
+	// Who has proved an identity listens only under a name that is allowed to it, or
+	// that no listener of another identity has: else PERMISSION_DENIED.
+	//
+	// An offer that is not accepted in its share of the time that the flow may wait,
+	// the half while there are other listeners of the name that could take it, goes to
+	// the next of them. A listener that lets offers lapse comes last for a while.
 	//
 	// An offer is accepted by a FlowService.Open, Put or Get whose BOT has its
 	// cid, or by a native BOT with it, from any connection, before its deadline.

@@ -53,7 +53,7 @@ END_REASON_DRAINING: EndReason
 END_REASON_OVERLOADED: EndReason
 
 class Bot(_message.Message):
-    __slots__ = ("label", "payload", "origin", "granule", "seqno", "level", "direction", "credit", "cid", "attributes", "flow_id")
+    __slots__ = ("label", "payload", "origin", "granule", "seqno", "level", "direction", "credit", "cid", "attributes", "flow_id", "taken_by", "left_out")
     LABEL_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +65,8 @@ class Bot(_message.Message):
     CID_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     FLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_BY_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     label: str
     payload: _containers.RepeatedScalarFieldContainer[bytes]
     origin: int
@@ -76,7 +78,49 @@ class Bot(_message.Message):
     cid: int
     attributes: _struct_pb2.Struct
     flow_id: int
-    def __init__(self, label: _Optional[str] = ..., payload: _Optional[_Iterable[bytes]] = ..., origin: _Optional[int] = ..., granule: _Optional[int] = ..., seqno: _Optional[int] = ..., level: _Optional[int] = ..., direction: _Optional[_Union[Direction, str]] = ..., credit: _Optional[int] = ..., cid: _Optional[int] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., flow_id: _Optional[int] = ...) -> None: ...
+    taken_by: TakenBy
+    left_out: LeftOut
+    def __init__(self, label: _Optional[str] = ..., payload: _Optional[_Iterable[bytes]] = ..., origin: _Optional[int] = ..., granule: _Optional[int] = ..., seqno: _Optional[int] = ..., level: _Optional[int] = ..., direction: _Optional[_Union[Direction, str]] = ..., credit: _Optional[int] = ..., cid: _Optional[int] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., flow_id: _Optional[int] = ..., taken_by: _Optional[_Union[TakenBy, _Mapping]] = ..., left_out: _Optional[_Union[LeftOut, _Mapping]] = ...) -> None: ...
+
+class TakenBy(_message.Message):
+    __slots__ = ("route", "transport", "address", "identity", "name")
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    route: str
+    transport: str
+    address: str
+    identity: str
+    name: str
+    def __init__(self, route: _Optional[str] = ..., transport: _Optional[str] = ..., address: _Optional[str] = ..., identity: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class LeftOut(_message.Message):
+    __slots__ = ("payload_bytes", "payload_parts", "label_bytes", "attributes_count", "attributes_bytes", "attributes")
+    PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_PARTS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    payload_bytes: int
+    payload_parts: int
+    label_bytes: int
+    attributes_count: int
+    attributes_bytes: int
+    attributes: _containers.RepeatedCompositeFieldContainer[UnshownAttribute]
+    def __init__(self, payload_bytes: _Optional[int] = ..., payload_parts: _Optional[int] = ..., label_bytes: _Optional[int] = ..., attributes_count: _Optional[int] = ..., attributes_bytes: _Optional[int] = ..., attributes: _Optional[_Iterable[_Union[UnshownAttribute, _Mapping]]] = ...) -> None: ...
+
+class UnshownAttribute(_message.Message):
+    __slots__ = ("name", "why", "bytes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    why: str
+    bytes: int
+    def __init__(self, name: _Optional[str] = ..., why: _Optional[str] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class Pay(_message.Message):
     __slots__ = ("label", "payload", "origin", "granule", "seqno", "level", "credit")
@@ -165,20 +209,22 @@ class PutRequest(_message.Message):
     def __init__(self, bot: _Optional[_Union[Bot, _Mapping]] = ..., dat: _Optional[_Union[Dat, _Mapping]] = ...) -> None: ...
 
 class PutResponse(_message.Message):
-    __slots__ = ("flow_id", "bot", "messages", "bytes", "reason", "eot_label")
+    __slots__ = ("flow_id", "bot", "messages", "bytes", "reason", "eot_label", "taken_by")
     FLOW_ID_FIELD_NUMBER: _ClassVar[int]
     BOT_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     EOT_LABEL_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_BY_FIELD_NUMBER: _ClassVar[int]
     flow_id: int
     bot: Bot
     messages: int
     bytes: int
     reason: EndReason
     eot_label: str
-    def __init__(self, flow_id: _Optional[int] = ..., bot: _Optional[_Union[Bot, _Mapping]] = ..., messages: _Optional[int] = ..., bytes: _Optional[int] = ..., reason: _Optional[_Union[EndReason, str]] = ..., eot_label: _Optional[str] = ...) -> None: ...
+    taken_by: TakenBy
+    def __init__(self, flow_id: _Optional[int] = ..., bot: _Optional[_Union[Bot, _Mapping]] = ..., messages: _Optional[int] = ..., bytes: _Optional[int] = ..., reason: _Optional[_Union[EndReason, str]] = ..., eot_label: _Optional[str] = ..., taken_by: _Optional[_Union[TakenBy, _Mapping]] = ...) -> None: ...
 
 class GetRequest(_message.Message):
     __slots__ = ("bot",)

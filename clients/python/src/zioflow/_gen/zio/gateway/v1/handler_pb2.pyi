@@ -10,14 +10,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ListenRequest(_message.Message):
-    __slots__ = ("name", "match", "max_flows")
+    __slots__ = ("name", "match", "max_flows", "max_offer_bytes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MATCH_FIELD_NUMBER: _ClassVar[int]
     MAX_FLOWS_FIELD_NUMBER: _ClassVar[int]
+    MAX_OFFER_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     match: str
     max_flows: int
-    def __init__(self, name: _Optional[str] = ..., match: _Optional[str] = ..., max_flows: _Optional[int] = ...) -> None: ...
+    max_offer_bytes: int
+    def __init__(self, name: _Optional[str] = ..., match: _Optional[str] = ..., max_flows: _Optional[int] = ..., max_offer_bytes: _Optional[int] = ...) -> None: ...
 
 class ListenResponse(_message.Message):
     __slots__ = ("listening", "offer", "withdrawn")
