@@ -43,7 +43,8 @@ func Room(window, queued int64) Event { return Event{kind: room, window: window,
 
 // Shut says that a side will send nothing more, but still receives. From a
 // giver that is an EOT. For a taker the EOT follows when the credit that it has
-// paid is used up, or in answer to the giver's.
+// paid is used up, or in answer to the giver's. Either is only implied: if the side
+// leaves before the flow has completed, it has broken off, and the flow ends so.
 func Shut(side Side) Event { return Event{kind: shut, side: side} }
 
 // Left says that a side is gone, and how that was seen.
