@@ -110,6 +110,7 @@ type listenEvent struct {
 func (s *handlerService) sink(ctx context.Context) *listenSink {
 	k := &listenSink{events: make(chan listenEvent, maxOffers)}
 	k.stall.ctx, k.stall.timeout, k.stall.moved = ctx, s.stall, k.taken.Load
+	k.stall.waits = func() bool { return true } // what it was offered last
 	k.stall.tell = func() {
 		s.log.Info("stream aborted", "peer", peerInfo(ctx), "detail", errBehind.Error())
 	}
@@ -126,7 +127,7 @@ func (k *listenSink) Offer(o broker.Offer) error {
 		}}}
 	}, int64(o.Bot.Size() + len(o.Bot.Label) + o.Bot.PartsBurden())})
 	if err != nil {
-		k.stall.begin()
+		k.stall.watch()
 	}
 	return err
 }
