@@ -122,7 +122,8 @@ func (m moment) at(present time.Time, now moment) time.Time {
 type account struct {
 	messages, bytes  [2]uint64 // by side
 	data             Count     // DATs passed on
-	sizes            Sizes     // of these
+	crossed          Count     // those of them that left for the taker, as of the end
+	sizes            Sizes     // of data
 	lastDAT, lastPAY moment
 	active           moment // when it became so
 	pace             pace
@@ -147,6 +148,20 @@ func (a *account) pass(size int, now moment) {
 	a.data.Messages++
 	a.data.Bytes += uint64(size)
 	a.sizes.count(size)
+}
+
+// crossed is the DATs that have left for the taker, as far as its transport tells.
+// f.mu is held.
+func (f *Flow) crossed() Count {
+	if !f.ended.IsZero() {
+		return f.account.crossed
+	}
+	if taker := f.peers[f.state.Giver().Other()]; taker != nil {
+		if link, knows := taker.link.(Departed); knows {
+			return link.Departed()
+		}
+	}
+	return f.account.data
 }
 
 // turn takes note of whom the flow waits for from now on.

@@ -376,6 +376,7 @@ func (f *Flow) enter(before flow.Phase) {
 
 func (f *Flow) finish() {
 	f.setDeadline(0)
+	f.account.crossed = f.crossed() // what is queued now may still leave, or be lost
 	f.ended = time.Now()
 	f.broker.forget(f)
 	for _, peer := range f.infos {
@@ -401,5 +402,5 @@ func (f *Flow) finish() {
 	}
 	f.broker.say(slog.LevelInfo, kind, f.infos[flow.Client], "flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),
 		"client", f.infos[flow.Client], "handler", f.infos[flow.Handler], "route", f.route(),
-		"messages", f.account.data.Messages, "bytes", f.account.data.Bytes)
+		"messages", f.account.crossed.Messages, "bytes", f.account.crossed.Bytes)
 }

@@ -46,10 +46,11 @@ type FlowInfo struct {
 	QueuedBytes int64
 	// FromClient and FromHandler are what the sides have sent.
 	FromClient, FromHandler Traffic
-	// Data is what has crossed from giver to taker, Sizes the same by size.
+	// Data is the DATs that have left for the taker, as far as its transport tells;
+	// Sizes those that were passed on to it, by size.
 	Data  Count
 	Sizes Sizes
-	// MessageRate and ByteRate are Data per second, over the last 4 to 5 seconds.
+	// MessageRate and ByteRate are what is passed on in a second, over the last 4 to 5 seconds.
 	MessageRate, ByteRate float64
 	// LastDAT and LastPAY are when the latest came; zero for never.
 	LastDAT, LastPAY time.Time
@@ -99,7 +100,7 @@ func (f *Flow) info() FlowInfo {
 		Credit: credit.Total(), Paid: credit.Released(), Withheld: credit.Withheld(),
 		Queued: queued, QueuedBytes: bytes,
 		FromClient: a.traffic(flow.Client, giver), FromHandler: a.traffic(flow.Handler, giver),
-		Data: a.data, Sizes: a.sizes,
+		Data: f.crossed(), Sizes: a.sizes,
 		LastDAT: a.lastDAT.at(present, now), LastPAY: a.lastPAY.at(present, now),
 		HeldUpBy: a.heldUp, Waits: a.waited(now),
 	}

@@ -68,6 +68,14 @@ type LinkInfo struct {
 	LastSeen time.Time
 }
 
+// Departed is a Link of one flow that knows what of it has left for good. Such a
+// taker's DATs count as crossed then, and not before.
+type Departed interface {
+	// Departed is the DATs that have left, with their payload; never less than before. It
+	// may be called concurrently with all else.
+	Departed() Count
+}
+
 // Fits tells whether a link that holds n messages, and should hold no more than
 // limit, takes one more of type t.
 func Fits(n, limit int, t zio.Type) bool {

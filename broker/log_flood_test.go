@@ -26,7 +26,7 @@ func newFlood(t *testing.T, route broker.Factory) *flood {
 	t.Helper()
 	log := &jsonLog{}
 	options := broker.DefaultOptions()
-	options.Log = slog.New(slog.NewJSONHandler(log, nil))
+	options.Log, options.HandlerWait = slog.New(slog.NewJSONHandler(log, nil)), 0
 	b, err := broker.New(options)
 	if err != nil {
 		t.Fatal(err)
@@ -54,6 +54,7 @@ func (l *lastTold) Deliver(d broker.Delivery) error {
 	return nil
 }
 func (l *lastTold) Queued() (messages, bytes int64) { return 0, 0 }
+func (l *lastTold) Flush()                          {}
 func (l *lastTold) Ended(flow.Reason, string)       {}
 
 func say(p *broker.Peer, label string) { p.Receive(&zio.Message{Label: []byte(label)}) }
@@ -86,13 +87,16 @@ func TestLogFloodOfOne(t *testing.T) {
 				for range 5 {
 					for range 2000 {
 						say(loud, c.label)
+						synctest.Wait() // no route takes it: it ends
 					}
 					time.Sleep(time.Second)
 				}
 				other, _ := f.attach(broker.PeerInfo{Transport: "fake", Address: "192.0.2.2"}, c.grant)
 				say(other, c.label)
+				synctest.Wait()
 				known, _ := f.attach(broker.PeerInfo{Transport: "fake", Address: "192.0.2.1", Name: "reader"}, c.grant)
 				say(known, c.label)
+				synctest.Wait()
 				lines := f.log.find(t, c.message)
 				if n := len(lines); n < 102 || n > 150 {
 					t.Fatalf("10,000 in 5 s make %d lines", n)

@@ -43,6 +43,7 @@ func (f *front) crowd(t *testing.T, n int) (clients, handlers []*broker.Peer) {
 	for i := range n {
 		client := f.broker.Attach(mute{}, broker.PeerInfo{Transport: "zmq-server", Identity: fmt.Sprint("c", i)})
 		handler := f.broker.Attach(mute{}, broker.PeerInfo{Transport: "zmq-router", Identity: fmt.Sprint("h", i)})
+		client.Pauses()
 		say(client, fmt.Sprintf(`{"flow":"BOT","direction":"extract","credit":5,"n":%d,"even":%t}`, i, i%2 == 0), 0)
 		say(handler, fmt.Sprintf(`{"flow":"BOT","direction":"inject","credit":5,"cid":%d}`, <-offered), 0)
 		clients, handlers = append(clients, client), append(handlers, handler)

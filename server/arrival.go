@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -20,6 +21,9 @@ type arrival struct {
 	level  uint32          // as it was sent: may be more than there are
 	credit int64           // a PAY's
 	ends   []int           // room for Message.Ends
+
+	account *broker.ByteAccount // nil where nothing was charged
+	charged int64
 }
 
 var arrivals = sync.Pool{New: func() any { return new(arrival) }}
@@ -49,12 +53,29 @@ func (a *arrival) begin() {
 	a.Carry(a)
 }
 
+// charge puts the message on an account, as it is here already, once there is room;
+// false if stop is closed first.
+func (a *arrival) charge(account *broker.ByteAccount, stop <-chan struct{}) bool {
+	weight := int64(a.Weight())
+	if weight == 0 {
+		return true
+	}
+	if !account.Charge(weight, 0, stop) {
+		return false
+	}
+	a.account, a.charged = account, weight
+	return true
+}
+
 // keepPieces is how long a list of pieces may be to be kept for another message.
 const keepPieces = 1 << 10
 
 // Release implements zio.Carrier. The arrival will be used for another message.
 func (a *arrival) Release() {
 	a.frames.Free()
+	if a.account != nil {
+		a.account.Release(a.charged)
+	}
 	payload, ends := a.Payload, a.ends
 	if cap(payload) > keepPieces {
 		payload = nil

@@ -24,7 +24,7 @@ func attributes(t *testing.T, text string) *structpb.Struct {
 
 func TestPutCounts(t *testing.T) {
 	f := start(t, nil)
-	for _, count := range []int{0, 1, 50} {
+	for n, count := range []int{0, 1, 50, 0, 1, 50} {
 		stream, err := f.flows.Put(f.ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -35,6 +35,11 @@ func TestPutCounts(t *testing.T) {
 		for range count {
 			dat := &gatewayv1.Dat{Payload: [][]byte{[]byte("ab"), []byte("c")}}
 			if err := stream.Send(&gatewayv1.PutRequest{Message: &gatewayv1.PutRequest_Dat{Dat: dat}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n >= 3 { // says EOT, and does not only imply it
+			if err := stream.Send(&gatewayv1.PutRequest{Message: &gatewayv1.PutRequest_Eot{Eot: &gatewayv1.Eot{}}}); err != nil {
 				t.Fatal(err)
 			}
 		}

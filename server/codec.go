@@ -23,7 +23,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	switch m := v.(type) {
 	case *outgoing:
 		return m.encode(), nil
-	case *farewell:
+	case *counted:
 		return m.encode(c.CodecV2)
 	default:
 		return c.CodecV2.Marshal(v)
@@ -50,7 +50,7 @@ type oneof [zio.EOT + 1]protowire.Number
 // The messages of which the codec reads and writes the members.
 var (
 	openMembers = &oneof{zio.BOT: 1, zio.PAY: 2, zio.DAT: 3, zio.EOT: 4} // OpenRequest, OpenResponse
-	putMembers  = &oneof{zio.BOT: 1, zio.DAT: 2}                         // PutRequest
+	putMembers  = &oneof{zio.BOT: 1, zio.DAT: 2, zio.EOT: 3}             // PutRequest
 	getMembers  = &oneof{zio.BOT: 1, zio.DAT: 2, zio.EOT: 3}             // GetResponse
 
 	getRequestMembers = &oneof{zio.BOT: 1} // GetRequest

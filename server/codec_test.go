@@ -33,6 +33,15 @@ func (p *countingPool) Put(b *[]byte) {
 	p.framePool.Put(b)
 }
 
+// leastTail is the capacity from which on gRPC returns a buffer to its pool.
+var leastTail = func() int {
+	n := 1
+	for mem.IsBelowBufferPoolingThreshold(n) {
+		n++
+	}
+	return n
+}()
+
 // cut lays data in buffers as gRPC could have: cuts are their lengths in turn, and
 // an odd one is a buffer of the pool.
 func cut(data, cuts []byte, pool mem.BufferPool) mem.BufferSlice {
@@ -74,7 +83,7 @@ func said(m proto.Message) string {
 	case *gatewayv1.OpenRequest:
 		r.set(m.GetBot(), m.GetPay(), m.GetDat(), m.GetEot())
 	case *gatewayv1.PutRequest:
-		r.set(m.GetBot(), nil, m.GetDat(), nil)
+		r.set(m.GetBot(), nil, m.GetDat(), m.GetEot())
 	}
 	return heard(&r)
 }
@@ -263,15 +272,22 @@ func checkResponse(t *testing.T, d broker.Delivery, members *oneof) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var left tally
-	o := outgoing{members: members, left: &left, stall: new(stall)}
-	for range 2 { // the second time in memory that was used
+	left := newTally()
+	o := outgoing{members: members, left: left}
+	dats := int64(0)
+	if d.Type == zio.DAT {
+		dats = 1
+	}
+	for n := range 2 { // the second time in memory that was used
 		carrier := new(countingCarrier)
 		d.Message.Carry(carrier)
 		o.delivery, o.passed = d, false
 		buffers, err := newCodec().Marshal(&o)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if left.messages.Load() != int64(n) || left.dats.messages.Load() != dats*int64(n) {
+			t.Fatalf("%d messages have left, %d of them DATs, of %d", left.messages.Load(), left.dats.messages.Load(), n)
 		}
 		buffers.Ref() // as gRPC does
 		if got := buffers.Materialize(); !bytes.Equal(got, want) {
@@ -289,7 +305,10 @@ func checkResponse(t *testing.T, d broker.Delivery, members *oneof) {
 		if carrier.released != 1 {
 			t.Fatalf("the message was released %d times", carrier.released)
 		}
-		if copied := len(want) <= smallest && d.Type != zio.EOT; copied == passed {
+		if got, bytes := left.messages.Load(), left.dats.bytes.Load(); got != int64(n+1) || bytes != dats*int64((n+1)*d.Message.Size()) {
+			t.Fatalf("%d messages have left, %d bytes in DATs", got, bytes)
+		}
+		if copied := len(want) <= smallest; copied == passed {
 			t.Fatalf("a message of %d bytes was handed over: %v", len(want), passed)
 		}
 	}

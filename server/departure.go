@@ -4,8 +4,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
-	"weak"
 
 	"google.golang.org/grpc/mem"
 
@@ -13,13 +11,11 @@ import (
 )
 
 // departure is a message that gRPC is writing: it lends the message's memory to
-// gRPC and hears when that is done with it. It implements mem.BufferPool, since
-// that is how gRPC tells: the last of the buffers that it is given is returned to
-// its pool, which is the departure.
+// gRPC and hears when that is done with it.
 type departure struct {
 	message *lent
 	room    []byte          // for what is not lent
-	tail    []byte          // the end of what is in it: the last buffer
+	tail    last            // the end of what is in it
 	pieces  []piece         // all others
 	buffers mem.BufferSlice // all of them
 }
@@ -29,22 +25,15 @@ type departure struct {
 // connection that breaks. So nothing in it may lead to the connection.
 type lent struct {
 	message *zio.Message
-	left    *tally
-	weight  int64
-	// stall is the stream's whose last message it is; of any other, none. It is weak,
-	// since a stream leads to its connection, and that to the departure.
-	stall weak.Pointer[stall]
+	toll    toll
 }
 
 // release gives the message back, if there is one, and counts it.
 func (l *lent) release() {
 	if l.message != nil {
 		l.message.Release()
-		l.left.add(l.weight)
-		if stall := l.stall.Value(); stall != nil {
-			stall.finish()
-		}
-		*l = lent{}
+		l.message = nil
+		l.toll.gone()
 	}
 }
 
@@ -53,15 +42,6 @@ var departures = sync.Pool{New: func() any {
 	runtime.AddCleanup(d, (*lent).release, d.message)
 	return d
 }}
-
-// leastTail is the capacity from which on gRPC returns a buffer to its pool.
-var leastTail = func() int {
-	n := 1
-	for mem.IsBelowBufferPoolingThreshold(n) {
-		n++
-	}
-	return n
-}()
 
 const (
 	// shortPiece is the length below which a piece of payload is copied.
@@ -75,22 +55,15 @@ const (
 func depart(o *outgoing, member int) mem.BufferSlice {
 	m := o.delivery.Message
 	d := departures.Get().(*departure)
-	*d.message = lent{message: m, left: o.left, weight: int64(m.Weight())}
-	if o.delivery.Type == zio.EOT {
-		d.message.stall = weak.Make(o.stall)
-	}
-	var steps *atomic.Int64
-	if d.message.weight >= slowWeight {
-		steps = &o.left.steps
-	}
+	*d.message = lent{message: m, toll: tollOf(&o.delivery, o.left)}
 	rest := member + 32 // the member's head, and some
 	for _, piece := range m.Payload {
 		if len(piece) >= shortPiece {
 			rest -= len(piece)
 		}
 	}
-	if need := rest + leastTail; cap(d.room) < need {
-		d.room = make([]byte, 0, need)
+	if cap(d.room) < rest {
+		d.room = make([]byte, 0, rest)
 	}
 	d.pieces = slices.Grow(d.pieces, 2*len(m.Payload)+1) // so that none moves
 	b, from := o.appendHead(d.room, member), 0
@@ -103,47 +76,39 @@ func depart(o *outgoing, member int) mem.BufferSlice {
 				continue
 			}
 			if len(b) > from {
-				d.add(b[from:len(b):len(b)], steps)
+				d.add(b[from:len(b):len(b)])
 				from = len(b)
 			}
-			d.add(piece, steps)
+			d.add(piece)
 		}
 	}
-	b = o.appendTail(b)
-	d.tail = b[from:]
-	d.buffers = append(d.buffers, mem.NewBuffer(&d.tail, d))
+	d.end(o.appendTail(b), from)
 	return d.buffers
 }
 
-// add appends a buffer that is not counted.
-func (d *departure) add(b []byte, steps *atomic.Int64) {
-	d.pieces = append(d.pieces, piece{b, steps})
+// add appends a buffer that is not the last.
+func (d *departure) add(b []byte) {
+	d.pieces = append(d.pieces, piece{b, &d.message.toll.tally.steps})
 	d.buffers = append(d.buffers, &d.pieces[len(d.pieces)-1])
 }
 
-// slowWeight is the weight from which on it counts as movement when a part of a
-// message was written.
-const slowWeight = 256 << 10
-
-// piece is a buffer of a departure, paced as a farewell's are.
-type piece struct {
-	mem.SliceBuffer
-	steps *atomic.Int64 // nil where the whole message is a step
-}
-
-// ReadOnlyData implements mem.Buffer.
-func (p *piece) ReadOnlyData() []byte {
-	if p.steps != nil {
-		p.steps.Add(1)
+// end makes the room from there on the last buffer, which is never empty: gRPC would
+// not ask for it, and what has begun to be written would not be known.
+func (d *departure) end(room []byte, from int) {
+	if len(room) == from { // nothing follows a piece of payload
+		before := &d.pieces[len(d.pieces)-1].SliceBuffer
+		n := len(*before) - 1
+		room = append(room, (*before)[n])
+		*before = (*before)[:n]
 	}
-	return p.SliceBuffer
+	d.tail.fill(room[from:], &d.message.toll, d)
+	d.buffers = append(d.buffers, &d.tail)
 }
 
-// Put implements mem.BufferPool: gRPC has done with the last buffer, and so with
-// all of them.
-func (d *departure) Put(*[]byte) {
+// left takes note that gRPC has done with all buffers.
+func (d *departure) left() {
 	d.message.release()
-	d.tail = nil
+	d.tail.SliceBuffer = nil
 	clear(d.pieces)
 	clear(d.buffers)
 	d.pieces, d.buffers = d.pieces[:0], d.buffers[:0]
@@ -154,10 +119,4 @@ func (d *departure) Put(*[]byte) {
 		d.room = nil
 	}
 	departures.Put(d)
-}
-
-// Get implements mem.BufferPool; nobody asks.
-func (d *departure) Get(size int) *[]byte {
-	b := make([]byte, size)
-	return &b
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,39 +23,54 @@ import (
 // queues what it is to be sent. All methods but take may be called
 // concurrently.
 type exchange struct {
+	ctx    context.Context // the stream's
 	outbox *broker.Outbox
 	caller *caller // nil where nobody is asked
-	// settled is closed when the stream's BOT has been answered, or refused.
-	settled  chan struct{}
-	settling sync.Once
+	grace  time.Duration
+	// settled is closed when the stream's BOT has been answered, or refused; ended when
+	// the flow has ended, or was refused.
+	settled, ended   chan struct{}
+	settling, ending sync.Once
 	// delivered and left count messages and their weight upwards; what is between
 	// them is queued: in the outbox, or in gRPC, not written yet.
 	delivered counter
-	left      *tally      // apart, as a departure keeps it
-	stall     stall       // begins when the flow has ended
+	left      *tally       // apart, as messages on their way keep it
+	dats      atomic.Int64 // delivered
+	eotCame   atomic.Bool  // from the other side
+	stall     stall
+	account   *broker.ByteAccount
 	closed    atomic.Bool // nothing is queued any more
 	broken    atomic.Bool // its reading half has panicked
-	handed    bool        // gRPC was given something to write; used by the stream's handler alone
-	opens     bool        // as a client; likewise
+	opens     bool        // as a client; used by the stream's handler alone
 
-	mu    sync.Mutex
-	peer  *broker.Peer // guarded by mu
-	seqno uint64       // guarded by mu; of the next message
-	gone  bool         // guarded by mu
+	mu     sync.Mutex
+	peer   *broker.Peer // guarded by mu
+	seqno  uint64       // guarded by mu; of the next message
+	gone   bool         // guarded by mu
+	taking bool         // guarded by mu; its BOT's direction is inject
+	paid   int64        // guarded by mu; all credit that it has sent
 }
 
-// newExchange makes a stream a peer of the broker. The stream is given up when it
-// has taken nothing for the timeout after its flow has ended; tell is told then.
-func newExchange(ctx context.Context, b *broker.Broker, timeout time.Duration, tell func()) *exchange {
+// newExchange makes a stream a peer of the broker.
+func (s *flowService) newExchange(ctx context.Context) *exchange {
 	x := &exchange{
-		outbox:  broker.NewOutbox(b.Options().OutboxLimit()),
+		ctx:     ctx,
+		outbox:  broker.NewOutbox(s.broker.Options().OutboxLimit()),
 		caller:  callerOf(ctx),
+		grace:   s.grace,
 		settled: make(chan struct{}),
-		left:    new(tally),
+		ended:   make(chan struct{}),
+		left:    newTally(),
 	}
-	x.stall.ctx, x.stall.timeout, x.stall.tell = ctx, timeout, tell
-	x.stall.moved = func() int64 { return x.left.messages.Load() + x.left.steps.Load() }
-	x.peer = b.AttachWith(x, peerInfo(ctx), grant(ctx))
+	x.stall.ctx, x.stall.timeout = ctx, s.stall
+	x.stall.moved, x.stall.waits = x.left.moved, x.waits
+	x.stall.tell = func() {
+		say(ctx, s.log, slog.LevelInfo, "stream_aborted", "stream aborted", "detail", x.stall.detail())
+		x.overrun()
+	}
+	x.peer = s.broker.AttachWith(x, peerInfo(ctx), grant(ctx))
+	x.peer.Pauses()
+	x.account = x.peer.Bytes()
 	return x
 }
 
@@ -68,67 +84,6 @@ func peerInfo(ctx context.Context) broker.PeerInfo {
 	}
 	return info
 }
-
-// returned is deferred by the stream's handler, after which gRPC may still have
-// something to write.
-func (x *exchange) returned() {
-	if x.handed && x.stall.ctx.Err() == nil {
-		x.stall.begin()
-	} else {
-		x.stall.finish()
-	}
-}
-
-// tally is a counter of what has left, and of the steps in which large messages
-// do.
-type tally struct {
-	counter
-	steps atomic.Int64
-}
-
-// counter counts messages and their weight upwards.
-type counter struct{ messages, bytes atomic.Int64 }
-
-func (c *counter) add(bytes int64) {
-	c.messages.Add(1)
-	c.bytes.Add(bytes)
-}
-
-// Deliver implements broker.Link.
-func (x *exchange) Deliver(d broker.Delivery) error {
-	weight, kind := int64(d.Message.Weight()), d.Type
-	x.delivered.add(weight)
-	err := x.outbox.Deliver(d)
-	if err != nil {
-		x.left.add(weight)
-	}
-	if kind == zio.BOT {
-		x.settle()
-	}
-	return err
-}
-
-// Flush implements broker.Link.
-func (x *exchange) Flush() { x.outbox.Flush() }
-
-// Queued implements broker.Link. Of what gRPC has not written, it leaves small
-// messages out; a stream has 64 KiB of them at the most.
-func (x *exchange) Queued() (messages, bytes int64) {
-	if x.closed.Load() {
-		return 0, 0
-	}
-	messages, bytes = x.left.messages.Load(), x.left.bytes.Load() // first: the difference is never too small
-	return x.delivered.messages.Load() - messages, x.delivered.bytes.Load() - bytes
-}
-
-// Ended implements broker.Link.
-func (x *exchange) Ended(reason flow.Reason, detail string) {
-	x.outbox.Ended(reason, detail)
-	x.settle()
-	x.stall.begin()
-}
-
-func (x *exchange) settle() { x.settling.Do(func() { close(x.settled) }) }
 
 // begin sends the stream's first message, which must be a BOT.
 func (x *exchange) begin(first *request, implied zio.Direction) error {
@@ -158,10 +113,13 @@ func (x *exchange) bot(bot *gatewayv1.Bot, implied zio.Direction) (err error) {
 	if err := x.caller.needForBot(label); err != nil {
 		return err
 	}
-	parsed, err := zio.ParseBot(label)
-	x.opens = err == nil && parsed.CID.Form == zio.Absent
+	read, wrong := zio.ParseBot(label) // what is wrong with it, the broker says
+	x.opens = wrong == nil && read.CID.Form == zio.Absent
 	a := newArrival(bot)
 	a.Label = label
+	x.mu.Lock()
+	x.taking = read.Direction == zio.Inject
+	x.mu.Unlock()
 	return x.send(zio.BOT, a)
 }
 
@@ -171,7 +129,8 @@ func (x *exchange) pay(credit int64) error { return x.send(zio.PAY, ownArrival(c
 // eot sends an EOT of the gateway's own.
 func (x *exchange) eot() error { return x.send(zio.EOT, ownArrival(0)) }
 
-// send sends what the stream says, and takes it over. The error is the stream's
+// send sends what the stream says, and takes it over. It waits while the gateway has
+// no room for it, in which time nothing more is read. The error is the stream's
 // fault.
 func (x *exchange) send(t zio.Type, a *arrival) error {
 	head, known, err := a.complete(t)
@@ -179,10 +138,17 @@ func (x *exchange) send(t zio.Type, a *arrival) error {
 		a.Release()
 		return err
 	}
+	if !a.charge(x.account, x.ctx.Done()) {
+		a.Release()
+		return nil // the stream is over
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	a.Seqno = x.seqno
 	x.seqno++
+	if t == zio.PAY {
+		x.paid += a.credit
+	}
 	switch {
 	case x.gone:
 		a.Release()
@@ -200,6 +166,15 @@ func (x *exchange) shut() {
 	defer x.mu.Unlock()
 	if !x.gone {
 		x.peer.Shut()
+	}
+}
+
+// overrun ends the flow because the stream does not read.
+func (x *exchange) overrun() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.gone {
+		x.peer.Fail(flow.Overrun, x.stall.detail())
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -27,15 +26,7 @@ type flowService struct {
 	counters *counters
 	streams  *sync.WaitGroup
 	stall    time.Duration // as Options.Stall
-}
-
-// exchange makes a stream a peer of the broker.
-func (s *flowService) exchange(ctx context.Context) *exchange {
-	var x *exchange
-	x = newExchange(ctx, s.broker, s.stall, func() {
-		say(ctx, s.log, slog.LevelInfo, "stream_aborted", "stream aborted", "detail", x.stall.detail())
-	})
-	return x
+	grace    time.Duration // as Options.Grace
 }
 
 // Open relays between a stream and the broker. Its handler writes; another
@@ -46,7 +37,7 @@ func (s *flowService) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest
 	if err := stream.RecvMsg(&first); err != nil {
 		return firstError(err)
 	}
-	x := s.exchange(ctx)
+	x := s.newExchange(ctx)
 	defer x.returned()
 	defer x.unwind()
 	if err := x.begin(&first, zio.NoDirection); err != nil {
@@ -97,11 +88,11 @@ func readOpen(ctx context.Context, stream grpc.ServerStream, x *exchange) {
 		err := stream.RecvMsg(&in)
 		switch {
 		case errors.Is(err, io.EOF):
-			x.shut()
+			x.halfClosed()
 		case err != nil:
 			x.broke(err)
 		default:
-			if err = takeOpen(ctx, &in, x); err != nil {
+			if err = passOn(ctx, &in, x); err != nil {
 				x.broke(err)
 			}
 		}
@@ -111,9 +102,9 @@ func readOpen(ctx context.Context, stream grpc.ServerStream, x *exchange) {
 	}
 }
 
-// takeOpen passes one message on, once the BOT is answered: who does not speak
+// passOn passes one message on, once the BOT is answered: who does not speak
 // ZIO cannot be asked to wait by himself.
-func takeOpen(ctx context.Context, in *request, x *exchange) error {
+func passOn(ctx context.Context, in *request, x *exchange) error {
 	select {
 	case <-x.settled:
 	case <-ctx.Done():
@@ -139,7 +130,7 @@ func (s *flowService) Put(stream grpc.ClientStreamingServer[gatewayv1.PutRequest
 	if err := stream.RecvMsg(&first); err != nil {
 		return firstError(err)
 	}
-	x := s.exchange(ctx)
+	x := s.newExchange(ctx)
 	defer x.returned()
 	defer x.unwind()
 	credit := newCredit()
@@ -219,7 +210,7 @@ func readPut(ctx context.Context, stream grpc.ServerStream, x *exchange, credit 
 		err := stream.RecvMsg(&in)
 		switch {
 		case errors.Is(err, io.EOF):
-			x.shut()
+			x.halfClosed()
 			return
 		case err != nil:
 			x.broke(err)
@@ -227,8 +218,14 @@ func readPut(ctx context.Context, stream grpc.ServerStream, x *exchange, credit 
 		case in.excess != nil:
 			x.fail(in.excess)
 			return
+		case in.kind == zio.EOT:
+			if err := passOn(ctx, &in, x); err != nil {
+				x.broke(err)
+			}
+			return
 		case in.kind != zio.DAT:
-			x.fail(badField("dat", "must follow the bot"))
+			in.drop()
+			x.fail(badField("message", "must be a dat or an eot after the bot"))
 			return
 		}
 		if credit.Acquire(ctx, 1) != nil {
@@ -245,7 +242,7 @@ func readPut(ctx context.Context, stream grpc.ServerStream, x *exchange, credit 
 // Get takes for the stream: it pays as the stream accepts.
 func (s *flowService) Get(request *gatewayv1.GetRequest, stream grpc.ServerStreamingServer[gatewayv1.GetResponse]) error {
 	ctx := stream.Context()
-	x := s.exchange(ctx)
+	x := s.newExchange(ctx)
 	defer x.returned()
 	defer x.unwind()
 	if err := x.bot(request.GetBot(), zio.Inject); err != nil {
@@ -299,12 +296,13 @@ func sendGet(out *sender, till *payback, d *broker.Delivery, failed error) error
 		till.owed = 0
 		return out.exchange.pay(owed)
 	case d.Type == zio.EOT:
-		if d.Reason == flow.NotEnded { // answered here, so this completes the flow
-			if err := out.exchange.eot(); err != nil {
+		if d.Reason == flow.NotEnded {
+			if err := out.exchange.answerEOT(); err != nil {
 				out.drop(d)
 				return err
 			}
-			d.Reason = out.exchange.flow().Info().Reason
+			info := out.exchange.flow().Info()
+			d.Reason, d.Detail = info.Reason, info.Detail
 		}
 		return out.send(d)
 	default: // a PAY: a Get does not give

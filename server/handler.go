@@ -115,6 +115,7 @@ type listenEvent struct {
 func (s *handlerService) sink(ctx context.Context, size int) *listenSink {
 	k := &listenSink{size: size, events: make(chan listenEvent, maxOffers)}
 	k.stall.ctx, k.stall.timeout, k.stall.moved = ctx, s.stall, k.taken.Load
+	k.stall.waits = func() bool { return true } // what it was offered last
 	k.stall.tell = func() {
 		say(ctx, s.log, slog.LevelInfo, "stream_aborted", "stream aborted", "detail", errBehind.Error())
 	}
@@ -128,7 +129,7 @@ func (k *listenSink) Offer(o broker.Offer) error {
 	offer := newOffered(o, k.size)
 	err := k.put(listenEvent{offer.response, offer.weight()})
 	if err != nil {
-		k.stall.begin()
+		k.stall.watch()
 	}
 	return err
 }

@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
 	"net"
 	"runtime"
 	"sync/atomic"
@@ -18,6 +20,7 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // These tests pair a stream with a peer in this process, the other side, whose
@@ -50,6 +53,17 @@ func newRig(t *testing.T) *rig {
 
 func newRigWith(t *testing.T, change func(*Options)) *rig {
 	t.Helper()
+	return newRigFor(t, 20*time.Second, change)
+}
+
+// newSlowRig is for tests that have a clock of their own.
+func newSlowRig(t *testing.T, change func(*Options)) *rig {
+	t.Helper()
+	return newRigFor(t, time.Hour, change)
+}
+
+func newRigFor(t *testing.T, patience time.Duration, change func(*Options)) *rig {
+	t.Helper()
 	limits := broker.DefaultOptions()
 	b, err := broker.New(limits)
 	if err != nil {
@@ -76,7 +90,7 @@ func newRigWith(t *testing.T, change func(*Options)) *rig {
 		t.Fatal(err)
 	}
 	r.flows = gatewayv1.NewFlowServiceClient(r.conn)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	r.ctx = ctx
 	if _, err := b.Listen(broker.ListenerSpec{Name: "other side", Sink: r}); err != nil {
 		t.Fatal(err)
@@ -93,11 +107,18 @@ func newRigWith(t *testing.T, change func(*Options)) *rig {
 	return r
 }
 
+// exchange is one whose stream is the test's business.
+func (r *rig) exchange(stall time.Duration) *exchange {
+	service := &flowService{broker: r.broker, log: logs.NewSampler(nil, logs.Options{}), stall: stall, grace: time.Millisecond}
+	return service.newExchange(r.ctx)
+}
+
 // otherSide is the handler of the flow that a stream has opened.
 type otherSide struct {
 	outbox *broker.Outbox
 	peer   *broker.Peer
-	paid   bool // a PAY came right after the BOT
+	batch  []broker.Delivery // taken, and not looked at
+	paid   bool              // a PAY came right after the BOT
 	seqno  uint64
 	made   int64
 	freed  atomic.Int64
@@ -115,6 +136,7 @@ func (r *rig) acceptWith(t *testing.T, payload [][]byte) *otherSide {
 	t.Helper()
 	o := &otherSide{outbox: broker.NewOutbox(1000)}
 	o.peer = r.broker.Attach(o.outbox, broker.PeerInfo{Transport: "test"})
+	o.peer.Pauses() // it says no more than the test does
 	o.say(string((<-r.offers).Bot.Label), payload)
 	batch, err := o.outbox.Take(r.ctx, nil)
 	if err != nil || batch[0].Type != zio.BOT {
@@ -164,6 +186,106 @@ func openRequest(r *gatewayv1.OpenRequest, to gatewayv1.FlowService_OpenClient, 
 
 func botOf(direction gatewayv1.Direction, credit int64) *gatewayv1.OpenRequest {
 	return &gatewayv1.OpenRequest{Message: &gatewayv1.OpenRequest_Bot{Bot: &gatewayv1.Bot{Direction: direction, Credit: credit}}}
+}
+
+func payOf(credit int64) *gatewayv1.OpenRequest {
+	return &gatewayv1.OpenRequest{Message: &gatewayv1.OpenRequest_Pay{Pay: &gatewayv1.Pay{Credit: credit}}}
+}
+
+// taken is a message to a taker by Get or Open.
+type taken interface {
+	GetBot() *gatewayv1.Bot
+	GetDat() *gatewayv1.Dat
+	GetEot() *gatewayv1.Eot
+}
+
+// take opens a flow that takes, and pays for all of its credit: by Get, or by Open and
+// then with its sending half closed. It has read the BOT.
+func (r *rig) take(t *testing.T, call string, credit int64) (*otherSide, func(*testing.T) taken) {
+	t.Helper()
+	var recv func() (taken, error)
+	var other *otherSide
+	if call == "Get" {
+		stream, err := r.flows.Get(r.ctx, &gatewayv1.GetRequest{Bot: &gatewayv1.Bot{Credit: credit}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		recv = func() (taken, error) { return stream.Recv() }
+		other = r.accept(t)
+	} else {
+		stream, err := r.flows.Open(r.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		openRequest(botOf(gatewayv1.Direction_DIRECTION_INJECT, credit), stream, t)
+		recv = func() (taken, error) { return stream.Recv() }
+		other = r.accept(t)
+		openRequest(payOf(credit), stream, t)
+		if err := stream.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(t *testing.T) taken {
+		t.Helper()
+		m, err := recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	if read(t).GetBot() == nil {
+		t.Fatal("the first message is no BOT")
+	}
+	other.takePay(t, r)
+	return other, read
+}
+
+// openAsClient has the other side open a flow, with that BOT.
+func (r *rig) openAsClient(t *testing.T, label string) *otherSide {
+	t.Helper()
+	o := &otherSide{outbox: broker.NewOutbox(1000)}
+	o.peer = r.broker.Attach(o.outbox, broker.PeerInfo{Transport: "test"})
+	o.peer.Pauses() // it says no more than the test does
+	o.say(label, nil)
+	return o
+}
+
+// want takes what the other side is sent next, which must be of that type.
+func (o *otherSide) want(t *testing.T, r *rig, want zio.Type) broker.Delivery {
+	t.Helper()
+	if len(o.batch) == 0 {
+		batch, err := o.outbox.Take(r.ctx, nil)
+		if err != nil {
+			t.Fatalf("got %v, want %v", err, want)
+		}
+		o.batch = batch
+	}
+	d := o.batch[0]
+	o.batch = o.batch[1:]
+	if d.Message.Release(); d.Type != want {
+		t.Fatalf("got %v, want %v", d.Type, want)
+	}
+	return d
+}
+
+// wantEnd takes what the other side is sent, up to its flow's end.
+func (o *otherSide) wantEnd(t *testing.T, r *rig, want flow.Reason) {
+	t.Helper()
+	for {
+		batch, err := o.outbox.Take(r.ctx, nil)
+		if end, ended := errors.AsType[*broker.EndError](err); ended {
+			if end.Reason != want {
+				t.Errorf("the other side's flow ended with %v, %s, want %v", end.Reason, end.Detail, want)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range batch {
+			d.Message.Release()
+		}
+	}
 }
 
 // readOn reads until the stream ends.
@@ -245,7 +367,7 @@ func TestStreamCountsWhatGRPCHasNotWritten(t *testing.T) {
 	const dats = 5
 	r := newRig(t)
 	defer r.stop()
-	x := newExchange(r.ctx, r.broker, time.Minute, func() {})
+	x := r.exchange(time.Minute)
 	stream := new(heldStream)
 	out := newSender(stream, x, openMembers)
 	for range dats {

@@ -16,13 +16,12 @@ import (
 type outgoing struct {
 	members *oneof
 	left    *tally // counts what has left
-	stall   *stall // finished when an EOT has
 	slab    slab
 
 	delivery broker.Delivery
-	// passed tells that encode has handed the message over, to be released when
-	// gRPC has written it.
-	passed bool
+	// encoded tells that encode was called, so that the message is counted when it has
+	// left; passed that it has handed the message over as well, to be released then.
+	encoded, passed bool
 }
 
 // smallest is the encoded size from which a message is not copied.
@@ -37,8 +36,9 @@ func (o *outgoing) encode() mem.BufferSlice {
 	}
 	member := o.memberSize()
 	size := protowire.SizeTag(o.members[d.Type]) + protowire.SizeBytes(member)
-	if size <= smallest && d.Type != zio.EOT { // an EOT is told of when it has left
-		return o.slab.wrap(o.appendAll(o.slab.room(size), member))
+	o.encoded = true
+	if size <= smallest {
+		return o.slab.wrap(o.appendAll(o.slab.room(size), member), tollOf(d, o.left))
 	}
 	o.passed = true
 	return depart(o, member)
@@ -135,9 +135,18 @@ func appendVarint(b []byte, number protowire.Number, v uint64) []byte {
 // it is cut off in turn and left to the garbage collector.
 type slab struct {
 	bytes   []byte
-	slices  []mem.SliceBuffer
+	copies  []copied
 	buffers []mem.Buffer
 }
+
+// copied is a small message that gRPC has a copy of.
+type copied struct {
+	last
+	toll toll
+}
+
+// left takes note that gRPC has done with it.
+func (c *copied) left() { c.toll.gone() }
 
 // How much is cut up at a time.
 const (
@@ -156,13 +165,14 @@ func (s *slab) room(size int) []byte {
 }
 
 // wrap answers b as what a codec answers.
-func (s *slab) wrap(b []byte) mem.BufferSlice {
-	if len(s.slices) == 0 {
-		s.slices, s.buffers = make([]mem.SliceBuffer, slabMessages), make([]mem.Buffer, slabMessages)
+func (s *slab) wrap(b []byte, c toll) mem.BufferSlice {
+	if len(s.copies) == 0 {
+		s.copies, s.buffers = make([]copied, slabMessages), make([]mem.Buffer, slabMessages)
 	}
-	one := s.buffers[:1:1]
-	s.slices[0] = b
-	one[0] = &s.slices[0] // a pointer, since a slice in an interface is an allocation
-	s.slices, s.buffers = s.slices[1:], s.buffers[1:]
+	one, message := s.buffers[:1:1], &s.copies[0]
+	message.toll = c
+	message.fill(b, &message.toll, message)
+	one[0] = message
+	s.copies, s.buffers = s.copies[1:], s.buffers[1:]
 	return one
 }

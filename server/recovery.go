@@ -63,7 +63,7 @@ func (x *exchange) unwind() {
 func (s *flowService) reading(ctx context.Context, x *exchange, read func()) {
 	s.survive(ctx, x, read)
 	<-ctx.Done()
-	x.leave("stream ended")
+	x.hangUp()
 }
 
 // survive has a panic end the call as one in the call's handler does.
@@ -84,5 +84,6 @@ func (x *exchange) breakOff(cause any) *brokenFlow {
 		broken.flow = f.ID()
 	}
 	x.leave("the gateway failed in its call")
+	x.stall.finish() // what was queued is not counted out
 	return broken
 }

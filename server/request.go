@@ -47,7 +47,7 @@ func (r *request) decode(data mem.BufferSlice, generated encoding.CodecV2) error
 		if err := generated.Unmarshal(data, &whole); err != nil {
 			return err
 		}
-		r.set(whole.GetBot(), nil, whole.GetDat(), nil)
+		r.set(whole.GetBot(), nil, whole.GetDat(), whole.GetEot())
 		return nil
 	}
 	var whole gatewayv1.OpenRequest

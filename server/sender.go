@@ -18,7 +18,7 @@ type sender struct {
 }
 
 func newSender(stream grpc.ServerStream, x *exchange, members *oneof) *sender {
-	return &sender{stream: stream, exchange: x, message: outgoing{members: members, left: x.left, stall: &x.stall}}
+	return &sender{stream: stream, exchange: x, message: outgoing{members: members, left: x.left}}
 }
 
 // take waits for deliveries. Each is to be sent or dropped.
@@ -29,11 +29,13 @@ func (s *sender) take(ctx context.Context) (batch []broker.Delivery, err error) 
 
 // send sends a PAY, DAT or EOT, and releases it.
 func (s *sender) send(d *broker.Delivery) error {
-	s.message.delivery, s.message.passed = *d, false
-	s.exchange.handed = true
+	s.message.delivery, s.message.encoded, s.message.passed = *d, false, false
 	err := s.stream.SendMsg(&s.message)
-	if !s.message.passed {
+	switch {
+	case !s.message.encoded:
 		s.drop(d)
+	case !s.message.passed:
+		d.Message.Release()
 	}
 	s.message.delivery = broker.Delivery{}
 	return err
@@ -41,20 +43,30 @@ func (s *sender) send(d *broker.Delivery) error {
 
 // bot sends a BOT, as the generated code has it, and releases it.
 func (s *sender) bot(d *broker.Delivery, response any) error {
-	defer s.drop(d)
-	s.exchange.handed = true
-	return s.stream.SendMsg(response)
+	defer d.Message.Release()
+	return s.generated(response, tollOf(d, s.exchange.left))
 }
 
 // last sends a response after which nothing comes.
 func (s *sender) last(response any) error {
-	s.exchange.handed = true
-	return s.stream.SendMsg(&farewell{message: response, left: s.exchange.left, stall: &s.exchange.stall})
+	s.exchange.delivered.add(0)
+	s.exchange.stall.watch()
+	return s.generated(response, toll{tally: s.exchange.left, size: -1})
 }
 
-// drop releases a message that is not sent, or that gRPC has a copy of.
+// generated sends a message of the generated code, which counts as delivered already.
+func (s *sender) generated(response any, c toll) error {
+	m := &counted{message: response, toll: c}
+	err := s.stream.SendMsg(m)
+	if !m.taken {
+		m.toll.gone()
+	}
+	return err
+}
+
+// drop releases and counts a message that is not sent.
 func (s *sender) drop(d *broker.Delivery) {
-	weight := int64(d.Message.Weight())
+	c := tollOf(d, s.exchange.left)
 	d.Message.Release()
-	s.exchange.left.add(weight)
+	c.gone()
 }

@@ -37,9 +37,12 @@ type Options struct {
 	// Keepalive is how often a silent connection is asked whether its peer is
 	// there, KeepaliveTimeout how long that may take to answer.
 	Keepalive, KeepaliveTimeout time.Duration
-	// Stall is how long a stream may take nothing of what is queued for it once its
-	// flow has ended; then it is aborted. 0 stands for 5 s.
+	// Stall is how long a stream may take nothing while something waits for it; then its
+	// flow ends and the stream is aborted. 0 stands for 1 min.
 	Stall time.Duration
+	// Grace is how long a stream that has closed its sending half without an EOT must
+	// stay before that counts as one. 0 stands for 250 ms.
+	Grace time.Duration
 	// Process is what the AdminService steers; nil for no AdminService.
 	Process Process
 	// RateLimits bound the calls that begin.
@@ -66,13 +69,17 @@ func DefaultOptions(limits broker.Options) Options {
 		// a caller waits.
 		MaxStreams:       uint32(min(2*limits.MaxFlows, math.MaxInt32)),
 		Keepalive:        20 * time.Second,
-		KeepaliveTimeout: 10 * time.Second,
+		KeepaliveTimeout: defaultStall, // who is too busy to read cannot answer
 		Stall:            defaultStall,
+		Grace:            defaultGrace,
 		Log:              slog.New(slog.DiscardHandler),
 	}
 }
 
-const defaultStall = 5 * time.Second
+const (
+	defaultStall = time.Minute
+	defaultGrace = 250 * time.Millisecond
+)
 
 // headRoom is how much longer than its payload a message may be: its label and
 // the encoding.
@@ -106,7 +113,7 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	o.Stall = cmp.Or(o.Stall, defaultStall)
+	o.Stall, o.Grace = cmp.Or(o.Stall, defaultStall), cmp.Or(o.Grace, defaultGrace)
 	counters, limiter, lines := newCounters(o.Registry), newLimiter(o.RateLimits), logs.NewSampler(o.Log, logs.Options{})
 	door, options := o.security()
 	options = append(options, chain(lines, counters, door, limiter)...)
@@ -128,7 +135,7 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 		stop: stop, stopped: stopped,
 		streams: new(sync.WaitGroup),
 	}
-	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: lines, counters: counters, streams: s.streams, stall: o.Stall})
+	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: lines, counters: counters, streams: s.streams, stall: o.Stall, grace: o.Grace})
 	gatewayv1.RegisterHandlerServiceServer(s.grpc, &handlerService{broker: b, stop: stop, log: lines, stall: o.Stall})
 	if o.Process != nil {
 		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, process: o.Process, routes: o.Routes, stop: stop})

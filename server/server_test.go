@@ -56,7 +56,7 @@ func startWith(t *testing.T, change func(*broker.Options), configure func(*serve
 	}
 	steered := &program{broker: b}
 	options := server.DefaultOptions(limits)
-	options.Process = steered
+	options.Process, options.Grace = steered, time.Millisecond
 	configure(&options)
 	s := server.New(b, options)
 	steered.server = s

@@ -3,38 +3,60 @@ package server
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// stall watches over what is left of a stream when there is nothing more to come:
-// a stream that takes nothing of it for the timeout, or for up to twice as long, is
-// aborted. Otherwise a peer that does not read would keep the stream, and the
-// messages on their way to it, for as long as it likes. Its methods may be called
-// concurrently.
+// stall watches over what waits to be taken by a stream: one that takes no byte of it
+// for the timeout, or for up to a quarter longer, is given up. A stream that takes
+// its time goes on for ever. Its methods may be called concurrently.
 type stall struct {
 	ctx     context.Context // the stream's
 	timeout time.Duration
+	waits   func() bool  // tells whether something is there to be taken
 	moved   func() int64 // changes whenever the stream takes something
-	tell    func()       // told when the stream is given up
+	tell    func()       // told, with no lock held, before the stream is aborted
+
+	watching atomic.Bool // so that the timer runs; changed with mu held
 
 	mu      sync.Mutex
-	timer   *time.Timer // guarded by mu; nil before begin
-	seen    int64       // guarded by mu; what moved answered last
-	over    bool        // guarded by mu; nothing is left to be taken
+	timer   *time.Timer // guarded by mu; nil before the first watch
+	seen    int64       // guarded by mu; what moved returned last
+	looks   int         // guarded by mu; how often that was the same
+	over    bool        // guarded by mu; there is nothing to watch any more
 	aborted bool        // guarded by mu
 }
 
-// begin starts the watch: nothing more comes. Beginning again does nothing.
-func (s *stall) begin() {
+// stallLooks is how often a stream is looked at in a timeout. It takes so many looks
+// to give one up, and not only the time, since it may be the gateway that was
+// suspended.
+const stallLooks = 4
+
+// watch has the stream looked after for as long as something waits. It costs next to
+// nothing where that is so already.
+func (s *stall) watch() {
+	if s.watching.Load() {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.over && s.timer == nil {
-		s.seen = s.moved()
-		s.timer = time.AfterFunc(s.timeout, s.check)
+	if !s.over && !s.watching.Load() {
+		s.watching.Store(true)
+		s.seen, s.looks = s.moved(), 0
+		s.look()
 	}
 }
 
-// finish ends the watch for good: all was taken, or the stream is no more.
+// look has check called when it is time for that. s.mu is held.
+func (s *stall) look() {
+	if s.timer == nil {
+		s.timer = time.AfterFunc(s.timeout/stallLooks, s.check)
+	} else {
+		s.timer.Reset(s.timeout / stallLooks)
+	}
+}
+
+// finish ends the watch for good: the stream is no more.
 func (s *stall) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,8 +74,8 @@ func (s *stall) check() {
 	}
 }
 
-// stands tells whether the stream has to be given up, or has another look at it
-// later.
+// stands tells whether the stream has to be given up. If not, it will be looked at
+// again later, should something wait.
 func (s *stall) stands() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,8 +84,18 @@ func (s *stall) stands() bool {
 	case s.over:
 		return false
 	case moved != s.seen:
-		s.seen = moved
-		s.timer.Reset(s.timeout)
+		s.seen, s.looks = moved, 0
+	case !s.waits():
+		s.watching.Store(false)
+		if !s.waits() { // nor has anything come that found it watching
+			return false
+		}
+		s.watching.Store(true)
+	default:
+		s.looks++
+	}
+	if s.looks < stallLooks {
+		s.look()
 		return false
 	}
 	s.over, s.aborted = true, true
@@ -78,6 +110,4 @@ func (s *stall) gaveUp() bool {
 }
 
 // detail says in words what became of a stream that was given up.
-func (s *stall) detail() string {
-	return "did not read for " + s.timeout.String() + " after the end of its flow"
-}
+func (s *stall) detail() string { return "did not read for " + s.timeout.String() }

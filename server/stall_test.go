@@ -60,6 +60,15 @@ func stallRig(t *testing.T) (*rig, chan struct{}) {
 	}), seen
 }
 
+func (r *rig) awaitAbort(t *testing.T, aborted chan struct{}) {
+	t.Helper()
+	select {
+	case <-aborted:
+	case <-r.ctx.Done():
+		t.Fatal("no stream was given up")
+	}
+}
+
 // takePay takes the PAY that the other side was sent.
 func (o *otherSide) takePay(t *testing.T, r *rig) {
 	t.Helper()
@@ -108,7 +117,7 @@ func TestStalledTakerIsAborted(t *testing.T) {
 					other.say(`{"flow":"DAT"}`, [][]byte{make([]byte, heavy)})
 				}
 				end(r, other)
-				<-aborted
+				r.awaitAbort(t, aborted)
 				await(t, "all is released", func() bool { return other.freed.Load() >= other.made })
 				if n := other.freed.Load(); n != other.made || other.twice.Load() {
 					t.Errorf("%d messages were released %d times", other.made, n)
@@ -139,18 +148,103 @@ func TestStalledPutIsAborted(t *testing.T) {
 	}
 	other := r.acceptWith(t, [][]byte{make([]byte, 1<<20)})
 	other.say(`{"flow":"EOT"}`, nil)
-	<-aborted
+	r.awaitAbort(t, aborted)
 	if _, err := stream.CloseAndRecv(); status.Code(err) != codes.Canceled {
 		t.Errorf("the call ended with %v, want Canceled", err)
 	}
 }
 
-// TestStallWaitsWhileTheStreamMoves: slow is not stalled.
-func TestStallWaitsWhileTheStreamMoves(t *testing.T) {
+// TestStalledTakerEndsItsFlow: also while the flow goes on, a taker that takes nothing
+// of what waits for it is gone for both sides, and no more counts as crossed than has
+// left.
+func TestStalledTakerEndsItsFlow(t *testing.T) {
+	const dats = 10
+	r, aborted := stallRig(t)
+	defer r.stop()
+	stream, err := r.flows.Open(r.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	openRequest(botOf(gatewayv1.Direction_DIRECTION_INJECT, dats), stream, t)
+	other := r.accept(t)
+	openRequest(payOf(dats), stream, t)
+	other.takePay(t, r)
+	for range dats {
+		other.say(`{"flow":"DAT"}`, [][]byte{make([]byte, heavy)})
+	}
+	r.awaitAbort(t, aborted)
+	other.wantEnd(t, r, flow.Overrun)
+	if data := r.broker.Flows()[0].Data; data.Messages >= dats || data.Bytes != data.Messages*heavy {
+		t.Errorf("%+v counts as crossed of %d messages that were not read", data, dats)
+	}
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	if status.Code(err) != codes.Canceled {
+		t.Errorf("the stream ended with %v, want Canceled", err)
+	}
+}
+
+// TestSlowTakerIsNotCut: a taker that needs nearly the timeout for each message is
+// given all of them, while the flow goes on and after its giver's EOT, and is told
+// only then that it is complete.
+func TestSlowTakerIsNotCut(t *testing.T) {
+	const dats, size = 6, 1 << 20
+	for _, call := range []string{"Get", "Open"} {
+		t.Run(call, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newSlowRig(t, func(o *Options) { o.Stall = time.Minute })
+				defer r.stop()
+				w := r.broker.Watch(10)
+				defer w.Close()
+				other, recv := r.take(t, call, dats+1)
+				for range dats {
+					other.say(`{"flow":"DAT"}`, [][]byte{make([]byte, size)})
+				}
+				for got := range dats {
+					time.Sleep(50 * time.Second) // works on what it has
+					synctest.Wait()
+					if f := r.broker.Flows()[0]; f.Phase == flow.Ended {
+						t.Fatalf("after %d messages: %v, %s", got, f.Reason, f.Detail)
+					}
+					if n := len(recv(t).GetDat().GetPayload()[0]); n != size {
+						t.Fatalf("DAT %d has %d bytes", got, n)
+					}
+				}
+				other.say(`{"flow":"EOT"}`, nil)
+				if eot := recv(t).GetEot(); eot == nil {
+					t.Fatal("no EOT")
+				}
+				for e := range w.Events() {
+					if e.Flow.Phase != flow.Ended {
+						continue
+					}
+					if e.Flow.Reason != flow.Completed || e.Flow.Data.Messages != dats || e.Flow.Data.Bytes != dats*size {
+						t.Errorf("ended %v, %s, with %+v", e.Flow.Reason, e.Flow.Detail, e.Flow.Data)
+					}
+					break
+				}
+			})
+		})
+	}
+}
+
+// TestStall: slow is not stalled, and what does not wait is not watched; but who takes
+// nothing in a timeout is given up.
+func TestStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var moved, told atomic.Int64
-		s := &stall{ctx: t.Context(), timeout: time.Second, moved: moved.Load, tell: func() { told.Add(1) }}
-		s.begin()
+		var waits atomic.Bool
+		s := &stall{
+			ctx: t.Context(), timeout: time.Second, moved: moved.Load, waits: waits.Load, tell: func() { told.Add(1) },
+		}
+		s.watch()
+		time.Sleep(10 * time.Second)
+		if s.gaveUp() || s.watching.Load() {
+			t.Fatal("a stream for which nothing waits is watched, or was given up")
+		}
+		waits.Store(true)
+		s.watch()
 		for range 10 {
 			time.Sleep(900 * time.Millisecond)
 			synctest.Wait()
@@ -159,7 +253,7 @@ func TestStallWaitsWhileTheStreamMoves(t *testing.T) {
 		if s.gaveUp() || told.Load() != 0 {
 			t.Fatal("a stream that moved was given up")
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(time.Second + 250*time.Millisecond)
 		synctest.Wait()
 		if !s.gaveUp() || told.Load() != 1 {
 			t.Errorf("a stream that stood still was not given up; told %d times", told.Load())
@@ -167,44 +261,55 @@ func TestStallWaitsWhileTheStreamMoves(t *testing.T) {
 	})
 }
 
-// TestStallEndsWithTheLastMessage: the watch begins with the flow's end, and ends
-// when gRPC has written the EOT; large messages before it move it on piece by piece.
-func TestStallEndsWithTheLastMessage(t *testing.T) {
+// TestWhatWaitsForAStream: a message waits until gRPC has written it, and each part of
+// it that is written is a movement.
+func TestWhatWaitsForAStream(t *testing.T) {
 	r := newRig(t)
 	defer r.stop()
-	x := newExchange(r.ctx, r.broker, time.Hour, func() { t.Error("given up") })
+	x := r.exchange(time.Hour)
 	defer x.leave("the test is over")
 	stream := new(heldStream)
 	out := newSender(stream, x, openMembers)
-	send := func(d broker.Delivery) mem.BufferSlice {
+	give := func(d broker.Delivery) mem.BufferSlice {
 		t.Helper()
-		if err := out.send(&d); err != nil {
+		if err := x.Deliver(d); err != nil {
+			t.Fatal(err)
+		}
+		batch, err := out.take(r.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Type == zio.BOT {
+			err = out.bot(&batch[0], &gatewayv1.OpenResponse{Message: &gatewayv1.OpenResponse_Bot{Bot: toBot(batch[0], nil)}})
+		} else {
+			err = out.send(&batch[0])
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		return stream.held[len(stream.held)-1]
 	}
-	dat := send(broker.Delivery{Type: zio.DAT, Message: &zio.Message{Payload: [][]byte{make([]byte, slowWeight)}}})
-	if x.stall.timer != nil {
-		t.Error("the watch has begun before the flow's end")
-	}
-	x.Ended(flow.PeerGone, "died")
-	if x.stall.timer == nil {
-		t.Error("the watch has not begun")
-	}
-	before := x.stall.moved()
-	_ = dat[1].ReadOnlyData()
-	if x.stall.moved() == before {
-		t.Error("writing a part of a large message is no movement")
-	}
-	eot := send(broker.Delivery{Type: zio.EOT, Reason: flow.PeerGone, Message: &zio.Message{Label: []byte(`{"flow":"EOT"}`)}})
-	dat.Free()
-	x.returned()
-	if x.stall.over {
-		t.Error("the watch was over with the EOT unwritten")
-	}
-	eot.Free()
-	if !x.stall.over {
-		t.Error("the watch goes on with all written")
+	for kind, label := range map[zio.Type]string{
+		zio.BOT: `{"flow":"BOT","direction":"extract"}`, zio.DAT: `{"flow":"DAT"}`, zio.PAY: `{"flow":"PAY","credit":1}`, zio.EOT: `{"flow":"EOT"}`,
+	} {
+		for _, size := range []int{0, 10, 600, 2000, 1 << 20} {
+			m := give(broker.Delivery{Type: kind, Message: &zio.Message{Label: []byte(label), Payload: [][]byte{make([]byte, size)}}})
+			if !x.waits() || !x.stall.watching.Load() {
+				t.Errorf("%v of %d bytes does not wait", kind, size)
+			}
+			before, dats := x.left.moved(), x.Departed()
+			m.Materialize()
+			if x.left.moved() == before {
+				t.Errorf("%v of %d bytes: writing it is no movement", kind, size)
+			}
+			if crossed := x.Departed(); (crossed != dats) != (kind == zio.DAT) {
+				t.Errorf("%v of %d bytes: %+v have crossed, %+v before", kind, size, crossed, dats)
+			}
+			m.Free()
+			if x.waits() {
+				t.Errorf("%v of %d bytes waits though it is written", kind, size)
+			}
+		}
 	}
 }
 

@@ -47,7 +47,8 @@ func Window(size int64) Event { return Event{kind: window, window: size} }
 
 // Shut says that a side will send nothing more, but still receives. From a
 // giver that is an EOT. For a taker the EOT follows when the credit that it has
-// paid is used up, or in answer to the giver's.
+// paid is used up, or in answer to the giver's. Either is only implied: if the side
+// leaves before the flow has completed, it has broken off, and the flow ends so.
 func Shut(side Side) Event { return Event{kind: shut, side: side} }
 
 // Left says that a side is gone, and how that was seen.

@@ -146,6 +146,7 @@ func (s *State) speakForMute(fx *Effects) {
 			continue
 		}
 		if side == s.giver || other.said || s.credit.paid() == 0 {
+			me.implied = true
 			fx.EOT[side.Other()] = OwnEOT{Send: true, Seqno: other.next, Plain: true}
 			other.next++
 			s.say(side, fx)
@@ -166,7 +167,7 @@ func (s *State) accept(e Event, fx *Effects) {
 func (s *State) leave(e Event, fx *Effects) {
 	me := &s.sides[e.side]
 	me.gone, me.told = true, true // cannot be told anything any more
-	if me.said {
+	if me.said && !me.implied {
 		// It has said all it had to say. What the other still sends is dropped,
 		// and its EOT completes the flow.
 		return

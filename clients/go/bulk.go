@@ -81,7 +81,13 @@ func (g *Gateway) sendAll(stream putStream, bot *gatewayv1.Bot, dats iter.Seq2[D
 		}
 		sent++
 	}
-	return sent, nil
+	// Said, and not left to the end of the stream, which says as much of a caller that
+	// was cut off.
+	err = g.sendPut(stream, &gatewayv1.PutRequest{Message: &gatewayv1.PutRequest_Eot{Eot: &gatewayv1.Eot{}}})
+	if errors.Is(err, errEnded) {
+		err = nil // it has been given everything
+	}
+	return sent, err
 }
 
 func (g *Gateway) sendPut(stream putStream, request *gatewayv1.PutRequest) error {

@@ -49,8 +49,8 @@ type serveCommand struct {
 	Heartbeat        time.Duration `default:"2s" help:"How often a silent ZeroMQ peer is asked whether it is there."`
 	HeartbeatTimeout time.Duration `default:"6s" help:"How long it may take to answer."`
 	Keepalive        time.Duration `default:"20s" help:"How often a silent gRPC connection is asked whether its peer is there."`
-	KeepaliveTimeout time.Duration `default:"10s" help:"How long it may take to answer."`
-	StallTimeout     time.Duration `default:"5s" help:"How long a ZeroMQ peer may leave its queue full, and a gRPC peer read nothing once its flow has ended."`
+	KeepaliveTimeout time.Duration `default:"60s" help:"How long it may take to answer. A peer that is too busy to read cannot: less than --stall-timeout cuts it sooner than that."`
+	StallTimeout     time.Duration `default:"60s" help:"How long a peer may take no byte while something waits for it. One that takes its time is not cut."`
 	DrainGrace       time.Duration `default:"0s" help:"How long flows may go on after SIGTERM before they are ended."`
 
 	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error." reload:""`

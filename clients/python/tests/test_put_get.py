@@ -48,6 +48,7 @@ async def test_put_gives_parts_sequences_and_dats(client, fake):
         bot = await stream.expect("bot")
         assert (bot.label, bot.credit, bot.origin) == ('{"a":1}', 3, 9)
         dats = [await stream.expect("dat") for _ in items]
+        await stream.expect("eot")
         assert await stream.inbox.get() is None
         stream.summary = _summary(5)
         stream.finish()

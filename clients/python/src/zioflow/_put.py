@@ -57,7 +57,10 @@ class _Feed:
                     return
                 self.written += 1
         self.finished = True
-        await self._call.done_writing()
+        # Said, and not left to the end of the stream, which says as much of a caller that
+        # was cut off.
+        if await self._write(flow_pb2.PutRequest(eot=flow_pb2.Eot())):
+            await self._call.done_writing()
 
     async def _write(self, request: flow_pb2.PutRequest) -> bool:
         self._connection.check_size(request)

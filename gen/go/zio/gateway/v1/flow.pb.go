@@ -1124,7 +1124,7 @@ func (*OpenResponse_Dat) isOpenResponse_Message() {}
 
 func (*OpenResponse_Eot) isOpenResponse_Message() {}
 
-// PutRequest is a BOT, then DATs.
+// PutRequest is a BOT, then DATs, then an EOT.
 type PutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Exactly one must be set.
@@ -1133,6 +1133,7 @@ type PutRequest struct {
 	//
 	//	*PutRequest_Bot
 	//	*PutRequest_Dat
+	//	*PutRequest_Eot
 	Message       isPutRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1193,6 +1194,15 @@ func (x *PutRequest) GetDat() *Dat {
 	return nil
 }
 
+func (x *PutRequest) GetEot() *Eot {
+	if x != nil {
+		if x, ok := x.Message.(*PutRequest_Eot); ok {
+			return x.Eot
+		}
+	}
+	return nil
+}
+
 type isPutRequest_Message interface {
 	isPutRequest_Message()
 }
@@ -1207,9 +1217,16 @@ type PutRequest_Dat struct {
 	Dat *Dat `protobuf:"bytes,2,opt,name=dat,proto3,oneof"`
 }
 
+type PutRequest_Eot struct {
+	// Last. It may be left out.
+	Eot *Eot `protobuf:"bytes,3,opt,name=eot,proto3,oneof"`
+}
+
 func (*PutRequest_Bot) isPutRequest_Message() {}
 
 func (*PutRequest_Dat) isPutRequest_Message() {}
+
+func (*PutRequest_Eot) isPutRequest_Message() {}
 
 // PutResponse sums the flow up.
 type PutResponse struct {
@@ -1218,7 +1235,7 @@ type PutResponse struct {
 	FlowId uint64 `protobuf:"varint,1,opt,name=flow_id,json=flowId,proto3" json:"flow_id,omitempty"`
 	// The other side's BOT.
 	Bot *Bot `protobuf:"bytes,2,opt,name=bot,proto3" json:"bot,omitempty"`
-	// DATs passed on to the taker.
+	// DATs that have left for the taker.
 	Messages uint64 `protobuf:"varint,3,opt,name=messages,proto3" json:"messages,omitempty"`
 	// Payload bytes in them.
 	Bytes uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
@@ -1538,11 +1555,12 @@ const file_zio_gateway_v1_flow_proto_rawDesc = "" +
 	"\x03pay\x18\x02 \x01(\v2\x13.zio.gateway.v1.PayH\x00R\x03pay\x12'\n" +
 	"\x03dat\x18\x03 \x01(\v2\x13.zio.gateway.v1.DatH\x00R\x03dat\x12'\n" +
 	"\x03eot\x18\x04 \x01(\v2\x13.zio.gateway.v1.EotH\x00R\x03eotB\t\n" +
-	"\amessage\"i\n" +
+	"\amessage\"\x92\x01\n" +
 	"\n" +
 	"PutRequest\x12'\n" +
 	"\x03bot\x18\x01 \x01(\v2\x13.zio.gateway.v1.BotH\x00R\x03bot\x12'\n" +
-	"\x03dat\x18\x02 \x01(\v2\x13.zio.gateway.v1.DatH\x00R\x03datB\t\n" +
+	"\x03dat\x18\x02 \x01(\v2\x13.zio.gateway.v1.DatH\x00R\x03dat\x12'\n" +
+	"\x03eot\x18\x03 \x01(\v2\x13.zio.gateway.v1.EotH\x00R\x03eotB\t\n" +
 	"\amessage\"\x83\x02\n" +
 	"\vPutResponse\x12\x17\n" +
 	"\aflow_id\x18\x01 \x01(\x04R\x06flowId\x12%\n" +
@@ -1636,24 +1654,25 @@ var file_zio_gateway_v1_flow_proto_depIdxs = []int32{
 	8,  // 13: zio.gateway.v1.OpenResponse.eot:type_name -> zio.gateway.v1.Eot
 	2,  // 14: zio.gateway.v1.PutRequest.bot:type_name -> zio.gateway.v1.Bot
 	7,  // 15: zio.gateway.v1.PutRequest.dat:type_name -> zio.gateway.v1.Dat
-	2,  // 16: zio.gateway.v1.PutResponse.bot:type_name -> zio.gateway.v1.Bot
-	1,  // 17: zio.gateway.v1.PutResponse.reason:type_name -> zio.gateway.v1.EndReason
-	3,  // 18: zio.gateway.v1.PutResponse.taken_by:type_name -> zio.gateway.v1.TakenBy
-	2,  // 19: zio.gateway.v1.GetRequest.bot:type_name -> zio.gateway.v1.Bot
-	2,  // 20: zio.gateway.v1.GetResponse.bot:type_name -> zio.gateway.v1.Bot
-	7,  // 21: zio.gateway.v1.GetResponse.dat:type_name -> zio.gateway.v1.Dat
-	8,  // 22: zio.gateway.v1.GetResponse.eot:type_name -> zio.gateway.v1.Eot
-	9,  // 23: zio.gateway.v1.FlowService.Open:input_type -> zio.gateway.v1.OpenRequest
-	11, // 24: zio.gateway.v1.FlowService.Put:input_type -> zio.gateway.v1.PutRequest
-	13, // 25: zio.gateway.v1.FlowService.Get:input_type -> zio.gateway.v1.GetRequest
-	10, // 26: zio.gateway.v1.FlowService.Open:output_type -> zio.gateway.v1.OpenResponse
-	12, // 27: zio.gateway.v1.FlowService.Put:output_type -> zio.gateway.v1.PutResponse
-	14, // 28: zio.gateway.v1.FlowService.Get:output_type -> zio.gateway.v1.GetResponse
-	26, // [26:29] is the sub-list for method output_type
-	23, // [23:26] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	8,  // 16: zio.gateway.v1.PutRequest.eot:type_name -> zio.gateway.v1.Eot
+	2,  // 17: zio.gateway.v1.PutResponse.bot:type_name -> zio.gateway.v1.Bot
+	1,  // 18: zio.gateway.v1.PutResponse.reason:type_name -> zio.gateway.v1.EndReason
+	3,  // 19: zio.gateway.v1.PutResponse.taken_by:type_name -> zio.gateway.v1.TakenBy
+	2,  // 20: zio.gateway.v1.GetRequest.bot:type_name -> zio.gateway.v1.Bot
+	2,  // 21: zio.gateway.v1.GetResponse.bot:type_name -> zio.gateway.v1.Bot
+	7,  // 22: zio.gateway.v1.GetResponse.dat:type_name -> zio.gateway.v1.Dat
+	8,  // 23: zio.gateway.v1.GetResponse.eot:type_name -> zio.gateway.v1.Eot
+	9,  // 24: zio.gateway.v1.FlowService.Open:input_type -> zio.gateway.v1.OpenRequest
+	11, // 25: zio.gateway.v1.FlowService.Put:input_type -> zio.gateway.v1.PutRequest
+	13, // 26: zio.gateway.v1.FlowService.Get:input_type -> zio.gateway.v1.GetRequest
+	10, // 27: zio.gateway.v1.FlowService.Open:output_type -> zio.gateway.v1.OpenResponse
+	12, // 28: zio.gateway.v1.FlowService.Put:output_type -> zio.gateway.v1.PutResponse
+	14, // 29: zio.gateway.v1.FlowService.Get:output_type -> zio.gateway.v1.GetResponse
+	27, // [27:30] is the sub-list for method output_type
+	24, // [24:27] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_zio_gateway_v1_flow_proto_init() }
@@ -1676,6 +1695,7 @@ func file_zio_gateway_v1_flow_proto_init() {
 	file_zio_gateway_v1_flow_proto_msgTypes[9].OneofWrappers = []any{
 		(*PutRequest_Bot)(nil),
 		(*PutRequest_Dat)(nil),
+		(*PutRequest_Eot)(nil),
 	}
 	file_zio_gateway_v1_flow_proto_msgTypes[12].OneofWrappers = []any{
 		(*GetResponse_Bot)(nil),

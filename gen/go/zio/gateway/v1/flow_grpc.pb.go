@@ -51,19 +51,24 @@ type FlowServiceClient interface {
 	// EOT, and the stream ends with OK when both were seen.
 	//
 	// Closing the sending half without an EOT says that no more messages follow.
-	// For a giver that is an EOT. For a taker the gateway sends the EOT once
-	// the credit it has paid is used up, and answers the giver's EOT for it.
+	// For a giver that implies an EOT, which the gateway sends a moment later: a
+	// caller that is cancelled, or lost by a proxy, closes its half as well, just
+	// before its stream is reset. For a taker the gateway sends the EOT once the
+	// credit it has paid is used up, and answers the giver's EOT for it, as soon as
+	// everything has left for the taker. An implied EOT counts for nothing if the
+	// stream is cancelled before the flow has completed.
 	//
 	// A message that a client sends after its BOT waits for the BOT that answers.
 	Open(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[OpenRequest, OpenResponse], error)
-	// Put gives without thinking of credit: one BOT, then DATs. While there is no
-	// credit the gateway stops reading, and HTTP/2 holds the caller back. Closing
-	// the sending half ends the flow. The BOT's direction is
-	// DIRECTION_EXTRACT and may be left out.
+	// Put gives without thinking of credit: one BOT, then DATs, then an EOT. While
+	// there is no credit the gateway stops reading, and HTTP/2 holds the caller back.
+	// Closing the sending half without an EOT implies one, a moment later, as in Open.
+	// The BOT's direction is DIRECTION_EXTRACT and may be left out.
 	Put(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PutRequest, PutResponse], error)
 	// Get takes without thinking of credit: the gateway pays as the stream
-	// accepts. The last message is the EOT. The BOT's direction is
-	// DIRECTION_INJECT and may be left out.
+	// accepts, and answers the giver's EOT once everything has left for the taker.
+	// The last message is the EOT. The BOT's direction is DIRECTION_INJECT and may
+	// be left out.
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetResponse], error)
 }
 
@@ -145,19 +150,24 @@ type FlowServiceServer interface {
 	// EOT, and the stream ends with OK when both were seen.
 	//
 	// Closing the sending half without an EOT says that no more messages follow.
-	// For a giver that is an EOT. For a taker the gateway sends the EOT once
-	// the credit it has paid is used up, and answers the giver's EOT for it.
+	// For a giver that implies an EOT, which the gateway sends a moment later: a
+	// caller that is cancelled, or lost by a proxy, closes its half as well, just
+	// before its stream is reset. For a taker the gateway sends the EOT once the
+	// credit it has paid is used up, and answers the giver's EOT for it, as soon as
+	// everything has left for the taker. An implied EOT counts for nothing if the
+	// stream is cancelled before the flow has completed.
 	//
 	// A message that a client sends after its BOT waits for the BOT that answers.
 	Open(grpc.BidiStreamingServer[OpenRequest, OpenResponse]) error
-	// Put gives without thinking of credit: one BOT, then DATs. While there is no
-	// credit the gateway stops reading, and HTTP/2 holds the caller back. Closing
-	// the sending half ends the flow. The BOT's direction is
-	// DIRECTION_EXTRACT and may be left out.
+	// Put gives without thinking of credit: one BOT, then DATs, then an EOT. While
+	// there is no credit the gateway stops reading, and HTTP/2 holds the caller back.
+	// Closing the sending half without an EOT implies one, a moment later, as in Open.
+	// The BOT's direction is DIRECTION_EXTRACT and may be left out.
 	Put(grpc.ClientStreamingServer[PutRequest, PutResponse]) error
 	// Get takes without thinking of credit: the gateway pays as the stream
-	// accepts. The last message is the EOT. The BOT's direction is
-	// DIRECTION_INJECT and may be left out.
+	// accepts, and answers the giver's EOT once everything has left for the taker.
+	// The last message is the EOT. The BOT's direction is DIRECTION_INJECT and may
+	// be left out.
 	Get(*GetRequest, grpc.ServerStreamingServer[GetResponse]) error
 	mustEmbedUnimplementedFlowServiceServer()
 }

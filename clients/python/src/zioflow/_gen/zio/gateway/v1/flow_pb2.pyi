@@ -201,12 +201,14 @@ class OpenResponse(_message.Message):
     def __init__(self, bot: _Optional[_Union[Bot, _Mapping]] = ..., pay: _Optional[_Union[Pay, _Mapping]] = ..., dat: _Optional[_Union[Dat, _Mapping]] = ..., eot: _Optional[_Union[Eot, _Mapping]] = ...) -> None: ...
 
 class PutRequest(_message.Message):
-    __slots__ = ("bot", "dat")
+    __slots__ = ("bot", "dat", "eot")
     BOT_FIELD_NUMBER: _ClassVar[int]
     DAT_FIELD_NUMBER: _ClassVar[int]
+    EOT_FIELD_NUMBER: _ClassVar[int]
     bot: Bot
     dat: Dat
-    def __init__(self, bot: _Optional[_Union[Bot, _Mapping]] = ..., dat: _Optional[_Union[Dat, _Mapping]] = ...) -> None: ...
+    eot: Eot
+    def __init__(self, bot: _Optional[_Union[Bot, _Mapping]] = ..., dat: _Optional[_Union[Dat, _Mapping]] = ..., eot: _Optional[_Union[Eot, _Mapping]] = ...) -> None: ...
 
 class PutResponse(_message.Message):
     __slots__ = ("flow_id", "bot", "messages", "bytes", "reason", "eot_label", "taken_by")

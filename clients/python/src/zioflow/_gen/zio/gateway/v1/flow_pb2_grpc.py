@@ -86,8 +86,12 @@ class FlowServiceServicer:
         EOT, and the stream ends with OK when both were seen.
 
         Closing the sending half without an EOT says that no more messages follow.
-        For a giver that is an EOT. For a taker the gateway sends the EOT once
-        the credit it has paid is used up, and answers the giver's EOT for it.
+        For a giver that implies an EOT, which the gateway sends a moment later: a
+        caller that is cancelled, or lost by a proxy, closes its half as well, just
+        before its stream is reset. For a taker the gateway sends the EOT once the
+        credit it has paid is used up, and answers the giver's EOT for it, as soon as
+        everything has left for the taker. An implied EOT counts for nothing if the
+        stream is cancelled before the flow has completed.
 
         A message that a client sends after its BOT waits for the BOT that answers.
         """
@@ -96,10 +100,10 @@ class FlowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Put(self, request_iterator, context):
-        """Put gives without thinking of credit: one BOT, then DATs. While there is no
-        credit the gateway stops reading, and HTTP/2 holds the caller back. Closing
-        the sending half ends the flow. The BOT's direction is
-        DIRECTION_EXTRACT and may be left out.
+        """Put gives without thinking of credit: one BOT, then DATs, then an EOT. While
+        there is no credit the gateway stops reading, and HTTP/2 holds the caller back.
+        Closing the sending half without an EOT implies one, a moment later, as in Open.
+        The BOT's direction is DIRECTION_EXTRACT and may be left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,8 +111,9 @@ class FlowServiceServicer:
 
     def Get(self, request, context):
         """Get takes without thinking of credit: the gateway pays as the stream
-        accepts. The last message is the EOT. The BOT's direction is
-        DIRECTION_INJECT and may be left out.
+        accepts, and answers the giver's EOT once everything has left for the taker.
+        The last message is the EOT. The BOT's direction is DIRECTION_INJECT and may
+        be left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
