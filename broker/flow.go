@@ -25,15 +25,19 @@ type Flow struct {
 	opened    time.Time // likewise
 	direction zio.Direction
 	offered   zio.Number
+	client    *ByteAccount // of whom the BOT came from
 
 	mu       sync.Mutex
 	bot      *zio.Message        // guarded by mu; the client's as it came, nil once ended
+	botBytes int64               // guarded by mu; of it, in the client's account
 	state    flow.State          // guarded by mu
 	peers    [2]*Peer            // guarded by mu; nil once ended, handler's nil while pending
 	infos    [2]PeerInfo         // guarded by mu
 	label    []byte              // guarded by mu; the client's BOT's, nil once ended if too long to remember
 	account  account             // guarded by mu
-	seen     uint64              // guarded by mu; messages when idleness was last checked
+	seen     progress            // guarded by mu; when a sign of life was last looked for
+	life     time.Time           // guarded by mu; the last one, as far as was looked
+	allowed  time.Duration       // guarded by mu; how long there may be none
 	timer    *time.Timer         // guarded by mu
 	deadline time.Time           // guarded by mu
 	ended    time.Time           // guarded by mu; zero before
@@ -47,6 +51,8 @@ type Flow struct {
 
 	unflushed [2]Link // guarded by mu; links to flush when it is unlocked, by side
 
+	owing [2]*Peer // guarded by mu; who has not answered the EOT of a flow that has ended
+
 	forgotten bool // guarded by broker.mu; it has ended
 
 	request *Request // guarded by mu; by which its factory knows it, nil once settled
@@ -55,6 +61,7 @@ type Flow struct {
 func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
 	f := &Flow{
 		broker:    client.broker,
+		client:    client.bytes,
 		limits:    client.broker.limits(),
 		direction: bot.Direction,
 		offered:   bot.Credit,
@@ -65,6 +72,8 @@ func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
 		late:      refusal{flow.Overloaded, "no route was found in time"},
 	}
 	f.label = f.bot.Label
+	f.botBytes = int64(f.bot.Size() + len(f.bot.Label))
+	client.bytes.Add(f.botBytes)
 	f.account.receive(flow.Client, m.Size())
 	f.request = newRequest(f)
 	return f
@@ -86,6 +95,16 @@ func (f *Flow) seekHandler(right Match) {
 	request.deadline, request.view, request.right = f.deadline, f.view(), right
 	f.publish()
 	f.broker.factory.Go(request.seek)
+}
+
+// dropBot gives up the client's BOT but for its label and coord: with its offer settled
+// nobody needs the rest. f.mu is held.
+func (f *Flow) dropBot() {
+	if f.botBytes > 0 {
+		f.bot = &zio.Message{Level: f.bot.Level, Form: f.bot.Form, Label: f.bot.Label, Coord: f.bot.Coord}
+		f.client.Release(f.botBytes)
+		f.botBytes = 0
+	}
 }
 
 // view is what a route's match sees of the flow.
@@ -172,6 +191,11 @@ func (f *Flow) receive(from flow.Side, head zio.Head, m *zio.Message, size, weig
 	if head.Type == zio.PAY && before != flow.Pending {
 		queued = f.constrain(from)
 	}
+	if before == flow.Ended {
+		m.Release()
+		f.receiveLate(from, head)
+		return
+	}
 	next, fx := f.state.Step(flow.Received(from, head, m.Seqno, queued))
 	f.state = next
 	var failed [2]error
@@ -180,9 +204,7 @@ func (f *Flow) receive(from flow.Side, head zio.Head, m *zio.Message, size, weig
 	} else {
 		m.Release()
 	}
-	if before != flow.Ended {
-		f.count(from, head.Type, size, fx.Relay && failed[from.Other()] == nil)
-	}
+	f.count(from, head.Type, size, fx.Relay && failed[from.Other()] == nil)
 	f.conclude(before, fx, failed)
 	switch {
 	case head.Type == zio.DAT && int64(weight) > f.largest:
@@ -274,6 +296,9 @@ func (f *Flow) conclude(before flow.Phase, fx flow.Effects, failed [2]error) {
 			}
 		}
 	}
+	for side, eot := range fx.Remind {
+		f.remind(flow.Side(side), eot)
+	}
 	if f.state.Phase() != before {
 		f.enter(before)
 	}
@@ -354,17 +379,17 @@ func (f *Flow) enter(before flow.Phase) {
 			cause = &EndError{f.state.Reason(), f.state.Detail()}
 		}
 		f.broker.dropOffer(f.request)
+		f.dropBot()
 		f.request.settle(cause)
 		f.request = nil
 	}
 	switch phase {
 	case flow.Active:
-		f.seen = f.account.received()
-		f.setDeadline(f.limits.IdleTimeout)
+		f.expectLife(f.limits.IdleTimeout)
 		f.broker.say(slog.LevelDebug, lineActive, f.infos[flow.Client], "flow active", "flow", f.id, "client", f.infos[flow.Client],
 			"handler", f.infos[flow.Handler], "credit", f.state.Credit().Total())
 	case flow.HalfClosed:
-		f.setDeadline(f.limits.EOTTimeout)
+		f.expectLife(f.limits.EOTTimeout)
 	case flow.Ended:
 		f.finish()
 	}
@@ -376,6 +401,8 @@ func (f *Flow) enter(before flow.Phase) {
 
 func (f *Flow) finish() {
 	f.setDeadline(0)
+	f.awaitAnswers()
+	f.dropBot()
 	f.account.crossed = f.crossed() // what is queued now may still leave, or be lost
 	f.ended = time.Now()
 	f.broker.forget(f)

@@ -41,6 +41,13 @@ type Link interface {
 	Ended(flow.Reason, string)
 }
 
+// Mover is implemented by links that see how far a large message has come.
+type Mover interface {
+	// Moved counts the bytes of messages that were read or written, in whole or in
+	// part. It may be called concurrently, and does not wait.
+	Moved() uint64
+}
+
 // Disconnector is implemented by links that can end their connection.
 type Disconnector interface {
 	// Disconnect ends the connection for an operator, with the reason that the log

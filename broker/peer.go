@@ -25,6 +25,7 @@ type Peer struct {
 
 	bytes  *ByteAccount
 	output *ByteAccount
+	stays  bool // its connection goes on after a flow
 	pauses bool // its transport stops reading when Bytes' Charge waits
 
 	id        PeerID               // set by Attach
@@ -35,6 +36,7 @@ type Peer struct {
 	flow   *Flow
 	side   flow.Side
 	warned bool // was told that it takes part in no flow
+	told   bool // was sent an EOT outside of a flow
 
 	corked  bool   // deliveries are flushed by Uncork
 	waiting []Link // to be flushed by it
@@ -75,6 +77,10 @@ func (p *Peer) Bytes() *ByteAccount { return p.bytes }
 // as encrypted copies. It may be used concurrently, also after Leave. Nothing waits
 // for room in it: Add.
 func (p *Peer) Output() *ByteAccount { return p.output }
+
+// Stays tells that the peer's connection goes on when a flow has ended, and may carry
+// another one. It is called before the first Receive.
+func (p *Peer) Stays() { p.stays = true }
 
 // Pauses tells that the peer's transport asks Bytes before it reads, and does not
 // read while it waits. It is called before the first Receive.
@@ -178,6 +184,7 @@ func (p *Peer) Leave(detail string) {
 	p.broker.peers.leave(p)
 	if p.flow != nil {
 		p.flow.step(flow.Left(p.side, detail))
+		p.flow.forgetAnswer(p.side)
 	}
 }
 
@@ -216,6 +223,7 @@ func (p *Peer) receiveBot(m *zio.Message, head zio.Head) {
 	}
 	if p.flow != nil { // begins anew (BRK-13)
 		p.flow.step(flow.Received(p.side, head, m.Seqno, 0))
+		p.flow.forgetAnswer(p.side)
 		p.flow = nil
 	}
 	p.warned = false
@@ -300,14 +308,23 @@ func (p *Peer) refuse(reason flow.Reason, detail string) {
 // receiveStray answers a message that belongs to no flow: after a restart of
 // the gateway its peer would otherwise wait for ever (BRK-18).
 func (p *Peer) receiveStray(head zio.Head) {
-	if head.Type == zio.EOT || p.warned {
-		return
+	if p.warned || head.Type == zio.EOT && p.told {
+		return // an EOT that answers ours is the end
 	}
 	p.warned = true
-	p.tell("unknown flow", flow.ProtocolError, fmt.Sprintf("a %v came without a BOT before it", head.Type))
+	p.tell("unknown flow", flow.ProtocolError, article(head.Type)+" came without a BOT before it")
+}
+
+// article is a type with the article that it takes.
+func article(t zio.Type) string {
+	if t == zio.EOT {
+		return "an EOT"
+	}
+	return "a " + t.String()
 }
 
 func (p *Peer) tell(word string, reason flow.Reason, detail string) {
+	p.told = true
 	detail = text.Detail(detail)
 	// A peer that can't be told has left, and its transport will say so.
 	_ = p.link.Deliver(Delivery{

@@ -209,7 +209,8 @@ func (s *script) play(line string) {
 
 // peer plays `NAME LABEL [PAYLOAD…]`, `NAME leaves`, `NAME shuts`, `NAME breaks
 // ERROR` (its outbox, from now on), `NAME holds N SIZE` (so many messages of
-// that size have not left for it) or `NAME charges N` (so many bytes are held for it). A payload `*N` is N bytes, `*NxM` is M such
+// that size have not left for it) or `NAME charges N` (so many bytes are held for it), `NAME stays` (its connection goes
+// on after a flow), `NAME moves` (bytes of a large message have crossed). A payload `*N` is N bytes, `*NxM` is M such
 // parts; `"*N"` in a label is a string of N bytes.
 func (s *script) peer(words []string) {
 	p := s.peers[words[0]]
@@ -221,6 +222,10 @@ func (s *script) peer(words []string) {
 		p.Leave("connection closed")
 	case "shuts":
 		p.Shut()
+	case "stays":
+		p.Stays()
+	case "moves":
+		p.moved.Add(1)
 	case "charges":
 		n, _ := strconv.ParseInt(words[2], 10, 64)
 		p.Bytes().Add(n)
@@ -363,6 +368,7 @@ type fakePeer struct {
 	broken error
 	queued atomic.Int64
 	size   atomic.Int64
+	moved  atomic.Uint64
 	held   int // messages that it sent and that were not released
 }
 
@@ -399,6 +405,9 @@ func (p *fakePeer) Queued() (messages, bytes int64) {
 }
 
 func (p *fakePeer) Flush() {}
+
+// Moved implements broker.Mover.
+func (p *fakePeer) Moved() uint64 { return p.moved.Load() }
 
 func (p *fakePeer) Ended(reason flow.Reason, detail string) {
 	if detail != "" {

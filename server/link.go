@@ -40,6 +40,9 @@ func (x *exchange) Queued() (messages, bytes int64) {
 	return x.delivered.messages.Load() - messages, x.delivered.bytes.Load() - bytes
 }
 
+// Moved implements broker.Mover.
+func (x *exchange) Moved() uint64 { return uint64(x.left.moved()) }
+
 // Departed implements broker.Departed: an exchange has one flow.
 func (x *exchange) Departed() broker.Count {
 	return broker.Count{

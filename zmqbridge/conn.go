@@ -45,10 +45,11 @@ type conn struct {
 	drained  chan struct{} // holds a token when nothing waits to be written
 
 	bytesIn, bytesOut atomic.Uint64
-	lastSeen          atomic.Int64 // Unix nanoseconds of the last byte that came
-	pinged            atomic.Int64 // likewise, of a PING that was not answered; 0 for none
-	ttl               atomic.Int64 // of the last PING that came; 0 for none
-	sentData          atomic.Bool  // a DAT was sent since the last byte came
+	moved             atomic.Uint64 // bytes of messages, either way
+	lastSeen          atomic.Int64  // Unix nanoseconds of the last byte that came
+	pinged            atomic.Int64  // likewise, of a PING that was not answered; 0 for none
+	ttl               atomic.Int64  // of the last PING that came; 0 for none
+	sentData          atomic.Bool   // a DAT was sent since the last byte came
 }
 
 // cut is why a connection was ended from this side.

@@ -176,6 +176,7 @@ func (c *conn) attach() {
 	}
 	c.peer = c.endpoint.bridge.broker.AttachWith(&c.out, c.info(), grant)
 	c.peer.Pauses()
+	c.peer.Stays()
 	c.account, c.output = c.peer.Bytes(), c.peer.Output()
 }
 

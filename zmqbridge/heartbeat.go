@@ -3,6 +3,7 @@ package zmqbridge
 import (
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
@@ -36,11 +37,20 @@ func (c *conn) command(body []byte) error {
 func (e *endpoint) supervise() {
 	ticker := time.NewTicker(e.options.tick())
 	defer ticker.Stop()
+	last := time.Now()
 	for {
 		select {
 		case now := <-ticker.C:
+			// The process was stopped, or the machine: what has arrived meanwhile is
+			// looked at before anybody is judged.
+			paused := now.Sub(last) - 2*e.options.tick()
+			last = now
 			for _, c := range e.all() {
-				c.check(now)
+				if paused > 0 {
+					c.forgive(now)
+				} else {
+					c.check(now)
+				}
 			}
 		case <-e.stopped:
 			return
@@ -56,6 +66,15 @@ func (o *Options) tick() time.Duration {
 		least = min(least, o.Heartbeat, o.HeartbeatTimeout)
 	}
 	return min(max(least/4, 5*time.Millisecond), time.Second)
+}
+
+// forgive counts from now on what the peer has not done.
+func (c *conn) forgive(now time.Time) {
+	for _, since := range []*atomic.Int64{&c.pinged, &c.out.waitingSince} {
+		if was := since.Load(); was != 0 {
+			since.CompareAndSwap(was, now.UnixNano())
+		}
+	}
 }
 
 // pressed is how long a peer may take no byte when the budget is used up.

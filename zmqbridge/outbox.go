@@ -73,6 +73,9 @@ func (o *outbox) Ended(flow.Reason, string) {}
 // Disconnect implements broker.Disconnector.
 func (o *outbox) Disconnect(detail string) { o.conn.cut(causeAdmin, detail) }
 
+// Moved implements broker.Mover.
+func (o *outbox) Moved() uint64 { return o.conn.moved.Load() }
+
 // Describe implements broker.Describer.
 func (o *outbox) Describe() broker.LinkInfo { return o.conn.describe() }
 
@@ -109,6 +112,9 @@ func (o *outbox) run(wait bool) {
 		messages, bytes, all := o.write.settle(n)
 		if n > 0 {
 			o.conn.wrote(n)
+			if o.write.carries {
+				o.conn.moved.Add(uint64(n))
+			}
 			o.waitingSince.Store(0)
 			o.settle(messages, bytes)
 		}

@@ -95,6 +95,9 @@ func (r *reader) fill() error {
 		} else {
 			r.to += n
 		}
+		if r.crypt.need > 0 || r.rest > 0 {
+			r.conn.moved.Add(uint64(n))
+		}
 		return nil
 	}
 }

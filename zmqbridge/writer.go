@@ -5,7 +5,8 @@ import "sync"
 // writer turns items into runs of bytes and writes them, many with one call. It
 // belongs to whoever has its outbox's turn.
 type writer struct {
-	batch *batch // nil while nothing is being written
+	batch   *batch // nil while nothing is being written
+	carries bool   // there are messages in the batch, or were in the last one
 }
 
 // batch is what is being written: some items, the runs that they consist of, and
@@ -54,6 +55,7 @@ func (w *writer) fill(o *outbox) {
 		if w.batch == nil {
 			w.batch = batches.Get().(*batch)
 		}
+		w.carries = i.message != nil
 		w.batch.add(o.conn, i)
 	}
 }

@@ -228,9 +228,16 @@ func (s *session) leave() {
 	s.outbox.Close()
 }
 
-func (s *session) send(label []byte, payload [][]byte) {
+func (s *session) send(label []byte, payload [][]byte) { s.sendMessage(label, payload, nil) }
+
+// sendPieces sends a payload of one part, in pieces.
+func (s *session) sendPieces(label []byte, pieces [][]byte) {
+	s.sendMessage(label, pieces, []int{len(pieces)})
+}
+
+func (s *session) sendMessage(label []byte, payload [][]byte, ends []int) {
 	m := &zio.Message{
-		Form: zio.FormFlow, Label: label, Payload: payload,
+		Form: zio.FormFlow, Label: label, Payload: payload, Ends: ends,
 		Coord: zio.Coord{Granule: uint64(time.Now().UnixMicro()), Seqno: s.seqno},
 	}
 	s.seqno++

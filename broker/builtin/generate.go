@@ -3,6 +3,7 @@ package builtin
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/zio"
@@ -55,17 +56,37 @@ func integer(attributes map[string]any, key string, missing, limit int64) (int64
 	return n, nil
 }
 
-func generate(ctx context.Context, s *session, count uint64, size int) error {
-	pattern := make([]byte, size+period)
-	for i := range pattern {
-		pattern[i] = byte(i % period)
+// pattern is what all flows give, so that no flow holds memory for it: the period,
+// repeated.
+var pattern = sync.OnceValue(func() []byte {
+	block := make([]byte, blockSize+period)
+	for i := range block {
+		block[i] = byte(i % period)
 	}
+	return block
+})
+
+// blockSize is how much of the pattern there is, a multiple of the period; a larger
+// payload repeats it.
+const blockSize = 256 * period
+
+// payload is the pattern from there on, in pieces of the block that all share.
+func payload(from, size int) (pieces [][]byte) {
+	block := pattern()
+	for first := true; size > 0 || first; first = false {
+		n := min(size, blockSize)
+		pieces = append(pieces, block[from:from+n:from+n])
+		size -= n
+	}
+	return pieces
+}
+
+func generate(ctx context.Context, s *session, count uint64, size int) error {
 	label := []byte(`{"flow":"DAT"}`)
 	var sent, credit uint64
 	for sent < count {
 		for ; credit > 0 && sent < count; credit-- {
-			from := int(sent % period)
-			s.send(label, [][]byte{pattern[from : from+size : from+size]})
+			s.sendPieces(label, payload(int(sent%period), size))
 			sent++
 		}
 		if sent == count {

@@ -76,6 +76,8 @@ type Effects struct {
 	RestSeqno uint64
 	// EOT asks for EOTs of the broker's own, by receiver.
 	EOT [2]OwnEOT
+	// Remind asks for a second EOT to a side, if its connection goes on after the flow.
+	Remind [2]OwnEOT
 }
 
 // OwnEOT is an EOT that the broker makes.

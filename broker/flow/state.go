@@ -55,6 +55,7 @@ type sideState struct {
 	told    bool   // it was sent an EOT, or can't be or needn't be
 	mute    bool   // it has shut its sending half: nothing more comes from it
 	gone    bool   // it has left: nothing reaches it
+	again   bool   // it was sent a second EOT, the last one
 	next    uint64 // the seqno that continues what it was sent
 }
 

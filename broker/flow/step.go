@@ -67,6 +67,11 @@ func (s *State) data(e Event, fx *Effects) {
 	switch {
 	case e.side != s.giver:
 		s.end(ProtocolError, fmt.Sprintf("the %v sent DAT but is the taker", e.side), fx)
+	case s.credit.Released() == 0 && s.sides[s.giver.Other()].said:
+		// The taker has ended in good order; such a giver has not heard of it, and is
+		// told once more (BRK-17).
+		s.finishFor(s.giver, fx)
+		s.remind(s.giver, fx)
 	case !s.credit.spend():
 		s.end(CreditViolation, fmt.Sprintf("the %v sent DAT without credit", e.side), fx)
 	default:

@@ -179,6 +179,7 @@ func (e *endpoint) attach(from address, first *parcel) (*peer, error) {
 	info.Name, grant = e.options.recognize(first.property)
 	l := &link{endpoint: e, address: from, target: t}
 	p := &peer{link: l, Peer: e.broker.AttachWith(l, info, grant)}
+	p.Stays()
 	e.peers.add(p)
 	return p, nil
 }
