@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the ZeroMQ bridge's tests with the address sanitizer, which watches both
+# Runs the tests of the libzmq engine with the address sanitizer, which watches both
 # Go's use of libzmq's memory and the C code's: nothing is used after it was given
 # back, beyond its end, or never given back. Arguments go to go test:
 #   scripts/asan.sh -run FuzzOpen -fuzz FuzzOpen -fuzztime 10m
@@ -9,4 +9,4 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/scripts/env.sh"
 cd "$root"
 
-go test -asan -count 1 -timeout 15m "$@" ./zmqbridge
+go test -asan -tags libzmq -count 1 -timeout 15m "$@" ./zmqbridge/libzmq
