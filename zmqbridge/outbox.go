@@ -71,7 +71,7 @@ func (o *outbox) Queued() (messages, bytes int64) { return o.messages.Load(), o.
 func (o *outbox) Ended(flow.Reason, string) {}
 
 // Disconnect implements broker.Disconnector.
-func (o *outbox) Disconnect(detail string) { o.conn.cut(causeAdmin, detail) }
+func (o *outbox) Disconnect(detail string) { o.conn.cutFlow(causeAdmin, flow.EndedByAdmin, detail) }
 
 // Moved implements broker.Mover.
 func (o *outbox) Moved() uint64 { return o.conn.moved.Load() }
