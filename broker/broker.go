@@ -26,6 +26,7 @@ type Broker struct {
 	// liveCount is live, for those who do not hold mu.
 	liveCount atomic.Int64
 	budget    budget
+	early     budget // of peers that take part in no flow yet
 	turns     *turns
 	peers     peerTable
 	epoch     time.Time // where its own clock begins
@@ -67,7 +68,7 @@ func New(options Options) (*Broker, error) {
 		totals: totals{ended: map[flow.Reason]uint64{}, refused: map[flow.Reason]uint64{}},
 	}
 	b.options.Store(&options)
-	b.budget.limit.Store(options.MaxBytes)
+	b.setBudgets(&options)
 	return b, nil
 }
 
@@ -91,7 +92,7 @@ func (b *Broker) SetLimits(options Options) error {
 	options.KeepEnded, options.Log = was.KeepEnded, was.Log
 	options.Observers, options.Denied = was.Observers, was.Denied
 	b.options.Store(&options)
-	b.budget.resize(options.MaxBytes)
+	b.setBudgets(&options)
 	return nil
 }
 

@@ -48,6 +48,14 @@ func (b *budget) newAccount(owner string, limit int64) *ByteAccount {
 	return a
 }
 
+// setBudgets puts the limits to use. Peers that take part in no flow share what two
+// messages need: enough for BOTs that carry much, one after the other, whoever else has
+// begun to send one and does not go on.
+func (b *Broker) setBudgets(o *Options) {
+	b.budget.resize(o.MaxBytes)
+	b.early.resize(2*int64(o.MaxMessage) + 4<<20)
+}
+
 // full tells whether no more bytes may come in.
 func (b *budget) full() bool { return b.held.Load() >= b.limit.Load() || b.waiting.Load() > 0 }
 

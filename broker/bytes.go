@@ -38,12 +38,15 @@ func (a *ByteAccount) Release(n int64) {
 // for them. Of what the account holds, current bytes belong to the message that
 // is being read: when nothing else is held the message is let in whatever the
 // budget says, so that every flow moves (the budget is exceeded by one message
-// for each peer at the most). Those who wait are served in turn, by owner and
+// for each peer at the most). NoFree is for a message that is not. Those who wait are served in turn, by owner and
 // then by account. It returns false, with nothing charged, when stop is closed
 // first.
 func (a *ByteAccount) Charge(n, current int64, stop <-chan struct{}) bool {
 	return a.TryCharge(n, current) || a.wait(n, current, stop)
 }
+
+// NoFree stands for a message that is let in only where there is room.
+const NoFree = -1
 
 // TryCharge is Charge where it need not wait; otherwise it returns false.
 func (a *ByteAccount) TryCharge(n, current int64) bool {

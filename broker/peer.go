@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"slices"
 	"sync/atomic"
@@ -24,6 +25,7 @@ type Peer struct {
 	grant  Grant // nil for everything
 
 	bytes  *ByteAccount
+	early  *ByteAccount // for what comes before its flow
 	output *ByteAccount
 	stays  bool // its connection goes on after a flow
 	pauses bool // its transport stops reading when Bytes' Charge waits
@@ -52,6 +54,7 @@ func (b *Broker) AttachWith(link Link, info PeerInfo, grant Grant) *Peer {
 	info.Address, info.Identity = text.Name(info.Address), text.Name(info.Identity)
 	p := &Peer{broker: b, link: link, info: info, grant: grant}
 	p.bytes = b.budget.newAccount(p.owner(), b.limits().MaxFlowBytes)
+	p.early = b.early.newAccount(p.owner(), math.MaxInt64)
 	p.output = b.budget.newAccount("", 0)
 	b.peers.attach(p)
 	return p
@@ -72,6 +75,14 @@ func (p *Peer) owner() string {
 // Bytes is the account of what was read from the peer and is still here. It may be
 // used concurrently, also after Leave.
 func (p *Peer) Bytes() *ByteAccount { return p.bytes }
+
+// Early is the account of what belongs to a large message of a peer that takes part in
+// no flow, and may be a stranger: no message is let in by it when there is no room. Used
+// as Bytes is.
+func (p *Peer) Early() *ByteAccount { return p.early }
+
+// Idle tells whether the peer takes part in no flow. It is called by who calls Receive.
+func (p *Peer) Idle() bool { return !p.busy() }
 
 // Output is the account of what the peer's transport has made for it to send, such
 // as encrypted copies. It may be used concurrently, also after Leave. Nothing waits

@@ -46,23 +46,6 @@ func (c *crypt) grow(r *reader, wait bool) error {
 	return nil
 }
 
-// charged is a slab for n bytes on the peer's account.
-func (r *reader) charged(n int, wait bool) (*slab, error) {
-	account, current := r.conn.account, r.current()
-	size := int64(n)
-	if class, ok := slabClass(n); ok {
-		size = int64(slabSizes[class])
-	}
-	switch {
-	case account.TryCharge(size, current):
-	case !wait:
-		return nil, errStopped
-	case !account.Charge(size, current, r.conn.stop):
-		return nil, errStopped
-	}
-	return newSlabFor(n).charged(account), nil
-}
-
 // sealed looks at an encrypted frame with its header of n bytes; false if more bytes
 // are needed.
 func (r *reader) sealed(h zmtp.Header, n int) (bool, error) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/zmtp"
@@ -53,7 +54,7 @@ type reader struct {
 	more    bool     // and whether another one follows it
 	skip    uint64   // bytes of a frame that is not kept
 	skipped uint64   // in all, of the present message
-	tooLong string   // why the present message is not kept; empty if it is
+	tooLong string   // why the present message is not kept; empty if it is kept
 
 	room  func() []byte // space, and idle settle: made once
 	idle  func()
@@ -134,17 +135,35 @@ func (r *reader) takeSlab(wait bool) error {
 	if r.again(class) {
 		return nil
 	}
-	size := int64(slabSizes[class])
+	s, err := r.charged(slabSizes[class], wait)
+	if err == nil {
+		r.move(s)
+	}
+	return err
+}
+
+// earlyFrom is how much of a message a peer without a flow may send on its own account,
+// in bytes: the rest of a larger one is charged to what all such peers share.
+const earlyFrom = 1 << 20
+
+// charged is a slab for n bytes, charged to the peer's account.
+func (r *reader) charged(n int, wait bool) (*slab, error) {
 	account, current := r.conn.account, r.current()
+	if current >= earlyFrom && r.conn.peer.Idle() {
+		account, current = r.conn.peer.Early(), broker.NoFree
+	}
+	size := int64(n)
+	if class, ok := slabClass(n); ok {
+		size = int64(slabSizes[class])
+	}
 	switch {
 	case account.TryCharge(size, current):
 	case !wait:
-		return errStopped
+		return nil, errStopped
 	case !account.Charge(size, current, r.conn.stop):
-		return errStopped
+		return nil, errStopped
 	}
-	r.move(newSlab(class).charged(account))
-	return nil
+	return newSlabFor(n).charged(account), nil
 }
 
 // again uses the present slab from its beginning, if no message lies in it any more.
@@ -328,9 +347,13 @@ func (r *reader) frame() (bool, error) {
 		r.frameDone(h.More)
 		return true, nil
 	}
-	if h.Size < ownFrom {
+	if h.Size < ownFrom || len(b) < n+enoughToTell {
 		r.message.frames--
-		return false, nil // until it is whole; takeSlab sees that there is room
+		return false, nil // until it is whole, or tells enough; takeSlab sees that there is room
+	}
+	if r.unwanted(b[n:]) {
+		r.pass(h, n)
+		return true, nil
 	}
 	r.rest, r.more = whole-uint64(len(b)), h.More
 	r.scanned = r.to
@@ -350,16 +373,9 @@ func (r *reader) tooMuch(h zmtp.Header, n int) (bool, error) {
 			return false, nil
 		}
 		r.conn.endpoint.stats.tooLarge.Add(1)
-		if r.message != nil {
-			r.message.Release()
-			r.message = nil
-		}
 		r.conn.peer.TooLarge(r.tooLong)
 	}
-	r.skip, r.more = h.Size, h.More
-	r.skipped += uint64(n) + h.Size
-	r.scanned += n
-	r.from = r.scanned
+	r.pass(h, n)
 	if r.skipped > skipFactor*r.most() {
 		return true, &protocolFault{causeTooLarge, r.tooLong + "; the connection is closed, since so much more would have to be read"}
 	}
@@ -367,6 +383,22 @@ func (r *reader) tooMuch(h zmtp.Header, n int) (bool, error) {
 		r.frameSkipped()
 	}
 	return true, nil
+}
+
+// pass begins to skip a frame, with its header of n bytes, and those of its message that
+// lie in front of it.
+func (r *reader) pass(h zmtp.Header, n int) {
+	if r.message != nil {
+		r.message.Release()
+		r.message = nil
+	}
+	if r.tooLong == "" {
+		r.tooLong = "unwanted"
+	}
+	r.skip, r.more = h.Size, h.More
+	r.skipped += uint64(n) + h.Size
+	r.scanned += n
+	r.from = r.scanned
 }
 
 // most is how many bytes a message may have on the wire.

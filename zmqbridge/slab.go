@@ -1,6 +1,7 @@
 package zmqbridge
 
 import (
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,8 @@ func (l *freeList) put(s *slab) {
 	defer l.mu.Unlock()
 	if (len(l.slabs)+1)*len(s.data) <= max(maxFree, len(s.data)) {
 		l.slabs = append(l.slabs, s)
+	} else {
+		givenUp.Add(int64(len(s.data)))
 	}
 }
 
@@ -72,10 +75,21 @@ func (l *freeList) trim() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	keep := len(l.slabs) - (l.least+1)/2
+	for _, s := range l.slabs[keep:] {
+		givenUp.Add(int64(len(s.data)))
+	}
 	clear(l.slabs[keep:])
 	l.slabs = l.slabs[:keep]
 	l.least = keep
 }
+
+// givenUp is how many bytes of slabs the garbage collector has been left with since the
+// system was last given memory back.
+var givenUp atomic.Int64
+
+// returnFrom is from how much on it is given back at once, and not when the runtime
+// comes by, which after a burst can be minutes later.
+const returnFrom = 64 << 20
 
 // trimInterval is how often slabs that nobody needs are given up.
 const trimInterval = time.Second
@@ -84,11 +98,17 @@ const trimInterval = time.Second
 func trimSlabs(stop <-chan struct{}) {
 	ticker := time.NewTicker(trimInterval)
 	defer ticker.Stop()
+	var returned time.Time
 	for {
 		select {
 		case <-ticker.C:
 			for i := range freeSlabs {
 				freeSlabs[i].trim()
+			}
+			if givenUp.Load() > returnFrom && time.Since(returned) > 10*trimInterval {
+				givenUp.Store(0)
+				debug.FreeOSMemory()
+				returned = time.Now()
 			}
 		case <-stop:
 			return
