@@ -15,7 +15,7 @@ func (s *adminService) ListPeers(_ context.Context, request *gatewayv1.ListPeers
 		return nil, err
 	}
 	response := &gatewayv1.ListPeersResponse{}
-	for peer := range s.broker.PeersBefore(broker.PeerID(p.before)) {
+	for peer := range s.broker.PeersBefore(broker.PeerID(p.before), transport) {
 		if transport != "" && peer.Info.Transport != transport {
 			continue
 		}
