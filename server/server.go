@@ -130,7 +130,7 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: o.Log, counters: counters, streams: s.streams, stall: o.Stall})
 	gatewayv1.RegisterHandlerServiceServer(s.grpc, &handlerService{broker: b, stop: stop, log: o.Log, stall: o.Stall})
 	if o.Process != nil {
-		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, process: o.Process, routes: o.Routes, stop: stop})
+		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, log: o.Log, process: o.Process, routes: o.Routes, stop: stop})
 	}
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
