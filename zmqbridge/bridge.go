@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -129,6 +130,8 @@ type bridge struct {
 	servers   []string
 	routers   []string
 	stats     struct{ panics atomic.Uint64 }
+	closing   sync.Once
+	closed    error // of Close; set by closing
 }
 
 func open(b *broker.Broker, o Options) (_ Bridge, err error) {
@@ -211,8 +214,13 @@ func (b *bridge) Servers() []string { return b.servers }
 // Routers implements Bridge.
 func (b *bridge) Routers() []string { return b.routers }
 
-// Close implements Bridge.
+// Close implements Bridge. Stats goes on describing what has happened.
 func (b *bridge) Close() error {
+	b.closing.Do(func() { b.closed = b.close() })
+	return b.closed
+}
+
+func (b *bridge) close() error {
 	errs := make([]error, len(b.endpoints))
 	done := make(chan struct{}, len(b.endpoints))
 	for i, e := range b.endpoints {
@@ -221,7 +229,6 @@ func (b *bridge) Close() error {
 	for range b.endpoints {
 		<-done
 	}
-	b.endpoints = nil
 	return errors.Join(errs...)
 }
 
