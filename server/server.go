@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	channelz "google.golang.org/grpc/channelz/service"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -25,6 +27,7 @@ import (
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // Options configure a Server.
@@ -107,8 +110,9 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 	}
 	o.Stall = cmp.Or(o.Stall, defaultStall)
 	counters, limiter := newCounters(o.Registry), newLimiter(o.RateLimits)
-	door, options := o.security()
-	options = append(options, chain(o.Log, counters, door, limiter)...)
+	door, secured := o.security()
+	options := append(chain(o.Log, counters, door, limiter),
+		grpc.Creds(&watched{secured, logs.NewSampler(o.Log, foreignLines), counters}))
 	s := &Server{
 		grpc: grpc.NewServer(append(options,
 			grpc.ForceServerCodecV2(newCodec()),
@@ -144,16 +148,16 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 // SetRateLimits replaces the limits on the calls that begin.
 func (s *Server) SetRateLimits(limits RateLimits) { s.limiter.set(limits) }
 
-// security is the gatekeeper, nil if everybody may call everything, and the
-// options for how to connect.
-func (o Options) security() (door *gatekeeper, options []grpc.ServerOption) {
+// security is the gatekeeper, nil if everybody may call everything, and how
+// connections are secured.
+func (o Options) security() (door *gatekeeper, secured credentials.TransportCredentials) {
 	if o.Access != nil {
 		door = &gatekeeper{o.Access, o.PublicReflection}
 	}
-	if o.TLS != nil {
-		options = append(options, grpc.Creds(o.TLS.credentials(o.Access)))
+	if o.TLS == nil {
+		return door, insecure.NewCredentials()
 	}
-	return door, options
+	return door, o.TLS.credentials(o.Access)
 }
 
 // Serve accepts connections until Stop; nil after Stop.
