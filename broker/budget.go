@@ -62,6 +62,10 @@ func (b *budget) full() bool { return b.held.Load() >= b.limit.Load() || b.waiti
 // Held is how many bytes are charged at present.
 func (b *Broker) Held() int64 { return b.budget.held.Load() }
 
+// WaitingReaders is how many peers are not read from at present, because there is no
+// room for more of theirs (ByteAccount.Charge).
+func (b *Broker) WaitingReaders() int64 { return b.budget.waiting.Load() }
+
 // Exhausted tells whether the bytes in the broker have reached their limit.
 func (b *Broker) Exhausted() bool { return b.budget.full() }
 

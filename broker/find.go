@@ -65,7 +65,7 @@ func (b *Broker) EndFlow(id FlowID, detail string) (FlowInfo, error) {
 		return FlowInfo{}, ErrNoFlow
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.unlock()
 	if f.state.Phase() == flow.Ended {
 		return f.info(), ErrEnded
 	}

@@ -62,16 +62,18 @@ type Describer interface {
 	Describe() LinkInfo
 }
 
-// LinkInfo is what a link knows of its connection at one moment.
+// LinkInfo is what a link knows of its connection at one moment. What it does not know
+// is zero.
 type LinkInfo struct {
-	// Protocol is its version, such as "ZMTP 3.1", Mechanism how it is secured,
-	// such as "NULL" or "CURVE", Key the public key that the peer has proved to have.
+	// Protocol is its version, such as "ZMTP 3.1", Mechanism how it is secured: "NULL"
+	// or "none", "CURVE", "tls", "mtls". Key is the public key that the peer has proved
+	// to have.
 	Protocol, Mechanism, Key string
 	// BytesIn and BytesOut are what was read and written.
 	BytesIn, BytesOut uint64
 	// QueuedMessages and QueuedBytes wait to be written.
 	QueuedMessages, QueuedBytes int64
-	// LastSeen is when the last byte came.
+	// LastSeen is when the last byte came. Where it is zero BytesIn is not known either.
 	LastSeen time.Time
 }
 

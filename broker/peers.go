@@ -17,6 +17,10 @@ type ConnectedPeer struct {
 	Connected time.Time
 	// Flow is the flow that it takes part in; 0 for none.
 	Flow FlowID
+	// Link is what is known of its connection: by a Describer, and by the flow what that
+	// leaves open. A flow knows the payload that its peers have sent and that was
+	// delivered to them since it was opened, and when a DAT or a PAY came.
+	Link LinkInfo
 }
 
 // peerTable holds the peers that are attached.
@@ -60,15 +64,28 @@ func (t *peerTable) before(id PeerID, page []*Peer) []*Peer {
 	return t.peers.before(uint64(id), cap(page), page)
 }
 
-// PeersBefore describes the peers with ids below that, the latest first; those
-// who come meanwhile are not among them. It locks nothing between two of them.
-func (b *Broker) PeersBefore(id PeerID) func(yield func(ConnectedPeer) bool) {
+// find returns the peer with that id, nil if there is none.
+func (t *peerTable) find(id PeerID) *Peer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p, _ := t.peers.find(uint64(id))
+	return p
+}
+
+// PeersBefore describes the peers of a transport with ids below that, the latest
+// first; an empty transport stands for all. Those who come meanwhile are not among
+// them. It locks nothing between two of them, and looks closely only at those that it
+// yields.
+func (b *Broker) PeersBefore(id PeerID, transport string) func(yield func(ConnectedPeer) bool) {
 	return func(yield func(ConnectedPeer) bool) {
 		for page := make([]*Peer, 0, pageSize); ; {
 			if page = b.peers.before(id, page[:0]); len(page) == 0 {
 				return
 			}
 			for _, p := range page {
+				if transport != "" && p.info.Transport != transport {
+					continue
+				}
 				if !yield(p.describe()) {
 					return
 				}
@@ -81,10 +98,54 @@ func (b *Broker) PeersBefore(id PeerID) func(yield func(ConnectedPeer) bool) {
 // describe may be called by anybody at any time.
 func (p *Peer) describe() ConnectedPeer {
 	c := ConnectedPeer{ID: p.id, Info: p.info, Connected: p.connected}
-	if f := p.shown.Load(); f != nil && !f.over() {
-		c.Flow = f.id
+	link, describes := p.link.(Describer)
+	if describes {
+		c.Link = link.Describe()
+	}
+	if f := p.shown.Load(); f != nil {
+		f.describePeer(p, &c, describes)
 	}
 	return c
+}
+
+// describePeer adds what the flow knows of a peer that takes part in it, unless it is
+// over. A link that describes itself knows better what has left and what is queued.
+func (f *Flow) describePeer(p *Peer, c *ConnectedPeer, describes bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state.Phase() == flow.Ended {
+		return
+	}
+	c.Flow = f.id
+	side := flow.Client
+	if f.peers[flow.Handler] == p {
+		side = flow.Handler
+	}
+	if !describes {
+		c.Link.QueuedMessages, c.Link.QueuedBytes = f.queued(side)
+		c.Link.BytesOut = f.account.bytes[side.Other()]
+	}
+	if c.Link.LastSeen.IsZero() {
+		c.Link.LastSeen = f.lastFrom(side)
+		c.Link.BytesIn = f.account.bytes[side]
+	}
+}
+
+// lastFrom is when the flow has last heard from a side: its latest DAT or PAY, or
+// else its BOT. f.mu is held.
+func (f *Flow) lastFrom(side flow.Side) time.Time {
+	last := f.account.lastPAY
+	if side == f.state.Giver() {
+		last = f.account.lastDAT
+	}
+	switch {
+	case last != 0:
+	case side == flow.Client:
+		return f.opened
+	default:
+		last = f.account.active
+	}
+	return last.at(time.Now(), f.broker.now())
 }
 
 // join makes the flow the peer's own, on that side.

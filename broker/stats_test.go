@@ -164,7 +164,7 @@ func TestPeersAreCountedUntilTheyLeave(t *testing.T) {
 	p := openPair(t, b, cids)
 	idle := b.Attach(silentLink{}, broker.PeerInfo{Transport: "other"})
 	list := func() (peers []broker.ConnectedPeer) {
-		for c := range b.PeersBefore(broker.Latest) {
+		for c := range b.PeersBefore(broker.Latest, "") {
 			peers = append(peers, c)
 		}
 		return peers

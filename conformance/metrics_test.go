@@ -2,12 +2,15 @@ package conformance_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +20,7 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/native"
 )
 
 // scrape is what /metrics had at one moment, by series.
@@ -91,6 +95,9 @@ var elsewhere = map[string]string{
 	"zio_gateway_auth_failures_total":  "telemetry: TestAuthFailures",
 	"zio_gateway_log_suppressed_total": "TestLogFlood",
 	"zio_gateway_log_dropped_total":    "TestLogReaderGone",
+
+	"zio_gateway_waiting_readers":  "telemetry: TestBudgetMetrics",
+	"zio_gateway_zmq_panics_total": "telemetry: TestZMQMetrics",
 }
 
 // TestMetrics: every metric in the documentation exists and moves, and there is
@@ -106,6 +113,7 @@ func TestMetrics(t *testing.T) {
 		"--eot-timeout=500ms", "--max-message=4194304",
 	}, []string{"OTEL_BSP_SCHEDULE_DELAY=50"})
 	scrapes := []scrape{p.scrape(t)}
+	scrapes = append(scrapes, p.driveZMQ(t)...)
 	scrapes = append(scrapes, p.driveMetrics(t, collected)...)
 
 	known := map[string]bool{}
@@ -210,6 +218,97 @@ func (p *program) driveMetrics(t *testing.T, collected *spanCollector) (scrapes 
 	return append(scrapes, p.scrapeUntil(t, "spans", func(s scrape) bool {
 		return s[`zio_gateway_spans_total{result="exported"}`] > 0
 	}))
+}
+
+// driveZMQ has connections come that are not all as they should be, and scrapes in
+// between.
+func (p *program) driveZMQ(t *testing.T) (scrapes []scrape) {
+	t.Helper()
+	_, server, _ := strings.Cut(p.addresses[viaClient], "://")
+	mute, lost := dialTCP(t, server), dialTCP(t, p.addresses[viaGRPC])
+	if _, err := lost.Write([]byte("\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f")); err != nil { // a ZeroMQ greeting
+		t.Fatal(err)
+	}
+	scrapes = append(scrapes, p.scrapeUntil(t, "strangers", func(s scrape) bool {
+		return s[`zio_gateway_zmq_handshaking{endpoint="zmq-server"}`] == 1 &&
+			s[`zio_gateway_grpc_foreign_connections_total{protocol="zmtp"}`] == 1
+	}))
+	_ = mute.Close()
+
+	giver := p.dial(t, viaClient)
+	mustSend(t, giver, botMessage(zio.Extract, 2, 0)) // to dump
+	mustRecv(t, giver, zio.BOT)
+	mustRecv(t, giver, zio.PAY)
+	mustSend(t, giver, datMessage(make([]byte, 8<<20)))
+	wantEOT(t, giver, flow.MessageTooLarge, "")
+
+	taker, err := native.DialLimited(native.Dealer, p.addresses[viaDealer], 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// From generate: more than sockets hold.
+	err = taker.Send(flowMessage(`{"flow":"BOT","direction":"inject","credit":20,"count":1000,"size":4000000}`))
+	if err == nil {
+		_, err = taker.Receive(patience)
+	}
+	if err = errors.Join(err, taker.Send(payMessage(20))); err != nil {
+		t.Fatal(err)
+	}
+	scrapes = append(scrapes, p.scrapeUntil(t, "an outbox", func(s scrape) bool {
+		return s[`zio_gateway_zmq_outbox_messages{endpoint="zmq-router"}`] > 0 &&
+			s[`zio_gateway_zmq_outbox_bytes{endpoint="zmq-router"}`] > 0
+	}))
+	if err := taker.Close(0); err != nil {
+		t.Error(err)
+	}
+	return append(scrapes, p.scrapeUntil(t, "its end", func(s scrape) bool {
+		return s[`zio_gateway_zmq_connections_ended_total{cause="gone",endpoint="zmq-router"}`] > 0 &&
+			s[`zio_gateway_zmq_handshakes_total{endpoint="zmq-server",outcome="left"}`] > 0
+	}))
+}
+
+func dialTCP(t *testing.T, address string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// TestMetricsWords: the outcomes and causes of ZeroMQ connections are those of the
+// documentation, no more and no less.
+func TestMetricsWords(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "metrics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, nil, nil).scrape(t)
+	for label, name := range map[string]string{
+		"outcome": "zio_gateway_zmq_handshakes_total", "cause": "zio_gateway_zmq_connections_ended_total",
+	} {
+		_, table, found := strings.Cut(string(text), "| `"+label+"` |")
+		table, _, _ = strings.Cut(table, "\n\n")
+		var documented, served []string
+		for _, row := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\|").FindAllStringSubmatch(table, -1) {
+			documented = append(documented, row[1])
+		}
+		for _, endpoint := range []string{"zmq-server", "zmq-router"} {
+			served = served[:0]
+			for series := range s {
+				word := regexp.MustCompile(`^` + name + `\{.*\b` + label + `="(\w+)"`).FindStringSubmatch(series)
+				if word != nil && strings.Contains(series, `endpoint="`+endpoint+`"`) {
+					served = append(served, word[1])
+				}
+			}
+			slices.Sort(documented)
+			slices.Sort(served)
+			if !found || len(served) == 0 || !slices.Equal(documented, served) {
+				t.Errorf("%s of %s: documented are %v, served %v", label, endpoint, documented, served)
+			}
+		}
+	}
 }
 
 // endEveryWay has a flow end for every reason that needs no special gateway.

@@ -53,6 +53,7 @@ type Reloaded struct{ Changes, NeedRestart []string }
 type adminService struct {
 	gatewayv1.UnimplementedAdminServiceServer
 	broker  *broker.Broker
+	log     *slog.Logger
 	process Process
 	routes  RouteOptions
 	stop    context.Context // ends when watchers have to go

@@ -103,9 +103,13 @@ func number(id uint64) string { return strconv.FormatUint(id, 10) }
 
 // noFlow is NOT_FOUND.
 func noFlow(id uint64) error {
-	text := fmt.Sprintf("there is no flow %d, or it is remembered no more", id)
+	return notFound("flow", id, fmt.Sprintf("there is no flow %d, or it is remembered no more", id))
+}
+
+// notFound is NOT_FOUND for something with a number.
+func notFound(kind string, id uint64, text string) error {
 	return withDetails(status.New(codes.NotFound, text), &errdetails.ResourceInfo{
-		ResourceType: "flow", ResourceName: number(id), Description: text,
+		ResourceType: kind, ResourceName: number(id), Description: text,
 	})
 }
 

@@ -43,6 +43,8 @@ type exchange struct {
 	broken    atomic.Bool // its reading half has panicked
 	opens     bool        // as a client; used by the stream's handler alone
 
+	cutOff atomic.Pointer[broker.EndError] // why an operator has disconnected it; nil before
+
 	mu     sync.Mutex
 	peer   *broker.Peer // guarded by mu
 	seqno  uint64       // guarded by mu; of the next message
@@ -246,6 +248,9 @@ func (x *exchange) flow() *broker.Flow {
 // unsent is the status to end the stream with, after gRPC has answered err to
 // something that it was to send.
 func (x *exchange) unsent(err error) error {
+	if end := x.cutOff.Load(); end != nil {
+		return x.result(end)
+	}
 	if x.stall.gaveUp() {
 		return x.result(&broker.EndError{Reason: flow.Overrun, Detail: x.stall.detail()})
 	}

@@ -70,6 +70,13 @@ func (l *lines) await(ctx context.Context, t *testing.T, message string) map[str
 	}
 }
 
+// count is how many lines have that message.
+func (l *lines) count(message string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), `"msg":"`+message+`"`)
+}
+
 // process stands for a program of which nothing is asked.
 type process struct{ server.Process }
 

@@ -27,6 +27,8 @@ var notable = map[string]bool{
 	gatewayv1.AdminService_Undrain_FullMethodName:     true,
 	gatewayv1.AdminService_SetLogLevel_FullMethodName: true,
 	gatewayv1.AdminService_Reload_FullMethodName:      true,
+
+	gatewayv1.AdminService_DisconnectPeer_FullMethodName: true,
 }
 
 // logCalls logs a line for every call that is over: method, code, duration and

@@ -11,6 +11,7 @@ type counters struct {
 	calls   *grpcprometheus.ServerMetrics
 	limited prometheus.Counter
 	panics  prometheus.Counter
+	foreign *prometheus.CounterVec // connections, by what they speak
 }
 
 // newCounters registers them, unless there is nowhere to register.
@@ -25,9 +26,14 @@ func newCounters(registry prometheus.Registerer) *counters {
 			Name: "zio_gateway_panics_total",
 			Help: "gRPC calls that failed because of a mistake in the gateway.",
 		}),
+		foreign: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "zio_gateway_grpc_foreign_connections_total",
+			Help: "Connections to the gRPC address that were cut because they do not speak gRPC, by what they speak.",
+		}, []string{"protocol"}),
 	}
+	c.foreign.WithLabelValues("zmtp")
 	if registry != nil {
-		registry.MustRegister(c.calls, c.limited, c.panics)
+		registry.MustRegister(c.calls, c.limited, c.panics, c.foreign)
 	}
 	return c
 }

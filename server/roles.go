@@ -40,6 +40,8 @@ var methodRoles = map[string][]access.Role{
 	gatewayv1.AdminService_Undrain_FullMethodName:       {access.Admin},
 	gatewayv1.AdminService_SetLogLevel_FullMethodName:   {access.Admin},
 	gatewayv1.AdminService_Reload_FullMethodName:        {access.Admin},
+
+	gatewayv1.AdminService_DisconnectPeer_FullMethodName: {access.Admin},
 }
 
 // serviceRoles is the same for gRPC's own services.

@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	channelz "google.golang.org/grpc/channelz/service"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -115,8 +117,9 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 	}
 	o.Stall, o.Grace = cmp.Or(o.Stall, defaultStall), cmp.Or(o.Grace, defaultGrace)
 	counters, limiter, lines := newCounters(o.Registry), newLimiter(o.RateLimits), logs.NewSampler(o.Log, logs.Options{})
-	door, options := o.security()
-	options = append(options, chain(lines, counters, door, limiter)...)
+	door, secured := o.security()
+	options := append(chain(lines, counters, door, limiter),
+		grpc.Creds(&watched{secured, logs.NewSampler(o.Log, foreignLines), counters}))
 	s := &Server{
 		grpc: grpc.NewServer(append(options,
 			grpc.ForceServerCodecV2(newCodec()),
@@ -138,7 +141,7 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: lines, counters: counters, streams: s.streams, stall: o.Stall, grace: o.Grace})
 	gatewayv1.RegisterHandlerServiceServer(s.grpc, &handlerService{broker: b, stop: stop, log: lines, stall: o.Stall})
 	if o.Process != nil {
-		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, process: o.Process, routes: o.Routes, stop: stop})
+		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, log: o.Log, process: o.Process, routes: o.Routes, stop: stop})
 	}
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
@@ -152,16 +155,16 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 // SetRateLimits replaces the limits on the calls that begin.
 func (s *Server) SetRateLimits(limits RateLimits) { s.limiter.set(limits) }
 
-// security is the gatekeeper, nil if everybody may call everything, and the
-// options for how to connect.
-func (o Options) security() (door *gatekeeper, options []grpc.ServerOption) {
+// security is the gatekeeper, nil if everybody may call everything, and how
+// connections are secured.
+func (o Options) security() (door *gatekeeper, secured credentials.TransportCredentials) {
 	if o.Access != nil {
 		door = &gatekeeper{o.Access, o.PublicReflection}
 	}
-	if o.TLS != nil {
-		options = append(options, grpc.Creds(o.TLS.credentials(o.Access)))
+	if o.TLS == nil {
+		return door, insecure.NewCredentials()
 	}
-	return door, options
+	return door, o.TLS.credentials(o.Access)
 }
 
 // Serve accepts connections until Stop; nil after Stop.

@@ -35,6 +35,10 @@ var (
 	limitFlows   = describe("flows_limit", "How many flows there may be at once.")
 	limitPending = describe("pending_limit", "How many flows may wait for a handler at once.")
 	limitBytes   = describe("queued_bytes_limit", "How many payload bytes may wait, besides a message of every flow.")
+
+	heldBytes      = describe("held_bytes", "Bytes in the gateway that are charged to its budget.")
+	heldLimit      = describe("held_bytes_limit", "How many bytes may be charged, besides a message of every peer.")
+	waitingReaders = describe("waiting_readers", "Peers that are not read from, because there is no room for more of theirs.")
 )
 
 // transports have a series even before their first peer.
@@ -48,6 +52,7 @@ func (c *flows) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		draining, live, opened, ended, botsRefused, messages, payload, dats, datSizes, stalled, credit, queued,
 		queuedBytes, peers, listeners, offers, offersMade, limitFlows, limitPending, limitBytes,
+		heldBytes, heldLimit, waitingReaders,
 	} {
 		to <- d
 	}
@@ -90,6 +95,9 @@ func (c *flows) Collect(to chan<- prometheus.Metric) {
 	gauge(queued, float64(s.Queued))
 	gauge(queuedBytes, float64(s.QueuedBytes))
 	gauge(limitBytes, float64(limits.MaxBytes))
+	gauge(heldBytes, float64(c.broker.Held()))
+	gauge(heldLimit, float64(limits.MaxBytes))
+	gauge(waitingReaders, float64(c.broker.WaitingReaders()))
 
 	for _, transport := range transports {
 		gauge(peers, float64(s.Peers[transport]), transport)

@@ -132,6 +132,8 @@ type bridge struct {
 	stats     struct{ panics atomic.Uint64 }
 	stopped   chan struct{} // nil unless all addresses were bound
 	trimmer   sync.WaitGroup
+	closing   sync.Once
+	closed    error // of Close; set by closing
 }
 
 func open(b *broker.Broker, o Options) (_ Bridge, err error) {
@@ -220,8 +222,13 @@ func (b *bridge) Servers() []string { return b.servers }
 // Routers implements Bridge.
 func (b *bridge) Routers() []string { return b.routers }
 
-// Close implements Bridge.
+// Close implements Bridge. Stats goes on describing what has happened.
 func (b *bridge) Close() error {
+	b.closing.Do(func() { b.closed = b.close() })
+	return b.closed
+}
+
+func (b *bridge) close() error {
 	errs := make([]error, len(b.endpoints))
 	done := make(chan struct{}, len(b.endpoints))
 	for i, e := range b.endpoints {
@@ -230,7 +237,6 @@ func (b *bridge) Close() error {
 	for range b.endpoints {
 		<-done
 	}
-	b.endpoints = nil
 	if b.stopped != nil {
 		close(b.stopped)
 		b.stopped = nil

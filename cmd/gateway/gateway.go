@@ -107,6 +107,7 @@ func (g *gateway) startZMQ(c *serveCommand) (err error) {
 	if g.bridge, err = zmqbridge.Open(g.broker, o); err != nil {
 		return fmt.Errorf("zmq: %w", err)
 	}
+	g.instruments.watchZMQ(g.bridge)
 	g.bound.ZMQServer, g.bound.ZMQRouter = g.bridge.Servers(), g.bridge.Routers()
 	return nil
 }

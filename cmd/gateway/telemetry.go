@@ -17,6 +17,7 @@ import (
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/server"
 	"github.com/zioflow/gateway/telemetry"
+	"github.com/zioflow/gateway/zmqbridge"
 )
 
 // telemetryFlags say what is measured, and how much is let in.
@@ -88,6 +89,22 @@ func (i instruments) close(ctx context.Context, log *slog.Logger) {
 	if err := i.traces.Close(ctx); err != nil {
 		log.Warn("spans left behind", "error", err)
 	}
+}
+
+// watchZMQ has the metrics of the ZeroMQ front read from the bridge.
+func (i instruments) watchZMQ(b zmqbridge.Bridge) {
+	i.metrics.WatchZMQ(func() []telemetry.ZMQEndpoint {
+		stats := b.Stats()
+		endpoints := make([]telemetry.ZMQEndpoint, len(stats))
+		for i, s := range stats {
+			endpoints[i] = telemetry.ZMQEndpoint{
+				Name: s.Endpoint, Connections: s.Connections, Handshaking: s.Handshaking,
+				Handshakes: s.Handshakes, Ended: s.Ended, BytesIn: s.BytesIn, BytesOut: s.BytesOut,
+				OutboxMessages: s.OutboxMessages, OutboxBytes: s.OutboxBytes, TooLarge: s.TooLarge,
+			}
+		}
+		return endpoints
+	}, b.Panics)
 }
 
 // reloadRates changes how many calls may begin.

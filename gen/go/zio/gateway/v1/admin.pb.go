@@ -143,6 +143,67 @@ func (HeldUpBy) EnumDescriptor() ([]byte, []int) {
 	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{1}
 }
 
+// Mechanism is how a connection is secured.
+type Mechanism int32
+
+const (
+	// Not known, or a handler inside the gateway.
+	Mechanism_MECHANISM_UNSPECIFIED Mechanism = 0
+	// Neither encrypted nor authenticated: ZeroMQ's NULL, HTTP/2 in clear text.
+	Mechanism_MECHANISM_NONE Mechanism = 1
+	// ZeroMQ's CURVE: encrypted, and both sides have proved their keys.
+	Mechanism_MECHANISM_CURVE Mechanism = 2
+	// Encrypted by TLS, without a client certificate.
+	Mechanism_MECHANISM_TLS Mechanism = 3
+	// The same with a client certificate that was verified.
+	Mechanism_MECHANISM_MTLS Mechanism = 4
+)
+
+// Enum value maps for Mechanism.
+var (
+	Mechanism_name = map[int32]string{
+		0: "MECHANISM_UNSPECIFIED",
+		1: "MECHANISM_NONE",
+		2: "MECHANISM_CURVE",
+		3: "MECHANISM_TLS",
+		4: "MECHANISM_MTLS",
+	}
+	Mechanism_value = map[string]int32{
+		"MECHANISM_UNSPECIFIED": 0,
+		"MECHANISM_NONE":        1,
+		"MECHANISM_CURVE":       2,
+		"MECHANISM_TLS":         3,
+		"MECHANISM_MTLS":        4,
+	}
+)
+
+func (x Mechanism) Enum() *Mechanism {
+	p := new(Mechanism)
+	*p = x
+	return p
+}
+
+func (x Mechanism) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Mechanism) Descriptor() protoreflect.EnumDescriptor {
+	return file_zio_gateway_v1_admin_proto_enumTypes[2].Descriptor()
+}
+
+func (Mechanism) Type() protoreflect.EnumType {
+	return &file_zio_gateway_v1_admin_proto_enumTypes[2]
+}
+
+func (x Mechanism) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Mechanism.Descriptor instead.
+func (Mechanism) EnumDescriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
 // RouteOrigin is where a route comes from.
 type RouteOrigin int32
 
@@ -192,11 +253,11 @@ func (x RouteOrigin) String() string {
 }
 
 func (RouteOrigin) Descriptor() protoreflect.EnumDescriptor {
-	return file_zio_gateway_v1_admin_proto_enumTypes[2].Descriptor()
+	return file_zio_gateway_v1_admin_proto_enumTypes[3].Descriptor()
 }
 
 func (RouteOrigin) Type() protoreflect.EnumType {
-	return &file_zio_gateway_v1_admin_proto_enumTypes[2]
+	return &file_zio_gateway_v1_admin_proto_enumTypes[3]
 }
 
 func (x RouteOrigin) Number() protoreflect.EnumNumber {
@@ -205,7 +266,7 @@ func (x RouteOrigin) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RouteOrigin.Descriptor instead.
 func (RouteOrigin) EnumDescriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
 // Flow is one pairing of a client with a handler, as an operator sees it.
@@ -1682,7 +1743,30 @@ type ConnectedPeer struct {
 	// Since when.
 	Connected *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=connected,proto3" json:"connected,omitempty"`
 	// The flow that it takes part in; 0 for none.
-	FlowId        uint64 `protobuf:"varint,4,opt,name=flow_id,json=flowId,proto3" json:"flow_id,omitempty"`
+	FlowId uint64 `protobuf:"varint,4,opt,name=flow_id,json=flowId,proto3" json:"flow_id,omitempty"`
+	// What it speaks, with the version: "ZMTP 3.1", "HTTP/2". Empty where the gateway
+	// does not know, and for a handler inside it.
+	Protocol string `protobuf:"bytes,5,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// How its connection is secured. Who it has proved to be by that is peer.name.
+	Mechanism Mechanism `protobuf:"varint,6,opt,name=mechanism,proto3,enum=zio.gateway.v1.Mechanism" json:"mechanism,omitempty"`
+	// The public key that it has proved to have, as in the list of keys; only with
+	// MECHANISM_CURVE.
+	Key string `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
+	// Bytes that have come from it: of a ZeroMQ peer all that its connection has
+	// carried, of others the payload that it has sent in its flow.
+	BytesIn uint64 `protobuf:"varint,8,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
+	// Bytes that were sent to it: of a ZeroMQ peer all that its connection has
+	// carried, of a gRPC peer the messages of its stream by their weight (the
+	// payload, and what long labels and many parts take), of others the payload.
+	BytesOut uint64 `protobuf:"varint,9,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
+	// Messages that wait to be sent to it, because it has not read those before.
+	QueuedMessages int64 `protobuf:"varint,10,opt,name=queued_messages,json=queuedMessages,proto3" json:"queued_messages,omitempty"`
+	// Their weight, in bytes.
+	QueuedBytes int64 `protobuf:"varint,11,opt,name=queued_bytes,json=queuedBytes,proto3" json:"queued_bytes,omitempty"`
+	// Its last sign of life: of a ZeroMQ peer when the last byte came, of others the
+	// last DAT or PAY of its flow, or when it joined that. Not set if it takes part in
+	// none.
+	LastSeen      *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1745,6 +1829,163 @@ func (x *ConnectedPeer) GetFlowId() uint64 {
 	return 0
 }
 
+func (x *ConnectedPeer) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *ConnectedPeer) GetMechanism() Mechanism {
+	if x != nil {
+		return x.Mechanism
+	}
+	return Mechanism_MECHANISM_UNSPECIFIED
+}
+
+func (x *ConnectedPeer) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ConnectedPeer) GetBytesIn() uint64 {
+	if x != nil {
+		return x.BytesIn
+	}
+	return 0
+}
+
+func (x *ConnectedPeer) GetBytesOut() uint64 {
+	if x != nil {
+		return x.BytesOut
+	}
+	return 0
+}
+
+func (x *ConnectedPeer) GetQueuedMessages() int64 {
+	if x != nil {
+		return x.QueuedMessages
+	}
+	return 0
+}
+
+func (x *ConnectedPeer) GetQueuedBytes() int64 {
+	if x != nil {
+		return x.QueuedBytes
+	}
+	return 0
+}
+
+func (x *ConnectedPeer) GetLastSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSeen
+	}
+	return nil
+}
+
+// DisconnectPeerRequest names the peer to disconnect.
+type DisconnectPeerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number, as ListPeers shows it.
+	PeerId uint64 `protobuf:"varint,1,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"`
+	// Why, in words that both sides of its flow will see, and the log.
+	Detail        string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisconnectPeerRequest) Reset() {
+	*x = DisconnectPeerRequest{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisconnectPeerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisconnectPeerRequest) ProtoMessage() {}
+
+func (x *DisconnectPeerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisconnectPeerRequest.ProtoReflect.Descriptor instead.
+func (*DisconnectPeerRequest) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *DisconnectPeerRequest) GetPeerId() uint64 {
+	if x != nil {
+		return x.PeerId
+	}
+	return 0
+}
+
+func (x *DisconnectPeerRequest) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// DisconnectPeerResponse is the peer that was disconnected.
+type DisconnectPeerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it was before.
+	Peer          *ConnectedPeer `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisconnectPeerResponse) Reset() {
+	*x = DisconnectPeerResponse{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisconnectPeerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisconnectPeerResponse) ProtoMessage() {}
+
+func (x *DisconnectPeerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisconnectPeerResponse.ProtoReflect.Descriptor instead.
+func (*DisconnectPeerResponse) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DisconnectPeerResponse) GetPeer() *ConnectedPeer {
+	if x != nil {
+		return x.Peer
+	}
+	return nil
+}
+
 // ListListenersRequest asks for all listeners.
 type ListListenersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1759,7 +2000,7 @@ type ListListenersRequest struct {
 
 func (x *ListListenersRequest) Reset() {
 	*x = ListListenersRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +2012,7 @@ func (x *ListListenersRequest) String() string {
 func (*ListListenersRequest) ProtoMessage() {}
 
 func (x *ListListenersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +2025,7 @@ func (x *ListListenersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListListenersRequest.ProtoReflect.Descriptor instead.
 func (*ListListenersRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListListenersRequest) GetPageSize() int32 {
@@ -1814,7 +2055,7 @@ type ListListenersResponse struct {
 
 func (x *ListListenersResponse) Reset() {
 	*x = ListListenersResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +2067,7 @@ func (x *ListListenersResponse) String() string {
 func (*ListListenersResponse) ProtoMessage() {}
 
 func (x *ListListenersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +2080,7 @@ func (x *ListListenersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListListenersResponse.ProtoReflect.Descriptor instead.
 func (*ListListenersResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListListenersResponse) GetListeners() []*Listener {
@@ -1879,7 +2120,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +2132,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +2145,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Listener) GetId() uint64 {
@@ -1985,7 +2226,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +2238,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +2251,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Route) GetName() string {
@@ -2118,7 +2359,7 @@ type BuiltinFactory struct {
 
 func (x *BuiltinFactory) Reset() {
 	*x = BuiltinFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2130,7 +2371,7 @@ func (x *BuiltinFactory) String() string {
 func (*BuiltinFactory) ProtoMessage() {}
 
 func (x *BuiltinFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2143,7 +2384,7 @@ func (x *BuiltinFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuiltinFactory.ProtoReflect.Descriptor instead.
 func (*BuiltinFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *BuiltinFactory) GetName() string {
@@ -2164,7 +2405,7 @@ type ListenerFactory struct {
 
 func (x *ListenerFactory) Reset() {
 	*x = ListenerFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2176,7 +2417,7 @@ func (x *ListenerFactory) String() string {
 func (*ListenerFactory) ProtoMessage() {}
 
 func (x *ListenerFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2189,7 +2430,7 @@ func (x *ListenerFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenerFactory.ProtoReflect.Descriptor instead.
 func (*ListenerFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListenerFactory) GetName() string {
@@ -2216,7 +2457,7 @@ type ExecFactory struct {
 
 func (x *ExecFactory) Reset() {
 	*x = ExecFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2469,7 @@ func (x *ExecFactory) String() string {
 func (*ExecFactory) ProtoMessage() {}
 
 func (x *ExecFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2482,7 @@ func (x *ExecFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecFactory.ProtoReflect.Descriptor instead.
 func (*ExecFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExecFactory) GetCommand() []string {
@@ -2285,7 +2526,7 @@ type RouteStatus struct {
 
 func (x *RouteStatus) Reset() {
 	*x = RouteStatus{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2297,7 +2538,7 @@ func (x *RouteStatus) String() string {
 func (*RouteStatus) ProtoMessage() {}
 
 func (x *RouteStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2310,7 +2551,7 @@ func (x *RouteStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStatus.ProtoReflect.Descriptor instead.
 func (*RouteStatus) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RouteStatus) GetRoute() *Route {
@@ -2363,7 +2604,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2375,7 +2616,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2388,7 +2629,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListRoutesRequest) GetPageSize() int32 {
@@ -2418,7 +2659,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2430,7 +2671,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2443,7 +2684,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*RouteStatus {
@@ -2471,7 +2712,7 @@ type AddRouteRequest struct {
 
 func (x *AddRouteRequest) Reset() {
 	*x = AddRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +2724,7 @@ func (x *AddRouteRequest) String() string {
 func (*AddRouteRequest) ProtoMessage() {}
 
 func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +2737,7 @@ func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteRequest.ProtoReflect.Descriptor instead.
 func (*AddRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AddRouteRequest) GetRoute() *Route {
@@ -2517,7 +2758,7 @@ type AddRouteResponse struct {
 
 func (x *AddRouteResponse) Reset() {
 	*x = AddRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2529,7 +2770,7 @@ func (x *AddRouteResponse) String() string {
 func (*AddRouteResponse) ProtoMessage() {}
 
 func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2542,7 +2783,7 @@ func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteResponse.ProtoReflect.Descriptor instead.
 func (*AddRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AddRouteResponse) GetRoute() *RouteStatus {
@@ -2563,7 +2804,7 @@ type RemoveRouteRequest struct {
 
 func (x *RemoveRouteRequest) Reset() {
 	*x = RemoveRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2575,7 +2816,7 @@ func (x *RemoveRouteRequest) String() string {
 func (*RemoveRouteRequest) ProtoMessage() {}
 
 func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2588,7 +2829,7 @@ func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RemoveRouteRequest) GetName() string {
@@ -2609,7 +2850,7 @@ type RemoveRouteResponse struct {
 
 func (x *RemoveRouteResponse) Reset() {
 	*x = RemoveRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2621,7 +2862,7 @@ func (x *RemoveRouteResponse) String() string {
 func (*RemoveRouteResponse) ProtoMessage() {}
 
 func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2634,7 +2875,7 @@ func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteResponse.ProtoReflect.Descriptor instead.
 func (*RemoveRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RemoveRouteResponse) GetRoute() *RouteStatus {
@@ -2657,7 +2898,7 @@ type TestRouteRequest struct {
 
 func (x *TestRouteRequest) Reset() {
 	*x = TestRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2669,7 +2910,7 @@ func (x *TestRouteRequest) String() string {
 func (*TestRouteRequest) ProtoMessage() {}
 
 func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2682,7 +2923,7 @@ func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteRequest.ProtoReflect.Descriptor instead.
 func (*TestRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TestRouteRequest) GetBot() *Bot {
@@ -2713,7 +2954,7 @@ type TestRouteResponse struct {
 
 func (x *TestRouteResponse) Reset() {
 	*x = TestRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2966,7 @@ func (x *TestRouteResponse) String() string {
 func (*TestRouteResponse) ProtoMessage() {}
 
 func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +2979,7 @@ func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteResponse.ProtoReflect.Descriptor instead.
 func (*TestRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TestRouteResponse) GetRoute() string {
@@ -2774,7 +3015,7 @@ type RouteVerdict struct {
 
 func (x *RouteVerdict) Reset() {
 	*x = RouteVerdict{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2786,7 +3027,7 @@ func (x *RouteVerdict) String() string {
 func (*RouteVerdict) ProtoMessage() {}
 
 func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2799,7 +3040,7 @@ func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteVerdict.ProtoReflect.Descriptor instead.
 func (*RouteVerdict) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RouteVerdict) GetRoute() string {
@@ -2846,7 +3087,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2858,7 +3099,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2871,7 +3112,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 // DrainResponse tells how much there is left.
@@ -2885,7 +3126,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2897,7 +3138,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2910,7 +3151,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DrainResponse) GetFlows() uint64 {
@@ -2929,7 +3170,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2941,7 +3182,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2954,7 +3195,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 // UndrainResponse is empty.
@@ -2966,7 +3207,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2978,7 +3219,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2991,7 +3232,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 // SetLogLevelRequest names a level.
@@ -3005,7 +3246,7 @@ type SetLogLevelRequest struct {
 
 func (x *SetLogLevelRequest) Reset() {
 	*x = SetLogLevelRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3017,7 +3258,7 @@ func (x *SetLogLevelRequest) String() string {
 func (*SetLogLevelRequest) ProtoMessage() {}
 
 func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3030,7 +3271,7 @@ func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelRequest.ProtoReflect.Descriptor instead.
 func (*SetLogLevelRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SetLogLevelRequest) GetLevel() string {
@@ -3051,7 +3292,7 @@ type SetLogLevelResponse struct {
 
 func (x *SetLogLevelResponse) Reset() {
 	*x = SetLogLevelResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3063,7 +3304,7 @@ func (x *SetLogLevelResponse) String() string {
 func (*SetLogLevelResponse) ProtoMessage() {}
 
 func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3076,7 +3317,7 @@ func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelResponse.ProtoReflect.Descriptor instead.
 func (*SetLogLevelResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetLogLevelResponse) GetPrevious() string {
@@ -3095,7 +3336,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3107,7 +3348,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3120,7 +3361,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 // ReloadResponse tells what has changed.
@@ -3136,7 +3377,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3148,7 +3389,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3161,7 +3402,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ReloadResponse) GetChanges() []string {
@@ -3313,12 +3554,26 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\tpageToken\"p\n" +
 	"\x11ListPeersResponse\x123\n" +
 	"\x05peers\x18\x01 \x03(\v2\x1d.zio.gateway.v1.ConnectedPeerR\x05peers\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9c\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc0\x03\n" +
 	"\rConnectedPeer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x04peer\x18\x02 \x01(\v2\x14.zio.gateway.v1.PeerR\x04peer\x128\n" +
 	"\tconnected\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tconnected\x12\x17\n" +
-	"\aflow_id\x18\x04 \x01(\x04R\x06flowId\"g\n" +
+	"\aflow_id\x18\x04 \x01(\x04R\x06flowId\x12\x1a\n" +
+	"\bprotocol\x18\x05 \x01(\tR\bprotocol\x127\n" +
+	"\tmechanism\x18\x06 \x01(\x0e2\x19.zio.gateway.v1.MechanismR\tmechanism\x12\x10\n" +
+	"\x03key\x18\a \x01(\tR\x03key\x12\x19\n" +
+	"\bbytes_in\x18\b \x01(\x04R\abytesIn\x12\x1b\n" +
+	"\tbytes_out\x18\t \x01(\x04R\bbytesOut\x12'\n" +
+	"\x0fqueued_messages\x18\n" +
+	" \x01(\x03R\x0equeuedMessages\x12!\n" +
+	"\fqueued_bytes\x18\v \x01(\x03R\vqueuedBytes\x127\n" +
+	"\tlast_seen\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"[\n" +
+	"\x15DisconnectPeerRequest\x12 \n" +
+	"\apeer_id\x18\x01 \x01(\x04B\a\xbaH\x042\x02 \x00R\x06peerId\x12 \n" +
+	"\x06detail\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06detail\"K\n" +
+	"\x16DisconnectPeerResponse\x121\n" +
+	"\x04peer\x18\x01 \x01(\v2\x1d.zio.gateway.v1.ConnectedPeerR\x04peer\"g\n" +
 	"\x14ListListenersRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12&\n" +
@@ -3416,14 +3671,21 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x16HELD_UP_BY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10HELD_UP_BY_GIVER\x10\x01\x12\x14\n" +
 	"\x10HELD_UP_BY_TAKER\x10\x02\x12\x16\n" +
-	"\x12HELD_UP_BY_GATEWAY\x10\x03*\xaf\x01\n" +
+	"\x12HELD_UP_BY_GATEWAY\x10\x03*v\n" +
+	"\tMechanism\x12\x19\n" +
+	"\x15MECHANISM_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eMECHANISM_NONE\x10\x01\x12\x13\n" +
+	"\x0fMECHANISM_CURVE\x10\x02\x12\x11\n" +
+	"\rMECHANISM_TLS\x10\x03\x12\x12\n" +
+	"\x0eMECHANISM_MTLS\x10\x04*\xaf\x01\n" +
 	"\vRouteOrigin\x12\x1c\n" +
 	"\x18ROUTE_ORIGIN_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17ROUTE_ORIGIN_CONFIGURED\x10\x01\x12\x16\n" +
 	"\x12ROUTE_ORIGIN_ADDED\x10\x02\x12\x19\n" +
 	"\x15ROUTE_ORIGIN_LISTENER\x10\x03\x12\x18\n" +
 	"\x14ROUTE_ORIGIN_DEFAULT\x10\x04\x12\x18\n" +
-	"\x14ROUTE_ORIGIN_BUILTIN\x10\x052\xd2\t\n" +
+	"\x14ROUTE_ORIGIN_BUILTIN\x10\x052\xb3\n" +
+	"\n" +
 	"\fAdminService\x12P\n" +
 	"\tGetStatus\x12 .zio.gateway.v1.GetStatusRequest\x1a!.zio.gateway.v1.GetStatusResponse\x12P\n" +
 	"\tListFlows\x12 .zio.gateway.v1.ListFlowsRequest\x1a!.zio.gateway.v1.ListFlowsResponse\x12J\n" +
@@ -3431,7 +3693,8 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"WatchFlows\x12!.zio.gateway.v1.WatchFlowsRequest\x1a\".zio.gateway.v1.WatchFlowsResponse0\x01\x12J\n" +
 	"\aEndFlow\x12\x1e.zio.gateway.v1.EndFlowRequest\x1a\x1f.zio.gateway.v1.EndFlowResponse\x12P\n" +
-	"\tListPeers\x12 .zio.gateway.v1.ListPeersRequest\x1a!.zio.gateway.v1.ListPeersResponse\x12\\\n" +
+	"\tListPeers\x12 .zio.gateway.v1.ListPeersRequest\x1a!.zio.gateway.v1.ListPeersResponse\x12_\n" +
+	"\x0eDisconnectPeer\x12%.zio.gateway.v1.DisconnectPeerRequest\x1a&.zio.gateway.v1.DisconnectPeerResponse\x12\\\n" +
 	"\rListListeners\x12$.zio.gateway.v1.ListListenersRequest\x1a%.zio.gateway.v1.ListListenersResponse\x12S\n" +
 	"\n" +
 	"ListRoutes\x12!.zio.gateway.v1.ListRoutesRequest\x1a\".zio.gateway.v1.ListRoutesResponse\x12M\n" +
@@ -3455,158 +3718,166 @@ func file_zio_gateway_v1_admin_proto_rawDescGZIP() []byte {
 	return file_zio_gateway_v1_admin_proto_rawDescData
 }
 
-var file_zio_gateway_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_zio_gateway_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_zio_gateway_v1_admin_proto_goTypes = []any{
-	(FlowState)(0),                // 0: zio.gateway.v1.FlowState
-	(HeldUpBy)(0),                 // 1: zio.gateway.v1.HeldUpBy
-	(RouteOrigin)(0),              // 2: zio.gateway.v1.RouteOrigin
-	(*Flow)(nil),                  // 3: zio.gateway.v1.Flow
-	(*CreditState)(nil),           // 4: zio.gateway.v1.CreditState
-	(*Traffic)(nil),               // 5: zio.gateway.v1.Traffic
-	(*Waits)(nil),                 // 6: zio.gateway.v1.Waits
-	(*GetStatusRequest)(nil),      // 7: zio.gateway.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 8: zio.gateway.v1.GetStatusResponse
-	(*Endpoint)(nil),              // 9: zio.gateway.v1.Endpoint
-	(*Limits)(nil),                // 10: zio.gateway.v1.Limits
-	(*ListFlowsRequest)(nil),      // 11: zio.gateway.v1.ListFlowsRequest
-	(*ListFlowsResponse)(nil),     // 12: zio.gateway.v1.ListFlowsResponse
-	(*GetFlowRequest)(nil),        // 13: zio.gateway.v1.GetFlowRequest
-	(*GetFlowResponse)(nil),       // 14: zio.gateway.v1.GetFlowResponse
-	(*WatchFlowsRequest)(nil),     // 15: zio.gateway.v1.WatchFlowsRequest
-	(*WatchFlowsResponse)(nil),    // 16: zio.gateway.v1.WatchFlowsResponse
-	(*EndFlowRequest)(nil),        // 17: zio.gateway.v1.EndFlowRequest
-	(*EndFlowResponse)(nil),       // 18: zio.gateway.v1.EndFlowResponse
-	(*ListPeersRequest)(nil),      // 19: zio.gateway.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),     // 20: zio.gateway.v1.ListPeersResponse
-	(*ConnectedPeer)(nil),         // 21: zio.gateway.v1.ConnectedPeer
-	(*ListListenersRequest)(nil),  // 22: zio.gateway.v1.ListListenersRequest
-	(*ListListenersResponse)(nil), // 23: zio.gateway.v1.ListListenersResponse
-	(*Listener)(nil),              // 24: zio.gateway.v1.Listener
-	(*Route)(nil),                 // 25: zio.gateway.v1.Route
-	(*BuiltinFactory)(nil),        // 26: zio.gateway.v1.BuiltinFactory
-	(*ListenerFactory)(nil),       // 27: zio.gateway.v1.ListenerFactory
-	(*ExecFactory)(nil),           // 28: zio.gateway.v1.ExecFactory
-	(*RouteStatus)(nil),           // 29: zio.gateway.v1.RouteStatus
-	(*ListRoutesRequest)(nil),     // 30: zio.gateway.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),    // 31: zio.gateway.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),       // 32: zio.gateway.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),      // 33: zio.gateway.v1.AddRouteResponse
-	(*RemoveRouteRequest)(nil),    // 34: zio.gateway.v1.RemoveRouteRequest
-	(*RemoveRouteResponse)(nil),   // 35: zio.gateway.v1.RemoveRouteResponse
-	(*TestRouteRequest)(nil),      // 36: zio.gateway.v1.TestRouteRequest
-	(*TestRouteResponse)(nil),     // 37: zio.gateway.v1.TestRouteResponse
-	(*RouteVerdict)(nil),          // 38: zio.gateway.v1.RouteVerdict
-	(*DrainRequest)(nil),          // 39: zio.gateway.v1.DrainRequest
-	(*DrainResponse)(nil),         // 40: zio.gateway.v1.DrainResponse
-	(*UndrainRequest)(nil),        // 41: zio.gateway.v1.UndrainRequest
-	(*UndrainResponse)(nil),       // 42: zio.gateway.v1.UndrainResponse
-	(*SetLogLevelRequest)(nil),    // 43: zio.gateway.v1.SetLogLevelRequest
-	(*SetLogLevelResponse)(nil),   // 44: zio.gateway.v1.SetLogLevelResponse
-	(*ReloadRequest)(nil),         // 45: zio.gateway.v1.ReloadRequest
-	(*ReloadResponse)(nil),        // 46: zio.gateway.v1.ReloadResponse
-	nil,                           // 47: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	(EndReason)(0),                // 48: zio.gateway.v1.EndReason
-	(*Peer)(nil),                  // 49: zio.gateway.v1.Peer
-	(Direction)(0),                // 50: zio.gateway.v1.Direction
-	(*structpb.Struct)(nil),       // 51: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 52: google.protobuf.Timestamp
-	(*LeftOut)(nil),               // 53: zio.gateway.v1.LeftOut
-	(*durationpb.Duration)(nil),   // 54: google.protobuf.Duration
-	(*Bot)(nil),                   // 55: zio.gateway.v1.Bot
+	(FlowState)(0),                 // 0: zio.gateway.v1.FlowState
+	(HeldUpBy)(0),                  // 1: zio.gateway.v1.HeldUpBy
+	(Mechanism)(0),                 // 2: zio.gateway.v1.Mechanism
+	(RouteOrigin)(0),               // 3: zio.gateway.v1.RouteOrigin
+	(*Flow)(nil),                   // 4: zio.gateway.v1.Flow
+	(*CreditState)(nil),            // 5: zio.gateway.v1.CreditState
+	(*Traffic)(nil),                // 6: zio.gateway.v1.Traffic
+	(*Waits)(nil),                  // 7: zio.gateway.v1.Waits
+	(*GetStatusRequest)(nil),       // 8: zio.gateway.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),      // 9: zio.gateway.v1.GetStatusResponse
+	(*Endpoint)(nil),               // 10: zio.gateway.v1.Endpoint
+	(*Limits)(nil),                 // 11: zio.gateway.v1.Limits
+	(*ListFlowsRequest)(nil),       // 12: zio.gateway.v1.ListFlowsRequest
+	(*ListFlowsResponse)(nil),      // 13: zio.gateway.v1.ListFlowsResponse
+	(*GetFlowRequest)(nil),         // 14: zio.gateway.v1.GetFlowRequest
+	(*GetFlowResponse)(nil),        // 15: zio.gateway.v1.GetFlowResponse
+	(*WatchFlowsRequest)(nil),      // 16: zio.gateway.v1.WatchFlowsRequest
+	(*WatchFlowsResponse)(nil),     // 17: zio.gateway.v1.WatchFlowsResponse
+	(*EndFlowRequest)(nil),         // 18: zio.gateway.v1.EndFlowRequest
+	(*EndFlowResponse)(nil),        // 19: zio.gateway.v1.EndFlowResponse
+	(*ListPeersRequest)(nil),       // 20: zio.gateway.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),      // 21: zio.gateway.v1.ListPeersResponse
+	(*ConnectedPeer)(nil),          // 22: zio.gateway.v1.ConnectedPeer
+	(*DisconnectPeerRequest)(nil),  // 23: zio.gateway.v1.DisconnectPeerRequest
+	(*DisconnectPeerResponse)(nil), // 24: zio.gateway.v1.DisconnectPeerResponse
+	(*ListListenersRequest)(nil),   // 25: zio.gateway.v1.ListListenersRequest
+	(*ListListenersResponse)(nil),  // 26: zio.gateway.v1.ListListenersResponse
+	(*Listener)(nil),               // 27: zio.gateway.v1.Listener
+	(*Route)(nil),                  // 28: zio.gateway.v1.Route
+	(*BuiltinFactory)(nil),         // 29: zio.gateway.v1.BuiltinFactory
+	(*ListenerFactory)(nil),        // 30: zio.gateway.v1.ListenerFactory
+	(*ExecFactory)(nil),            // 31: zio.gateway.v1.ExecFactory
+	(*RouteStatus)(nil),            // 32: zio.gateway.v1.RouteStatus
+	(*ListRoutesRequest)(nil),      // 33: zio.gateway.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),     // 34: zio.gateway.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),        // 35: zio.gateway.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),       // 36: zio.gateway.v1.AddRouteResponse
+	(*RemoveRouteRequest)(nil),     // 37: zio.gateway.v1.RemoveRouteRequest
+	(*RemoveRouteResponse)(nil),    // 38: zio.gateway.v1.RemoveRouteResponse
+	(*TestRouteRequest)(nil),       // 39: zio.gateway.v1.TestRouteRequest
+	(*TestRouteResponse)(nil),      // 40: zio.gateway.v1.TestRouteResponse
+	(*RouteVerdict)(nil),           // 41: zio.gateway.v1.RouteVerdict
+	(*DrainRequest)(nil),           // 42: zio.gateway.v1.DrainRequest
+	(*DrainResponse)(nil),          // 43: zio.gateway.v1.DrainResponse
+	(*UndrainRequest)(nil),         // 44: zio.gateway.v1.UndrainRequest
+	(*UndrainResponse)(nil),        // 45: zio.gateway.v1.UndrainResponse
+	(*SetLogLevelRequest)(nil),     // 46: zio.gateway.v1.SetLogLevelRequest
+	(*SetLogLevelResponse)(nil),    // 47: zio.gateway.v1.SetLogLevelResponse
+	(*ReloadRequest)(nil),          // 48: zio.gateway.v1.ReloadRequest
+	(*ReloadResponse)(nil),         // 49: zio.gateway.v1.ReloadResponse
+	nil,                            // 50: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	(EndReason)(0),                 // 51: zio.gateway.v1.EndReason
+	(*Peer)(nil),                   // 52: zio.gateway.v1.Peer
+	(Direction)(0),                 // 53: zio.gateway.v1.Direction
+	(*structpb.Struct)(nil),        // 54: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),  // 55: google.protobuf.Timestamp
+	(*LeftOut)(nil),                // 56: zio.gateway.v1.LeftOut
+	(*durationpb.Duration)(nil),    // 57: google.protobuf.Duration
+	(*Bot)(nil),                    // 58: zio.gateway.v1.Bot
 }
 var file_zio_gateway_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: zio.gateway.v1.Flow.state:type_name -> zio.gateway.v1.FlowState
-	48, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
-	49, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
-	49, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
-	50, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
-	51, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
-	52, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
-	52, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
-	52, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
-	4,  // 9: zio.gateway.v1.Flow.credit_state:type_name -> zio.gateway.v1.CreditState
-	5,  // 10: zio.gateway.v1.Flow.from_client:type_name -> zio.gateway.v1.Traffic
-	5,  // 11: zio.gateway.v1.Flow.from_handler:type_name -> zio.gateway.v1.Traffic
-	52, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
-	52, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
+	51, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
+	52, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
+	52, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
+	53, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
+	54, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
+	55, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
+	55, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
+	55, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
+	5,  // 9: zio.gateway.v1.Flow.credit_state:type_name -> zio.gateway.v1.CreditState
+	6,  // 10: zio.gateway.v1.Flow.from_client:type_name -> zio.gateway.v1.Traffic
+	6,  // 11: zio.gateway.v1.Flow.from_handler:type_name -> zio.gateway.v1.Traffic
+	55, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
+	55, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
 	1,  // 14: zio.gateway.v1.Flow.held_up_by:type_name -> zio.gateway.v1.HeldUpBy
-	6,  // 15: zio.gateway.v1.Flow.waits:type_name -> zio.gateway.v1.Waits
-	53, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
-	54, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
-	54, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
-	54, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
-	52, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	9,  // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
-	47, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	10, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
-	52, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
-	54, // 25: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
-	54, // 26: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
-	54, // 27: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	54, // 28: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
+	7,  // 15: zio.gateway.v1.Flow.waits:type_name -> zio.gateway.v1.Waits
+	56, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
+	57, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
+	57, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
+	57, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
+	55, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	10, // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
+	50, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	11, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
+	55, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
+	57, // 25: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
+	57, // 26: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
+	57, // 27: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	57, // 28: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
 	0,  // 29: zio.gateway.v1.ListFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	3,  // 30: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
-	3,  // 31: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	4,  // 30: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
+	4,  // 31: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
 	0,  // 32: zio.gateway.v1.WatchFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	52, // 33: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
-	3,  // 34: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
-	3,  // 35: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
-	21, // 36: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
-	49, // 37: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
-	52, // 38: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
-	24, // 39: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
-	49, // 40: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
-	52, // 41: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
-	26, // 42: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
-	27, // 43: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
-	28, // 44: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
-	54, // 45: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
-	25, // 46: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
-	2,  // 47: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
-	29, // 48: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
-	25, // 49: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
-	29, // 50: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	29, // 51: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	55, // 52: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
-	49, // 53: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
-	38, // 54: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
-	2,  // 55: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
-	7,  // 56: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
-	11, // 57: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
-	13, // 58: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
-	15, // 59: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
-	17, // 60: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
-	19, // 61: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
-	22, // 62: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
-	30, // 63: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
-	32, // 64: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
-	34, // 65: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
-	36, // 66: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
-	39, // 67: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
-	41, // 68: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
-	43, // 69: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
-	45, // 70: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
-	8,  // 71: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
-	12, // 72: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
-	14, // 73: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
-	16, // 74: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
-	18, // 75: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
-	20, // 76: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
-	23, // 77: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
-	31, // 78: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
-	33, // 79: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
-	35, // 80: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
-	37, // 81: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
-	40, // 82: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
-	42, // 83: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
-	44, // 84: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
-	46, // 85: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
-	71, // [71:86] is the sub-list for method output_type
-	56, // [56:71] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	55, // 33: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
+	4,  // 34: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
+	4,  // 35: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	22, // 36: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
+	52, // 37: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
+	55, // 38: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
+	2,  // 39: zio.gateway.v1.ConnectedPeer.mechanism:type_name -> zio.gateway.v1.Mechanism
+	55, // 40: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
+	22, // 41: zio.gateway.v1.DisconnectPeerResponse.peer:type_name -> zio.gateway.v1.ConnectedPeer
+	27, // 42: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
+	52, // 43: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
+	55, // 44: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
+	29, // 45: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
+	30, // 46: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
+	31, // 47: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
+	57, // 48: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
+	28, // 49: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
+	3,  // 50: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
+	32, // 51: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
+	28, // 52: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
+	32, // 53: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	32, // 54: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	58, // 55: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
+	52, // 56: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
+	41, // 57: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
+	3,  // 58: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
+	8,  // 59: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
+	12, // 60: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
+	14, // 61: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
+	16, // 62: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
+	18, // 63: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
+	20, // 64: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
+	23, // 65: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
+	25, // 66: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
+	33, // 67: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
+	35, // 68: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
+	37, // 69: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
+	39, // 70: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
+	42, // 71: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
+	44, // 72: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
+	46, // 73: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
+	48, // 74: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
+	9,  // 75: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
+	13, // 76: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
+	15, // 77: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
+	17, // 78: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
+	19, // 79: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
+	21, // 80: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
+	24, // 81: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
+	26, // 82: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
+	34, // 83: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
+	36, // 84: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
+	38, // 85: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
+	40, // 86: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
+	43, // 87: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
+	45, // 88: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
+	47, // 89: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
+	49, // 90: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
+	75, // [75:91] is the sub-list for method output_type
+	59, // [59:75] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_zio_gateway_v1_admin_proto_init() }
@@ -3616,7 +3887,7 @@ func file_zio_gateway_v1_admin_proto_init() {
 	}
 	file_zio_gateway_v1_flow_proto_init()
 	file_zio_gateway_v1_handler_proto_init()
-	file_zio_gateway_v1_admin_proto_msgTypes[22].OneofWrappers = []any{
+	file_zio_gateway_v1_admin_proto_msgTypes[24].OneofWrappers = []any{
 		(*Route_Builtin)(nil),
 		(*Route_Listener)(nil),
 		(*Route_Exec)(nil),
@@ -3626,8 +3897,8 @@ func file_zio_gateway_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zio_gateway_v1_admin_proto_rawDesc), len(file_zio_gateway_v1_admin_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   45,
+			NumEnums:      4,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,21 +19,22 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_GetStatus_FullMethodName     = "/zio.gateway.v1.AdminService/GetStatus"
-	AdminService_ListFlows_FullMethodName     = "/zio.gateway.v1.AdminService/ListFlows"
-	AdminService_GetFlow_FullMethodName       = "/zio.gateway.v1.AdminService/GetFlow"
-	AdminService_WatchFlows_FullMethodName    = "/zio.gateway.v1.AdminService/WatchFlows"
-	AdminService_EndFlow_FullMethodName       = "/zio.gateway.v1.AdminService/EndFlow"
-	AdminService_ListPeers_FullMethodName     = "/zio.gateway.v1.AdminService/ListPeers"
-	AdminService_ListListeners_FullMethodName = "/zio.gateway.v1.AdminService/ListListeners"
-	AdminService_ListRoutes_FullMethodName    = "/zio.gateway.v1.AdminService/ListRoutes"
-	AdminService_AddRoute_FullMethodName      = "/zio.gateway.v1.AdminService/AddRoute"
-	AdminService_RemoveRoute_FullMethodName   = "/zio.gateway.v1.AdminService/RemoveRoute"
-	AdminService_TestRoute_FullMethodName     = "/zio.gateway.v1.AdminService/TestRoute"
-	AdminService_Drain_FullMethodName         = "/zio.gateway.v1.AdminService/Drain"
-	AdminService_Undrain_FullMethodName       = "/zio.gateway.v1.AdminService/Undrain"
-	AdminService_SetLogLevel_FullMethodName   = "/zio.gateway.v1.AdminService/SetLogLevel"
-	AdminService_Reload_FullMethodName        = "/zio.gateway.v1.AdminService/Reload"
+	AdminService_GetStatus_FullMethodName      = "/zio.gateway.v1.AdminService/GetStatus"
+	AdminService_ListFlows_FullMethodName      = "/zio.gateway.v1.AdminService/ListFlows"
+	AdminService_GetFlow_FullMethodName        = "/zio.gateway.v1.AdminService/GetFlow"
+	AdminService_WatchFlows_FullMethodName     = "/zio.gateway.v1.AdminService/WatchFlows"
+	AdminService_EndFlow_FullMethodName        = "/zio.gateway.v1.AdminService/EndFlow"
+	AdminService_ListPeers_FullMethodName      = "/zio.gateway.v1.AdminService/ListPeers"
+	AdminService_DisconnectPeer_FullMethodName = "/zio.gateway.v1.AdminService/DisconnectPeer"
+	AdminService_ListListeners_FullMethodName  = "/zio.gateway.v1.AdminService/ListListeners"
+	AdminService_ListRoutes_FullMethodName     = "/zio.gateway.v1.AdminService/ListRoutes"
+	AdminService_AddRoute_FullMethodName       = "/zio.gateway.v1.AdminService/AddRoute"
+	AdminService_RemoveRoute_FullMethodName    = "/zio.gateway.v1.AdminService/RemoveRoute"
+	AdminService_TestRoute_FullMethodName      = "/zio.gateway.v1.AdminService/TestRoute"
+	AdminService_Drain_FullMethodName          = "/zio.gateway.v1.AdminService/Drain"
+	AdminService_Undrain_FullMethodName        = "/zio.gateway.v1.AdminService/Undrain"
+	AdminService_SetLogLevel_FullMethodName    = "/zio.gateway.v1.AdminService/SetLogLevel"
+	AdminService_Reload_FullMethodName         = "/zio.gateway.v1.AdminService/Reload"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -61,9 +62,17 @@ type AdminServiceClient interface {
 	// EndFlow ends a flow: both sides see END_REASON_ENDED_BY_ADMIN.
 	// FAILED_PRECONDITION when it has ended already.
 	EndFlow(ctx context.Context, in *EndFlowRequest, opts ...grpc.CallOption) (*EndFlowResponse, error)
-	// ListPeers shows who is connected, whether in a flow or not. A ZeroMQ peer is
-	// seen from its first message on, a gRPC peer is one stream of FlowService.
+	// ListPeers shows who is connected, whether in a flow or not, and how. A ZeroMQ
+	// peer is seen from the end of its handshake on (with the engine libzmq, from its
+	// first message on), a gRPC peer is one stream of FlowService.
 	ListPeers(ctx context.Context, in *ListPeersRequest, opts ...grpc.CallOption) (*ListPeersResponse, error)
+	// DisconnectPeer ends a peer's connection, and before that its flow, of which
+	// both sides see END_REASON_ENDED_BY_ADMIN. A ZeroMQ connection is closed, a gRPC
+	// peer's stream ended; what waits for the peer has two seconds to go out. Most
+	// peers connect again by themselves: to keep one out, take its key or token away.
+	// FAILED_PRECONDITION when the peer has no connection: a handler inside the
+	// gateway.
+	DisconnectPeer(ctx context.Context, in *DisconnectPeerRequest, opts ...grpc.CallOption) (*DisconnectPeerResponse, error)
 	// ListListeners shows the processes that have announced that they handle
 	// flows.
 	ListListeners(ctx context.Context, in *ListListenersRequest, opts ...grpc.CallOption) (*ListListenersResponse, error)
@@ -165,6 +174,16 @@ func (c *adminServiceClient) ListPeers(ctx context.Context, in *ListPeersRequest
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListPeersResponse)
 	err := c.cc.Invoke(ctx, AdminService_ListPeers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) DisconnectPeer(ctx context.Context, in *DisconnectPeerRequest, opts ...grpc.CallOption) (*DisconnectPeerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DisconnectPeerResponse)
+	err := c.cc.Invoke(ctx, AdminService_DisconnectPeer_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -286,9 +305,17 @@ type AdminServiceServer interface {
 	// EndFlow ends a flow: both sides see END_REASON_ENDED_BY_ADMIN.
 	// FAILED_PRECONDITION when it has ended already.
 	EndFlow(context.Context, *EndFlowRequest) (*EndFlowResponse, error)
-	// ListPeers shows who is connected, whether in a flow or not. A ZeroMQ peer is
-	// seen from its first message on, a gRPC peer is one stream of FlowService.
+	// ListPeers shows who is connected, whether in a flow or not, and how. A ZeroMQ
+	// peer is seen from the end of its handshake on (with the engine libzmq, from its
+	// first message on), a gRPC peer is one stream of FlowService.
 	ListPeers(context.Context, *ListPeersRequest) (*ListPeersResponse, error)
+	// DisconnectPeer ends a peer's connection, and before that its flow, of which
+	// both sides see END_REASON_ENDED_BY_ADMIN. A ZeroMQ connection is closed, a gRPC
+	// peer's stream ended; what waits for the peer has two seconds to go out. Most
+	// peers connect again by themselves: to keep one out, take its key or token away.
+	// FAILED_PRECONDITION when the peer has no connection: a handler inside the
+	// gateway.
+	DisconnectPeer(context.Context, *DisconnectPeerRequest) (*DisconnectPeerResponse, error)
 	// ListListeners shows the processes that have announced that they handle
 	// flows.
 	ListListeners(context.Context, *ListListenersRequest) (*ListListenersResponse, error)
@@ -344,6 +371,9 @@ func (UnimplementedAdminServiceServer) EndFlow(context.Context, *EndFlowRequest)
 }
 func (UnimplementedAdminServiceServer) ListPeers(context.Context, *ListPeersRequest) (*ListPeersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPeers not implemented")
+}
+func (UnimplementedAdminServiceServer) DisconnectPeer(context.Context, *DisconnectPeerRequest) (*DisconnectPeerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DisconnectPeer not implemented")
 }
 func (UnimplementedAdminServiceServer) ListListeners(context.Context, *ListListenersRequest) (*ListListenersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListListeners not implemented")
@@ -490,6 +520,24 @@ func _AdminService_ListPeers_Handler(srv interface{}, ctx context.Context, dec f
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServiceServer).ListPeers(ctx, req.(*ListPeersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_DisconnectPeer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DisconnectPeerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).DisconnectPeer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_DisconnectPeer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).DisconnectPeer(ctx, req.(*DisconnectPeerRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -682,6 +730,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListPeers",
 			Handler:    _AdminService_ListPeers_Handler,
+		},
+		{
+			MethodName: "DisconnectPeer",
+			Handler:    _AdminService_DisconnectPeer_Handler,
 		},
 		{
 			MethodName: "ListListeners",

@@ -1,0 +1,59 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+)
+
+// disconnectGrace is how long what waits for a stream may take to go out after an
+// operator has disconnected it, the EOT and the status that say so among it. A
+// ZeroMQ connection has as long.
+const disconnectGrace = 2 * time.Second
+
+// Disconnect implements broker.Disconnector: the stream ends with the status of a flow
+// that an operator has ended, once it has taken what waits for it. One that has not
+// done so in time is aborted.
+func (x *exchange) Disconnect(detail string) {
+	end := &broker.EndError{Reason: flow.EndedByAdmin, Detail: detail}
+	x.cutOff.Store(end)
+	if x.flow() == nil { // otherwise the flow has ended with a reason
+		x.Ended(end.Reason, end.Detail)
+	}
+	time.AfterFunc(disconnectGrace, func() {
+		if x.stall.ctx.Err() == nil || x.left.messages.Load() < x.delivered.messages.Load() {
+			_ = abort(x.stall.ctx) // it is gRPC's, or the test of abort fails
+		}
+	})
+}
+
+// Describe implements broker.Describer. What has come from the stream, the flow knows.
+func (x *exchange) Describe() broker.LinkInfo {
+	info := broker.LinkInfo{
+		Protocol: "HTTP/2", Mechanism: mechanismOf(x.stall.ctx), BytesOut: uint64(x.left.bytes.Load()),
+	}
+	info.QueuedMessages, info.QueuedBytes = x.Queued()
+	return info
+}
+
+// mechanismOf is how the call's connection is secured, in the words of
+// broker.LinkInfo.
+func mechanismOf(ctx context.Context) string {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return ""
+	}
+	switch _, encrypted := p.AuthInfo.(credentials.TLSInfo); {
+	case !encrypted:
+		return "none"
+	case clientCertificate(ctx) == nil:
+		return "tls"
+	default:
+		return "mtls"
+	}
+}
