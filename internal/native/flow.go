@@ -1,181 +1,49 @@
+//go:build cgo
+
 package native
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
-	"fmt"
-	"io"
 	"time"
 
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/internal/flowclient"
 )
 
-// Flow is one side of a flow on a native socket: as client, or as handler if
-// its BOT has a cid. One goroutine uses it at a time.
-type Flow struct {
-	// Timeout bounds every wait for a message.
-	Timeout time.Duration
-	// Credit is the total agreed.
-	Credit int64
-	// Reply is the other side's BOT.
-	Reply *zio.Message
+// Flows of peers are those of flowclient.
+type (
+	Flow     = flowclient.Flow
+	EndError = flowclient.EndError
+)
 
-	peer   *Peer
-	origin uint64
-	seqno  uint64
-	held   int64 // a giver's credit to spend, a taker's to pay
-	over   bool  // EOT was received
-	failed bool  // and named an error, so none is owed
-}
-
-// EndError is an EOT that came when the flow had not been given to its end.
-type EndError struct {
-	// Reason is the EOT's error attribute; empty if it had none.
-	Reason string
-	// Detail says the cause in words.
-	Detail string
-}
-
-func (e *EndError) Error() string {
-	if e.Reason == "" {
-		return "the other side ended the flow"
-	}
-	return e.Reason + ": " + e.Detail
-}
+// ErrTimeout is what Receive answers when no message came, and Send when there is
+// no connection.
+var ErrTimeout = flowclient.ErrTimeout
 
 // Open sends a BOT with that label and payload, and waits for the answer.
 func Open(p *Peer, origin uint64, label []byte, payload [][]byte, timeout time.Duration) (*Flow, error) {
-	f := &Flow{Timeout: timeout, peer: p, origin: origin}
-	if err := f.send(label, payload); err != nil {
-		return nil, err
-	}
-	m, head, err := f.receive(timeout)
-	if err != nil {
-		return nil, fmt.Errorf("waiting for BOT: %w", err)
-	}
-	if head.Type == zio.EOT {
-		return nil, f.end(m)
-	}
-	bot, err := zio.ParseBot(m.Label)
-	if err != nil {
-		return nil, fmt.Errorf("answer to BOT: %w", err)
-	}
-	if head.Type != zio.BOT || bot.Credit.Value < 1 { // FLOW-4
-		return nil, fmt.Errorf("answer to BOT is %s", m.Label)
-	}
-	f.Reply, f.Credit = m, bot.Credit.Value
-	if bot.Direction == zio.Extract { // the other side gives, so this one pays
-		f.held = f.Credit
-	}
-	return f, nil
+	return flowclient.Open(conn{p}, origin, label, payload, timeout)
 }
 
-// end takes note of an EOT; the error is an *EndError, with or without reason.
-func (f *Flow) end(m *zio.Message) error {
-	var end struct{ Error, Detail string }
-	if err := json.Unmarshal(m.Label, &end); err != nil {
-		return err
-	}
-	f.over, f.failed = true, end.Error != ""
-	return &EndError{Reason: end.Error, Detail: end.Detail}
-}
+// conn is a peer as flows use it. Of a context it knows the deadline only; to wait
+// for a connection it takes as long as the peer does.
+type conn struct{ peer *Peer }
 
-// Put gives one DAT, for which it waits for credit if need be.
-func (f *Flow) Put(label []byte, payload [][]byte) error {
-	for {
-		wait := f.Timeout
-		if f.held > 0 {
-			wait = 0 // only look for PAYs and EOT
-		}
-		m, head, err := f.receive(wait)
-		switch {
-		case errors.Is(err, ErrTimeout) && f.held > 0:
-			f.held--
-			return f.send(label, payload)
-		case err != nil:
-			return fmt.Errorf("waiting for PAY: %w", err)
-		case head.Type == zio.EOT:
-			return f.end(m)
-		case head.Type == zio.PAY:
-			f.held += head.Credit.Value
-		default:
-			return fmt.Errorf("giver was sent %s", m.Label)
-		}
-	}
-}
+// Send implements flowclient.Conn.
+func (c conn) Send(_ context.Context, m *zio.Message) error { return c.peer.Send(m) }
 
-// Get pays all the credit it has and takes one DAT. At the giver's EOT it is
-// io.EOF, or an *EndError if that names one.
-func (f *Flow) Get() (*zio.Message, error) {
-	if f.held > 0 {
-		if err := f.Pay(f.held); err != nil {
-			return nil, err
-		}
+// Receive implements flowclient.Conn.
+func (c conn) Receive(ctx context.Context) (*zio.Message, error) {
+	wait := time.Duration(-1)
+	if ctx.Err() != nil {
+		wait = 0
+	} else if deadline, ok := ctx.Deadline(); ok {
+		wait = max(0, time.Until(deadline))
 	}
-	m, head, err := f.receive(f.Timeout)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("waiting for DAT: %w", err)
-	case head.Type == zio.DAT:
-		f.held++
-		return m, nil
-	case head.Type == zio.EOT:
-		if err := f.end(m); !f.over || f.failed {
-			return nil, err
-		}
-		return nil, io.EOF
-	default:
-		return nil, fmt.Errorf("taker was sent %s", m.Label)
+	m, err := c.peer.Receive(wait)
+	if errors.Is(err, ErrTimeout) && ctx.Err() != nil {
+		err = ctx.Err()
 	}
-}
-
-// Pay pays that much. A taker that calls Get need not.
-func (f *Flow) Pay(credit int64) error {
-	label, err := zio.Supply(nil, zio.PAY, credit)
-	if err != nil {
-		return err
-	}
-	f.held -= credit
-	return f.send(label, nil)
-}
-
-// Close says EOT, unless the other side's error has ended the flow, and waits
-// for the other side's; what comes before that is discarded.
-func (f *Flow) Close() error {
-	if f.failed {
-		return nil
-	}
-	if err := f.send([]byte(`{"flow":"EOT"}`), nil); err != nil {
-		return err
-	}
-	for !f.over {
-		m, head, err := f.receive(f.Timeout)
-		if err != nil {
-			return fmt.Errorf("waiting for EOT: %w", err)
-		}
-		if head.Type == zio.EOT {
-			if err := f.end(m); !f.over || f.failed {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (f *Flow) send(label []byte, payload [][]byte) error {
-	m := &zio.Message{
-		Form: zio.FormFlow, Label: label, Payload: payload,
-		Coord: zio.Coord{Origin: f.origin, Granule: uint64(time.Now().UnixMicro()), Seqno: f.seqno},
-	}
-	f.seqno++
-	return f.peer.Send(m)
-}
-
-func (f *Flow) receive(timeout time.Duration) (*zio.Message, zio.Head, error) {
-	m, err := f.peer.Receive(timeout)
-	if err != nil {
-		return nil, zio.Head{}, err
-	}
-	head, err := zio.Peek(m.Label)
-	return m, head, err
+	return m, err
 }

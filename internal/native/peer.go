@@ -1,6 +1,5 @@
-// Package native is a ZIO flow client over ZeroMQ, as the gateway's own
-// commands, tests and benchmarks need it. It does what ZIO's own clients do, in
-// the same bytes.
+//go:build cgo
+
 package native
 
 import (
@@ -24,10 +23,6 @@ const (
 )
 
 func (k Kind) String() string { return zmq.Type(k).String() }
-
-// ErrTimeout is what Receive answers when no message came, and Send when there is
-// no connection.
-var ErrTimeout = errors.New("no message in time")
 
 // connectTimeout is how long Send waits for a connection, the only thing it waits
 // for. A gateway that refuses the peer gives it none.
@@ -80,10 +75,6 @@ func dial(kind Kind, address, identity string, limit int, keys *CurveKeys) (_ *P
 func (p *Peer) Close(linger time.Duration) error {
 	return errors.Join(p.socket.SetLinger(linger), p.socket.Close())
 }
-
-// Flush waits until what closed sockets had to send has gone out, or their
-// lingering is over. For a process about to exit: no socket can be made after.
-func Flush() error { return zmq.Term() }
 
 // Send sends one message.
 func (p *Peer) Send(m *zio.Message) error {

@@ -1,0 +1,4 @@
+package dial
+
+// NewBy is New with another way to make connections.
+var NewBy = newConn
