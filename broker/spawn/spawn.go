@@ -74,7 +74,6 @@ type Addresses struct{ ZMQServer, ZMQRouter, GRPC string }
 type Spawner struct {
 	options   Options
 	places    places
-	starter   starter
 	processes sync.WaitGroup
 
 	closing   chan struct{} // closed by Close
@@ -127,7 +126,6 @@ func (s *Spawner) Close(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() { // ends when the last command does, which SIGKILL sees to
 		s.processes.Wait()
-		s.starter.stop()
 		close(done)
 	}()
 	select {
@@ -209,8 +207,11 @@ func (f *Factory) start(r *broker.Request) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := newProcess(f, r.Flow(), task, f.environment(r, offer))
-	if err := f.spawner.starter.start(p.command); err != nil {
+	p, err := newProcess(f, r.Flow(), task, f.environment(r, offer))
+	if err == nil {
+		err = p.start()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("command %s: %w", name, unwrapStart(err))
 	}
 	p.log.Debug("command started", "command", name, "pid", p.command.Process.Pid)
