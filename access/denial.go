@@ -41,7 +41,7 @@ const (
 // Causes are all that can be counted, with those of refused BOTs.
 var Causes = []Cause{
 	NoCredentials, NoCertificate, BadCertificate, Handshake, UnknownCertificate, UnknownToken, ExpiredToken,
-	BadJWT, UnknownKey, NoCurve, WrongRole, "direction", "attributes", "flows", "cid",
+	BadJWT, UnknownKey, NoCurve, WrongRole, "direction", "attributes", "flows", "cid", "name",
 }
 
 // CauseWords are the Causes as they are counted.

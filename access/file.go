@@ -38,6 +38,7 @@ type fileLimits struct {
 	MaxFlows   int      `yaml:"max-flows"`
 	Directions []string `yaml:"directions"`
 	Attributes string   `yaml:"attributes"`
+	Names      []string `yaml:"listener-names"`
 }
 
 type fileIssuer struct {
@@ -72,7 +73,7 @@ func Parse(text []byte) (*Rules, error) {
 	}
 	r := &Rules{
 		identities: map[string]*identity{}, keys: map[CurveKey]*identity{},
-		certificates: map[string]*identity{}, issuers: map[string]*issuer{},
+		certificates: map[string]*identity{}, issuers: map[string]*issuer{}, owned: owned{},
 	}
 	for i, entry := range f.Identities {
 		if err := r.addIdentity(entry); err != nil {
@@ -116,7 +117,7 @@ func (r *Rules) addIdentity(entry fileIdentity) error {
 	if id.roles, err = parseRoles(entry.Roles); err != nil {
 		return fmt.Errorf("roles%w", err)
 	}
-	if id.limits, err = entry.Limits.parse(); err != nil {
+	if id.limits, err = r.parseLimits(entry.Limits); err != nil {
 		return fmt.Errorf("limits: %w", err)
 	}
 	r.identities[id.name] = id
@@ -186,7 +187,8 @@ func (t fileToken) parse() (parsed token, err error) {
 	return parsed, nil
 }
 
-func (l fileLimits) parse() (parsed limits, err error) {
+// parseLimits reads limits, and takes note of the names that they own.
+func (r *Rules) parseLimits(l fileLimits) (parsed limits, err error) {
 	if l.MaxFlows < 0 {
 		return parsed, fmt.Errorf("max-flows: is %d, want 0 or more", l.MaxFlows)
 	}
@@ -208,5 +210,11 @@ func (l fileLimits) parse() (parsed limits, err error) {
 		}
 		parsed.match = compiled
 	}
+	patterns, err := checkPatterns(l.Names)
+	if err != nil {
+		return parsed, fmt.Errorf("listener-names%w", err)
+	}
+	r.owned.add(patterns)
+	parsed.names = &nameRights{patterns, r.owned}
 	return parsed, nil
 }

@@ -80,6 +80,7 @@ func TestParseRefuses(t *testing.T) {
 		"identities: [{name: a, roles: [client], limits: {directions: [up]}}]":                               "limits: directions[0]",
 		"identities: [{name: a, roles: [client], limits: {attributes: 'attributes ='}}]":                     "limits: attributes",
 		"identities: [{name: a, roles: [client], limits: {attributes: '1 + 1'}}]":                            "want bool",
+		"identities: [{name: a, roles: [client], limits: {listener-names: [x, '']}}]":                        "limits: listener-names[1]: has 0 bytes",
 		"jwt: [{audience: a}]": "jwt[0]: issuer",
 		"jwt: [{issuer: 'http://login.example.org', audience: a}]":                      "no https URL",
 		"jwt: [{issuer: 'https://login.example.org'}]":                                  "jwt[0] (https://login.example.org): audience",

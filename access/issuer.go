@@ -46,7 +46,7 @@ func (r *Rules) addIssuer(entry fileIssuer) error {
 		keys:       newKeySource(entry.Issuer, entry.JWKS),
 	}
 	var err error
-	if i.limits, err = entry.Limits.parse(); err != nil {
+	if i.limits, err = r.parseLimits(entry.Limits); err != nil {
 		return fmt.Errorf("limits: %w", err)
 	}
 	if err := i.mapRoles(entry.Roles); err != nil {

@@ -15,6 +15,7 @@ type Rules struct {
 	certificates map[string]*identity // by each name that a certificate may have
 	tokens       []token
 	issuers      map[string]*issuer
+	owned        owned
 }
 
 // identity is somebody, with roles and limits.
@@ -29,6 +30,7 @@ type limits struct {
 	maxFlows        int
 	extract, inject bool // both false for both
 	match           broker.Match
+	names           *nameRights
 }
 
 type token struct {
@@ -46,7 +48,7 @@ func (i *identity) rights() broker.Rights {
 	return broker.Rights{
 		Client: i.roles[Client], Handler: i.roles[Handler],
 		Extract: l.extract || both, Inject: l.inject || both,
-		MaxFlows: l.maxFlows, Match: l.match,
+		MaxFlows: l.maxFlows, Match: l.match, Names: l.names,
 	}
 }
 

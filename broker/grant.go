@@ -31,9 +31,15 @@ type Rights struct {
 	// Match selects the flows that the peer may open, and those that it may be
 	// offered and accept, by the client's BOT; nil takes every one.
 	Match Match
-	// ListenAs says under which names the peer may listen; nil for any that nobody of
+	// Names says under which names the peer may listen; nil for any that nobody of
 	// another name holds.
-	ListenAs func(name string) NameRight
+	Names ListenerNames
+}
+
+// ListenerNames says under which names a peer may listen. Its method may be called
+// concurrently, also with locks of the broker's held.
+type ListenerNames interface {
+	Right(name string) NameRight
 }
 
 // NameRight is whether a peer may listen under a name.
@@ -47,10 +53,10 @@ const (
 )
 
 func (r Rights) listenAs(name string) NameRight {
-	if r.ListenAs == nil {
+	if r.Names == nil {
 		return NameUnlessHeld
 	}
-	return r.ListenAs(name)
+	return r.Names.Right(name)
 }
 
 // Denial is for want of what a BOT was refused, in one word.

@@ -82,6 +82,7 @@ func (b *Broker) Listen(spec ListenerSpec) (*Listener, error) {
 	defer t.mu.Unlock()
 	i := slices.IndexFunc(t.groups, func(g *group) bool { return g.name == spec.Name })
 	if no := spec.allowed(i >= 0 && t.groups[i].heldByAnother(spec.Peer.Name)); no != nil {
+		b.log.Warn("listener refused", "peer", spec.Peer, "name", spec.Name, "detail", no.detail, "cause", string(no.what))
 		b.denied(spec.Peer, no.what)
 		return nil, &NotAllowedError{no.what, no.detail}
 	}

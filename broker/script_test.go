@@ -269,6 +269,16 @@ type fakeGrant struct{ rights broker.Rights }
 
 func (g *fakeGrant) Rights() broker.Rights { return g.rights }
 
+// fakeNames are those under which a listener may be registered, with commas.
+type fakeNames string
+
+func (n fakeNames) Right(name string) broker.NameRight {
+	if slices.Contains(strings.Split(string(n), ","), name) {
+		return broker.NameAllowed
+	}
+	return broker.NameRefused
+}
+
 // grant plays `grant NAME [client] [handler] [extract] [inject] [flows=N]
 // [match=EXPRESSION] [names=NAME,…]`: what peers of that name may do from now on;
 // with names, these are the only ones under which they may listen.
@@ -294,12 +304,7 @@ func (s *script) grant(words []string) {
 			}
 			r.Match = m
 		case "names":
-			r.ListenAs = func(name string) broker.NameRight {
-				if slices.Contains(strings.Split(value, ","), name) {
-					return broker.NameAllowed
-				}
-				return broker.NameRefused
-			}
+			r.Names = fakeNames(value)
 		}
 	}
 	if g := s.grants[words[0]]; g != nil {

@@ -39,7 +39,7 @@ func (p *program) getFlow(t *testing.T, id uint64) *gatewayv1.Flow {
 }
 
 func TestAdminDescribesItself(t *testing.T) {
-	p := serve(t, nil, nil)
+	p := serve(t, []string{"--default-routes"}, nil)
 	for words, want := range map[string]string{
 		"list":                             "grpc.channelz.v1.Channelz\n",
 		"list zio.gateway.v1.AdminService": "AdminService.WatchFlows\n",
@@ -73,7 +73,7 @@ func takesValue(option string) bool { return option == "-format" || option == "-
 // TestAdminEndsEveryKind: a flow of each kind of client and of handler is listed,
 // described and ended; both sides see why, and can go on with another.
 func TestAdminEndsEveryKind(t *testing.T) {
-	p := serve(t, []string{"--no-default-routes"}, nil)
+	p := serve(t, nil, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "any"})
 	for i, kinds := range [][2]transport{{viaClient, viaDealer}, {viaDealer, viaGRPC}, {viaGRPC, viaClient}} {
 		id := uint64(i + 1)
@@ -112,7 +112,7 @@ func TestAdminEndsEveryKind(t *testing.T) {
 
 // TestAdminWatches: a watch tells of a flow's states in their order.
 func TestAdminWatches(t *testing.T) {
-	p := serve(t, nil, nil)
+	p := serve(t, []string{"--default-routes"}, nil)
 	watch := p.grpcurl(t, adminService+"WatchFlows")
 	watch.ask(t, `{"filter":"attributes.watched"}`)
 	// grpcurl does not tell when a watch has begun: flows pass until it is over.
@@ -171,7 +171,7 @@ func takeFlow(conn *grpc.ClientConn, label string) (id uint64, err error) {
 }
 
 func TestAdminDrains(t *testing.T) {
-	p := serve(t, nil, nil)
+	p := serve(t, []string{"--default-routes"}, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "any", Match: "attributes.x == 1 || true"})
 	f := p.openFlow(t, l, viaClient, viaDealer, zio.Inject, 2)
 	health := func(want string, code int) {
@@ -205,7 +205,7 @@ func TestAdminDrains(t *testing.T) {
 }
 
 func TestAdminSetsLogLevel(t *testing.T) {
-	p := serve(t, nil, nil)
+	p := serve(t, []string{"--default-routes"}, nil)
 	set := func(level, previous string) {
 		t.Helper()
 		var r gatewayv1.SetLogLevelResponse
@@ -279,7 +279,7 @@ func (g *gateway) latest() (id broker.FlowID) {
 // TestRoutesChangeUnderLoad: while flows come and go, a route is added and takes
 // those that match, and is removed again; not one flow fails.
 func TestRoutesChangeUnderLoad(t *testing.T) {
-	p := serve(t, nil, nil)
+	p := serve(t, []string{"--default-routes"}, nil)
 	conn, err := connect(p.addresses[viaGRPC])
 	if err != nil {
 		t.Fatal(err)

@@ -60,6 +60,9 @@ func startGateway(t *testing.T, configure ...func(*settings)) *gateway {
 	}
 	g.broker = b
 	handlers := builtin.New(b, slog.New(slog.DiscardHandler))
+	if err := handlers.AddRoutes(); err != nil {
+		t.Fatal(err)
+	}
 	if s.defaultRoutes {
 		if err := handlers.AddDefaultRoutes(); err != nil {
 			t.Fatal(err)

@@ -178,32 +178,32 @@ func TestGrpcurlBuiltin(t *testing.T) {
 	p := serve(t, nil, nil)
 	t.Run("Get", func(t *testing.T) {
 		c := p.grpcurl(t, flowService+"Get")
-		c.ask(t, `{"bot":{"credit":2,"attributes":{"count":3,"size":4}}}`)
+		c.ask(t, `{"bot":{"credit":2,"attributes":{"builtin":"generate","count":3,"size":4}}}`)
 		// A GetResponse has an OpenResponse's fields but for the numbers.
 		wantHeard(t, c.hearAll(t), "bot DIRECTION_EXTRACT 2",
 			"dat [[0 1 2 3]]", "dat [[1 2 3 4]]", "dat [[2 3 4 5]]", "eot END_REASON_COMPLETED")
 	})
 	t.Run("Put", func(t *testing.T) {
 		c := p.grpcurl(t, flowService+"Put")
-		c.say(t, `{"bot":{"label":"{\"stream\":\"s\"}","credit":"2"}}`)
+		c.say(t, `{"bot":{"label":"{\"builtin\":\"dump\"}","credit":"2"}}`)
 		c.ask(t, strings.Repeat(`{"dat":{"payload":["AAEC","","/w=="],"label":"{\"n\":1}"}}`, 5))
 		var response gatewayv1.PutResponse
 		c.hear(t, &response)
 		if response.GetMessages() != 5 || response.GetBytes() != 20 || response.GetBot().GetCredit() != 2 ||
-			response.GetReason() != gatewayv1.EndReason_END_REASON_COMPLETED {
-			t.Errorf("Put answered %v, want 5 messages with 20 bytes, credit 2, completed", &response)
+			response.GetReason() != gatewayv1.EndReason_END_REASON_COMPLETED || response.GetTakenBy().GetRoute() != "dump" {
+			t.Errorf("Put answered %v, want 5 messages with 20 bytes, credit 2, completed by dump", &response)
 		}
 		c.end(t, 0, "")
 	})
 	t.Run("Open", func(t *testing.T) {
 		c := p.grpcurl(t, flowService+"Open")
-		c.say(t, `{"bot":{"direction":"DIRECTION_INJECT","credit":3,"attributes":{"count":100,"size":2}}}`)
+		c.say(t, `{"bot":{"direction":"DIRECTION_INJECT","credit":3,"attributes":{"builtin":"generate","count":100,"size":2}}}`)
 		c.ask(t, `{"pay":{"credit":2}}`)
 		wantHeard(t, c.hearAll(t), "bot DIRECTION_EXTRACT 3", "dat [[0 1]]", "dat [[1 2]]", "eot END_REASON_COMPLETED")
 	})
 	t.Run("error", func(t *testing.T) {
 		c := p.grpcurl(t, flowService+"Get")
-		c.ask(t, `{"bot":{"attributes":{"size":-1}}}`)
+		c.ask(t, `{"bot":{"attributes":{"builtin":"generate","size":-1}}}`)
 		var response gatewayv1.GetResponse
 		c.hear(t, &response)
 		if response.GetEot().GetReason() != gatewayv1.EndReason_END_REASON_REJECTED {
@@ -216,7 +216,7 @@ func TestGrpcurlBuiltin(t *testing.T) {
 // TestGrpcurlHandler serves one flow and declines another, with grpcurl on all
 // sides.
 func TestGrpcurlHandler(t *testing.T) {
-	p := serve(t, []string{"--no-default-routes"}, nil)
+	p := serve(t, nil, nil)
 	listener := p.grpcurl(t, handlerService+"Listen")
 	listener.ask(t, `{"name":"shell","match":"attributes.stream == 'raw' && direction == 'inject'"}`)
 	next := func() *gatewayv1.ListenResponse {

@@ -109,6 +109,7 @@ func TestMetrics(t *testing.T) {
 	}
 	collected := startSpanCollector(t)
 	p := serve(t, []string{
+		"--default-routes",
 		"--otlp-endpoint=" + collected.url, "--grpc-rate-limit=200", "--drain-grace=1m", "--pending-timeout=500ms",
 		"--eot-timeout=500ms", "--max-message=4194304",
 	}, []string{"OTEL_BSP_SCHEDULE_DELAY=50"})

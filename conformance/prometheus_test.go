@@ -66,7 +66,7 @@ func dashboard(t *testing.T) []panel {
 // dashboard has an answer. The alert rules are loaded and sound.
 func TestDashboard(t *testing.T) {
 	collected := startSpanCollector(t)
-	p := serve(t, []string{"--otlp-endpoint=" + collected.url}, []string{"OTEL_BSP_SCHEDULE_DELAY=50"})
+	p := serve(t, []string{"--default-routes", "--otlp-endpoint=" + collected.url}, []string{"OTEL_BSP_SCHEDULE_DELAY=50"})
 	at := startPrometheus(t, p.http)
 
 	ctx, cancel := context.WithCancel(t.Context())

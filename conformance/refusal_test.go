@@ -23,13 +23,13 @@ func onEveryTransport(t *testing.T, test func(t *testing.T, via transport)) {
 }
 
 func TestNoHandler_FLOW_5_BRK_7_BRK_8(t *testing.T) {
-	g := startGateway(t)
+	g := startGateway(t, func(s *settings) { s.HandlerWait = 0 })
 	onEveryTransport(t, func(t *testing.T, via transport) {
 		client := g.dial(t, via)
 		for range 2 { // one after the other on one socket
 			begin := time.Now()
 			mustSend(t, client, flowMessage(`{"flow":"BOT","direction":"extract","credit":2,"cid_of":"x"}`, []byte("payload")))
-			m := wantEOT(t, client, flow.NoHandler, "no route")
+			m := wantEOT(t, client, flow.NoHandler, "no handler takes this BOT: 2 routes and 0 listeners were asked")
 			wantSoon(t, begin)
 			if m.Seqno != 0 {
 				t.Errorf("EOT's seqno is %d, want 0: it is the first message to the client", m.Seqno)

@@ -19,7 +19,7 @@ func serveConfigured(t *testing.T, text string) configured {
 	t.Helper()
 	flag := file(t, text)
 	_, path, _ := strings.Cut(flag, "=")
-	return configured{serve(t, []string{flag}, nil), path}
+	return configured{serve(t, []string{"--default-routes", flag}, nil), path}
 }
 
 // change writes the file anew, has the gateway read it, and waits until the log

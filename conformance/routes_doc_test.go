@@ -80,7 +80,7 @@ func operatedDocument(ctx context.Context, t *testing.T, root string) *document 
 		t.Fatal(err)
 	}
 	handlers := builtin.New(b, slog.New(slog.DiscardHandler))
-	if err := handlers.AddDefaultRoutes(); err != nil {
+	if err := handlers.AddRoutes(); err != nil {
 		t.Fatal(err)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -90,8 +90,8 @@ func (s *scenario) playAll(t *testing.T, on *stages) {
 }
 
 // configure sets the gateway's options, under the names they have on the
-// command line. `builtin` has dump and generate instead of offers, `nobody` no
-// handler at all.
+// command line. `builtin` has dump and generate take everything instead of offers;
+// with `nobody` there is no handler but these, for who asks for them by name.
 func (s *scenario) configure(limits *settings) error {
 	for _, option := range s.options {
 		if option == "builtin" || option == "nobody" {
@@ -117,6 +117,7 @@ func durationOption(o *broker.Options, key string) *time.Duration {
 		"pending-timeout": &o.PendingTimeout,
 		"eot-timeout":     &o.EOTTimeout,
 		"idle-timeout":    &o.IdleTimeout,
+		"handler-wait":    &o.HandlerWait,
 	}[key]
 }
 

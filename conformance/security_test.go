@@ -59,7 +59,7 @@ func serveSecured(t *testing.T, arguments ...string) *secured {
 	s.program = serveAt(t, []string{
 		"--zmq-server=tcp://0.0.0.0:*", "--zmq-router=tcp://0.0.0.0:*", "--grpc=0.0.0.0:0", "--http=127.0.0.1:0",
 	}, append([]string{
-		"--identities=" + s.identities(), "--zmq-curve-key=" + s.file("server.curve"),
+		"--default-routes", "--identities=" + s.identities(), "--zmq-curve-key=" + s.file("server.curve"),
 		"--tls-cert=" + s.file("server.pem"), "--tls-key=" + s.file("server.key"), "--tls-client-ca=" + s.file("ca.pem"),
 	}, arguments...), nil)
 	for via, address := range s.addresses {

@@ -25,7 +25,7 @@ const stopLimit = 5 * time.Second
 // TestReady: line and file name the same real addresses, and all are served.
 func TestReady(t *testing.T) {
 	ipc := "ipc://" + t.TempDir() + "/server"
-	p := serve(t, []string{"--zmq-server=" + ipc}, nil)
+	p := serve(t, []string{"--default-routes", "--zmq-server=" + ipc}, nil)
 	file := p.readAddresses(t)
 	if len(file.ZMQServer) != 2 || file.ZMQServer[1] != ipc || len(file.ZMQRouter) != 1 {
 		t.Fatalf("the ready file has %+v, want two addresses for CLIENT, the second %s, and one for DEALER", file, ipc)
@@ -97,7 +97,7 @@ func TestNone(t *testing.T) {
 // TestSIGTERM_BRK_17 stops a gateway in which flows are active and pending, on
 // every transport: all their peers are told.
 func TestSIGTERM_BRK_17(t *testing.T) {
-	p := serve(t, nil, nil)
+	p := serve(t, []string{"--default-routes"}, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	var peers []peer
 	for _, client := range transports {
@@ -141,7 +141,7 @@ func (l *listener) closed(t *testing.T) error {
 // TestGrace: after SIGTERM with --drain-grace flows may go on to their end, new
 // ones are refused, and the process exits with the last flow.
 func TestGrace(t *testing.T) {
-	p := serve(t, []string{"--drain-grace=1m"}, nil)
+	p := serve(t, []string{"--default-routes", "--drain-grace=1m"}, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	f := p.openFlow(t, l, viaClient, viaGRPC, zio.Extract, 2)
 	late := map[transport]peer{viaClient: p.dial(t, viaClient), viaDealer: p.dial(t, viaDealer), viaGRPC: p.dial(t, viaGRPC)}
@@ -168,7 +168,7 @@ func TestGrace(t *testing.T) {
 func TestSecondSignal(t *testing.T) {
 	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(second.String(), func(t *testing.T) {
-			p := serve(t, []string{"--drain-grace=1m"}, nil)
+			p := serve(t, []string{"--default-routes", "--drain-grace=1m"}, nil)
 			l := p.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 			p.openFlow(t, l, viaClient, viaDealer, zio.Extract, 2)
 			p.signal(t, syscall.SIGTERM)
@@ -184,7 +184,7 @@ func TestSecondSignal(t *testing.T) {
 // TestStuckPeer: a peer that does not read what it has asked for does not keep
 // the gateway from stopping in time, nor the others from being told.
 func TestStuckPeer(t *testing.T) {
-	p := serve(t, nil, nil)
+	p := serve(t, []string{"--default-routes"}, nil)
 	for _, via := range transports {
 		stuck := p.dial(t, via)
 		mustSend(t, stuck, flowMessage(`{"flow":"BOT","direction":"inject","credit":10,"count":1000,"size":20000000}`))
@@ -208,7 +208,7 @@ func TestStuckPeer(t *testing.T) {
 // TestKilledGateway_BRK_18: a native client does not notice that the gateway has
 // been replaced. Its next message is answered, and it can begin anew.
 func TestKilledGateway_BRK_18(t *testing.T) {
-	old := serve(t, nil, nil)
+	old := serve(t, []string{"--default-routes"}, nil)
 	clients := map[transport]peer{}
 	for _, via := range transports {
 		clients[via] = old.dial(t, via)
@@ -222,7 +222,7 @@ func TestKilledGateway_BRK_18(t *testing.T) {
 		t.Errorf("the gRPC client's stream ended with %v, want Unavailable", err)
 	}
 	serveAt(t, []string{
-		"--zmq-server=" + old.addresses[viaClient], "--zmq-router=" + old.addresses[viaDealer],
+		"--default-routes", "--zmq-server=" + old.addresses[viaClient], "--zmq-router=" + old.addresses[viaDealer],
 		"--grpc=" + old.addresses[viaGRPC], "--http=none",
 	}, nil, nil)
 	for _, via := range transports {

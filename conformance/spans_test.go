@@ -79,7 +79,7 @@ func TestTraceCrossesTheGateway(t *testing.T) {
 	)
 	collected := startSpanCollector(t)
 	// A minute: only the stop sends what there is before.
-	p := serve(t, nil, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collected.url, "OTEL_BSP_SCHEDULE_DELAY=60000"})
+	p := serve(t, []string{"--default-routes"}, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collected.url, "OTEL_BSP_SCHEDULE_DELAY=60000"})
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	for _, via := range transports {
 		client, handler := p.dial(t, via), p.dial(t, via)
@@ -115,7 +115,7 @@ func TestTraceCrossesTheGateway(t *testing.T) {
 // TestTracesLost: without the collector that it was told of, the gateway serves,
 // stops in time and says what was lost.
 func TestTracesLost(t *testing.T) {
-	p := serve(t, []string{"--otlp-endpoint=http://127.0.0.1:1"}, nil)
+	p := serve(t, []string{"--default-routes", "--otlp-endpoint=http://127.0.0.1:1"}, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	f := p.openFlow(t, l, viaClient, viaDealer, zio.Extract, 2)
 	f.cross(t, 2)

@@ -44,7 +44,7 @@ func TestSpawnedHandlers(t *testing.T) {
   exec: {command: [%[2]s, put, --via, %[1]s, --count, 70, --size, 1000]}
 `, via, path)
 	}
-	p := serve(t, []string{"--no-default-routes", file(t, text)}, nil)
+	p := serve(t, []string{file(t, text)}, nil)
 	for i, by := range []string{"zmq-server", "zmq-router", "grpc"} {
 		address := []string{p.addresses[viaClient], p.addresses[viaDealer], p.addresses[viaGRPC]}
 		via := []string{"zmq-server", "zmq-router", "grpc"}
@@ -136,10 +136,11 @@ func TestRoutesRefused(t *testing.T) {
 		"[{name: a, rules: [{rule: '(= a'}], builtin: {name: dump}}]":          {"routes[0].rules: rule 1: rule: 1:5"},
 		"[{name: a, rules_file: " + rules + ", builtin: {name: dump}}]":        {"routes[0].rules_file: ", "rule 1: rule: 1:5"},
 		"[{name: a, builtin: {name: dump}}, {name: a, builtin: {name: dump}}]": {"routes: route a: there is a route of this name"},
-		"[{name: dump, builtin: {name: dump}}]":                                {"routes: route dump: there is a route of this name"},
 	} {
 		wantRefused(t, text, []string{file(t, "routes: "+text+"\n")}, nil, words...)
 	}
+	wantRefused(t, "a default's name", []string{"--default-routes", file(t, "routes: [{name: dump, builtin: {name: dump}}]\n")}, nil,
+		"routes: route dump: there is a route of this name")
 	wantRefused(t, "flag", []string{"--routes=x"}, nil, "in the configuration file only")
 	wantRefused(t, "max-processes", []string{"--max-processes=0"}, nil, "max-processes")
 }
@@ -165,7 +166,7 @@ routes:
 			t.Fatal(err)
 		}
 	}
-	p := serve(t, []string{"--no-default-routes", flag}, nil)
+	p := serve(t, []string{flag}, nil)
 	for _, kind := range []string{"depo", "frame"} {
 		if out := p.run(t, "get", "--address", p.addresses[viaGRPC], "kind="+kind); !strings.Contains(out, "took 10 messages") {
 			t.Errorf("get printed %s", out)

@@ -16,8 +16,8 @@ func TestTransferCommands(t *testing.T) {
 		"grpc": addresses.GRPC, "zmq-server": addresses.ZMQServer[0], "zmq-router": addresses.ZMQRouter[0],
 	} {
 		for did, arguments := range map[string][]string{
-			"took 300 messages, 19660800 bytes": {"get", "count=300", "size=65536"},
-			"gave 300 messages, 19660800 bytes": {"put", "--count=300", "--size=65536"},
+			"took 300 messages, 19660800 bytes": {"get", "builtin=generate", "count=300", "size=65536"},
+			"gave 300 messages, 19660800 bytes": {"put", "--count=300", "--size=65536", "builtin=dump"},
 		} {
 			t.Run(via+"/"+arguments[0], func(t *testing.T) {
 				arguments = append(arguments, "--via="+via, "--address="+address)

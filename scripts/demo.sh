@@ -24,14 +24,14 @@ address() { sed -E "s/.*\"$1\":\[?\"([^\"]*)\".*/\1/" "$ready"; }
 
 echo
 echo "A native client (a ZeroMQ CLIENT socket) takes from the built-in handler 'generate':"
-"$gateway" get --via zmq-server --address "$(address zmq_server)" count=1000 size=65536
+"$gateway" get --via zmq-server --address "$(address zmq_server)" builtin=generate count=1000 size=65536
 echo "A native client (a ZeroMQ DEALER socket) gives to the built-in handler 'dump':"
-"$gateway" put --via zmq-router --address "$(address zmq_router)" --count 1000 --size 65536
+"$gateway" put --via zmq-router --address "$(address zmq_router)" --count 1000 --size 65536 builtin=dump
 echo "A gRPC client takes, and one gives:"
-"$gateway" get --via grpc --address "$(address grpc)" count=1000 size=65536
-"$gateway" put --via grpc --address "$(address grpc)" --count 1000 --size 65536
+"$gateway" get --via grpc --address "$(address grpc)" builtin=generate count=1000 size=65536
+"$gateway" put --via grpc --address "$(address grpc)" --count 1000 --size 65536 builtin=dump
 echo
 echo "The gateway goes on serving. Try, in another terminal:"
-echo "  .deps/bin/grpcurl -plaintext -d '{\"bot\":{\"credit\":3,\"attributes\":{\"count\":3}}}' $(address grpc) zio.gateway.v1.FlowService/Get"
+echo "  .deps/bin/grpcurl -plaintext -d '{\"bot\":{\"credit\":3,\"attributes\":{\"builtin\":\"generate\",\"count\":3}}}' $(address grpc) zio.gateway.v1.FlowService/Get"
 echo "Ctrl-C ends it."
 wait "$pid"

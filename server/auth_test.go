@@ -344,6 +344,30 @@ func TestOffersAreBound(t *testing.T) {
 	}
 }
 
+// TestANameIsItsIdentitys: nobody joins the listeners of another identity.
+func TestANameIsItsIdentitys(t *testing.T) {
+	g := startGuarded(t, nil)
+	hand, _ := g.as(t, "hand's token", nil)
+	other, _ := g.as(t, "other's token", nil)
+	listen := func(f *front) error {
+		stream, err := f.handlers.Listen(f.ctx, &gatewayv1.ListenRequest{Name: "archive"})
+		if err != nil {
+			return err
+		}
+		_, err = stream.Recv()
+		return err
+	}
+	for range 2 {
+		if err := listen(hand); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.wantDenied(t, listen(other), codes.PermissionDenied, "NAME", "name other")
+	if n := len(g.broker.Listeners()); n != 2 {
+		t.Errorf("%d listeners are registered", n)
+	}
+}
+
 // secrets is a folder with certificates.
 type secrets struct {
 	dir string

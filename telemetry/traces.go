@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"sync"
 
@@ -14,6 +13,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
 )
 
 // spanName is that of every span.
@@ -84,16 +84,21 @@ func (t *Traces) span(e broker.Event) trace.Span {
 // parent is the context that a BOT's label names, W3C's traceparent and
 // tracestate. What is malformed counts as missing: a flow does not fail for it.
 func parent(label []byte) context.Context {
-	var attributes struct {
-		Parent string `json:"traceparent"`
-		State  string `json:"tracestate"`
+	carrier := propagation.MapCarrier{}
+	for key, member := range zio.Members(label) {
+		if key != "traceparent" && key != "tracestate" || len(member.Text) > maxTraceContext {
+			continue
+		}
+		if text, is := member.Value().(string); is { // another type counts as missing
+			carrier[key] = text
+		}
 	}
-	// A value of another type is left out, the rest is read.
-	_ = json.Unmarshal(label, &attributes)
-	return propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{
-		"traceparent": attributes.Parent, "tracestate": attributes.State,
-	})
+	return propagation.TraceContext{}.Extract(context.Background(), carrier)
 }
+
+// maxTraceContext is how long an attribute of a trace context may be, in bytes; W3C
+// allows a tracestate of 512.
+const maxTraceContext = 4 << 10
 
 // finish takes note of how a flow ended.
 func finish(span trace.Span, f *broker.FlowInfo) {

@@ -205,6 +205,56 @@ func TestCommandValidate(t *testing.T) {
 	}
 }
 
+// What a command has started goes with it also when it has left its group and its
+// session, and its parent has exited long before: when the command exits, when the flow
+// ends, and when somebody kills the keeper.
+func TestWhatHidesIsKilled(t *testing.T) {
+	const daemon = `(setsid sh -c 'trap "" TERM HUP; echo daemon $$; while :; do sleep 1000; done' >&1 2>&1 </dev/null &); ` +
+		`setsid setsid sh -c 'echo another $$; exec sleep 1000' & `
+	t.Run("command exits", func(t *testing.T) {
+		b := setUp(t, nil)
+		gate := t.TempDir() + "/gate"
+		b.route(broker.Route{Name: "r"}, spawn.Command{Arguments: []string{
+			"sh", "-c", daemon + `until [ -e "$0" ]; do sleep 0.01; done; exit 4`, gate}})
+		client := b.open("")
+		daemon, another := b.said("daemon "), b.said("another ")
+		if err := os.WriteFile(gate, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.wantEnd(client, flow.Rejected, "status 4")
+		b.wantGone(daemon)
+		b.wantGone(another)
+	})
+	t.Run("flow ends", func(t *testing.T) {
+		b := setUp(t, nil)
+		b.route(broker.Route{Name: "r"}, sh(daemon+`exec sleep 1000`))
+		client := b.open("")
+		daemon, another := b.said("daemon "), b.said("another ")
+		client.Leave("gone")
+		b.wantGone(daemon)
+		b.wantGone(another)
+	})
+	t.Run("command heeds nothing", func(t *testing.T) {
+		b := setUp(t, nil)
+		b.route(broker.Route{Name: "r"}, sh(daemon+`trap '' TERM; while :; do sleep 1000; done`))
+		client := b.open("")
+		daemon, another := b.said("daemon "), b.said("another ")
+		client.Leave("gone")
+		b.logged("does not heed SIGTERM")
+		b.wantGone(daemon)
+		b.wantGone(another)
+	})
+	t.Run("keeper is killed", func(t *testing.T) {
+		b := setUp(t, nil)
+		b.route(broker.Route{Name: "r"}, sh(`sleep 1000 & echo child $!; echo command $$; kill -9 $PPID; exec sleep 1000`))
+		client := b.open("")
+		child, command := b.said("child "), b.said("command ")
+		b.wantEnd(client, flow.Rejected, "was killed by SIGKILL before it accepted")
+		b.wantGone(child)
+		b.wantGone(command)
+	})
+}
+
 // What a command has started goes when the command exits, whatever it ignores.
 func TestWhatACommandLeavesIsKilled(t *testing.T) {
 	b := setUp(t, nil)

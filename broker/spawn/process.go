@@ -2,11 +2,14 @@ package spawn
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"os/exec"
-	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,61 +20,95 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 )
 
-// pipeDelay is how long a command's output may stay open when the command is
-// gone: something that left its group may have it.
+// pipeDelay is how long a command's output may stay open when its keeper is gone:
+// something that the keeper could not kill may have it.
 const pipeDelay = time.Second
 
-// process is one command that runs for a flow.
+// process is one command that runs for a flow, with its keeper.
 type process struct {
 	spawner *Spawner
 	say     sayer
-	command *exec.Cmd
+	command *exec.Cmd // the keeper
 	name    string
 	maxTime time.Duration
 	stdout  *lines
 	stderr  *lines
-	exited  chan struct{} // closed when the command is reaped
+	report  *os.File      // what the keeper says
+	control *os.File      // has the keeper kill the command when it is closed
+	exited  chan struct{} // closed when the keeper is reaped
 	late    bool          // set before exited is closed: stopped after maxTime
+	said    string        // likewise; what the keeper has said
 }
 
-func newProcess(f *Factory, id broker.FlowID, task []byte, environment []string) *process {
+// newProcess prepares a command. If it is not started, close it.
+func newProcess(f *Factory, id broker.FlowID, task []byte, environment []string) (*process, error) {
 	say := f.sayer(id)
 	p := &process{
 		spawner: f.spawner, say: say, name: f.command.Arguments[0], maxTime: f.command.MaxTime,
 		stdout: newLines(say, "stdout"), stderr: newLines(say, "stderr"), exited: make(chan struct{}),
 	}
-	p.command = exec.Command(p.name, f.command.Arguments[1:]...)
+	path := p.name
+	if !strings.Contains(path, "/") {
+		var err error
+		if path, err = exec.LookPath(path); err != nil {
+			return nil, err
+		}
+	}
+	p.command = exec.Command("/proc/self/exe")
+	p.command.Args = append([]string{keeperName, path}, f.command.Arguments...)
 	p.command.Env = environment
 	p.command.Stdin = bytes.NewReader(task)
 	p.command.Stdout, p.command.Stderr = p.stdout, p.stderr
 	p.command.WaitDelay = pipeDelay
-	p.command.SysProcAttr = &syscall.SysProcAttr{
-		Setpgid: true,
-		// If the gateway is killed, so is the command.
-		Pdeathsig: syscall.SIGKILL,
-	}
-	return p
+	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return p, nil
 }
 
-// attend sees to it that the command ends with its flow, and with it all that is
-// left in its group. It returns when the command is reaped.
+// start starts the keeper, which starts the command.
+func (p *process) start() (err error) {
+	var report, control *os.File // the keeper's ends
+	if p.report, report, err = os.Pipe(); err != nil {
+		return err
+	}
+	if control, p.control, err = os.Pipe(); err != nil {
+		return errors.Join(err, p.report.Close(), report.Close())
+	}
+	p.command.ExtraFiles = []*os.File{reportFD - 3: report, controlFD - 3: control}
+	err = p.command.Start()
+	_, _ = report.Close(), control.Close() // opened for the keeper, which has its own now
+	if err != nil {
+		_, _ = p.report.Close(), p.control.Close()
+	}
+	return err
+}
+
+// maxReport bounds what a keeper says, in bytes.
+const maxReport = 1 << 10
+
+// attend sees to it that the command ends with its flow, and with it all that it has
+// started. It returns when the keeper is reaped.
 func (p *process) attend(over <-chan flow.Reason) {
-	group := -p.command.Process.Pid
+	keeper := p.command.Process.Pid
 	gone := make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() {
-		awaitExit(p.command.Process.Pid)
+		awaitExit(keeper)
 		close(gone)
 	})
-	p.end(group, gone, over)
+	p.end(-keeper, gone, over)
 	watch.Wait()
-	// Not reaped yet, so the group's number is nobody else's.
-	signal(group, unix.SIGKILL)
+	// Not reaped yet, so the group's number is nobody else's. Nobody is left in it,
+	// unless somebody has killed the keeper.
+	kill(-keeper, unix.SIGKILL)
+	_ = p.report.SetReadDeadline(time.Now().Add(pipeDelay)) // nobody else has the other end
+	text, _ := io.ReadAll(io.LimitReader(p.report, maxReport))
+	p.said = strings.TrimSpace(string(text))
 	err := p.command.Wait()
+	_, _ = p.report.Close(), p.control.Close()
 	p.stdout.end()
 	p.stderr.end()
 	close(p.exited)
-	p.say(slog.LevelDebug, "command_ended", "command ended", "command", p.name, "state", p.command.ProcessState.String(), "error", err)
+	p.say(slog.LevelDebug, "command_ended", "command ended", "command", p.name, "state", p.state(), "error", err)
 }
 
 // end returns when the command has exited, of itself or because it had to.
@@ -93,14 +130,26 @@ func (p *process) end(group int, gone <-chan struct{}, over <-chan flow.Reason) 
 			return
 		}
 	}
-	signal(group, unix.SIGTERM)
+	kill(group, unix.SIGTERM)
+	if p.within(gone) {
+		return
+	}
+	p.say(slog.LevelWarn, "command_killed", "command killed: it does not heed SIGTERM", "command", p.name)
+	_ = p.control.Close() // has the keeper kill it
+	if !p.within(gone) {
+		kill(group, unix.SIGKILL)
+	}
+}
+
+// within tells whether the command has gone when the grace is over.
+func (p *process) within(gone <-chan struct{}) bool {
 	timer := time.NewTimer(p.spawner.options.Grace)
 	defer timer.Stop()
 	select {
 	case <-gone:
+		return true
 	case <-timer.C:
-		p.say(slog.LevelWarn, "command_killed", "command killed: it does not heed SIGTERM", "command", p.name)
-		signal(group, unix.SIGKILL)
+		return false
 	}
 }
 
@@ -117,8 +166,8 @@ func (p *process) leaves(gone <-chan struct{}) bool {
 	return false
 }
 
-// signal signals a group, in which nobody may be left.
-func signal(group int, s unix.Signal) { _ = unix.Kill(group, s) }
+// kill signals a group, in which nobody may be left.
+func kill(group int, s unix.Signal) { _ = unix.Kill(group, s) }
 
 // awaitExit waits until a child has exited, and leaves it to be reaped.
 func awaitExit(pid int) {
@@ -130,55 +179,45 @@ func awaitExit(pid int) {
 	}
 }
 
-// verdict says how a command ended that did not accept. It has been reaped.
-func (p *process) verdict() string {
-	words := fmt.Sprintf("command %s ", p.name)
-	status, ok := p.command.ProcessState.Sys().(syscall.WaitStatus)
+// status is how the command ended, as the keeper says; false if it has not said it.
+func (p *process) status() (syscall.WaitStatus, bool) {
+	var ended uint32
+	_, err := fmt.Sscanf(p.said, "ended %d", &ended)
+	return syscall.WaitStatus(ended), err == nil
+}
+
+// state is the same in words.
+func (p *process) state() string {
+	status, known := p.status()
 	switch {
+	case !known:
+		return cmp.Or(p.said, p.command.ProcessState.String())
+	case status.Signaled():
+		return "signal: " + status.Signal().String()
+	}
+	return fmt.Sprintf("exit status %d", status.ExitStatus())
+}
+
+// verdict says how a command ended that did not accept. Its keeper has been reaped.
+func (p *process) verdict() string {
+	status, known := p.status()
+	if !known { // the keeper was killed, and the command with it
+		status, _ = p.command.ProcessState.Sys().(syscall.WaitStatus)
+	}
+	words := fmt.Sprintf("command %s ", p.name)
+	failed, is := strings.CutPrefix(p.said, "failed ")
+	switch {
+	case is:
+		return fmt.Sprintf("command %s: can't be started: %s", p.name, failed)
 	case p.late:
 		words += fmt.Sprintf("did not accept within its max_time, %v", p.maxTime)
-	case ok && status.Signaled():
+	case status.Signaled():
 		words += fmt.Sprintf("was killed by %s before it accepted", unix.SignalName(status.Signal()))
 	default:
-		words += fmt.Sprintf("exited with status %d before it accepted", p.command.ProcessState.ExitCode())
+		words += fmt.Sprintf("exited with status %d before it accepted", status.ExitStatus())
 	}
 	if last := p.stderr.lastLine(); last != "" {
 		words += ": " + last
 	}
 	return words
-}
-
-// starter starts commands on a thread of its own: the kernel takes the end of
-// the thread that started a command for the end of the gateway (Pdeathsig).
-type starter struct {
-	once    sync.Once
-	stopped sync.Once
-	work    chan func()
-	thread  sync.WaitGroup
-}
-
-func (s *starter) start(c *exec.Cmd) error {
-	s.once.Do(func() {
-		s.work = make(chan func())
-		s.thread.Go(func() {
-			runtime.LockOSThread() // for good: the thread ends with this function
-			for start := range s.work {
-				start()
-			}
-		})
-	})
-	result := make(chan error, 1)
-	s.work <- func() { result <- c.Start() }
-	return <-result
-}
-
-// stop ends the thread. Nothing may be started after, and nothing run any more.
-func (s *starter) stop() {
-	s.once.Do(func() {})
-	s.stopped.Do(func() {
-		if s.work != nil {
-			close(s.work)
-		}
-	})
-	s.thread.Wait()
 }

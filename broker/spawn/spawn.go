@@ -76,7 +76,6 @@ type Spawner struct {
 	options   Options
 	lines     *logs.Sampler
 	places    places
-	starter   starter
 	processes sync.WaitGroup
 
 	closing   chan struct{} // closed by Close
@@ -129,7 +128,6 @@ func (s *Spawner) Close(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() { // ends when the last command does, which SIGKILL sees to
 		s.processes.Wait()
-		s.starter.stop()
 		close(done)
 	}()
 	select {
@@ -211,8 +209,11 @@ func (f *Factory) start(r *broker.Request) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := newProcess(f, r.Flow(), task, f.environment(r, offer))
-	if err := f.spawner.starter.start(p.command); err != nil {
+	p, err := newProcess(f, r.Flow(), task, f.environment(r, offer))
+	if err == nil {
+		err = p.start()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("command %s: %w", name, unwrapStart(err))
 	}
 	p.say(slog.LevelDebug, "command_started", "command started", "command", name, "pid", p.command.Process.Pid)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -264,6 +265,69 @@ func TestCommandIsToldOfItsFlow(t *testing.T) {
 		if !slices.Contains(known, name) {
 			t.Errorf("the command has the gateway's %s", name)
 		}
+	}
+}
+
+// What a command is told has a bound, and every reader of JSON can read it.
+func TestWhatACommandIsToldIsBounded(t *testing.T) {
+	b := setUp(t, nil)
+	// The whole task need not cross the log, which cuts it: its parts do.
+	b.route(broker.Route{Name: "r"}, sh(`cat > "$TMPDIR/task"; echo read; exec sleep 1000`))
+	folder := t.TempDir()
+	t.Setenv("TMPDIR", folder)
+	const large = 1_700_000
+	for name, tt := range map[string]struct {
+		attributes string
+		payload    []byte
+		want       string // what is left out
+		parts      int
+		label      string
+	}{
+		"what fits": {`,"run":1`, make([]byte, 100_000), `null`, 1, `"run":1`},
+		"a payload": {`,"run":1`, make([]byte, large), `{"payload_bytes":1700000,"payload_parts":1}`, 0, `"run":1`},
+		"odd attributes": {`,"nan":NaN,"twice":1,"twice":2,"deep":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `,"run":1`, nil,
+			`{"attributes":[{"name":"nan","why":"has NaN or Infinity, which are no JSON"},{"name":"twice","why":"stands there twice"},` +
+				`{"name":"deep","why":"is nested too deep to be read"}]}`, 0, `"credit":4,"run":1,"cid"`},
+		"a long odd label": {`,"nan":NaN,"long":"` + strings.Repeat(`\"`, 400_000) + `"`, nil,
+			`{"label_bytes":N,"attributes":[{"name":"nan","why":"has NaN or Infinity, which are no JSON"}]}`, 0, `\"\"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var payload [][]byte
+			if tt.payload != nil {
+				payload = [][]byte{tt.payload}
+			}
+			client := b.open(tt.attributes, payload...)
+			b.said("read")
+			text, err := os.ReadFile(folder + "/task")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var task struct {
+				Label   json.RawMessage
+				Text    string `json:"label_text"`
+				Payload [][]byte
+				LeftOut json.RawMessage `json:"left_out"`
+			}
+			if err := json.Unmarshal(text, &task); err != nil {
+				t.Fatal(err)
+			}
+			if len(text) > 2<<20 {
+				t.Errorf("the task has %d bytes", len(text))
+			}
+			left := string(task.LeftOut)
+			if left == "" {
+				left = "null"
+			}
+			left = regexp.MustCompile(`_bytes":80\d+,"a`).ReplaceAllString(left, `_bytes":N,"a`) // the cid is in it
+			if left != tt.want || len(task.Payload) != tt.parts || !strings.Contains(string(task.Label), tt.label) {
+				t.Errorf("left out is %s, with %d parts and the label %.200s; want %s", left, len(task.Payload), task.Label, tt.want)
+			}
+			if odd := strings.Contains(tt.want, "attributes"); odd && !strings.Contains(tt.want, "label_bytes") != strings.Contains(task.Text, "NaN") {
+				t.Errorf("the label's text is %.100s", task.Text)
+			}
+			client.Leave("gone")
+			b.logged("command ended")
+		})
 	}
 }
 

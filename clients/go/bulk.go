@@ -22,6 +22,8 @@ type Summary struct {
 	Messages, Bytes uint64
 	// EOTLabel is the label with which the taker answered the end.
 	EOTLabel []byte
+	// TakenBy is who has taken the data.
+	TakenBy TakenBy
 }
 
 // PutAll opens a flow as a client, gives all of dats, and waits for the end.
@@ -105,6 +107,7 @@ func decodeSummary(r *gatewayv1.PutResponse) Summary {
 	return Summary{
 		FlowID: r.GetFlowId(), Bot: decodeBot(r.GetBot()),
 		Messages: r.GetMessages(), Bytes: r.GetBytes(), EOTLabel: []byte(r.GetEotLabel()),
+		TakenBy: decodeTakenBy(r.GetTakenBy()),
 	}
 }
 

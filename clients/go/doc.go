@@ -7,7 +7,7 @@
 //	...
 //	defer gateway.Close()
 //
-//	giver, err := gateway.Give(ctx, zioflow.Bot{Credit: 10})
+//	giver, err := gateway.Give(ctx, zioflow.Bot{Credit: 10, Attributes: map[string]any{"stream": "raw"}})
 //	...
 //	defer giver.Abort() // does nothing after Close
 //	for event := range events {

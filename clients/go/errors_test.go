@@ -73,7 +73,7 @@ func TestGive_refused(t *testing.T) {
 	}{
 		"no route": {
 			setup: setup{bare: true}, bot: zioflow.Bot{Credit: 1},
-			want: zioflow.NoHandler, code: codes.Unavailable, detail: "no handler takes this BOT",
+			want: zioflow.NoHandler, code: codes.Unavailable, detail: "no handler takes",
 		},
 		"factory": {
 			bot:  zioflow.Bot{Credit: 1, Attributes: map[string]any{"count": "x"}},

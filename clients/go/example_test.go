@@ -10,14 +10,14 @@ import (
 	zioflow "github.com/zioflow/gateway/clients/go"
 )
 
-// exampleGateway is a client of a gateway in this process, whose default routes
-// take what is given and generate what is asked for. Outside of examples, this
-// would be:
+// exampleGateway is a client of a gateway in this process, whose built-in handlers
+// dump what is given and generate what is asked for, by their names. Outside of
+// examples, this would be:
 //
 //	gateway, err := zioflow.Dial("127.0.0.1:7575")
 func exampleGateway() (gateway *zioflow.Gateway, stop func()) {
 	m := newMemory(broker.DefaultOptions())
-	if err := m.builtins.AddDefaultRoutes(); err != nil {
+	if err := m.builtins.AddRoutes(); err != nil {
 		panic(err)
 	}
 	gateway = dial(m.Listener)
@@ -34,7 +34,7 @@ func ExampleGateway_Give() {
 
 	giver, err := gateway.Give(ctx, zioflow.Bot{
 		Credit:     10,
-		Attributes: map[string]any{"stream": "raw", "run": 4711},
+		Attributes: map[string]any{"builtin": "dump", "run": 4711},
 	})
 	if err != nil {
 		log.Print(err)
@@ -51,8 +51,8 @@ func ExampleGateway_Give() {
 		log.Print(err)
 		return
 	}
-	fmt.Println("agreed credit:", giver.Bot().Credit)
-	// Output: agreed credit: 10
+	fmt.Println("agreed credit:", giver.Bot().Credit, "taken by:", giver.TakenBy().Route)
+	// Output: agreed credit: 10 taken by: dump
 }
 
 func ExampleGateway_Take() {
@@ -62,7 +62,7 @@ func ExampleGateway_Take() {
 
 	taker, err := gateway.Take(ctx, zioflow.Bot{
 		Credit:     2,
-		Attributes: map[string]any{"count": 3, "size": 5}, // for the default route generate
+		Attributes: map[string]any{"builtin": "generate", "count": 3, "size": 5},
 	})
 	if err != nil {
 		log.Print(err)
@@ -87,7 +87,7 @@ func ExampleTaker_Close() {
 	defer stop()
 	ctx := context.Background()
 
-	taker, err := gateway.Take(ctx, zioflow.Bot{Credit: 2, Attributes: map[string]any{"count": 1_000_000}})
+	taker, err := gateway.Take(ctx, zioflow.Bot{Credit: 2, Attributes: map[string]any{"builtin": "generate", "count": 1_000_000}})
 	if err != nil {
 		log.Print(err)
 		return
@@ -167,16 +167,17 @@ func ExampleGateway_PutAll() {
 			}
 		}
 	}
-	summary, err := gateway.PutAll(context.Background(), zioflow.Bot{Credit: 10}, events)
-	fmt.Println(summary.Messages, summary.Bytes, err)
-	// Output: 100 4950 <nil>
+	bot := zioflow.Bot{Credit: 10, Attributes: map[string]any{"builtin": "dump"}}
+	summary, err := gateway.PutAll(context.Background(), bot, events)
+	fmt.Println(summary.Messages, summary.Bytes, summary.TakenBy.Route, err)
+	// Output: 100 4950 dump <nil>
 }
 
 func ExampleGateway_GetAll() {
 	gateway, stop := exampleGateway()
 	defer stop()
 
-	bot := zioflow.Bot{Credit: 10, Attributes: map[string]any{"count": 3, "size": 1}}
+	bot := zioflow.Bot{Credit: 10, Attributes: map[string]any{"builtin": "generate", "count": 3, "size": 1}}
 	for dat, err := range gateway.GetAll(context.Background(), bot) {
 		if err != nil {
 			log.Print(err)
@@ -194,7 +195,7 @@ func ExampleFlowError() {
 	gateway, stop := exampleGateway()
 	defer stop()
 
-	_, err := gateway.Take(context.Background(), zioflow.Bot{Attributes: map[string]any{"size": -1}})
+	_, err := gateway.Take(context.Background(), zioflow.Bot{Attributes: map[string]any{"builtin": "generate", "size": -1}})
 	if end, ok := errors.AsType[*zioflow.FlowError](err); ok {
 		fmt.Println(end.Reason == zioflow.Rejected, end.Retry(), end.Detail)
 	}

@@ -63,6 +63,9 @@ func (g *Giver) receive(m *gatewayv1.OpenResponse) {
 // Bot is the taker's. Its Credit is what both sides agreed on.
 func (g *Giver) Bot() Bot { return decodeBot(g.exchange.bot) }
 
+// TakenBy is who handles the flow; zero for the handler itself.
+func (g *Giver) TakenBy() TakenBy { return decodeTakenBy(g.exchange.bot.GetTakenBy()) }
+
 // FlowID is the id by which operators know the flow.
 func (g *Giver) FlowID() uint64 { return g.exchange.bot.GetFlowId() }
 

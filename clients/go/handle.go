@@ -2,6 +2,7 @@ package zioflow
 
 import (
 	"context"
+	"math"
 	"sync"
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
@@ -44,6 +45,7 @@ func (g *Gateway) Handle(ctx context.Context, l Listener, handle Handler) error 
 	defer cancel(nil)
 	stream, err := g.handlers.Listen(ctx, &gatewayv1.ListenRequest{
 		Name: l.Name, Match: l.Match, MaxFlows: l.MaxFlows,
+		MaxOfferBytes: uint32(min(int64(g.limit), math.MaxUint32)), // what is received here
 	}, g.calls...)
 	if err != nil {
 		return endError(ctx, err, nil, 0)

@@ -18,9 +18,50 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
 	zioflow "github.com/zioflow/gateway/clients/go"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
+
+// deaf is the link of a native client that hears nothing.
+type deaf struct{}
+
+func (deaf) Deliver(d broker.Delivery) error { d.Message.Release(); return nil }
+func (deaf) Flush()                          {}
+func (deaf) Ended(flow.Reason, string)       {}
+func (deaf) Queued() (messages, bytes int64) { return 0, 0 }
+
+// What a native client may write that not everybody reads, and what is larger than is
+// received here.
+func TestOffer_leftOut(t *testing.T) {
+	setup{}.run(t, func(t *testing.T, m *memory, g *zioflow.Gateway) {
+		offers := make(chan *zioflow.Offer, 1)
+		handle(t, g, zioflow.Listener{Name: "odd"}, func(_ context.Context, o *zioflow.Offer) error {
+			offers <- o
+			return errors.New("seen")
+		})
+		for label, c := range map[string]struct {
+			payload    int
+			attributes map[string]any
+			leftOut    zioflow.LeftOut
+		}{
+			`{"flow":"BOT","direction":"extract","credit":2,"x":NaN,"run":1}`: {0, map[string]any{"run": 1.0}, zioflow.LeftOut{}},
+			`{"flow":"BOT","direction":"extract","credit":2,"run":1}`:         {64 << 20, map[string]any{"run": int64(1)}, zioflow.LeftOut{PayloadBytes: 64 << 20, PayloadParts: 1}},
+		} {
+			client := m.broker.Attach(deaf{}, broker.PeerInfo{Transport: "fake"})
+			bot := &zio.Message{Label: []byte(label)}
+			if c.payload > 0 {
+				bot.Payload = [][]byte{make([]byte, c.payload)}
+			}
+			client.Receive(bot)
+			o := <-offers
+			if !reflect.DeepEqual(o.Attributes, c.attributes) || o.LeftOut != c.leftOut {
+				t.Errorf("%s: attributes %v, left out %+v", label, o.Attributes, o.LeftOut)
+			}
+			client.Leave("has had enough")
+		}
+	})
+}
 
 func TestOffer(t *testing.T) {
 	setup{}.run(t, func(t *testing.T, _ *memory, g *zioflow.Gateway) {
@@ -44,6 +85,9 @@ func TestOffer(t *testing.T) {
 		}
 		if bot := giver.Bot(); bot.Credit != 2 || !reflect.DeepEqual(bot.Attributes, map[string]any{"disk": "d1"}) {
 			t.Errorf("the handler's BOT is %+v", bot)
+		}
+		if by := giver.TakenBy(); by != (zioflow.TakenBy{Route: "taker", Peer: zioflow.Peer{Transport: "grpc", Address: "bufconn"}}) {
+			t.Errorf("taken by %+v", by)
 		}
 		o := <-offers
 		if o.Direction != zioflow.Inject || o.Credit != 7 || o.Origin != 3 || o.Granule != 4 || string(o.Payload[0]) != "p" {

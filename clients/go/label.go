@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"unicode/utf8"
+
+	"google.golang.org/protobuf/types/known/structpb"
 )
 
 // reserved are the keys of a BOT's label that are the protocol's.
@@ -67,13 +69,14 @@ func encodeJSON(value any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// attributesOf is what a BOT's label says, the protocol's keys left out.
-func attributesOf(label string) map[string]any {
+// attributesOf is what a BOT's label says, the protocol's keys left out; or what the
+// gateway has read of it, where not all of it can be.
+func attributesOf(label string, read *structpb.Struct) map[string]any {
 	decoder := json.NewDecoder(bytes.NewReader([]byte(label)))
 	decoder.UseNumber()
 	attributes := map[string]any{}
 	if err := decoder.Decode(&attributes); err != nil {
-		return map[string]any{} // cannot be: the gateway has read it before
+		return read.AsMap() // numbers are doubles
 	}
 	for _, key := range reserved {
 		delete(attributes, key)

@@ -32,7 +32,8 @@ type Bot struct {
 	// Attributes are the application's own, by name. To send them, use any value
 	// that encoding/json encodes; integers cross exactly. Received values are
 	// nil, bool, string, int64, uint64 beyond that, float64, json.Number beyond
-	// all of these, []any and map[string]any.
+	// all of these, []any and map[string]any. Of a received Label that is no JSON, as
+	// it has NaN or Infinity, they are what the gateway could read.
 	//
 	// The names flow, direction, credit and cid are the protocol's.
 	Attributes map[string]any
@@ -93,7 +94,7 @@ func (b Bot) encode(d Direction) (*gatewayv1.Bot, error) {
 
 func decodeBot(b *gatewayv1.Bot) Bot {
 	return Bot{
-		Attributes: attributesOf(b.GetLabel()), Label: []byte(b.GetLabel()), Credit: b.GetCredit(),
+		Attributes: attributesOf(b.GetLabel(), b.GetAttributes()), Label: []byte(b.GetLabel()), Credit: b.GetCredit(),
 		Payload: b.GetPayload(), Origin: b.GetOrigin(), Granule: b.GetGranule(), Level: uint8(b.GetLevel()),
 	}
 }

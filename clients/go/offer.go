@@ -22,6 +22,8 @@ type Offer struct {
 	Deadline time.Time
 	// Peer is who opened the flow.
 	Peer Peer
+	// LeftOut is what of the Bot is not here, as it was too large; zero for nothing.
+	LeftOut LeftOut
 
 	gateway  *Gateway
 	cid      uint64
@@ -29,6 +31,28 @@ type Offer struct {
 	used     atomic.Bool             // accepted or declined, or tried to be
 	declined atomic.Bool
 	flow     atomic.Pointer[exchange] // nil until accepted
+}
+
+// LeftOut is what an offer does not have of its Bot, as it would have been larger than
+// what is received here: WithMaxMessage bounds that.
+type LeftOut struct {
+	// PayloadBytes and PayloadParts are the payload's, if it is left out.
+	PayloadBytes uint64
+	PayloadParts int
+	// LabelBytes is the label's, if it is left out, and with it all Attributes.
+	LabelBytes uint64
+}
+
+// TakenBy is what took a flow.
+type TakenBy struct {
+	// Route is the name of the route.
+	Route string
+	// Peer is the handler.
+	Peer Peer
+}
+
+func decodeTakenBy(t *gatewayv1.TakenBy) TakenBy {
+	return TakenBy{t.GetRoute(), Peer{t.GetTransport(), t.GetAddress(), t.GetIdentity()}}
 }
 
 // Peer is what is attached to the gateway on one side of a flow.
@@ -51,6 +75,11 @@ func newOffer(g *Gateway, o *gatewayv1.Offer, withdraw context.CancelCauseFunc) 
 			Transport: o.GetPeer().GetTransport(),
 			Address:   o.GetPeer().GetAddress(),
 			Identity:  o.GetPeer().GetIdentity(),
+		},
+		LeftOut: LeftOut{
+			PayloadBytes: o.GetBot().GetLeftOut().GetPayloadBytes(),
+			PayloadParts: int(o.GetBot().GetLeftOut().GetPayloadParts()),
+			LabelBytes:   o.GetBot().GetLeftOut().GetLabelBytes(),
 		},
 		gateway: g, cid: o.GetCid(), withdraw: withdraw,
 	}

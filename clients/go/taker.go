@@ -83,6 +83,9 @@ func (t *Taker) pay(credit int64) {
 // Bot is the giver's. Its Credit is what both sides agreed on.
 func (t *Taker) Bot() Bot { return decodeBot(t.exchange.bot) }
 
+// TakenBy is who handles the flow; zero for the handler itself.
+func (t *Taker) TakenBy() TakenBy { return decodeTakenBy(t.exchange.bot.GetTakenBy()) }
+
 // FlowID is the id by which operators know the flow.
 func (t *Taker) FlowID() uint64 { return t.exchange.bot.GetFlowId() }
 

@@ -180,6 +180,9 @@ func (g *gateway) startRoutes(c *serveCommand) (err error) {
 	if g.spawner, err = spawn.New(o); err != nil {
 		return err
 	}
+	if err := g.builtin.AddRoutes(); err != nil {
+		return err
+	}
 	if c.DefaultRoutes {
 		if err := g.builtin.AddDefaultRoutes(); err != nil {
 			return err

@@ -32,7 +32,7 @@ type serveCommand struct {
 
 	securityFlags `embed:""`
 
-	DefaultRoutes bool `default:"true" negatable:"" help:"Have the built-in handlers dump and generate serve what nothing else takes."`
+	DefaultRoutes bool `negatable:"" help:"Have the built-in handlers dump and generate serve what nothing else takes: for demonstrations, as data is counted and thrown away."`
 
 	routeFlags `embed:""`
 
@@ -43,6 +43,7 @@ type serveCommand struct {
 	MaxBytes       int64         `default:"0" help:"Bytes that may wait in the gateway, besides a message of every flow; 0 for half of this machine's memory." reload:""`
 	MaxFlowBytes   int64         `default:"0" help:"The same for one flow; 0 for all of --max-bytes." reload:""`
 	PendingTimeout time.Duration `default:"${pending_timeout}" help:"How long a flow waits for a handler." reload:""`
+	HandlerWait    time.Duration `default:"${handler_wait}" help:"How long of it a flow that no route takes waits for one that does, or for a listener; 0s for not at all." reload:""`
 	EOTTimeout     time.Duration `name:"eot-timeout" default:"${eot_timeout}" help:"How long a flow waits for the answer to an EOT." reload:""`
 	IdleTimeout    time.Duration `default:"0s" help:"How long a flow may go without a message; 0 for ever." reload:""`
 
@@ -76,6 +77,7 @@ func defaults() kong.Vars {
 		"max_flows":       fmt.Sprint(o.MaxFlows),
 		"max_pending":     fmt.Sprint(o.MaxPending),
 		"pending_timeout": fmt.Sprint(o.PendingTimeout),
+		"handler_wait":    fmt.Sprint(o.HandlerWait),
 		"eot_timeout":     fmt.Sprint(o.EOTTimeout),
 		"max_processes":   fmt.Sprint(spawn.DefaultOptions().MaxProcesses),
 	}
@@ -134,6 +136,7 @@ func (c *serveCommand) limits(log *slog.Logger) broker.Options {
 		o.MaxFlowBytes = o.MaxBytes
 	}
 	o.PendingTimeout, o.EOTTimeout, o.IdleTimeout = c.PendingTimeout, c.EOTTimeout, c.IdleTimeout
+	o.HandlerWait = c.HandlerWait
 	o.Log = log
 	return o
 }

@@ -125,8 +125,16 @@ class Program:
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
-    """A gateway that the tests share."""
-    program = Program(tmp_path_factory.mktemp("gateway"))
+    """A gateway that the tests share, where something takes and gives in any flow."""
+    program = Program(tmp_path_factory.mktemp("gateway"), "--default-routes")
+    yield program
+    program.stop()
+
+
+@pytest.fixture(scope="session")
+def plain_program(tmp_path_factory):
+    """A gateway as users have it that have set nothing."""
+    program = Program(tmp_path_factory.mktemp("plain"))
     yield program
     program.stop()
 

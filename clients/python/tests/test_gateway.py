@@ -329,13 +329,67 @@ async def test_a_label_that_is_no_object_ends_the_flow(gateway):
     assert (await _fails(give())).reason == "protocol_error"
 
 
+_ODD_LABELS = {
+    "deep": '{"to": "odd", "x": %s1%s}' % ('{"a": ' * 60, "}" * 60),
+    "deep lists": '{"to": "odd", "x": %s%s}' % ("[" * 150, "]" * 150),
+    "beyond a double": '{"to": "odd", "x": 1e999}',
+    "half a character": r'{"to": "odd", "x": "\ud800"}',
+    "twice": '{"to": "odd", "x": 1, "x": 2}',
+    "nan": '{"to": "odd", "x": NaN}',
+}
+
+
+@pytest.mark.parametrize("label", _ODD_LABELS.values(), ids=_ODD_LABELS.keys())
+async def test_odd_labels_end_no_listener(gateway, label):
+    async def handler(offer):
+        seen.append(offer.bot)
+        async with offer.accept() as flow:
+            async for dat in flow:
+                pass
+
+    seen = []
+    async with _handling(gateway, "odd", handler):
+        for text in (label, '{"to": "odd"}'):
+            async with gateway.give(label=text) as flow:
+                await flow.put(b"x")
+            assert flow.bot.taken_by.route == "odd"
+            assert flow.bot.taken_by.transport == "grpc"
+    assert [("x" in bot.attributes) for bot in seen] == [True, False]
+    assert [bot.left_out for bot in seen] == [None, None]
+
+
+async def test_an_offer_has_what_its_listener_can_take(gateway, program):
+    async def handler(offer):
+        seen.append(offer.bot)
+        async with offer.accept() as flow:
+            async for dat in flow:
+                pass
+
+    seen = []
+    async with Gateway(program.address, max_message=10_000) as small:
+        async with _handling(small, "small", handler):
+            for size in (5_000, 20_000):
+                async with gateway.give({"to": "small"}, payload=[bytes(size), b""]):
+                    pass
+    assert [len(bot.payload) for bot in seen] == [2, 0]
+    assert seen[0].left_out is None
+    assert (seen[1].left_out.payload_bytes, seen[1].left_out.payload_parts) == (20_000, 2)
+    assert seen[1].attributes == {"to": "small"}
+
+
+async def test_put_tells_who_has_taken(gateway):
+    result = await gateway.put([b"x"])
+    assert result.bot.taken_by.route == "dump"
+    assert result.bot.taken_by.identity == "dump"
+
+
 @pytest.fixture
 async def start(no_leaks, tmp_path):
     """Starts gateways of a test's own, with flags."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(*flags):
-            program = Program(tmp_path, *flags)
+            program = Program(tmp_path, "--default-routes", *flags)
             stack.push_async_callback(asyncio.to_thread, program.stop)
             # Exceptions that were caught keep the connection open, and the gateway waits.
             stack.callback(gc.collect)
@@ -346,7 +400,7 @@ async def start(no_leaks, tmp_path):
 
 
 async def test_no_handler(start):
-    gateway, _ = await start("--no-default-routes")
+    gateway, _ = await start("--no-default-routes", "--handler-wait=100ms")
     error = await _fails(_give(gateway, None))
     assert error.reason is EndReason.NO_HANDLER
     assert error.code is grpc.StatusCode.UNAVAILABLE

@@ -54,7 +54,7 @@ async def test_listen_says_what_is_handled(client, fake, over):
     async with running(listen()):
         stream = await fake.called()
         assert stream.request == handler_pb2.ListenRequest(
-            name="name", match="credit > 1", max_flows=4
+            name="name", match="credit > 1", max_flows=4, max_offer_bytes=64 << 20
         )
         await settle(client)
         assert not over.is_set()  # not before the gateway has confirmed

@@ -24,10 +24,10 @@ def _examples():
 
 
 @pytest.mark.parametrize("code, output", _examples())
-def test_example(program, code, output):
+def test_example(plain_program, code, output):
     assert _DEFAULT in code
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code.replace(_DEFAULT, program.address)],
+        [sys.executable, "-W", "error", "-c", code.replace(_DEFAULT, plain_program.address)],
         capture_output=True,
         text=True,
         timeout=30,

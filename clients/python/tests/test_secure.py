@@ -30,6 +30,7 @@ async def secured(no_leaks, tmp_path):
     (keys / "identities.yaml").write_text("identities:\n" + entry)
     program = Program(
         tmp_path,
+        "--default-routes",
         f"--identities={keys}/identities.yaml",
         f"--tls-cert={keys}/server.pem",
         f"--tls-key={keys}/server.key",

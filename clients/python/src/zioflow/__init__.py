@@ -10,7 +10,7 @@ from .flow import Flow
 from .gateway import Gateway
 from .giver import Giver
 from .handler import Listener, Offer, Peer
-from .messages import Bot, Dat, Direction, Eot
+from .messages import Bot, Dat, Direction, Eot, LeftOut, TakenBy
 from .taker import Taker
 
 __all__ = [
@@ -24,9 +24,11 @@ __all__ = [
     "FlowError",
     "Gateway",
     "Giver",
+    "LeftOut",
     "Listener",
     "Offer",
     "Peer",
     "PutResult",
+    "TakenBy",
     "Taker",
 ]

@@ -154,9 +154,15 @@ class Gateway:
         accepted, the offer is declined with the exception's text, which the
         client sees; if it returns before that, likewise. Later exceptions break
         off the flow. All are logged, by the logger "zioflow". The task is
-        cancelled if the offer is withdrawn.
+        cancelled if the offer is withdrawn. A BOT's payload beyond max_message is
+        left out of its offer, as `offer.bot.left_out` says.
         """
-        request = handler_pb2.ListenRequest(name=name, match=match, max_flows=max_flows)
+        request = handler_pb2.ListenRequest(
+            name=name,
+            match=match,
+            max_flows=max_flows,
+            max_offer_bytes=min(self._max_message, 2**32 - 1),  # what is received here
+        )
         return Listener(self._connected(), request, handler)
 
     def offer(self, cid: int, direction: Direction) -> Offer:

@@ -70,6 +70,31 @@ class _Message:
 
 
 @dataclass(frozen=True)
+class TakenBy:
+    """What took a flow."""
+
+    #: The name of the route.
+    route: str = ""
+    #: The handler: "zmq-server", "zmq-router", "grpc" or "builtin".
+    transport: str = ""
+    #: Its network address, where known.
+    address: str = ""
+    #: Its name, where it has shown one.
+    identity: str = ""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What an offer does not have of its BOT, as it would have been too large."""
+
+    #: The payload's size, if it is left out.
+    payload_bytes: int = 0
+    payload_parts: int = 0
+    #: The label's size, if it is left out, and with it all attributes.
+    label_bytes: int = 0
+
+
+@dataclass(frozen=True)
 class Dat(_Message):
     """A DAT: data."""
 
@@ -85,6 +110,10 @@ class Bot(_Message):
     credit: int = 0
     #: The flow's id, by which operators know it; 0 in an offer.
     flow_id: int = 0
+    #: Who handles the flow; None but in the answer to its client.
+    taken_by: TakenBy | None = None
+    #: What is left out of an offer; None for nothing.
+    left_out: LeftOut | None = None
 
     def _own_keys(self) -> Sequence[str]:
         return _BOT_FIELDS
@@ -208,7 +237,19 @@ def read_bot(bot: flow_pb2.Bot) -> Bot:
         flow_pb2.DIRECTION_EXTRACT: Direction.EXTRACT,
         flow_pb2.DIRECTION_INJECT: Direction.INJECT,
     }.get(bot.direction)
-    return Bot(**_envelope(bot), direction=direction, credit=bot.credit, flow_id=bot.flow_id)
+    by, left = bot.taken_by, bot.left_out
+    return Bot(
+        **_envelope(bot),
+        direction=direction,
+        credit=bot.credit,
+        flow_id=bot.flow_id,
+        taken_by=TakenBy(by.route, by.transport, by.address, by.identity)
+        if bot.HasField("taken_by")
+        else None,
+        left_out=LeftOut(left.payload_bytes, left.payload_parts, left.label_bytes)
+        if left.payload_parts or left.label_bytes
+        else None,
+    )
 
 
 def read_eot(eot: flow_pb2.Eot) -> Eot:
