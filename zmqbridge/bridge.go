@@ -160,8 +160,9 @@ func open(b *broker.Broker, o Options) (_ Bridge, err error) {
 	if br.routers, err = br.bind(zmtp.Router, o.Routers); err != nil {
 		return nil, err
 	}
-	br.stopped = make(chan struct{})
-	br.trimmer.Go(func() { trimSlabs(br.stopped) })
+	stopped := make(chan struct{})
+	br.stopped = stopped
+	br.trimmer.Go(func() { trimSlabs(stopped) })
 	for _, e := range br.endpoints {
 		e.start()
 	}

@@ -125,12 +125,11 @@ func (c *conn) recover() {
 func (c *conn) serve() {
 	defer c.leave()
 	defer c.recover()
-	for {
-		if err := c.in.next(); err != nil {
-			c.cutFor(err)
-			return
-		}
+	err := c.in.look() // a peer need not wait for our READY
+	for err == nil {
+		err = c.in.next()
 	}
+	c.cutFor(err)
 }
 
 // leave tells the broker how the connection has ended.

@@ -70,6 +70,11 @@ func (r *reader) next() error {
 	if err := r.fill(); err != nil {
 		return err
 	}
+	return r.look()
+}
+
+// look has the broker see the messages in what has been read.
+func (r *reader) look() error {
 	r.conn.peer.Cork()
 	err := r.scan()
 	r.conn.peer.Uncork()
