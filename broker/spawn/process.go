@@ -2,16 +2,12 @@ package spawn
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os/exec"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
@@ -26,6 +22,7 @@ type process struct {
 	spawner *Spawner
 	log     *slog.Logger
 	command *exec.Cmd
+	group   group // the command with what it starts
 	name    string
 	maxTime time.Duration
 	stdout  *lines
@@ -45,29 +42,42 @@ func newProcess(f *Factory, id broker.FlowID, task []byte, environment []string)
 	p.command.Stdin = bytes.NewReader(task)
 	p.command.Stdout, p.command.Stderr = p.stdout, p.stderr
 	p.command.WaitDelay = pipeDelay
-	p.command.SysProcAttr = &syscall.SysProcAttr{
-		Setpgid: true,
-		// If the gateway is killed, so is the command.
-		Pdeathsig: syscall.SIGKILL,
-	}
 	return p
+}
+
+// start starts the command. Nothing is left of it where that fails.
+func (p *process) start() error {
+	if err := p.group.prepare(p.command); err != nil {
+		return err
+	}
+	if err := p.spawner.starter.start(p.command); err != nil {
+		p.group.close()
+		return err
+	}
+	if err := p.group.watch(p.command.Process.Pid); err != nil {
+		_ = p.command.Process.Kill()
+		_ = p.command.Wait()
+		p.group.close()
+		return err
+	}
+	return nil
 }
 
 // attend sees to it that the command ends with its flow, and with it all that is
 // left in its group. It returns when the command is reaped.
 func (p *process) attend(over <-chan flow.Reason) {
-	group := -p.command.Process.Pid
 	gone := make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() {
-		awaitExit(p.command.Process.Pid)
+		p.group.await()
 		close(gone)
 	})
-	p.end(group, gone, over)
+	p.end(gone, over)
 	watch.Wait()
 	// Not reaped yet, so the group's number is nobody else's.
-	signal(group, unix.SIGKILL)
+	p.group.kill()
 	err := p.command.Wait()
+	p.group.close()
 	p.stdout.end()
 	p.stderr.end()
 	close(p.exited)
@@ -75,7 +85,7 @@ func (p *process) attend(over <-chan flow.Reason) {
 }
 
 // end returns when the command has exited, of itself or because it had to.
-func (p *process) end(group int, gone <-chan struct{}, over <-chan flow.Reason) {
+func (p *process) end(gone <-chan struct{}, over <-chan flow.Reason) {
 	var limit <-chan time.Time
 	if p.maxTime > 0 {
 		timer := time.NewTimer(p.maxTime)
@@ -93,14 +103,14 @@ func (p *process) end(group int, gone <-chan struct{}, over <-chan flow.Reason) 
 			return
 		}
 	}
-	signal(group, unix.SIGTERM)
+	p.group.terminate()
 	timer := time.NewTimer(p.spawner.options.Grace)
 	defer timer.Stop()
 	select {
 	case <-gone:
 	case <-timer.C:
 		p.log.Warn("command killed: it does not heed SIGTERM", "command", p.name)
-		signal(group, unix.SIGKILL)
+		p.group.kill()
 	}
 }
 
@@ -117,28 +127,15 @@ func (p *process) leaves(gone <-chan struct{}) bool {
 	return false
 }
 
-// signal signals a group, in which nobody may be left.
-func signal(group int, s unix.Signal) { _ = unix.Kill(group, s) }
-
-// awaitExit waits until a child has exited, and leaves it to be reaped.
-func awaitExit(pid int) {
-	for {
-		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if !errors.Is(err, unix.EINTR) {
-			return
-		}
-	}
-}
-
 // verdict says how a command ended that did not accept. It has been reaped.
 func (p *process) verdict() string {
 	words := fmt.Sprintf("command %s ", p.name)
-	status, ok := p.command.ProcessState.Sys().(syscall.WaitStatus)
+	killer := killedBy(p.command.ProcessState)
 	switch {
 	case p.late:
 		words += fmt.Sprintf("did not accept within its max_time, %v", p.maxTime)
-	case ok && status.Signaled():
-		words += fmt.Sprintf("was killed by %s before it accepted", unix.SignalName(status.Signal()))
+	case killer != "":
+		words += fmt.Sprintf("was killed by %s before it accepted", killer)
 	default:
 		words += fmt.Sprintf("exited with status %d before it accepted", p.command.ProcessState.ExitCode())
 	}
@@ -148,7 +145,7 @@ func (p *process) verdict() string {
 	return words
 }
 
-// starter starts commands on a thread of its own: the kernel takes the end of
+// starter starts commands on a thread of its own: Linux takes the end of
 // the thread that started a command for the end of the gateway (Pdeathsig).
 type starter struct {
 	once    sync.Once

@@ -210,7 +210,7 @@ func (f *Factory) start(r *broker.Request) (*process, error) {
 		return nil, err
 	}
 	p := newProcess(f, r.Flow(), task, f.environment(r, offer))
-	if err := f.spawner.starter.start(p.command); err != nil {
+	if err := p.start(); err != nil {
 		return nil, fmt.Errorf("command %s: %w", name, unwrapStart(err))
 	}
 	p.log.Debug("command started", "command", name, "pid", p.command.Process.Pid)
