@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
-	"golang.org/x/sys/unix"
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/internal/logs/async"
+	"github.com/zioflow/gateway/internal/memory"
 )
 
 // serveCommand runs the gateway. The zero value of an address list is its
@@ -40,7 +40,7 @@ type serveCommand struct {
 	MaxMessage     int           `default:"${max_message}" help:"Largest payload of a message, in bytes. A label and parts that take more than 4 KiB count as well." reload:""`
 	MaxFlows       int           `default:"${max_flows}" help:"How many flows there may be at once." reload:""`
 	MaxPending     int           `default:"${max_pending}" help:"How many of them may wait for a handler." reload:""`
-	MaxBytes       int64         `default:"0" help:"Bytes that may wait in the gateway, besides a message of every flow; 0 for half of this machine's memory." reload:""`
+	MaxBytes       int64         `default:"0" help:"Bytes that may wait in the gateway, besides a message of every flow; 0 for half of the memory that the machine has, or the container or service where that is less." reload:""`
 	MaxFlowBytes   int64         `default:"0" help:"The same for one flow; 0 for all of --max-bytes." reload:""`
 	PendingTimeout time.Duration `default:"${pending_timeout}" help:"How long a flow waits for a handler." reload:""`
 	HandlerWait    time.Duration `default:"${handler_wait}" help:"How long of it a flow that no route takes waits for one that does, or for a listener; 0s for not at all." reload:""`
@@ -141,17 +141,18 @@ func (c *serveCommand) limits(log *slog.Logger) broker.Options {
 	return o
 }
 
-// halfOfMemory is half of what this machine has.
+// halfOfMemory is half of what the gateway may use; the broker's own default where
+// that can't be known.
 func halfOfMemory() int64 {
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
-		return broker.DefaultOptions().MaxBytes
+	if limit := memory.Limit(); limit > 0 {
+		return limit / 2
 	}
-	return int64(info.Totalram) * int64(info.Unit) / 2
+	return broker.DefaultOptions().MaxBytes
 }
 
 // Run serves until SIGINT or SIGTERM; the second one ends the process at once.
-// SIGHUP has the configuration read anew.
+// SIGHUP has the configuration read anew; on Windows, which has none, Reload alone
+// does, and what ends a console stands for SIGTERM.
 func (c *serveCommand) Run() error {
 	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
