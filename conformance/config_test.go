@@ -55,12 +55,17 @@ func TestConfigurationRefused(t *testing.T) {
 	wantRefused(t, "unknown flag", []string{"--max-credits=3"}, nil, "--max-credits")
 	wantRefused(t, "unknown key", []string{file(t, "max-credit: 3\nmax-credits: 4\n")}, nil, "max-credits")
 	wantRefused(t, "no YAML", []string{file(t, "max-credit: [\n")}, nil, "gateway.yaml")
+	wantRefused(t, "unknown engine", []string{"--zmq-engine=zeromq"}, nil, "zmq-engine", "zmtp", "libzmq")
+	if engine() != "libzmq" {
+		wantRefused(t, "an engine that is not built in", []string{"--zmq-engine=libzmq"}, nil, "zmq", "built without libzmq")
+	}
 	wantRefused(t, "no file", []string{"--config=/nonexistent/gateway.yaml"}, nil, "/nonexistent/gateway.yaml")
 	for _, bad := range []struct{ option, value string }{
 		{"grpc-rate-limit", "-1"}, {"grpc-peer-rate-limit", "NaN"}, {"otlp-endpoint", "127.0.0.1:4317"},
 		{"max-credit", "0"}, {"max-credit", "-1"}, {"max-credit", "many"}, {"max-credit", "1.5"},
 		{"max-message", "0"}, {"max-flows", "0"}, {"max-pending", "-3"}, {"max-flow-bytes", "1000"},
 		{"pending-timeout", "0s"}, {"pending-timeout", "5"}, {"eot-timeout", "-1s"}, {"idle-timeout", "-1s"},
+		{"heartbeat", "-1s"}, {"heartbeat-timeout", "0s"}, {"stall-timeout", "0s"},
 		{"log-level", "loud"}, {"log-format", "xml"}, {"default-routes", "perhaps"},
 	} {
 		flag := "--" + bad.option + "=" + bad.value
@@ -69,6 +74,24 @@ func TestConfigurationRefused(t *testing.T) {
 		wantRefused(t, variable, nil, []string{variable}, bad.option)
 		wantRefused(t, bad.option+": "+bad.value, []string{file(t, bad.option+": "+bad.value+"\n")}, nil, bad.option)
 	}
+}
+
+// TestZMQAddressRefused: what is no address is told by the option's name, not by who
+// fails to bind it.
+func TestZMQAddressRefused(t *testing.T) {
+	for _, option := range []string{"--zmq-server", "--zmq-router"} {
+		for _, address := range []string{"tcp://127.0.0.1:99999", "tcp://127.0.0.1", "127.0.0.1:5555", "ipc://", "udp://127.0.0.1:1"} {
+			wantRefused(t, option+"="+address, []string{option + "=" + address}, nil, option+": "+address+": ")
+		}
+	}
+}
+
+// TestNoHeartbeat: 0 turns heartbeats off, whatever their timeout.
+func TestNoHeartbeat(t *testing.T) {
+	p := serve(t, []string{"--heartbeat=0s", "--heartbeat-timeout=0s"}, nil)
+	client := p.dial(t, viaClient)
+	mustSend(t, client, botMessage(zio.Inject, 2, 0))
+	mustRecv(t, client, zio.BOT)
 }
 
 // TestBeyondLoopback: what other machines could reach is refused, in whatever

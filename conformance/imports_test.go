@@ -19,6 +19,8 @@ func TestImportsPointInwards(t *testing.T) {
 		native    = module + "/internal/native"
 		pki       = module + "/internal/pki"
 		writing   = module + "/internal/logs/async"
+		client    = module + "/internal/flowclient"
+		outward   = module + "/zmqbridge/dial"
 	)
 	all := listDeps(t)
 	for _, rule := range []struct {
@@ -26,12 +28,15 @@ func TestImportsPointInwards(t *testing.T) {
 		not  []string
 	}{
 		{"/broker", []string{zeroMQ, grpc, generated, module + "/zmqbridge", module + "/server", module + "/cmd",
-			native, pki, writing, module + "/clients", module + "/access"}},
+			native, client, pki, writing, module + "/clients", module + "/access"}},
 		{"/access", []string{zeroMQ, grpc, generated, module + "/zmqbridge", module + "/server", module + "/cmd",
-			native, pki, writing, module + "/clients"}},
+			native, client, pki, writing, module + "/clients"}},
 		{"/broker/flow", []string{module + "/broker/builtin", module + "/broker/match", "net", "log/slog"}},
 		{"/broker/zio", []string{module + "/broker/flow", module + "/broker/builtin", module + "/broker/match", "net", "log/slog"}},
 		{"/zmqbridge", []string{grpc, generated, module + "/server", module + "/cmd", module + "/clients"}},
+		{"/zmqbridge/dial", []string{zeroMQ, module + "/access", module + "/internal", module + "/broker/flow"}},
+		{"/internal/flowclient", []string{zeroMQ, grpc, generated, outward, module + "/server", module + "/cmd", module + "/access"}},
+		{"/cmd", []string{zeroMQ, native}}, // but for the engine, which a build tag puts in
 		{"/server", []string{zeroMQ, module + "/zmqbridge", module + "/cmd", native, pki, writing, module + "/clients"}},
 		{"/telemetry", []string{zeroMQ, generated, module + "/zmqbridge", module + "/server", module + "/cmd", native, pki, writing,
 			module + "/clients"}},

@@ -28,7 +28,7 @@ var builtProgram = sync.OnceValues(func() (string, error) {
 	}
 	programDir = dir
 	path := filepath.Join(dir, "gateway")
-	build := exec.Command("go", "build", "-o", path, "github.com/zioflow/gateway/cmd/gateway")
+	build := exec.Command("go", "build", "-o", path, "-tags", engine(), "github.com/zioflow/gateway/cmd/gateway")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -92,8 +92,8 @@ func serveAt(t *testing.T, addresses, arguments, environment []string) *program 
 	return p
 }
 
-// gatewayCommand runs without the environment's own settings of the gateway. It
-// is killed if it outlives its limit.
+// gatewayCommand runs without the environment's own settings of the gateway, but for
+// the engine that is tested. It is killed if it outlives its limit.
 func gatewayCommand(t *testing.T, limit time.Duration, arguments, environment []string) *exec.Cmd {
 	t.Helper()
 	path, err := builtProgram()
@@ -107,6 +107,9 @@ func gatewayCommand(t *testing.T, limit time.Duration, arguments, environment []
 		if !strings.HasPrefix(variable, "ZIO_GATEWAY_") {
 			command.Env = append(command.Env, variable)
 		}
+	}
+	if engine() == "libzmq" {
+		command.Env = append(command.Env, "ZIO_GATEWAY_ZMQ_ENGINE=libzmq")
 	}
 	command.Env = append(command.Env, environment...)
 	return command

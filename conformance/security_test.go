@@ -374,6 +374,52 @@ func TestIdentitiesReload(t *testing.T) {
 	wantEOT(t, p, flow.Rejected, "not allowed")
 }
 
+// TestCurveKeyReload: another server key holds for new connections, those there are go
+// on; a file that has no key changes nothing.
+func TestCurveKeyReload(t *testing.T) {
+	s := serveSecured(t)
+	before := s.native(t, viaClient, "writer")
+	mustSend(t, before, flowMessage(`{"flow":"BOT","direction":"inject","credit":5,"count":3}`))
+	mustRecv(t, before, zio.BOT)
+	get := func(public string) (string, error) {
+		out, err := gatewayCommand(t, patience, []string{"get", "--via=zmq-router", "--address=" + s.addresses[viaDealer],
+			"--curve-server=" + s.file(public), "--curve-key=" + s.file("writer.curve")}, nil).CombinedOutput()
+		return string(out), err
+	}
+	replace := func(text string) {
+		t.Helper()
+		fresh := s.file("server.curve.new")
+		if err := os.WriteFile(fresh, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(fresh, s.file("server.curve")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace("no key")
+	s.log.waitFor(t, "zmq-curve-key: "+s.file("server.curve"))
+	if out, err := get("server.curve.pub"); err != nil {
+		t.Errorf("after a file without a key: %v\n%s", err, out)
+	}
+	s.keygen(t, "curve", s.file("next"))
+	replace(s.read(t, "next"))
+	if engine() == "libzmq" {
+		s.log.waitFor(t, "needs a restart")
+		return
+	}
+	s.log.waitFor(t, "zmq-curve-key: the public key is "+s.read(t, "next.pub"))
+	if out, err := get("next.pub"); err != nil || !strings.Contains(out, "took 10 messages") {
+		t.Errorf("with the new key: %v\n%s", err, out)
+	}
+	if out, err := get("server.curve.pub"); err == nil || !strings.Contains(out, "--curve-server") {
+		t.Errorf("with the old key: %v\n%s", err, out)
+	}
+	mustSend(t, before, payMessage(5))
+	for range 3 {
+		mustRecv(t, before, zio.DAT)
+	}
+}
+
 // TestSecurityRefused: configurations that would not be safe, or make no sense.
 func TestSecurityRefused(t *testing.T) {
 	s := &secured{keys: filepath.Join(t.TempDir(), "keys")}

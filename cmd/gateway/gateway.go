@@ -96,22 +96,6 @@ func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
 	return g, nil
 }
 
-func (g *gateway) startZMQ(c *serveCommand) (err error) {
-	o := zmqbridge.DefaultOptions(g.broker.Options())
-	o.Servers, o.Routers, o.Log = chosen(c.ZMQServer), chosen(c.ZMQRouter), g.log
-	o.Heartbeat, o.HeartbeatTimeout, o.Stall = c.Heartbeat, c.HeartbeatTimeout, c.StallTimeout
-	o.Access, o.CurveKey, o.PlainLocal = g.guard.policy, g.guard.curve, c.ZMQPlainLocal
-	if len(o.Servers)+len(o.Routers) == 0 {
-		return nil
-	}
-	if g.bridge, err = zmqbridge.Open(g.broker, o); err != nil {
-		return fmt.Errorf("zmq: %w", err)
-	}
-	g.instruments.watchZMQ(g.bridge)
-	g.bound.ZMQServer, g.bound.ZMQRouter = g.bridge.Servers(), g.bridge.Routers()
-	return nil
-}
-
 func (g *gateway) startGRPC(c *serveCommand) error {
 	if len(chosen([]string{c.GRPC})) == 0 {
 		return nil

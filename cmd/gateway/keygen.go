@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/zioflow/gateway/access"
-	"github.com/zioflow/gateway/internal/native"
 	"github.com/zioflow/gateway/internal/pki"
 )
 
@@ -55,17 +54,14 @@ func (k *keygenServer) Run() error {
 	if err != nil {
 		return err
 	}
-	public, secret, err := native.NewCurvePair()
-	if err != nil {
-		return err
-	}
+	public, secret := access.NewCurveKeys()
 	return writeAll(os.Stdout, k.Folder, []keyFile{
 		{caCertificate, ca.Certificate, false, "the authority's certificate, for clients (--tls-ca) and the gateway (--tls-client-ca)"},
 		{caKey, ca.Key, true, "the authority's key; the gateway does not need it"},
 		{serverCertificate, pair.Certificate, false, "the gateway's certificate (--tls-cert), for " + strings.Join(k.Host, ", ")},
 		{serverKey, pair.Key, true, "its key (--tls-key)"},
-		{serverCurve, line(secret), true, "the gateway's CURVE secret key (--zmq-curve-key)"},
-		{curvePublic(serverCurve), line(public), false, "its public key, for ZeroMQ peers (--curve-server)"},
+		{serverCurve, line(secret.String()), true, "the gateway's CURVE secret key (--zmq-curve-key)"},
+		{curvePublic(serverCurve), line(public.String()), false, "its public key, for ZeroMQ peers (--curve-server)"},
 	})
 }
 
@@ -81,10 +77,7 @@ type keygenIdentity struct {
 // error.
 func (k *keygenIdentity) Run() error {
 	token, hash := access.NewToken()
-	public, secret, err := native.NewCurvePair()
-	if err != nil {
-		return err
-	}
+	public, secret := access.NewCurveKeys()
 	entry := fmt.Sprintf("- name: %s\n  roles: [%s]\n  curve-keys: ['%s']\n  certificates: [%s]\n  tokens:\n  - sha256: %s\n    expires: %s\n",
 		k.Name, strings.Join(k.Role, ", "), public, k.Name, hash, time.Now().Add(k.Valid).UTC().Format(time.RFC3339))
 	if _, err := access.Parse([]byte("identities:\n" + entry)); err != nil {
@@ -100,8 +93,8 @@ func (k *keygenIdentity) Run() error {
 	if err := writeAll(os.Stderr, k.Folder, []keyFile{
 		{k.Name + ".pem", pair.Certificate, false, "certificate (--tls-cert)"},
 		{k.Name + ".key", pair.Key, true, "its key (--tls-key)"},
-		{k.Name + ".curve", line(secret), true, "CURVE secret key (--curve-key)"},
-		{curvePublic(k.Name + ".curve"), line(public), false, "its public key"},
+		{k.Name + ".curve", line(secret.String()), true, "CURVE secret key (--curve-key)"},
+		{curvePublic(k.Name + ".curve"), line(public.String()), false, "its public key"},
 		{k.Name + ".token", line(token), true, "bearer token (--token-file)"},
 	}); err != nil {
 		return err
@@ -134,13 +127,10 @@ type keygenCurve struct {
 
 // Run tells of both files.
 func (k *keygenCurve) Run() error {
-	public, secret, err := native.NewCurvePair()
-	if err != nil {
-		return err
-	}
+	public, secret := access.NewCurveKeys()
 	return writeAll(os.Stdout, filepath.Dir(k.File), []keyFile{
-		{filepath.Base(k.File), line(secret), true, "CURVE secret key"},
-		{curvePublic(filepath.Base(k.File)), line(public), false, "its public key, " + public},
+		{filepath.Base(k.File), line(secret.String()), true, "CURVE secret key"},
+		{curvePublic(filepath.Base(k.File)), line(public.String()), false, "its public key, " + public.String()},
 	})
 }
 

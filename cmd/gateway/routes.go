@@ -9,13 +9,13 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/routes"
 	"github.com/zioflow/gateway/broker/spawn"
+	"github.com/zioflow/gateway/zmqbridge"
 )
 
 // routeFlags are the options that concern routes.
@@ -201,7 +201,7 @@ func (g *gateway) locate(*serveCommand) error {
 		if len(addresses) == 0 {
 			return ""
 		}
-		return reachable(addresses[0])
+		return zmqbridge.Reachable(addresses[0])
 	}
 	g.spawner.SetAddresses(spawn.Addresses{
 		ZMQServer: first(g.bound.ZMQServer), ZMQRouter: first(g.bound.ZMQRouter), GRPC: reachable(g.bound.GRPC),
@@ -209,14 +209,10 @@ func (g *gateway) locate(*serveCommand) error {
 	return nil
 }
 
-// reachable is a bound address as a peer on this machine would write it: one
+// reachable is a bound HOST:PORT as a peer on this machine would write it: one
 // that stands for all interfaces is the loopback's.
 func reachable(address string) string {
-	scheme, rest := "", address
-	if after, ok := strings.CutPrefix(address, "tcp://"); ok {
-		scheme, rest = "tcp://", after
-	}
-	host, port, err := net.SplitHostPort(rest)
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return address
 	}
@@ -229,5 +225,5 @@ func reachable(address string) string {
 	default:
 		host = "::1"
 	}
-	return scheme + net.JoinHostPort(host, port)
+	return net.JoinHostPort(host, port)
 }

@@ -85,11 +85,13 @@ func (c *serveCommand) validateReach() error {
 type security struct {
 	log    *slog.Logger
 	flags  securityFlags
+	engine string         // that speaks ZeroMQ
 	policy *access.Policy // nil lets everybody in
 	tls    *server.TLS    // nil for clear text
-	curve  string         // secret key; empty for no CURVE
 
-	reloading sync.Mutex // one at a time
+	reloading sync.Mutex         // one at a time
+	curve     string             // guarded by reloading; secret key; empty for no CURVE
+	setCurve  func(string) error // guarded by reloading; puts another one to use; nil before there is an address
 	watcher   sync.WaitGroup
 	stop      context.CancelFunc
 }
@@ -97,7 +99,7 @@ type security struct {
 // openSecurity reads the files, and watches them. The observer is told of every
 // denial; nil for nobody.
 func (c *serveCommand) openSecurity(log *slog.Logger, observe access.Observer) (*security, error) {
-	s := &security{log: log, flags: c.securityFlags, stop: func() {}}
+	s := &security{log: log, flags: c.securityFlags, engine: c.ZMQEngine, stop: func() {}}
 	watcher := access.NewWatcher(s.files()...)
 	loaded, err := s.load(c)
 	if err != nil {
@@ -135,6 +137,9 @@ func (s *security) files() []string {
 	}
 	if s.flags.TLSCert != "" {
 		names = append(names, s.tlsFiles().Names()...)
+	}
+	if s.flags.ZMQCurveKey != "" {
+		names = append(names, s.flags.ZMQCurveKey)
 	}
 	return names
 }
@@ -198,10 +203,13 @@ func readSecret(path string) (string, error) {
 }
 
 // prepare reads the files anew. What it answers puts them to use, and can't
-// fail. The CURVE key needs a restart: the addresses have it.
+// fail.
 func (s *security) prepare(c *serveCommand) (apply func() []string, err error) {
 	now, err := s.load(c)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.checkCurve(now.curve); err != nil {
 		return nil, err
 	}
 	return func() (changes []string) {
@@ -215,7 +223,7 @@ func (s *security) prepare(c *serveCommand) (apply func() []string, err error) {
 			s.tls.Replace(now.tls)
 			changes = append(changes, "certificates: "+strings.Join(s.tlsFiles().Names(), ", "))
 		}
-		return changes
+		return append(changes, s.replaceCurve(now.curve)...)
 	}, nil
 }
 
@@ -234,7 +242,7 @@ func (s *security) changed(c *serveCommand) error {
 // words are how each transport is secured, as operators see it.
 func (s *security) words() map[string]string {
 	words := map[string]string{}
-	if s.curve != "" {
+	if s.flags.ZMQCurveKey != "" {
 		words["zmq-server"], words["zmq-router"] = "curve", "curve"
 	}
 	switch {

@@ -25,6 +25,7 @@ import (
 type serveCommand struct {
 	ZMQServer []string `name:"zmq-server" default:"tcp://127.0.0.1:5555" help:"Address for CLIENT sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
 	ZMQRouter []string `name:"zmq-router" default:"tcp://127.0.0.1:5556" help:"Address for DEALER sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
+	ZMQEngine string   `name:"zmq-engine" default:"zmtp" enum:"zmtp,libzmq" help:"What speaks ZeroMQ: zmtp, the gateway itself, or libzmq, if the program was built with it (the build tag libzmq)."`
 	GRPC      string   `name:"grpc" default:"127.0.0.1:7575" help:"Address for gRPC, or \"none\"." placeholder:"HOST:PORT"`
 	HTTP      string   `name:"http" default:"127.0.0.1:7576" help:"Address for health checks and metrics over HTTP, or \"none\"." placeholder:"HOST:PORT"`
 	ReadyFile string   `help:"When ready, write the bound addresses to this file, as JSON." placeholder:"FILE"`
@@ -47,7 +48,7 @@ type serveCommand struct {
 	EOTTimeout     time.Duration `name:"eot-timeout" default:"${eot_timeout}" help:"How long a flow waits for the answer to an EOT." reload:""`
 	IdleTimeout    time.Duration `default:"0s" help:"How long a flow may go without a message; 0 for ever." reload:""`
 
-	Heartbeat        time.Duration `default:"2s" help:"How often a silent ZeroMQ peer is asked whether it is there."`
+	Heartbeat        time.Duration `default:"2s" help:"How often a silent ZeroMQ peer is asked whether it is there; 0 for never."`
 	HeartbeatTimeout time.Duration `default:"6s" help:"How long it may take to answer."`
 	Keepalive        time.Duration `default:"20s" help:"How often a silent gRPC connection is asked whether its peer is there."`
 	KeepaliveTimeout time.Duration `default:"60s" help:"How long it may take to answer. A peer that is too busy to read cannot: less than --stall-timeout cuts it sooner than that."`
@@ -89,8 +90,7 @@ func (c *serveCommand) Validate() error {
 		return err
 	}
 	for option, value := range map[string]time.Duration{
-		"heartbeat": c.Heartbeat, "heartbeat-timeout": c.HeartbeatTimeout, "stall-timeout": c.StallTimeout,
-		"keepalive": c.Keepalive, "keepalive-timeout": c.KeepaliveTimeout,
+		"stall-timeout": c.StallTimeout, "keepalive": c.Keepalive, "keepalive-timeout": c.KeepaliveTimeout,
 	} {
 		if value <= 0 {
 			return fmt.Errorf("%s is %v, want more than 0", option, value)
@@ -101,6 +101,9 @@ func (c *serveCommand) Validate() error {
 	}
 	if c.DrainGrace < 0 {
 		return fmt.Errorf("drain-grace is %v, want 0 or more", c.DrainGrace)
+	}
+	if err := c.validateZMQ(); err != nil {
+		return err
 	}
 	return c.validateSecurity()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/zmtp"
 )
 
 // transferFlags say how to reach a gateway, and what to ask of it.
@@ -107,9 +108,9 @@ func (c *transferFlags) open(direction zio.Direction) (transfer, error) {
 	}
 	switch c.Via {
 	case "zmq-server":
-		return openNative(c, nativeClient, c.address("ZIO_GATEWAY_ZMQ_SERVER", "tcp://127.0.0.1:5555"), direction, attributes)
+		return openNative(c, zmtp.Client, c.address("ZIO_GATEWAY_ZMQ_SERVER", "tcp://127.0.0.1:5555"), direction, attributes)
 	case "zmq-router":
-		return openNative(c, nativeDealer, c.address("ZIO_GATEWAY_ZMQ_ROUTER", "tcp://127.0.0.1:5556"), direction, attributes)
+		return openNative(c, zmtp.Dealer, c.address("ZIO_GATEWAY_ZMQ_ROUTER", "tcp://127.0.0.1:5556"), direction, attributes)
 	default:
 		return openGRPC(c, c.address("ZIO_GATEWAY_GRPC", "127.0.0.1:7575"), direction, attributes)
 	}

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/zioflow/gateway/access"
 	zioflow "github.com/zioflow/gateway/clients/go"
-	"github.com/zioflow/gateway/internal/native"
+	"github.com/zioflow/gateway/zmtp"
 )
 
 // secureFlags say how get and put prove who they are.
@@ -63,24 +64,37 @@ func (f *secureFlags) tls() (*tls.Config, error) {
 	return config, nil
 }
 
-// dialNative connects, by CURVE if the flags say so.
-func (f *secureFlags) dialNative(kind native.Kind, address string) (*native.Peer, error) {
-	if (f.CurveServer == "") != (f.CurveKey == "") {
+// curve is what ZeroMQ needs of it; nil for no CURVE.
+func (f *secureFlags) curve() (*zmtp.CurveKeys, error) {
+	switch {
+	case f.CurveServer == "" && f.CurveKey == "":
+		return nil, nil
+	case f.CurveServer == "" || f.CurveKey == "":
 		return nil, errors.New("curve-server and curve-key need each other")
 	}
-	if f.CurveServer == "" {
-		return native.Dial(kind, address, "")
-	}
-	var keys native.CurveKeys
-	var err error
-	if keys.Server, err = readSecret(f.CurveServer); err != nil {
+	server, err := readCurveKey(f.CurveServer)
+	if err != nil {
 		return nil, fmt.Errorf("curve-server: %w", err)
 	}
-	if keys.Secret, err = readSecret(f.CurveKey); err != nil {
+	secret, err := readCurveKey(f.CurveKey)
+	if err != nil {
 		return nil, fmt.Errorf("curve-key: %w", err)
 	}
-	if keys.Public, err = native.CurvePublic(keys.Secret); err != nil {
+	public, err := secret.Public()
+	if err != nil {
 		return nil, fmt.Errorf("curve-key: %s: %w", f.CurveKey, err)
 	}
-	return native.DialCurve(kind, address, keys)
+	return &zmtp.CurveKeys{Server: server, Secret: secret, Public: public}, nil
+}
+
+// readCurveKey reads a file with a key in Z85.
+func readCurveKey(path string) (key access.CurveKey, err error) {
+	text, err := readSecret(path)
+	if err != nil {
+		return key, err
+	}
+	if key, err = access.ParseCurveKey(text); err != nil {
+		return key, fmt.Errorf("%s: %w", path, err)
+	}
+	return key, nil
 }

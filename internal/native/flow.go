@@ -11,7 +11,7 @@ import (
 	"github.com/zioflow/gateway/internal/flowclient"
 )
 
-// Flows of peers are those of flowclient.
+// Flow is one side of a flow, and EndError an EOT that came too early.
 type (
 	Flow     = flowclient.Flow
 	EndError = flowclient.EndError

@@ -93,7 +93,7 @@ func (c *Conn) Next(ctx context.Context) error {
 	})
 }
 
-// Peer is what the far end has said about itself; false if there is no connection.
+// Peer is what the peer has said about itself; false if there is no connection.
 func (c *Conn) Peer() (zmtp.Peer, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,7 +106,7 @@ func (c *Conn) Peer() (zmtp.Peer, bool) {
 }
 
 // Close ends the connection for good, and returns when everything of it has ended.
-// For up to linger it lets what waits go out, and the far end see that nothing more
+// For up to linger it lets what waits go out, and the peer see that nothing more
 // will come. The error says what was not sent, unless a call has said so before. A
 // second Close does nothing.
 func (c *Conn) Close(linger time.Duration) error {
@@ -150,7 +150,7 @@ func (c *Conn) send(ctx context.Context, p parcel) error {
 	case errors.Is(err, ErrClosed):
 		return c.over(s)
 	default:
-		return fmt.Errorf("%s: the far end does not take what waits for it: %w", c.options.Address, err)
+		return fmt.Errorf("%s: the peer does not take what waits for it: %w", c.options.Address, err)
 	}
 }
 

@@ -18,7 +18,7 @@
 // Messages are lists of parts, as ZeroMQ has them ([Conn.SendParts],
 // [Conn.ReceiveParts]), or ZIO's ([Conn.Send], [Conn.Receive]).
 //
-// Whatever the far end sends is bounded: the size and the parts of a message, how
+// Whatever the peer sends is bounded: the size and the parts of a message, how
 // many wait to be received, commands and handshakes, and what stands in errors.
 // Memory for a large message is taken as its bytes come.
 package dial

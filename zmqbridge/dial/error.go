@@ -29,13 +29,13 @@ const (
 	Mechanism   Cause = "mechanism"   // one end wants CURVE, the other does not
 	SocketType  Cause = "socket_type" // a CLIENT that came to no SERVER, a DEALER to no ROUTER
 	Key         Cause = "key"         // CURVE: the keys do not fit
-	Refused     Cause = "refused"     // the far end has said no, and why
+	Refused     Cause = "refused"     // the peer has said no, and why
 	Slow        Cause = "slow"        // a handshake that was not over in time
 	Left        Cause = "left"        // closed during the handshake, without a word
 
-	Lost     Cause = "lost"      // the far end has closed, or the network has failed
+	Lost     Cause = "lost"      // the peer has closed, or the network has failed
 	Silent   Cause = "silent"    // no answer to a heartbeat
-	Stalled  Cause = "stalled"   // the far end takes nothing
+	Stalled  Cause = "stalled"   // the peer takes nothing
 	Protocol Cause = "protocol"  // bytes that break ZMTP
 	TooLarge Cause = "too_large" // a message beyond the limits
 )
@@ -113,7 +113,7 @@ func reasonOf(err error) string {
 		err = call.Err
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return "the far end has closed it"
+		return "the peer has closed it"
 	}
 	text := err.Error()
 	return text[:min(len(text), 200)]
@@ -125,7 +125,7 @@ var causes = map[zmtp.Cause]Cause{
 	zmtp.CauseSocketType: SocketType, zmtp.CauseKey: Key, zmtp.CauseRefused: Refused, zmtp.CauseProtocol: Protocol,
 }
 
-// shakeError is why a handshake has failed; first is how the far end began.
+// shakeError is why a handshake has failed; first is how the peer began.
 func shakeError(o *Options, h *zmtp.Handshake, waiting string, first []byte, err error) *Error {
 	e := &Error{Address: o.Address, err: err}
 	fault, isFault := errors.AsType[*zmtp.Error](err)
@@ -136,10 +136,10 @@ func shakeError(o *Options, h *zmtp.Handshake, waiting string, first []byte, err
 			e.Detail = "what listens there is no ZeroMQ endpoint but " + what
 		}
 		if e.Cause == Mechanism {
-			e.Detail = fmt.Sprintf("the far end asks for %.20q, this end for %s", h.Peer().Mechanism, mechanism(o))
+			e.Detail = fmt.Sprintf("the peer asks for %.20q, this end for %s", h.Peer().Mechanism, mechanism(o))
 		}
 		if status := zapStatus.FindStringSubmatch(e.Detail); e.Cause == Refused && status != nil {
-			e.Detail = "the access control of the far end says no, status " + status[1]
+			e.Detail = "the access control of the peer says no, status " + status[1]
 		}
 	case isTimeout(err) && waiting == "greeting":
 		e.Cause, e.Detail = Slow, fmt.Sprintf("no greeting has come within %v: what listens there may not speak ZeroMQ", o.Handshake)
@@ -163,18 +163,22 @@ func mechanism(o *Options) zmtp.Mechanism {
 
 // likely is why an end closes a connection when it should send what is waited for.
 func likely(o *Options, waiting string, first []byte) string {
+	asks, ask := "asks for CURVE", "ask for CURVE"
+	if o.Curve != nil {
+		asks, ask = "does not ask for CURVE", "not "+ask
+	}
 	switch {
 	case waiting == "greeting" && strings.HasPrefix(string(first), "\xff"):
 		// libzmq sends the rest of its greeting when it has seen the mechanism.
-		return "the far end speaks ZeroMQ, but most likely does not take " + string(mechanism(o))
+		return "the peer speaks ZeroMQ, but most likely " + asks
 	case waiting == "greeting":
-		return "what listens there may not speak ZeroMQ, or not take " + string(mechanism(o)) + ", or no further connection"
+		return "what listens there may not speak ZeroMQ, or " + ask + ", or take no further connection"
 	case waiting == "WELCOME":
 		return "the server's public key is most likely another than the one that was given"
 	case o.Curve != nil:
-		return "the far end most likely does not let this end's public key in"
+		return "the peer most likely does not let this end's public key in"
 	default:
-		return "the far end may ask for CURVE, or be no socket that " + string(o.Type) + " speaks to, or be busy"
+		return "the peer may ask for CURVE, or be no socket that " + string(o.Type) + " speaks to, or be busy"
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 type network struct {
 	t       *testing.T
 	running sync.WaitGroup
-	meet    func(attempt int, conn net.Conn) // the far end; nil refuses
+	meet    func(attempt int, conn net.Conn) // the peer; nil refuses
 
 	mu       sync.Mutex
 	attempts int // guarded by mu
@@ -59,7 +59,7 @@ func isLoss(err error) bool {
 	return ok
 }
 
-// far is the far end of a connection, after its handshake.
+// far is the peer of a connection, after its handshake.
 type far struct {
 	net.Conn
 	rest []byte
@@ -96,7 +96,7 @@ func welcome(conn net.Conn, config *zmtp.Config) (*far, error) {
 func (n *network) server(conn net.Conn) *far {
 	f, err := welcome(conn, &zmtp.Config{Type: zmtp.Server})
 	if err != nil {
-		n.t.Errorf("the far end's handshake: %v", err)
+		n.t.Errorf("the peer's handshake: %v", err)
 		return &far{Conn: conn}
 	}
 	return f

@@ -18,7 +18,7 @@ func (s *session) seen() {
 }
 
 // answer has a PONG written. One that waits already is replaced: of many PINGs that
-// the far end does not wait for, the latest is answered.
+// the peer does not wait for, the latest is answered.
 func (s *session) answer(pong []byte) {
 	s.mu.Lock()
 	s.pong = pong
@@ -43,13 +43,13 @@ func (w *writer) heartbeats() {
 		w.command(pong)
 	}
 	if ping {
-		// Without a TTL, which would have the far end close the connection while it is
+		// Without a TTL, which would have the peer close the connection while it is
 		// the only one that sends.
 		w.command(zmtp.AppendPing(make([]byte, 0, 16), 0, nil))
 	}
 }
 
-// watch asks a far end that is silent whether it is there, until the session is
+// watch asks a peer that is silent whether it is there, until the session is
 // being ended.
 func (s *session) watch() {
 	every := s.options.tick()
@@ -74,14 +74,14 @@ func (s *session) watch() {
 // tick is how often to look, so that nothing is late by more than a quarter of what
 // it may take.
 func (o *Options) tick() time.Duration {
-	least := time.Minute // for a TTL of the far end's
+	least := time.Minute // for a TTL of the peer's
 	if o.Heartbeat > 0 {
 		least = min(least, o.Heartbeat, o.HeartbeatTimeout)
 	}
 	return min(max(least/4, 5*time.Millisecond), time.Second)
 }
 
-// check ends the session if the far end is silent, or asks it for a sign of life.
+// check ends the session if the peer is silent, or asks it for a sign of life.
 func (s *session) check() {
 	if s.full.Load() || s.severed.Load() {
 		return
@@ -116,5 +116,5 @@ func (s *session) check() {
 }
 
 func (s *session) silent(d time.Duration) {
-	s.fail(Silent, fmt.Sprintf("the far end has given no sign of life for %v", d.Round(time.Millisecond)), nil)
+	s.fail(Silent, fmt.Sprintf("the peer has given no sign of life for %v", d.Round(time.Millisecond)), nil)
 }

@@ -18,7 +18,7 @@ func heartbeats() Options {
 	return o
 }
 
-// meet connects to a far end that a function is, and returns the loss that the
+// meet connects to a peer that a function is, and returns the loss that the
 // connection ends with, and after how long.
 func meet(t *testing.T, o Options, meet func(f *far), during func(c *Conn)) (*Error, time.Duration) {
 	t.Helper()
@@ -50,7 +50,7 @@ func meet(t *testing.T, o Options, meet func(f *far), during func(c *Conn)) (*Er
 	}
 }
 
-// TestSilent: a far end that answers no PING is given up.
+// TestSilent: a peer that answers no PING is given up.
 func TestSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var pings atomic.Int32
@@ -71,7 +71,7 @@ func TestSilent(t *testing.T) {
 	})
 }
 
-// TestAlive: whatever a far end sends is a sign of life, whether it answers PINGs or
+// TestAlive: whatever a peer sends is a sign of life, whether it answers PINGs or
 // not, a slow message too.
 func TestAlive(t *testing.T) {
 	for name, live := range map[string]func(f *far){
@@ -177,7 +177,7 @@ func TestSlowFarEnd(t *testing.T) {
 }
 
 // TestReceiverPauses: while nobody receives, nothing is read beyond the limit, and the
-// far end is not called silent for that.
+// peer is not called silent for that.
 func TestReceiverPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int32
@@ -230,7 +230,7 @@ func wantPong(t *testing.T, f *far, want string) {
 	}
 }
 
-// TestTTL: a far end that says how long it may be silent is held to that.
+// TestTTL: a peer that says how long it may be silent is held to that.
 func TestTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := heartbeats()

@@ -74,7 +74,7 @@ func TestLoss(t *testing.T) {
 			t.Fatal(err)
 		}
 		if first, second := <-heard, <-heard; first != "first 0" || second != "anew" {
-			t.Errorf("the far end has heard %q and %q, want nothing twice", first, second)
+			t.Errorf("the peer has heard %q and %q, want nothing twice", first, second)
 		}
 	})
 }
@@ -204,7 +204,7 @@ func TestCloseTells(t *testing.T) {
 				}
 				n.running.Wait()
 				if (heard.Load() == "last") != (test.unsent == 0) {
-					t.Errorf("the far end has heard %q", heard.Load())
+					t.Errorf("the peer has heard %q", heard.Load())
 				}
 				if err := c.SendParts(t.Context(), []byte("x")); !errors.Is(err, ErrClosed) {
 					t.Errorf("sending after Close: %v, want ErrClosed", err)

@@ -34,10 +34,10 @@ type Options struct {
 	// every further failure that doubles, up to LastRetry. One after which it is of
 	// little use to try again waits for LastRetry at once.
 	FirstRetry, LastRetry time.Duration
-	// Heartbeat is how long the far end may be silent before it is asked whether it is
+	// Heartbeat is how long the peer may be silent before it is asked whether it is
 	// there; 0 for never. HeartbeatTimeout is how long it may take to answer.
 	Heartbeat, HeartbeatTimeout time.Duration
-	// Stall is how long the far end may take no byte while bytes wait for it.
+	// Stall is how long the peer may take no byte while bytes wait for it.
 	Stall time.Duration
 
 	// MaxMessage is how large a message may be that comes, in bytes of all its parts;

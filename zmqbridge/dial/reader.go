@@ -17,7 +17,8 @@ const (
 	readBuffer = 16 << 10
 
 	// firstPiece is how much memory, in bytes, a frame is given before any of it has
-	// come. When that is full it is given growth times as much, up to its size.
+	// come, unless as large a one has come before. When that is full it is given growth
+	// times as much, up to its size.
 	firstPiece = 64 << 10
 	growth     = 4
 
@@ -32,6 +33,8 @@ type reader struct {
 	in    *bufio.Reader
 	parts [][]byte // of a message that has not come whole
 	size  int      // of them
+
+	largest int // frame that has come whole, in bytes
 }
 
 // read reads until the session ends.
@@ -50,7 +53,7 @@ func (s *session) readFailed(err error) {
 	if fault, ok := errors.AsType[*fault](err); ok {
 		s.fail(fault.cause, fault.detail, nil)
 	} else if z, ok := errors.AsType[*zmtp.Error](err); ok {
-		s.fail(Protocol, "the far end breaks the protocol: "+z.Detail, err)
+		s.fail(Protocol, "the peer breaks the protocol: "+z.Detail, err)
 	} else {
 		s.fail(Lost, "the connection was lost: "+reasonOf(err), err)
 	}
@@ -108,7 +111,7 @@ func (r *reader) frame() error {
 // sealed reads a frame that is encrypted.
 func (r *reader) sealed(h zmtp.Header) error {
 	if h.More || h.Size < uint64(zmtp.Overhead) {
-		return &fault{Protocol, "the far end sends a frame that CURVE does not have"}
+		return &fault{Protocol, "the peer sends a frame that CURVE does not have"}
 	}
 	if err := r.check(h.Size - uint64(zmtp.Overhead)); err != nil {
 		return err
@@ -150,17 +153,17 @@ func (r *reader) header() (zmtp.Header, error) {
 func (r *reader) check(size uint64) error {
 	switch {
 	case size > uint64(r.options.MaxMessage-r.size):
-		return &fault{TooLarge, fmt.Sprintf("the far end sends a message of %d bytes or more, %d are allowed",
+		return &fault{TooLarge, fmt.Sprintf("the peer sends a message of %d bytes or more, %d are allowed",
 			uint64(r.size)+size, r.options.MaxMessage)}
 	case len(r.parts) >= r.options.MaxParts:
-		return &fault{TooLarge, fmt.Sprintf("the far end sends a message of more than %d parts", r.options.MaxParts)}
+		return &fault{TooLarge, fmt.Sprintf("the peer sends a message of more than %d parts", r.options.MaxParts)}
 	}
 	return nil
 }
 
 // body reads a frame's body into memory that grows as it comes.
 func (r *reader) body(size int) ([]byte, error) {
-	b := make([]byte, 0, min(size, firstPiece))
+	b := make([]byte, 0, min(size, max(firstPiece, r.largest)))
 	for len(b) < size {
 		if len(b) == cap(b) {
 			b = append(make([]byte, 0, min(size, growth*cap(b))), b...)
@@ -171,6 +174,7 @@ func (r *reader) body(size int) ([]byte, error) {
 			return nil, err
 		}
 	}
+	r.largest = max(r.largest, size)
 	return b, nil
 }
 
@@ -186,7 +190,7 @@ func (r *reader) part(h zmtp.Header, body []byte) error {
 	if done, _ := r.session.in.tryPush(parts, size); done {
 		return nil
 	}
-	// Nothing is read meanwhile, no heartbeat either: that is not the far end's fault.
+	// Nothing is read meanwhile, no heartbeat either: that is not the peer's fault.
 	r.full.Store(true)
 	err := r.session.in.push(r.ctx, parts, size)
 	r.seen()
@@ -206,7 +210,7 @@ func (r *reader) commandBody(size uint64) ([]byte, error) {
 }
 
 func tooLongCommand(size uint64) error {
-	return &fault{Protocol, fmt.Sprintf("the far end sends a command of %d bytes, %d are allowed", size, maxCommand)}
+	return &fault{Protocol, fmt.Sprintf("the peer sends a command of %d bytes, %d are allowed", size, maxCommand)}
 }
 
 // command deals with a command that came in the traffic.
@@ -228,7 +232,7 @@ func (r *reader) command(body []byte) error {
 		if err != nil {
 			return err
 		}
-		return &fault{Refused, fmt.Sprintf("the far end has ended the connection: %.255q", reason)}
+		return &fault{Refused, fmt.Sprintf("the peer has ended the connection: %.255q", reason)}
 	}
 	return nil // PONG is a sign of life like any other; what is not known is passed over
 }

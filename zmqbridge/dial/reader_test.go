@@ -220,7 +220,7 @@ func FuzzFrames(f *testing.F) {
 	})
 }
 
-// nobody is a connection whose far end has left.
+// nobody is a connection whose peer has left.
 type nobody struct{ net.Conn }
 
 func (nobody) Read([]byte) (int, error) { return 0, io.EOF }

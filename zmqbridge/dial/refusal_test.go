@@ -48,7 +48,7 @@ func TestRefusals(t *testing.T) {
 		{"HTTP", "tcp://" + serveHTTP(t), zmtp.Dealer, nil, dial.Slow, "may not speak ZeroMQ"},
 		{"SSH", "tcp://" + serveBanner(t, "SSH-2.0-OpenSSH_9.2\r\n"), zmtp.Dealer, nil, dial.Foreign, "but SSH"},
 		{"something else", "tcp://" + serveBanner(t, "220 mail.example.org"), zmtp.Dealer, nil, dial.Foreign, `begins with "220 mail`},
-		{"one that closes", "tcp://" + serveBanner(t, ""), zmtp.Client, nil, dial.Left, "or no further connection"},
+		{"one that closes", "tcp://" + serveBanner(t, ""), zmtp.Client, nil, dial.Left, "take no further connection"},
 		{"a CLIENT to a ROUTER", plain.Routers()[0], zmtp.Client, nil, dial.Refused, "Invalid socket type"},
 		{"a DEALER to a SERVER", plain.Servers()[0], zmtp.Dealer, nil, dial.Refused, "Invalid socket type"},
 		{"NULL to CURVE", secure.Servers()[0], zmtp.Client, nil, dial.Mechanism, `asks for "CURVE", this end for NULL`},
@@ -117,7 +117,7 @@ func serveGRPC(t *testing.T, options ...grpc.ServerOption) string {
 	s := grpc.NewServer(options...)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
-	t.Cleanup(func() { s.Stop(); <-done })
+	t.Cleanup(func() { s.Stop(); _ = <-done })
 	return l.Addr().String()
 }
 

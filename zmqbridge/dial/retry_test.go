@@ -77,7 +77,7 @@ func TestFinalRefusal(t *testing.T) {
 	})
 }
 
-// TestDropper: a far end that takes every connection and drops it at once is not
+// TestDropper: a peer that takes every connection and drops it at once is not
 // tried more and more often.
 func TestDropper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestRetryAfterLife(t *testing.T) {
 	})
 }
 
-// TestHandshakeTimeout: a far end that says nothing is given up.
+// TestHandshakeTimeout: a peer that says nothing is given up.
 func TestHandshakeTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := DefaultOptions("tcp://127.0.0.1:5555", zmtp.Client)

@@ -82,7 +82,7 @@ func (s *session) settle() *Error {
 	return err
 }
 
-// fail has the session end. The first call says why, but for what the far end has
+// fail has the session end. The first call says why, but for what the peer has
 // said itself.
 func (s *session) fail(cause Cause, detail string, err error) {
 	s.mu.Lock()
@@ -93,7 +93,7 @@ func (s *session) fail(cause Cause, detail string, err error) {
 	}
 }
 
-// sever is fail for a socket that takes nothing any more. What the far end has sent
+// sever is fail for a socket that takes nothing any more. What the peer has sent
 // before it closed, which may say why, is still read.
 func (s *session) sever(err error) {
 	s.mu.Lock()
@@ -121,7 +121,7 @@ func (s *session) lost() *Error {
 }
 
 // finish waits, while the context lasts, until what waits has been written, and then
-// until the far end has seen that nothing more will come. A socket that is closed
+// until the peer has seen that nothing more will come. A socket that is closed
 // while there are bytes to be read takes back what is under way.
 func (s *session) finish(ctx context.Context) {
 	s.out.shutDown()

@@ -49,7 +49,7 @@ func (c *Conn) supervise(ctx context.Context) {
 			err = c.serve(s, rest)
 			attempt = 0
 			if time.Since(s.started) > c.options.LastRetry {
-				retries.Reset() // not when the far end takes it and drops it at once
+				retries.Reset() // not when the peer takes it and drops it at once
 			}
 		}
 		if ctx.Err() != nil || c.isClosed() {
@@ -174,6 +174,6 @@ func (c *Conn) shakeHands(ctx context.Context, conn net.Conn) (h *zmtp.Handshake
 	return h, rest, nil
 }
 
-// maxFirst is how many bytes of the far end's first ones are looked at to tell what
+// maxFirst is how many bytes of the peer's first ones are looked at to tell what
 // it is.
 const maxFirst = 16

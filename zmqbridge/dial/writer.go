@@ -87,7 +87,7 @@ func (w *writer) flush() bool {
 	case err == nil:
 		return true
 	case isTimeout(err):
-		w.fail(Stalled, "the far end has taken nothing for "+w.options.Stall.String(), err)
+		w.fail(Stalled, "the peer has taken nothing for "+w.options.Stall.String(), err)
 	default:
 		w.sever(err)
 	}

@@ -1,0 +1,5 @@
+//go:build cgo && libzmq
+
+package main
+
+import _ "github.com/zioflow/gateway/zmqbridge/libzmq" // the engine
