@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -50,11 +49,7 @@ func look(files []string) string {
 			fmt.Fprintf(&text, "%v\n", err)
 			continue
 		}
-		var inode uint64
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-			inode = stat.Ino
-		}
-		fmt.Fprintln(&text, inode, info.Size(), info.ModTime().UnixNano())
+		fmt.Fprintln(&text, inode(info), info.Size(), info.ModTime().UnixNano())
 	}
 	return text.String()
 }

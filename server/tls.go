@@ -10,7 +10,6 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
-	"syscall"
 
 	"google.golang.org/grpc/credentials"
 
@@ -111,7 +110,7 @@ func (h *toldHandshake) ServerHandshake(conn net.Conn) (net.Conn, credentials.Au
 
 // wentAway tells whether the connection was only tried, as some probes do.
 func wentAway(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed)
+	return errors.Is(err, io.EOF) || errors.Is(err, connectionReset) || errors.Is(err, net.ErrClosed)
 }
 
 func handshakeDenial(err error) *access.Denial {
