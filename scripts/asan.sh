@@ -6,7 +6,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-. "$root/scripts/env.sh"
+. "$root/scripts/env-test.sh"
 cd "$root"
 
 go test -asan -count 1 -timeout 15m "$@" ./zmqbridge

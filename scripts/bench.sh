@@ -9,7 +9,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-. "$root/scripts/env.sh"
+. "$root/scripts/env-test.sh"
 cd "$root"
 
 out=bin/bench/results

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What building and testing by hand needs; bash or zsh:
-#   . scripts/env.sh && go test ./...
-# scripts/setup.sh provides what this points at.
+# What building by hand needs; bash or zsh:
+#   . scripts/env.sh && CGO_ENABLED=0 go build ./cmd/gateway
+# scripts/setup.sh provides what this points at. Tests: scripts/env-test.sh.
 
 _gateway_root=$(cd "$(dirname "${BASH_SOURCE[0]:-$0}")/.." && pwd)
 
@@ -9,14 +9,9 @@ _gateway_root=$(cd "$(dirname "${BASH_SOURCE[0]:-$0}")/.." && pwd)
 # is sourced.
 case ":${PATH}:" in
 *":$_gateway_root/.deps/bin:"*) ;;
-*) export PATH="$_gateway_root/.deps/bin:$PATH" ;;
-esac
-case ":${PKG_CONFIG_PATH-}:" in
-*":$_gateway_root/.deps/libzmq/lib/pkgconfig:"*) ;;
-*) export PKG_CONFIG_PATH="$_gateway_root/.deps/libzmq/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}" ;;
+*) export PATH="$_gateway_root/.deps/bin:$_gateway_root/.deps/go/bin:$PATH" ;;
 esac
 
-export CGO_ENABLED=1
 # Some distributions' Go is set to refuse the newer toolchain that go.mod names.
 export GOTOOLCHAIN="${GOTOOLCHAIN:-auto}"
 # Where Python and shell tests find the program, which `make build` builds.

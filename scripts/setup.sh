@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes a bare Debian or Ubuntu machine ready:
-#   scripts/setup.sh [build|gen|test|bench|lint|python|node]...
-# build (the default) is what the gateway itself needs: a C++ compiler, Go and
-# libzmq. gen, test, bench and lint are what those make targets need; python is the
-# virtual environment in .deps/python, node the peers in conformance/node.
+#   scripts/setup.sh [build|libzmq|gen|test|soak|bench|lint|python|node]...
+# build (the default) is what the gateway itself needs, which is Go alone. libzmq is
+# what its tests need besides: a C++ compiler and libzmq, for real ZeroMQ peers. gen,
+# test, soak, bench and lint are what those make targets need; python is the virtual
+# environment in .deps/python, node the peers in conformance/node.
 # Installs only what is missing; does nothing, at once, when nothing is.
 set -euo pipefail
 
@@ -55,40 +56,86 @@ install_missing() {
   missing=()
 }
 
-# go_works: from 1.21 on, Go fetches the version that go.mod asks for.
-go_works() {
-  local version
-  version=$(go env GOVERSION 2>/dev/null) &&
-    [[ $(printf '%s\n' "${version#go}" 1.21 | sort -V | head -n 1) == 1.21 ]]
+# go_version least|best: the oldest Go that go.mod is content with, or that which it
+# would rather have.
+go_version() {
+  awk -v which="$1" '$1 == "go" { least = best = $2 } $1 == "toolchain" { best = substr($2, 3) }
+    END { print which == "least" ? least : best }' go.mod
 }
 
-setup_go() {
-  local release=()
-  go_works && return
-  if command -v apt-get >/dev/null; then
-    apt_update
-    # Debian has a newer Go in backports, where that source is switched on.
-    if apt-cache madison golang-go | grep -q -- '-backports/'; then
-      # shellcheck disable=SC1091 # only there at run time
-      release=(-t "$(. /etc/os-release && echo "$VERSION_CODENAME")-backports")
-    fi
-    if [[ $(apt-cache "${release[@]}" policy golang-go) =~ Candidate:\ ([0-9]+:)?1\.(2[1-9]|[3-9][0-9]) ]]; then
-      echo "setup: installing golang-go"
-      apt_install "${release[@]}" golang-go
-      go_works && return
-    fi
+# go_works: whether there is a Go that go.mod is content with. From 1.21 on, an older
+# one fetches that by itself.
+go_works() {
+  local version least
+  version=$(go env GOVERSION 2>/dev/null) && least=$(go_version least) &&
+    [[ $(printf '%s\n' "${version#go}" "$least" | sort -V | head -n 1) == "$least" ]]
+}
+
+# unpack_go FILE: unpacks a file of Debian's package of Go, which is in $GOROOT, to
+# there. What stands near the package's begin takes no time: the rest is never read,
+# which dpkg-deb takes for a failure.
+unpack_go() {
+  dpkg-deb --fsys-tarfile "$GOROOT"/*.deb 2>/dev/null |
+    tar -x -C "$GOROOT" --strip-components=4 --wildcards --occurrence=1 "./usr/lib/go-*/$1" 2>/dev/null || true
+}
+
+# go_command: puts the go command alone into $GOROOT, from Debian's package of Go, of
+# whatever version that is. To install all of it would take longer than all else here.
+go_command() {
+  local package
+  command -v apt-get >/dev/null || die "there is no Go; please install Go $(go_version least) or later"
+  apt_update
+  package=$(apt-cache depends golang-go | awk '$1 == "Depends:" && $2 ~ /^golang-[0-9.]+-go$/ { print $2 }')
+  (cd "$GOROOT" && apt-get -q download -o APT::Sandbox::User="$(id -un)" "$package" >/dev/null)
+  unpack_go bin/go
+  # From 1.21 on, this file and not the command knows where modules are.
+  [[ -n $("$GOROOT/bin/go" env GOPROXY) ]] || unpack_go go.env
+}
+
+# fetch_go: puts the Go that go.mod asks for into .deps/go. An older go command need
+# not be able to build anything: it downloads a toolchain as a module like any other,
+# and checks its sum.
+fetch_go() {
+  local temporary=.deps/go.tmp module
+  echo "setup: fetching Go $(go_version best) into .deps/go"
+  mkdir -p .deps
+  exec 8>.deps/go.lock
+  flock 8
+  rm -rf $temporary # left by a run that was killed
+  mkdir -p $temporary/old
+  if ! command -v go >/dev/null; then
+    export GOROOT=$root/$temporary/old
+    go_command
+    PATH=$GOROOT/bin:$PATH
   fi
-  go env GOVERSION || true # says what is wrong
-  die "no usable Go, and no package that has one. Please install Go 1.21 or later" \
-    "(go.mod names the version that it then fetches by itself) and put it on PATH"
+  module=golang.org/toolchain@v0.0.1-go$(go_version best).$(go env GOOS)-$(go env GOARCH)
+  # Elsewhere than here, as an old Go does not understand our go.mod.
+  (cd / && GO111MODULE=on GOFLAGS=-modcacherw GOMODCACHE=$root/$temporary go mod download "$module") ||
+    die "Go could not be fetched"
+  unset GOROOT
+  # A module's files cannot be executable.
+  chmod +x "$temporary/$module"/{bin,pkg/tool/*}/*
+  rm -rf .deps/go
+  mv "$temporary/$module" .deps/go
+  rm -rf $temporary
+  exec 8>&-
+  hash -r # forget where go was found before
 }
 
 setup_build() {
-  want g++ command -v c++
   want make command -v make
   want git command -v git
-  want pkg-config command -v pkg-config
   want ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+  install_missing
+  go_works && return
+  fetch_go
+  go_works || die "the Go that was fetched does not run"
+}
+
+setup_libzmq() {
+  setup_build
+  want g++ command -v c++
+  want pkg-config command -v pkg-config
   if command -v apt-get >/dev/null; then # elsewhere libzmq.sh builds nothing
     want cmake command -v cmake
     want ninja-build command -v ninja
@@ -96,7 +143,6 @@ setup_build() {
     want libsodium-dev archive libsodium.a
   fi
   install_missing
-  setup_go
   scripts/libzmq.sh
 }
 
@@ -153,19 +199,27 @@ setup_prometheus() {
 }
 
 setup_test() {
+  setup_libzmq
   setup_gen
   setup_node
   setup_prometheus
   scripts/tools.sh gotestsum grpcurl
 }
 
+# setup_soak: with what makes a bare machine to try the set-up on.
+setup_soak() {
+  setup_libzmq
+  want debootstrap command -v debootstrap
+  install_missing
+}
+
 setup_bench() {
-  setup_build
+  setup_libzmq
   scripts/tools.sh benchstat
 }
 
 setup_lint() {
-  setup_build
+  setup_libzmq
   want shellcheck command -v shellcheck
   install_missing
   scripts/tools.sh golangci-lint buf
@@ -174,7 +228,7 @@ setup_lint() {
 (($#)) || set -- build
 for part in "$@"; do
   case $part in
-  build | gen | test | bench | lint | python | node) "setup_$part" ;;
+  build | libzmq | gen | test | soak | bench | lint | python | node) "setup_$part" ;;
   *) sed -n '2,/^set/ { /^#/ s/^# \?//p }' "$0" && exit 2 ;;
   esac
 done

@@ -4,10 +4,10 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-. "$root/scripts/env.sh"
+. "$root/scripts/env-test.sh"
 cd "$root"
 
 # Thousands of peers, each with a descriptor on both ends.
 ulimit -n "$(ulimit -Hn)"
 
-go test -tags soak -count 1 -timeout 90m -v "$@" ./soak
+go test -tags soak,libzmq -count 1 -timeout 90m -v "$@" ./soak

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-. "$root/scripts/env.sh"
+. "$root/scripts/env-test.sh"
 cd "$root"
 
 status=0
@@ -22,6 +22,9 @@ echo "== Go, the benchmarks' chart"
 # allocates, where a test says that nothing does.
 echo "== Go, without the race detector: the largest messages, no allocation"
 gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 5m -run '^(TestPairing|TestNoAllocation)' ./conformance ./zmqbridge || status=1
+
+echo "== Other systems"
+scripts/cross.sh || status=1
 
 if [[ -d clients/python/tests ]]; then
   echo "== Python"

@@ -10,7 +10,7 @@ if (($# == 0)); then
 fi
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/scripts/env.sh"
-export GOBIN=$root/.deps/bin GOWORK=off
+export GOBIN=$root/.deps/bin GOWORK=off CGO_ENABLED=0
 
 go_version=$(cd "$root/tools" && go env GOVERSION)
 mkdir -p "$GOBIN"

@@ -1,0 +1,20 @@
+# shellcheck shell=bash
+# What testing by hand needs besides scripts/env.sh; bash or zsh:
+#   . scripts/env-test.sh && go test ./...
+# The real ZeroMQ peers of the tests, and the gateway's second engine, are libzmq,
+# which `scripts/setup.sh libzmq` provides. What is built with this has both engines.
+
+_gateway_root=$(cd "$(dirname "${BASH_SOURCE[0]:-$0}")/.." && pwd)
+
+case ":${PKG_CONFIG_PATH-}:" in
+*":$_gateway_root/.deps/libzmq/lib/pkgconfig:"*) ;;
+*) export PKG_CONFIG_PATH="$_gateway_root/.deps/libzmq/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}" ;;
+esac
+case " ${GOFLAGS-} " in
+*" -tags=libzmq "*) ;;
+*) export GOFLAGS="${GOFLAGS:+$GOFLAGS }-tags=libzmq" ;;
+esac
+export CGO_ENABLED=1
+
+# shellcheck source=scripts/env.sh
+. "$_gateway_root/scripts/env.sh" # which unsets _gateway_root
