@@ -66,6 +66,7 @@ func TestConfigurationRefused(t *testing.T) {
 		{"max-message", "0"}, {"max-flows", "0"}, {"max-pending", "-3"}, {"max-flow-bytes", "1000"},
 		{"pending-timeout", "0s"}, {"pending-timeout", "5"}, {"eot-timeout", "-1s"}, {"idle-timeout", "-1s"},
 		{"heartbeat", "-1s"}, {"heartbeat-timeout", "0s"}, {"stall-timeout", "0s"},
+		{"pending-timeout", "0s"}, {"pending-timeout", "5"}, {"eot-timeout", "-1s"}, {"idle-timeout", "-1s"}, {"handler-wait", "-1s"},
 		{"log-level", "loud"}, {"log-format", "xml"}, {"default-routes", "perhaps"},
 	} {
 		flag := "--" + bad.option + "=" + bad.value
@@ -140,7 +141,7 @@ func TestPrecedence(t *testing.T) {
 			if c.servers > 0 {
 				addresses = addresses[1:]
 			}
-			p := serveAt(t, addresses, c.arguments, c.environment)
+			p := serveAt(t, addresses, append([]string{"--default-routes"}, c.arguments...), c.environment)
 			client := p.dial(t, viaClient)
 			mustSend(t, client, botMessage(zio.Inject, 5000, 0))
 			if m := mustRecv(t, client, zio.BOT); m.Credit != c.credit {

@@ -70,7 +70,7 @@ func TestSecurityExample(t *testing.T) {
 	if !found || !closed {
 		t.Fatal("there is no example")
 	}
-	if rules, err := access.Parse([]byte(example)); err != nil || rules.Identities() != 1 {
+	if rules, err := access.Parse([]byte(example)); err != nil || rules.Identities() != 2 {
 		t.Errorf("the example is read as %+v, %v", rules, err)
 	}
 }

@@ -62,9 +62,9 @@ func TestSpawnedHandlers(t *testing.T) {
 	}
 }
 
-// TestSpawnedCommandsEnd: a gateway leaves no command behind, whether it is
-// stopped or killed, and whatever the command ignores; and a command has none of
-// its sockets.
+// TestSpawnedCommandsEnd: a gateway leaves no command behind, nor what that has
+// started in a session of its own, whether it is stopped or killed, and whatever the
+// command ignores; and a command has none of its sockets.
 func TestSpawnedCommandsEnd(t *testing.T) {
 	for name, end := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGKILL": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
@@ -72,24 +72,30 @@ func TestSpawnedCommandsEnd(t *testing.T) {
 routes:
 - name: hangs
   exec:
-    command: [sh, -c, "trap '' TERM; echo pid $$; for f in /proc/$$/fd/*; do echo open $(basename $f) $(readlink $f); done; echo told; exec sleep 1000"]
+    command: [sh, -c, "trap '' TERM; (setsid sh -c 'echo hidden $$; exec sleep 1000' &); echo pid $$; for f in /proc/$$/fd/*; do echo open $(basename $f) $(readlink $f); done; echo told; exec sleep 1000"]
 `)}, nil)
 			client := p.dial(t, viaDealer)
 			mustSend(t, client, botMessage(zio.Extract, 2, 0))
 			p.log.waitFor(t, "command: told")
+			p.log.waitFor(t, "command: hidden")
 			for _, open := range regexp.MustCompile(`command: open \d+ (?:socket|anon_inode):\S+`).FindAllString(p.log.text(), -1) {
 				t.Errorf("the command has a descriptor of the gateway's: %s", open)
 			}
-			pid := regexp.MustCompile(`command: pid (\d+)`).FindStringSubmatch(p.log.text())[1]
+			pids := regexp.MustCompile(`command: (?:pid|hidden) (\d+)`).FindAllStringSubmatch(p.log.text(), -1)
+			if len(pids) != 2 {
+				t.Fatalf("%d processes have told their number", len(pids))
+			}
 			p.signal(t, end)
 			p.wait(t, stopLimit)
-			eventually(t, "the command's end", func() error {
-				stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
-				if err != nil || strings.Contains(string(stat), ") Z ") {
-					return nil
-				}
-				return fmt.Errorf("it runs: %s", stat)
-			})
+			for _, pid := range pids {
+				eventually(t, "the command's end", func() error {
+					stat, err := os.ReadFile(filepath.Join("/proc", pid[1], "stat"))
+					if err != nil || strings.Contains(string(stat), ") Z ") {
+						return nil
+					}
+					return fmt.Errorf("it runs: %s", stat)
+				})
+			}
 		})
 	}
 }
