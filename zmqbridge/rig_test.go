@@ -195,7 +195,7 @@ func (g *rig) offered() broker.Offer {
 	select {
 	case o := <-g.offers:
 		return o
-	case <-time.After(timeout):
+	case <-time.After(patient):
 		g.t.Fatal("no flow was offered")
 		return broker.Offer{}
 	}
@@ -230,7 +230,7 @@ func until(t *testing.T, what string, true func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(timeout)
+	deadline := time.After(patient)
 	for !true() {
 		select {
 		case <-ticker.C:
