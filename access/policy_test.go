@@ -120,6 +120,7 @@ func TestCertificate(t *testing.T) {
 		"an identity's":  {x509.Certificate{Subject: pkix.Name{CommonName: "reader"}}, ""},
 		"the order's ca": {x509.Certificate{Subject: pkix.Name{Organization: []string{"reader.example.org"}}}, ""},
 	} {
+		c.certificate.NotAfter = time.Now().Add(time.Hour)
 		principal, err := p.Certificate(&c.certificate)
 		switch {
 		case c.want == "":
@@ -209,5 +210,27 @@ func TestDenialsAreLoggedOnce(t *testing.T) {
 		if n := strings.Count(log.String(), "\n"); n > 1100 {
 			t.Errorf("a flood from everywhere makes %d lines", n)
 		}
+	})
+}
+
+// TestCertificateThatExpires: its connection may live longer.
+func TestCertificateThatExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := policy(t, withToken(reader, "secret"))
+		c := &x509.Certificate{DNSNames: []string{"reader.example.org"}, NotAfter: time.Now().Add(time.Hour)}
+		principal, err := p.Certificate(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if !principal.Rights().Client || principal.Need(access.Client) != nil {
+			t.Error("nothing is allowed while it is valid")
+		}
+		time.Sleep(time.Second)
+		if principal.Rights().Client || principal.Need(access.Client) == nil {
+			t.Error("something is allowed after it has expired")
+		}
+		_, err = p.Certificate(c)
+		wantDenial(t, "expired", err, access.BadCertificate)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,11 +38,6 @@ func (s *streamTypes) Put(stream grpc.ClientStreamingServer[gatewayv1.PutRequest
 	return nil
 }
 
-func (s *streamTypes) Get(_ *gatewayv1.GetRequest, stream grpc.ServerStreamingServer[gatewayv1.GetResponse]) error {
-	s.tell(stream.(*grpc.GenericServerStream[gatewayv1.GetRequest, gatewayv1.GetResponse]).ServerStream)
-	return nil
-}
-
 func (s *streamTypes) Listen(_ *gatewayv1.ListenRequest, stream grpc.ServerStreamingServer[gatewayv1.ListenResponse]) error {
 	s.tell(stream.(*grpc.GenericServerStream[gatewayv1.ListenRequest, gatewayv1.ListenResponse]).ServerStream)
 	return nil
@@ -57,9 +53,14 @@ func (s *streamTypes) tell(stream grpc.ServerStream) { s.seen <- fmt.Sprintf("%T
 func startChain(t *testing.T, log *slog.Logger) (*streamTypes, *grpc.ClientConn) {
 	t.Helper()
 	services := &streamTypes{seen: make(chan string, 1)}
-	s := grpc.NewServer(chain(log, newCounters(nil), nil, newLimiter(RateLimits{Total: 1e6, Peer: 1e6}))...)
-	gatewayv1.RegisterFlowServiceServer(s, services)
-	gatewayv1.RegisterHandlerServiceServer(s, services)
+	s := grpc.NewServer()
+	allowed, counters := newAllowances(1000), newCounters(nil)
+	in := &doorway{
+		Server: s, counters: counters, allowed: allowed, stop: t.Context(), readers: new(sync.WaitGroup), stall: time.Minute,
+		chain: newChain(log, counters, nil, newLimiter(RateLimits{Total: 1e6, Peer: 1e6}), allowed),
+	}
+	gatewayv1.RegisterFlowServiceServer(in, services)
+	gatewayv1.RegisterHandlerServiceServer(in, services)
 	listener := bufconn.Listen(1 << 16)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
@@ -95,7 +96,6 @@ func TestFlowsHavePlainStreams(t *testing.T) {
 	}{
 		{"Open", true, func() error { _, err := flows.Open(ctx); return err }},
 		{"Put", true, func() error { _, err := flows.Put(ctx); return err }},
-		{"Get", true, func() error { _, err := flows.Get(ctx, &gatewayv1.GetRequest{}); return err }},
 		{"Listen", false, func() error { _, err := handlers.Listen(ctx, &gatewayv1.ListenRequest{}); return err }},
 	} {
 		if err := call.begin(); err != nil {
