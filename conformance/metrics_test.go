@@ -87,8 +87,9 @@ func documentedMetrics(t *testing.T) []documented {
 
 // elsewhere are the metrics that nothing here can move, and the tests that do.
 var elsewhere = map[string]string{
-	"zio_gateway_panics_total":        "server: TestPanicInAHandler",
-	"zio_gateway_auth_failures_total": "telemetry: TestAuthFailures",
+	"zio_gateway_panics_total":                   "server: TestPanicInAHandler",
+	"zio_gateway_auth_failures_total":            "telemetry: TestAuthFailures",
+	"zio_gateway_grpc_connections_crowded_total": "server: TestStrangersMakeRoom",
 }
 
 // TestMetrics: every metric in the documentation exists and moves, and there is
@@ -197,6 +198,9 @@ func (p *program) driveMetrics(t *testing.T, collected *spanCollector) (scrapes 
 	scrapes = append(scrapes, p.scrapeUntil(t, "bytes waiting", func(s scrape) bool {
 		return s["zio_gateway_queued_bytes"] > 0 && s["zio_gateway_queued_messages"] > 0
 	}))
+	if err := l.conn.Invoke(t.Context(), "/there.is/None", &gatewayv1.DeclineRequest{}, &gatewayv1.DeclineResponse{}); err == nil {
+		t.Error("a method that there is not was called")
+	}
 	for limited := false; !limited; {
 		_, err := l.handlers.Decline(t.Context(), &gatewayv1.DeclineRequest{Cid: 5})
 		limited = strings.Contains(err.Error(), "too many calls")

@@ -484,3 +484,44 @@ func TestStrangersWhoCallTooOften(t *testing.T) {
 		}
 	})
 }
+
+// TestStrangersMakeRoom: for other strangers, and keep nobody out who is known.
+func TestStrangersMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewRegistry()
+		r := adminRig(t, func(o *Options) { o.Registry = registry })
+		defer r.stop()
+		stream, err := r.flows.Open(r.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		openRequest(botOf(gatewayv1.Direction_DIRECTION_EXTRACT, 1), stream, t)
+		r.accept(t)
+		for range 300 {
+			conn, err := r.dial(r.ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			synctest.Wait()
+		}
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP zio_gateway_grpc_connections gRPC connections, by whether a caller of theirs was let in.
+# TYPE zio_gateway_grpc_connections gauge
+zio_gateway_grpc_connections{known="no"} 256
+zio_gateway_grpc_connections{known="yes"} 1
+# HELP zio_gateway_grpc_connections_crowded_total gRPC connections that were closed to make room for others, or for want of room.
+# TYPE zio_gateway_grpc_connections_crowded_total counter
+zio_gateway_grpc_connections_crowded_total 44
+`), "zio_gateway_grpc_connections", "zio_gateway_grpc_connections_crowded_total"); err != nil {
+			t.Error(err)
+		}
+		if m, err := stream.Recv(); err != nil || m.GetBot() == nil {
+			t.Errorf("the flow beside them: %v, %v", m, err)
+		}
+		time.Sleep(time.Minute) // they have shown nothing
+		if strangers, known, _ := r.server.guests.Count(); strangers != 0 || known != 1 {
+			t.Errorf("%d strangers and %d known a minute later", strangers, known)
+		}
+	})
+}

@@ -36,6 +36,7 @@ type rig struct {
 	flows  gatewayv1.FlowServiceClient
 	offers chan broker.Offer
 	wires  chan net.Conn // the client's connections
+	dial   func(context.Context) (net.Conn, error)
 	ctx    context.Context
 	stop   func()
 }
@@ -75,6 +76,7 @@ func newRigFor(t *testing.T, patience time.Duration, change func(*Options)) *rig
 	s := newServer(b, options, r.frames)
 	r.server = s
 	listener := bufconn.Listen(1 << 20)
+	r.dial = listener.DialContext
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
 	r.conn, err = grpc.NewClient("passthrough:gateway",
