@@ -72,9 +72,13 @@ func (p *Policy) Key(key CurveKey) (*Principal, error) {
 	return p.admit(keyProof(key), &Denial{Cause: UnknownKey, Detail: "no identity has the CURVE key " + key.String()})
 }
 
-// Certificate says whose client certificate it is, which was verified; a *Denial
-// if nobody's, or more than one's.
+// Certificate says whose client certificate it is, which was verified when its
+// connection was made; a *Denial if nobody's, or more than one's, or if it has expired
+// meanwhile.
 func (p *Policy) Certificate(certificate *x509.Certificate) (*Principal, error) {
+	if time.Now().After(certificate.NotAfter) {
+		return nil, &Denial{Cause: BadCertificate, Detail: "the client certificate has expired"}
+	}
 	names := slices.Concat(certificate.DNSNames, certificate.EmailAddresses, []string{certificate.Subject.CommonName})
 	for _, uri := range certificate.URIs {
 		names = append(names, uri.String())
@@ -82,7 +86,7 @@ func (p *Policy) Certificate(certificate *x509.Certificate) (*Principal, error) 
 	names = slices.DeleteFunc(names, func(name string) bool { return name == "" })
 	slices.Sort(names)
 	names = slices.Compact(names)
-	return p.admit(certificateProof(names), &Denial{
+	return p.admit(&certificateProof{names, certificate.NotAfter}, &Denial{
 		Cause: UnknownCertificate, Detail: "no identity, or more than one, has the certificate's names: " + strings.Join(names, ", "),
 	})
 }

@@ -121,6 +121,7 @@ func TestCertificate(t *testing.T) {
 		"an identity's":  {x509.Certificate{Subject: pkix.Name{CommonName: "reader"}}, ""},
 		"the order's ca": {x509.Certificate{Subject: pkix.Name{Organization: []string{"reader.example.org"}}}, ""},
 	} {
+		c.certificate.NotAfter = time.Now().Add(time.Hour)
 		principal, err := p.Certificate(&c.certificate)
 		switch {
 		case c.want == "":
@@ -238,5 +239,27 @@ func TestStrangersSilenceNobody(t *testing.T) {
 		if !strings.Contains(log.String(), "detail=later") {
 			t.Error("a stranger who comes later is not logged")
 		}
+	})
+}
+
+// TestCertificateThatExpires: its connection may live longer.
+func TestCertificateThatExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := policy(t, withToken(reader, "secret"))
+		c := &x509.Certificate{DNSNames: []string{"reader.example.org"}, NotAfter: time.Now().Add(time.Hour)}
+		principal, err := p.Certificate(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if !principal.Rights().Client || principal.Need(access.Client) != nil {
+			t.Error("nothing is allowed while it is valid")
+		}
+		time.Sleep(time.Second)
+		if principal.Rights().Client || principal.Need(access.Client) == nil {
+			t.Error("something is allowed after it has expired")
+		}
+		_, err = p.Certificate(c)
+		wantDenial(t, "expired", err, access.BadCertificate)
 	})
 }

@@ -77,12 +77,19 @@ func (t tokenProof) holder(r *Rules, now time.Time) *identity {
 	return found.holder
 }
 
-// certificateProof is the names that stand in a certificate.
-type certificateProof []string
+// certificateProof is the names that stand in a certificate, and until when it is valid:
+// TLS has looked only when the connection was made.
+type certificateProof struct {
+	names   []string
+	expires time.Time
+}
 
-func (c certificateProof) holder(r *Rules, _ time.Time) *identity {
+func (c *certificateProof) holder(r *Rules, now time.Time) *identity {
+	if now.After(c.expires) {
+		return nil
+	}
 	var found *identity
-	for _, name := range c {
+	for _, name := range c.names {
 		switch holder := r.certificates[name]; {
 		case holder == nil, holder == found:
 		case found != nil:

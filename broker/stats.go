@@ -25,8 +25,7 @@ type Stats struct {
 	// FromClients and FromHandlers are what the sides have sent since the broker
 	// was made.
 	FromClients, FromHandlers Traffic
-	// Data is the DATs that have left for takers since then, Sizes those passed on to
-	// them, by size.
+	// Data is the DATs passed on since then, Sizes the same by size.
 	Data  Count
 	Sizes Sizes
 	// Waits is how the flows' active time was spent since then.
@@ -64,9 +63,8 @@ func (t *totals) add(f *Flow, now moment) {
 	for side := range t.sides {
 		t.sides[side].add(a.traffic(flow.Side(side), giver))
 	}
-	data := f.crossed()
-	t.data.Messages += data.Messages
-	t.data.Bytes += data.Bytes
+	t.data.Messages += a.data.Messages
+	t.data.Bytes += a.data.Bytes
 	t.sizes.add(&a.sizes)
 	waits := a.waited(now)
 	t.waits.Giver += waits.Giver

@@ -5,11 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
 // listener is a HandlerService.Listen stream and what it is told.
 type listener struct {
+	conn     *grpc.ClientConn
 	handlers gatewayv1.HandlerServiceClient
 	events   chan *gatewayv1.ListenResponse // closed when the stream ends
 	err      error                          // with which it has, then
@@ -22,7 +25,7 @@ func (g *gateway) listen(t *testing.T, request *gatewayv1.ListenRequest) *listen
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &listener{handlers: gatewayv1.NewHandlerServiceClient(conn), events: make(chan *gatewayv1.ListenResponse)}
+	l := &listener{conn: conn, handlers: gatewayv1.NewHandlerServiceClient(conn), events: make(chan *gatewayv1.ListenResponse)}
 	ctx, cancel := context.WithCancel(context.Background())
 	stream, err := l.handlers.Listen(ctx, request)
 	if err != nil {

@@ -96,8 +96,9 @@ var elsewhere = map[string]string{
 	"zio_gateway_log_suppressed_total": "TestLogFlood",
 	"zio_gateway_log_dropped_total":    "TestLogReaderGone",
 
-	"zio_gateway_waiting_readers":  "telemetry: TestBudgetMetrics",
-	"zio_gateway_zmq_panics_total": "telemetry: TestZMQMetrics",
+	"zio_gateway_waiting_readers":                "telemetry: TestBudgetMetrics",
+	"zio_gateway_zmq_panics_total":               "telemetry: TestZMQMetrics",
+	"zio_gateway_grpc_connections_crowded_total": "server: TestStrangersMakeRoom",
 }
 
 // TestMetrics: every metric in the documentation exists and moves, and there is
@@ -208,6 +209,9 @@ func (p *program) driveMetrics(t *testing.T, collected *spanCollector) (scrapes 
 	scrapes = append(scrapes, p.scrapeUntil(t, "bytes waiting", func(s scrape) bool {
 		return s["zio_gateway_queued_bytes"] > 0 && s["zio_gateway_queued_messages"] > 0
 	}))
+	if err := l.conn.Invoke(t.Context(), "/there.is/None", &gatewayv1.DeclineRequest{}, &gatewayv1.DeclineResponse{}); err == nil {
+		t.Error("a method that there is not was called")
+	}
 	for limited := false; !limited; {
 		_, err := l.handlers.Decline(t.Context(), &gatewayv1.DeclineRequest{Cid: 5})
 		limited = strings.Contains(err.Error(), "too many calls")

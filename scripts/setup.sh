@@ -198,11 +198,24 @@ setup_prometheus() {
   install_missing
 }
 
+# setup_proxies: what stands between some of the tests' peers and the gateway.
+setup_proxies() {
+  local name
+  for name in haproxy nginx; do
+    PATH=$PATH:/usr/sbin command -v "$name" >/dev/null && continue
+    want "$name" false
+    install_missing
+    # The package starts a service; the tests run their own.
+    [[ ! -d /run/systemd/system ]] || as_root systemctl disable -q --now "$name"
+  done
+}
+
 setup_test() {
   setup_libzmq
   setup_gen
   setup_node
   setup_prometheus
+  setup_proxies
   scripts/tools.sh gotestsum grpcurl
 }
 

@@ -58,11 +58,22 @@ func (g *gatekeeper) admit(ctx context.Context) (context.Context, error) {
 		return nil, withDetails(status.New(codes.Unauthenticated, denial.Detail), denialInfo(string(denial.Cause)))
 	}
 	c := &caller{gatekeeper: g, principal: principal, address: address}
-	method, _ := grpc.Method(ctx) // the server has set it
-	if err := c.need(rolesFor(method)...); err != nil {
-		return nil, err
+	method, _ := grpc.Method(ctx)       // the server has set it
+	if ctx.Value(unknownKey{}) == nil { // of what there is not, nobody need have a right
+		if err := c.need(rolesFor(method)...); err != nil {
+			return nil, err
+		}
 	}
 	return context.WithValue(ctx, callerKey{}, c), nil
+}
+
+// welcome takes note of a connection whose caller was let in: by the gatekeeper or,
+// where there is none, because nobody is asked. What strangers may call says nothing.
+func (g *gatekeeper) welcome(ctx context.Context, fullMethod string) error {
+	if fullMethod != unknownMethod && !isOpen(fullMethod, g == nil || g.publicReflection) {
+		know(ctx)
+	}
+	return nil
 }
 
 // identify finds out who calls: by the bearer token if there is one, otherwise
@@ -84,11 +95,11 @@ func (g *gatekeeper) identify(ctx context.Context) (*access.Principal, error) {
 // clientCertificate is the one that was verified when the connection was made;
 // nil if there is none.
 func clientCertificate(ctx context.Context) *x509.Certificate {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
+	v := visitOf(ctx)
+	if v == nil {
 		return nil
 	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	info, ok := v.AuthInfo.(credentials.TLSInfo)
 	if !ok || len(info.State.VerifiedChains) == 0 {
 		return nil
 	}

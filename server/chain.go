@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -15,34 +17,84 @@ type interceptor struct {
 	stream grpc.StreamServerInterceptor
 }
 
-// chain puts the interceptors in their order, from the outermost to the handler:
+// chain is all interceptors, in their order.
+type chain struct {
+	unary  grpc.UnaryServerInterceptor // shown no request
+	read   grpc.UnaryServerInterceptor // shown the request, when it has been read
+	stream grpc.StreamServerInterceptor
+}
+
+// newChain puts the interceptors in their order, from the outermost to the handler:
 //
 //   - the bounds of what a caller is told; the log has more of it;
 //   - metrics, so that every call counts, with the status that its caller gets,
 //     whichever of the others refuses it;
 //   - logging, for the same reason;
 //   - recovery, inside both, so that they see a panic as the INTERNAL it becomes;
+//   - the headers' size, before anybody looks at them;
 //   - authentication: strangers are turned away before they cost anything more;
-//   - the rate limit, before any look at the request;
+//   - the rate limit, and how many calls there may be at once;
+//   - compression, which is refused;
 //   - validation, so that a handler is called with requests that make sense.
 //
-// The streams of FlowService reach their handlers as grpc-go made them: an
-// interceptor that wrapped what they send and receive would cost every DAT.
-func chain(log *logs.Sampler, c *counters, door *gatekeeper, l *limiter) []grpc.ServerOption {
-	all := []interceptor{boundStatuses(), countCalls(c), logCalls(log), recoverCalls(log, c)}
+// All but the last have let a call in before anything is read of it. The streams of
+// FlowService reach their handlers as grpc-go made them: an interceptor that wrapped
+// what they send and receive would cost every DAT.
+func newChain(log *logs.Sampler, c *counters, door *gatekeeper, l *limiter, allowed *allowances) chain {
+	all := []interceptor{boundStatuses(), countCalls(c), logCalls(log), recoverCalls(log, c), checkCalls(checkHeaders)}
 	if door != nil {
 		all = append(all, door.interceptor())
 	}
-	return join(append(all, limitCalls(l, c), validateCalls())...)
+	all = append(all, checkCalls(door.welcome), limitCalls(l, c), allowCalls(allowed), checkCalls(checkCompression))
+	if door != nil {
+		all = append(all, askAgain())
+	}
+	validation := validateCalls()
+	return chain{
+		unary:  chainUnary(all),
+		read:   validation.unary,
+		stream: chainStream(append(all, validation)),
+	}
 }
 
-func join(interceptors ...interceptor) []grpc.ServerOption {
-	unary := make([]grpc.UnaryServerInterceptor, len(interceptors))
-	stream := make([]grpc.StreamServerInterceptor, len(interceptors))
-	for n, i := range interceptors {
-		unary[n], stream[n] = i.unary, i.stream
+// chainUnary is one interceptor that calls them all, the first outermost.
+func chainUnary(all []interceptor) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		for _, i := range slices.Backward(all) {
+			inner := handler
+			handler = func(ctx context.Context, request any) (any, error) { return i.unary(ctx, request, info, inner) }
+		}
+		return handler(ctx, request)
 	}
-	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...)}
+}
+
+// chainStream is the same for streams.
+func chainStream(all []interceptor) grpc.StreamServerInterceptor {
+	return func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		for _, i := range slices.Backward(all) {
+			inner := handler
+			handler = func(service any, stream grpc.ServerStream) error { return i.stream(service, stream, info, inner) }
+		}
+		return handler(service, stream)
+	}
+}
+
+// checkCalls refuses a call with the error of a check, which is told the method.
+func checkCalls(check func(ctx context.Context, fullMethod string) error) interceptor {
+	return interceptor{
+		unary: func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+			if err := check(ctx, info.FullMethod); err != nil {
+				return nil, err
+			}
+			return handler(ctx, request)
+		},
+		stream: func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			if err := check(stream.Context(), info.FullMethod); err != nil {
+				return err
+			}
+			return handler(service, stream)
+		},
+	}
 }
 
 // perCall has an interceptor see how a call begins and ends, but none of its

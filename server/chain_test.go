@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,22 +27,17 @@ type streamTypes struct {
 	gatewayv1.UnimplementedFlowServiceServer
 	gatewayv1.UnimplementedHandlerServiceServer
 	seen chan string
-	fail error // of Get and Decline; set before they are called
+	fail error // of Open and Decline; set before they are called
 }
 
 func (s *streamTypes) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest, gatewayv1.OpenResponse]) error {
 	s.tell(stream.(*grpc.GenericServerStream[gatewayv1.OpenRequest, gatewayv1.OpenResponse]).ServerStream)
-	return nil
+	return s.fail
 }
 
 func (s *streamTypes) Put(stream grpc.ClientStreamingServer[gatewayv1.PutRequest, gatewayv1.PutResponse]) error {
 	s.tell(stream.(*grpc.GenericServerStream[gatewayv1.PutRequest, gatewayv1.PutResponse]).ServerStream)
 	return nil
-}
-
-func (s *streamTypes) Get(_ *gatewayv1.GetRequest, stream grpc.ServerStreamingServer[gatewayv1.GetResponse]) error {
-	s.tell(stream.(*grpc.GenericServerStream[gatewayv1.GetRequest, gatewayv1.GetResponse]).ServerStream)
-	return s.fail
 }
 
 func (s *streamTypes) Listen(_ *gatewayv1.ListenRequest, stream grpc.ServerStreamingServer[gatewayv1.ListenResponse]) error {
@@ -62,9 +58,14 @@ func (s *streamTypes) tell(stream grpc.ServerStream) { s.seen <- fmt.Sprintf("%T
 func startChain(t *testing.T, log *slog.Logger) (*streamTypes, *grpc.ClientConn) {
 	t.Helper()
 	services := &streamTypes{seen: make(chan string, 1)}
-	s := grpc.NewServer(chain(logs.NewSampler(log, logs.Options{}), newCounters(nil), nil, newLimiter(RateLimits{Total: 1e6, Peer: 1e6}))...)
-	gatewayv1.RegisterFlowServiceServer(s, services)
-	gatewayv1.RegisterHandlerServiceServer(s, services)
+	s := grpc.NewServer()
+	allowed, counters := newAllowances(1000), newCounters(nil)
+	in := &doorway{
+		Server: s, counters: counters, allowed: allowed, stop: t.Context(), readers: new(sync.WaitGroup), stall: time.Minute,
+		chain: newChain(logs.NewSampler(log, logs.Options{}), counters, nil, newLimiter(RateLimits{Total: 1e6, Peer: 1e6}), allowed),
+	}
+	gatewayv1.RegisterFlowServiceServer(in, services)
+	gatewayv1.RegisterHandlerServiceServer(in, services)
 	listener := bufconn.Listen(1 << 16)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
@@ -101,7 +102,6 @@ func TestFlowsHavePlainStreams(t *testing.T) {
 	}{
 		{"Open", true, func() error { _, err := flows.Open(ctx); return err }},
 		{"Put", true, func() error { _, err := flows.Put(ctx); return err }},
-		{"Get", true, func() error { _, err := flows.Get(ctx, &gatewayv1.GetRequest{}); return err }},
 		{"Listen", false, func() error { _, err := handlers.Listen(ctx, &gatewayv1.ListenRequest{Name: "l"}); return err }},
 	} {
 		if err := call.begin(); err != nil {
@@ -124,7 +124,7 @@ func TestLongStatus(t *testing.T) {
 	services, conn := startChain(t, slog.New(slog.DiscardHandler))
 	services.fail = status.Error(codes.NotFound, strings.Repeat("ä", 1<<20))
 	_, unary := gatewayv1.NewHandlerServiceClient(conn).Decline(t.Context(), &gatewayv1.DeclineRequest{})
-	stream, err := gatewayv1.NewFlowServiceClient(conn).Get(t.Context(), &gatewayv1.GetRequest{})
+	stream, err := gatewayv1.NewFlowServiceClient(conn).Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/zioflow/gateway/broker/zio"
-	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
 // codec is gRPC's codec "proto". The messages of a flow it reads and writes
@@ -32,13 +31,8 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	switch m := v.(type) {
-	case *request:
+	if m, is := v.(*request); is {
 		return m.decode(data, c.CodecV2)
-	case *gatewayv1.GetRequest:
-		if err := excess(data, getRequestMembers); err != nil {
-			return err
-		}
 	}
 	return c.CodecV2.Unmarshal(data, v)
 }

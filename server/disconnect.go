@@ -48,7 +48,11 @@ func mechanismOf(ctx context.Context) string {
 	if !ok {
 		return ""
 	}
-	switch _, encrypted := p.AuthInfo.(credentials.TLSInfo); {
+	how := p.AuthInfo
+	if v := visitOf(ctx); v != nil {
+		how = v.AuthInfo
+	}
+	switch _, encrypted := how.(credentials.TLSInfo); {
 	case !encrypted:
 		return "none"
 	case clientCertificate(ctx) == nil:

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/zioflow/gateway/broker"
@@ -34,8 +35,8 @@ type flowService struct {
 func (s *flowService) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest, gatewayv1.OpenResponse]) error {
 	ctx := stream.Context()
 	first := request{members: openMembers}
-	if err := stream.RecvMsg(&first); err != nil {
-		return firstError(err)
+	if err := recvFirst(stream, &first); err != nil {
+		return err
 	}
 	x := s.newExchange(ctx)
 	defer x.returned()
@@ -60,8 +61,16 @@ func (s *flowService) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest
 	}
 }
 
-// firstError is what a stream without a first message ends with.
-func firstError(err error) error {
+// firstTimeout is how long a stream may wait with its first message.
+const firstTimeout = time.Minute
+
+// recvFirst receives a stream's first message. A stream that is late with it is aborted:
+// gRPC has no other way to stop waiting.
+func recvFirst(stream grpc.ServerStream, first *request) error {
+	ctx := stream.Context()
+	timer := time.AfterFunc(firstTimeout, func() { _ = abort(ctx) })
+	defer timer.Stop()
+	err := stream.RecvMsg(first)
 	if errors.Is(err, io.EOF) {
 		return badField("bot", "must come first")
 	}
@@ -127,8 +136,8 @@ func passOn(ctx context.Context, in *request, x *exchange) error {
 func (s *flowService) Put(stream grpc.ClientStreamingServer[gatewayv1.PutRequest, gatewayv1.PutResponse]) error {
 	ctx := stream.Context()
 	first := request{members: putMembers}
-	if err := stream.RecvMsg(&first); err != nil {
-		return firstError(err)
+	if err := recvFirst(stream, &first); err != nil {
+		return err
 	}
 	x := s.newExchange(ctx)
 	defer x.returned()
@@ -239,13 +248,28 @@ func readPut(ctx context.Context, stream grpc.ServerStream, x *exchange, credit 
 	}
 }
 
-// Get takes for the stream: it pays as the stream accepts.
-func (s *flowService) Get(request *gatewayv1.GetRequest, stream grpc.ServerStreamingServer[gatewayv1.GetResponse]) error {
+// Get implements gatewayv1.FlowServiceServer, which nobody calls: see serveGet.
+func (s *flowService) Get(*gatewayv1.GetRequest, grpc.ServerStreamingServer[gatewayv1.GetResponse]) error {
+	return status.Error(codes.Internal, "Get is served by serveGet")
+}
+
+// serveGet is the handler of Get. The generated one would have gRPC make INTERNAL of a
+// request that is too large to be read.
+func serveGet(service any, stream grpc.ServerStream) error {
+	request := request{members: getRequestMembers}
+	if err := recvFirst(stream, &request); err != nil {
+		return err
+	}
+	return service.(*flowService).get(&request, stream)
+}
+
+// get takes for the stream: it pays as the stream accepts.
+func (s *flowService) get(request *request, stream grpc.ServerStream) error {
 	ctx := stream.Context()
 	x := s.newExchange(ctx)
 	defer x.returned()
 	defer x.unwind()
-	if err := x.bot(request.GetBot(), zio.Inject); err != nil {
+	if err := x.begin(request, zio.Inject); err != nil {
 		return err
 	}
 	defer x.leave("stream ended")

@@ -31,11 +31,13 @@ const heavy = 100 << 10 // bytes of a DAT: some frames, and more than a stream m
 // rig is a broker with a server on a pool that counts, and a client.
 type rig struct {
 	broker *broker.Broker
+	server *Server
 	frames *countingPool
 	conn   *grpc.ClientConn
 	flows  gatewayv1.FlowServiceClient
 	offers chan broker.Offer
 	wires  chan net.Conn // the client's connections
+	dial   func(context.Context) (net.Conn, error)
 	ctx    context.Context
 	stop   func()
 }
@@ -59,7 +61,7 @@ func newRigWith(t *testing.T, change func(*Options)) *rig {
 // newSlowRig is for tests that have a clock of their own.
 func newSlowRig(t *testing.T, change func(*Options)) *rig {
 	t.Helper()
-	return newRigFor(t, time.Hour, change)
+	return newRigFor(t, 48*time.Hour, change)
 }
 
 func newRigFor(t *testing.T, patience time.Duration, change func(*Options)) *rig {
@@ -73,7 +75,9 @@ func newRigFor(t *testing.T, patience time.Duration, change func(*Options)) *rig
 	options := DefaultOptions(limits)
 	change(&options)
 	s := newServer(b, options, r.frames)
+	r.server = s
 	listener := bufconn.Listen(1 << 20)
+	r.dial = listener.DialContext
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
 	r.conn, err = grpc.NewClient("passthrough:gateway",
@@ -85,6 +89,7 @@ func newRigFor(t *testing.T, patience time.Duration, change func(*Options)) *rig
 			}
 			return wire, err
 		}),
+		grpc.WithInitialWindowSize(64<<10), // and no more: who does not read is soon sent nothing
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)

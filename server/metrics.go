@@ -4,12 +4,15 @@ import (
 	grpcprometheus "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+
+	"github.com/zioflow/gateway/server/crowd"
 )
 
 // counters are what the server itself counts. They may be used concurrently.
 type counters struct {
 	calls   *grpcprometheus.ServerMetrics
 	limited prometheus.Counter
+	unknown prometheus.Counter
 	panics  prometheus.Counter
 	foreign *prometheus.CounterVec // connections, by what they speak
 }
@@ -22,6 +25,10 @@ func newCounters(registry prometheus.Registerer) *counters {
 			Name: "zio_gateway_rate_limited_calls_total",
 			Help: "gRPC calls refused because too many had begun.",
 		}),
+		unknown: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "zio_gateway_unknown_calls_total",
+			Help: "gRPC calls of methods that there are not.",
+		}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "zio_gateway_panics_total",
 			Help: "gRPC calls that failed because of a mistake in the gateway.",
@@ -33,9 +40,29 @@ func newCounters(registry prometheus.Registerer) *counters {
 	}
 	c.foreign.WithLabelValues("zmtp")
 	if registry != nil {
-		registry.MustRegister(c.calls, c.limited, c.panics, c.foreign)
+		registry.MustRegister(c.calls, c.limited, c.unknown, c.panics, c.foreign)
 	}
 	return c
+}
+
+// watchCrowd has the crowd's connections counted as well, unless there is nowhere to register.
+func watchCrowd(c *crowd.Crowd, registry prometheus.Registerer) {
+	if registry == nil {
+		return
+	}
+	const name, help = "zio_gateway_grpc_connections", "gRPC connections, by whether a caller of theirs was let in."
+	for known, count := range map[string]func() int{
+		"no":  func() int { strangers, _, _ := c.Count(); return strangers },
+		"yes": func() int { _, known, _ := c.Count(); return known },
+	} {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: name, Help: help, ConstLabels: prometheus.Labels{"known": known},
+		}, func() float64 { return float64(count()) }))
+	}
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "zio_gateway_grpc_connections_crowded_total",
+		Help: "gRPC connections that were closed to make room for others, or for want of room.",
+	}, func() float64 { _, _, closed := c.Count(); return float64(closed) }))
 }
 
 // countCalls counts calls by method and status. The messages of flows are not

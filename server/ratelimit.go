@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/time/rate"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
@@ -122,18 +121,5 @@ func (l *limiter) check(ctx context.Context, fullMethod string, c *counters) err
 // limitCalls refuses calls beyond the limits, and says when to try again: that
 // is what go-grpc-middleware's own interceptor for it cannot.
 func limitCalls(l *limiter, c *counters) interceptor {
-	return interceptor{
-		unary: func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-			if err := l.check(ctx, info.FullMethod, c); err != nil {
-				return nil, err
-			}
-			return handler(ctx, request)
-		},
-		stream: func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-			if err := l.check(stream.Context(), info.FullMethod, c); err != nil {
-				return err
-			}
-			return handler(service, stream)
-		},
-	}
+	return checkCalls(func(ctx context.Context, fullMethod string) error { return l.check(ctx, fullMethod, c) })
 }

@@ -9,7 +9,7 @@ import (
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
-// request is an OpenRequest or a PutRequest: what RecvMsg fills.
+// request is an OpenRequest, a PutRequest or a GetRequest: what RecvMsg fills.
 type request struct {
 	members *oneof
 	// kind is which member is set; NoType for none.
@@ -42,19 +42,26 @@ func (r *request) decode(data mem.BufferSlice, generated encoding.CodecV2) error
 	if r.excess = excess(data, r.members); r.excess != nil {
 		return nil
 	}
-	if r.members == putMembers {
+	switch r.members {
+	case putMembers:
 		var whole gatewayv1.PutRequest
 		if err := generated.Unmarshal(data, &whole); err != nil {
 			return err
 		}
 		r.set(whole.GetBot(), nil, whole.GetDat(), whole.GetEot())
-		return nil
+	case getRequestMembers:
+		var whole gatewayv1.GetRequest
+		if err := generated.Unmarshal(data, &whole); err != nil {
+			return err
+		}
+		r.set(whole.GetBot(), nil, nil, nil)
+	default:
+		var whole gatewayv1.OpenRequest
+		if err := generated.Unmarshal(data, &whole); err != nil {
+			return err
+		}
+		r.set(whole.GetBot(), whole.GetPay(), whole.GetDat(), whole.GetEot())
 	}
-	var whole gatewayv1.OpenRequest
-	if err := generated.Unmarshal(data, &whole); err != nil {
-		return err
-	}
-	r.set(whole.GetBot(), whole.GetPay(), whole.GetDat(), whole.GetEot())
 	return nil
 }
 

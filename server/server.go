@@ -28,6 +28,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/server/crowd"
 )
 
 // Options configure a Server.
@@ -100,6 +101,7 @@ const (
 type Server struct {
 	grpc    *grpc.Server
 	health  *health.Server
+	guests  *crowd.Crowd
 	limiter *limiter
 	stop    context.Context // ends when listeners have to go
 	stopped context.CancelFunc
@@ -117,54 +119,74 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 	}
 	o.Stall, o.Grace = cmp.Or(o.Stall, defaultStall), cmp.Or(o.Grace, defaultGrace)
 	counters, limiter, lines := newCounters(o.Registry), newLimiter(o.RateLimits), logs.NewSampler(o.Log, logs.Options{})
-	door, secured := o.security()
-	options := append(chain(lines, counters, door, limiter),
-		grpc.Creds(&watched{secured, logs.NewSampler(o.Log, foreignLines), counters}))
+	guests := crowd.New(o.crowd())
+	watchCrowd(guests, o.Registry)
+	door, credentials := o.security()
+	allowed := newAllowances(b.Options().MaxFlows)
 	s := &Server{
-		grpc: grpc.NewServer(append(options,
-			grpc.ForceServerCodecV2(newCodec()),
-			experimental.BufferPool(frames),
-			grpc.MaxRecvMsgSize(o.MaxMessage+headRoom),
-			grpc.MaxSendMsgSize(o.MaxMessage+headRoom+answerSize),
-			grpc.MaxConcurrentStreams(o.MaxStreams),
-			grpc.MaxHeaderListSize(16<<10),
-			grpc.StaticStreamWindowSize(streamWindow),
-			grpc.StaticConnWindowSize(connectionWindow),
-			grpc.ConnectionTimeout(10*time.Second),
-			grpc.KeepaliveParams(keepalive.ServerParameters{Time: o.Keepalive, Timeout: o.KeepaliveTimeout}),
-			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		)...),
-		health: health.NewServer(), limiter: limiter,
+		health: health.NewServer(), guests: guests, limiter: limiter,
 		stop: stop, stopped: stopped,
 		streams: new(sync.WaitGroup),
 	}
-	gatewayv1.RegisterFlowServiceServer(s.grpc, &flowService{broker: b, log: lines, counters: counters, streams: s.streams, stall: o.Stall, grace: o.Grace})
-	gatewayv1.RegisterHandlerServiceServer(s.grpc, &handlerService{broker: b, stop: stop, log: lines, stall: o.Stall})
-	if o.Process != nil {
-		gatewayv1.RegisterAdminServiceServer(s.grpc, &adminService{broker: b, log: o.Log, process: o.Process, routes: o.Routes, stop: stop})
+	in := &doorway{
+		chain: newChain(lines, counters, door, limiter, allowed), counters: counters, allowed: allowed,
+		stop: stop, readers: s.streams, stall: o.Stall,
 	}
-	healthpb.RegisterHealthServer(s.grpc, s.health)
-	reflection.Register(s.grpc)
-	channelz.RegisterChannelzServiceToServer(s.grpc)
+	s.grpc = grpc.NewServer(
+		grpc.Creds(&usher{&watched{credentials, logs.NewSampler(o.Log, foreignLines), counters}, guests}),
+		grpc.InTapHandle(in.tap),
+		grpc.UnknownServiceHandler(in.unknown),
+		grpc.ForceServerCodecV2(newCodec()),
+		experimental.BufferPool(frames),
+		grpc.MaxRecvMsgSize(o.MaxMessage+headRoom),
+		grpc.MaxSendMsgSize(o.MaxMessage+headRoom),
+		grpc.MaxConcurrentStreams(o.MaxStreams),
+		grpc.MaxHeaderListSize(maxHeaderBlock),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connectionWindow),
+		grpc.ConnectionTimeout(10*time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: o.Keepalive, Timeout: o.KeepaliveTimeout, MaxConnectionIdle: maxIdle,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	)
+	in.Server = s.grpc
+	gatewayv1.RegisterFlowServiceServer(in, &flowService{broker: b, log: lines, counters: counters, streams: s.streams, stall: o.Stall, grace: o.Grace})
+	gatewayv1.RegisterHandlerServiceServer(in, &handlerService{broker: b, stop: stop, log: lines, stall: o.Stall})
+	if o.Process != nil {
+		gatewayv1.RegisterAdminServiceServer(in, &adminService{broker: b, log: o.Log, process: o.Process, routes: o.Routes, stop: stop})
+	}
+	healthpb.RegisterHealthServer(in, s.health)
+	reflection.Register(in)
+	channelz.RegisterChannelzServiceToServer(in)
 	for service := range s.grpc.GetServiceInfo() {
 		s.health.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
 	}
 	return s
 }
 
+// maxIdle is how long a connection may be without any call.
+const maxIdle = 30 * time.Second
+
+// crowd bounds the connections. One that is known has a flow, as a rule.
+func (o Options) crowd() crowd.Limits {
+	return crowd.Limits{
+		Strangers: 256, Known: int(o.MaxStreams), Patience: 10 * time.Second, Calls: 50, Burst: 200,
+	}
+}
+
 // SetRateLimits replaces the limits on the calls that begin.
 func (s *Server) SetRateLimits(limits RateLimits) { s.limiter.set(limits) }
 
-// security is the gatekeeper, nil if everybody may call everything, and how
-// connections are secured.
-func (o Options) security() (door *gatekeeper, secured credentials.TransportCredentials) {
+// security is the gatekeeper, nil if everybody may call everything, and how to connect.
+func (o Options) security() (door *gatekeeper, how credentials.TransportCredentials) {
 	if o.Access != nil {
 		door = &gatekeeper{o.Access, o.PublicReflection}
 	}
-	if o.TLS == nil {
-		return door, insecure.NewCredentials()
+	if o.TLS != nil {
+		return door, o.TLS.credentials(o.Access)
 	}
-	return door, o.TLS.credentials(o.Access)
+	return door, insecure.NewCredentials()
 }
 
 // Serve accepts connections until Stop; nil after Stop.

@@ -81,7 +81,8 @@ func (s *stall) stands() bool {
 	defer s.mu.Unlock()
 	moved := s.moved()
 	switch {
-	case s.over:
+	case s.over, disconnected(s.ctx):
+		s.over = true // also of what gRPC has lost with the connection
 		return false
 	case moved != s.seen:
 		s.seen, s.looks = moved, 0

@@ -261,6 +261,24 @@ func TestStall(t *testing.T) {
 	})
 }
 
+// TestLostConnectionIsNotStalled: what was queued for it is lost, and nobody is given up.
+func TestLostConnectionIsNotStalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := make(chan struct{}, 10)
+		r := newSlowRig(t, func(o *Options) { o.Stall, o.Log = time.Minute, slog.New(abortions{slog.DiscardHandler, seen}) })
+		defer r.stop()
+		other, _ := r.take(t, "Get", 1)
+		other.say(`{"flow":"DAT"}`, [][]byte{make([]byte, heavy)}) // so little that gRPC takes all of it
+		other.peer.Leave("died")
+		synctest.Wait()
+		_ = (<-r.wires).Close()
+		time.Sleep(time.Hour)
+		if len(seen) > 0 {
+			t.Error("a stream was given up whose connection is lost")
+		}
+	})
+}
+
 // TestWhatWaitsForAStream: a message waits until gRPC has written it, and each part of
 // it that is written is a movement.
 func TestWhatWaitsForAStream(t *testing.T) {

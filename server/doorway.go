@@ -1,0 +1,193 @@
+package server
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
+
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+// doorway is where all calls come in. gRPC reads and decodes the message of a unary
+// call before it asks an interceptor, and knows one limit for the messages of all
+// methods; so services are registered here, and every method is served as a stream:
+// nothing is read of a call before the interceptors have let it in. It implements
+// reflection.GRPCServer.
+type doorway struct {
+	*grpc.Server
+	chain    chain
+	counters *counters
+	allowed  *allowances
+	stop     context.Context
+	readers  *sync.WaitGroup
+	stall    time.Duration // as Options.Stall
+}
+
+// RegisterService implements grpc.ServiceRegistrar.
+func (d *doorway) RegisterService(service *grpc.ServiceDesc, impl any) {
+	guarded := *service
+	guarded.Methods, guarded.Streams = nil, nil
+	for _, method := range service.Methods {
+		guarded.Streams = append(guarded.Streams, grpc.StreamDesc{
+			StreamName: method.MethodName,
+			Handler:    d.unary(method, fullName(service, method.MethodName)),
+		})
+	}
+	for _, stream := range service.Streams {
+		handler := d.stream(stream, fullName(service, stream.StreamName))
+		if service.ServiceName == gatewayv1.FlowService_ServiceDesc.ServiceName {
+			handler = d.flow(stream, fullName(service, stream.StreamName))
+		}
+		stream.Handler = handler
+		guarded.Streams = append(guarded.Streams, stream)
+	}
+	d.Server.RegisterService(&guarded, impl)
+}
+
+func fullName(service *grpc.ServiceDesc, method string) string {
+	return "/" + service.ServiceName + "/" + method
+}
+
+// flow serves a method of FlowService, whose messages are its own business.
+func (d *doorway) flow(desc grpc.StreamDesc, method string) grpc.StreamHandler {
+	handler := desc.Handler
+	if method == gatewayv1.FlowService_Get_FullMethodName {
+		handler = serveGet
+	}
+	info := infoOf(desc, method)
+	return func(impl any, stream grpc.ServerStream) error { return d.chain.stream(impl, stream, info, handler) }
+}
+
+func infoOf(desc grpc.StreamDesc, method string) *grpc.StreamServerInfo {
+	return &grpc.StreamServerInfo{FullMethod: method, IsClientStream: desc.ClientStreams, IsServerStream: desc.ServerStreams}
+}
+
+// unary serves a method of any other service that has one request and one response. The
+// interceptors are shown no request: it has not been read.
+func (d *doorway) unary(desc grpc.MethodDesc, method string) grpc.StreamHandler {
+	return func(impl any, stream grpc.ServerStream) error {
+		info := &grpc.UnaryServerInfo{Server: impl, FullMethod: method}
+		reply, err := d.chain.unary(stream.Context(), nil, info, func(ctx context.Context, _ any) (any, error) {
+			b := &bounded{ServerStream: stream, ctx: ctx, stop: d.stop, readers: d.readers, single: true}
+			return desc.Handler(impl, ctx, b.RecvMsg, d.chain.read)
+		})
+		if err != nil {
+			return err
+		}
+		return stream.SendMsg(reply)
+	}
+}
+
+// stream serves a method of any other service with streams. A caller that does not read
+// what it is sent is given up.
+func (d *doorway) stream(desc grpc.StreamDesc, method string) grpc.StreamHandler {
+	info, allowed := infoOf(desc, method), d.allowed.of(method)
+	return func(impl any, stream grpc.ServerStream) error {
+		ctx, cancel := allowed.context(stream.Context(), d.stop)
+		defer cancel()
+		defer context.AfterFunc(d.stop, func() {
+			time.AfterFunc(stopPatience, func() { _ = abort(stream.Context()) }) // if it is still there
+		})()
+		b := &bounded{ServerStream: &impatient{stream, d.stall}, ctx: ctx, stop: d.stop, readers: d.readers, single: !desc.ClientStreams}
+		err := d.chain.stream(impl, b, info, desc.Handler)
+		if why := context.Cause(ctx); err != nil && why != nil && stream.Context().Err() == nil {
+			return why
+		}
+		return err
+	}
+}
+
+// unknown serves all methods that there are not.
+func (d *doorway) unknown(_ any, stream grpc.ServerStream) error {
+	d.counters.unknown.Inc()
+	ctx := context.WithValue(stream.Context(), unknownKey{}, true)
+	info := &grpc.StreamServerInfo{FullMethod: unknownMethod}
+	return d.chain.stream(nil, &bounded{ServerStream: stream, ctx: ctx, stop: d.stop, readers: d.readers}, info,
+		func(any, grpc.ServerStream) error { return errUnknown })
+}
+
+// unknownMethod is the name by which they are counted and logged: their own are
+// strangers' texts.
+const unknownMethod = "/unknown/unknown"
+
+// unknownKey marks the context of a call of one.
+type unknownKey struct{}
+
+var errUnknown = status.Error(codes.Unimplemented, "there is no such method")
+
+// tap sees calls before gRPC has begun them, and before it looks at their method. It is
+// called on the connection's own goroutine, so does not wait.
+func (d *doorway) tap(ctx context.Context, call *tap.Info) (context.Context, error) {
+	if v := visitOf(ctx); v != nil && !v.visitor.Ask() {
+		return nil, status.Error(codes.ResourceExhausted, "too many calls")
+	}
+	if service, method, found := strings.Cut(strings.TrimPrefix(call.FullMethodName, "/"), "/"); !found ||
+		!strings.HasPrefix(call.FullMethodName, "/") || service == "" || method == "" {
+		d.counters.unknown.Inc() // gRPC refuses it by itself, and shows it to nobody
+		return nil, errUnknown
+	}
+	return ctx, nil
+}
+
+// maxHeaders is how many bytes of headers a call may have: names, values, and 32 for
+// each. gRPC closes the connection for a single value beyond its own limit, and all
+// calls on it, so that is much larger.
+const (
+	maxHeaders     = 16 << 10
+	maxHeaderBlock = 128 << 10
+)
+
+// checkHeaders refuses calls with more headers than there may be.
+func checkHeaders(ctx context.Context, _ string) error {
+	headers, _ := metadata.FromIncomingContext(ctx)
+	size := 0
+	for name, values := range headers {
+		for _, value := range values {
+			size += len(name) + len(value) + 32
+		}
+	}
+	if size > maxHeaders {
+		return status.Errorf(codes.ResourceExhausted, "the call's headers have %d bytes, and %d are allowed", size, maxHeaders)
+	}
+	return nil
+}
+
+// checkCompression refuses calls whose messages are compressed: how much a message is
+// would be known only when it has been taken in.
+func checkCompression(ctx context.Context, _ string) error {
+	stream, ok := grpc.ServerTransportStreamFromContext(ctx).(interface{ RecvCompress() string })
+	if !ok {
+		return nil
+	}
+	name := stream.RecvCompress()
+	if name == "" || name == "identity" {
+		return nil
+	}
+	return withDetails(status.New(codes.Unimplemented, "the gateway takes no compressed messages: call without compression "+
+		"(grpc-encoding is not identity; in grpcio, grpc.Compression.NoCompression)"), denialInfo("compressed"))
+}
+
+// impatient is a stream that is aborted if its peer does not read what it is sent.
+type impatient struct {
+	grpc.ServerStream
+	timeout time.Duration
+}
+
+// SendMsg implements grpc.ServerStream.
+func (i *impatient) SendMsg(m any) error {
+	ctx := i.Context()
+	timer := time.AfterFunc(i.timeout, func() { _ = abort(ctx) })
+	defer timer.Stop()
+	return i.ServerStream.SendMsg(m)
+}
+
+// stopPatience is how long a stream may take, after the server was told to stop, to be
+// sent how it ended.
+const stopPatience = 500 * time.Millisecond
