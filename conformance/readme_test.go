@@ -183,7 +183,7 @@ var (
 	quotedCID = regexp.MustCompile(`"cid": "(\d+)"`)
 	// differs is what may differ: after these words, digits and time stamps.
 	differs = regexp.MustCompile(`("(?:granule|cid|flowId|deadline|identity|version|address|maxBytes|maxFlowBytes|` +
-		`started|configured|opened|ended|time|connected|lastDat|lastPay|forGiver|forTaker)": )"[^"]*"|(\\"cid\\":)\d+|(, in ).*|,$`)
+		`started|configured|opened|ended|time|connected|lastDat|lastPay|lastSeen|forGiver|forTaker)": )"[^"]*"|(\\"cid\\":)\d+|(, in ).*|,$`)
 	// passing are lines that are there or not, as the moment has it.
 	passing = regexp.MustCompile(`^ *"(?:messagesPerSecond|bytesPerSecond|giverShare|takerShare)": `)
 )
