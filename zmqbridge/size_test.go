@@ -139,6 +139,7 @@ func TestEndlessMessage(t *testing.T) {
 					t.Errorf("the giver was sent %d messages before its connection was closed, want the EOT", len(last))
 				}
 				until(t, "ended as too large", func() bool { return g.stats(kind).Ended["too_large"] == 1 })
+				until(t, "it is logged", func() bool { return len(g.logged("connection ended")) > 0 })
 				if n := len(g.logged("connection ended", "cause=too_large")); n != 1 {
 					t.Errorf("%d lines tell of it, want 1", n)
 				}
