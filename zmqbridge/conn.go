@@ -25,6 +25,7 @@ type conn struct {
 	id       uint64 // unlike all others of the process
 	address  string // of the peer, without port; set before the handshake
 	local    bool   // came to an address without CURVE
+	placed   bool   // guarded by endpoint.mu; has a place among those that are established
 	socket   *socket
 	opened   time.Time
 

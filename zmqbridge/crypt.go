@@ -75,11 +75,13 @@ func (r *reader) sealed(h zmtp.Header, n int) (bool, error) {
 	return true, nil
 }
 
-// tooMuchSealed is tooMuch for an encrypted frame. A DEALER's connection is closed:
-// whether another frame follows is known to who decrypts this one.
+// tooMuchSealed is tooMuch for an encrypted frame. A DEALER's connection is closed,
+// and a CLIENT's that has begun to send several frames: whether another one follows is
+// known to who decrypts this one.
 func (r *reader) tooMuchSealed(h zmtp.Header, n int) (bool, error) {
+	several := !r.conn.endpoint.single() || r.message != nil
 	done, err := r.tooMuch(h, n)
-	if done && err == nil && !r.conn.endpoint.single() {
+	if done && err == nil && several {
 		err = &protocolFault{causeTooLarge, "a message is too large, and encrypted: it cannot be passed over"}
 	}
 	return done, err

@@ -34,6 +34,7 @@ type endpoint struct {
 	conns       map[*conn]struct{}  // guarded by mu; with those that shake hands
 	handshaking map[*conn]time.Time // guarded by mu; and since when
 	names       map[string]*conn    // guarded by mu; by identity, of those that have one
+	places      int                 // guarded by mu; connections that are established, or will be
 }
 
 // listener is one address.
@@ -127,19 +128,32 @@ func (e *endpoint) enter(c *conn) bool {
 	return true
 }
 
-// established takes note that a connection's handshake is over; it returns false if
-// there are as many connections as may be.
+// established takes note that a connection's handshake has succeeded: from now on it
+// may be written to by others.
 func (e *endpoint) established(c *conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.handshaking, c)
 }
 
-// room tells whether one more connection may be established.
-func (e *endpoint) room() bool {
+// room takes a place among the established connections for c, unless all are taken.
+func (e *endpoint) room(c *conn) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.conns)-len(e.handshaking) < e.options.MaxConnections
+	if e.places >= e.options.MaxConnections {
+		return false
+	}
+	e.places++
+	c.placed = true
+	return true
+}
+
+// begins tells whether c is still in its handshake.
+func (e *endpoint) begins(c *conn) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, early := e.handshaking[c]
+	return early
 }
 
 // forget takes a connection out that is closed.
@@ -148,6 +162,9 @@ func (e *endpoint) forget(c *conn) {
 	defer e.mu.Unlock()
 	delete(e.conns, c)
 	delete(e.handshaking, c)
+	if c.placed {
+		e.places--
+	}
 	if c.peer != nil {
 		e.stats.ended[c.end.cause].Add(1)
 	}

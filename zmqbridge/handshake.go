@@ -16,7 +16,6 @@ import (
 // shakeHands takes the connection to the point where messages come, and attaches its
 // peer to the broker. It returns false if the peer was refused, or has left.
 func (c *conn) shakeHands() bool {
-	defer c.endpoint.established(c)
 	deadline := c.opened.Add(c.endpoint.options.Handshake)
 	if c.socket.SetDeadline(deadline) != nil {
 		return false
@@ -44,6 +43,7 @@ func (c *conn) shakeHands() bool {
 		_ = c.socket.SetReadDeadline(time.Unix(1, 0))
 	default:
 	}
+	c.endpoint.established(c)
 	return true
 }
 
@@ -162,7 +162,7 @@ func (c *conn) authorize(p *zmtp.Peer) error {
 		}
 		c.principal = principal
 	}
-	if !c.endpoint.room() {
+	if !c.endpoint.room(c) {
 		return &refused{outcomeBusy, fmt.Sprintf("the gateway has %d connections here, as many as it may", c.endpoint.options.MaxConnections)}
 	}
 	return c.endpoint.claim(c)

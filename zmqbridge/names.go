@@ -85,7 +85,7 @@ func (c *conn) yields(to *conn) bool {
 // connection ends.
 func (c *conn) alive(other *conn, deadline time.Time) bool {
 	asked := time.Now().UnixNano()
-	if c.zmtp.Pings() {
+	if c.zmtp.Pings() && !c.endpoint.begins(c) { // before its READY nothing else may be sent
 		c.out.ping(zmtp.AppendPing(make([]byte, 0, 16), 0, nil))
 	}
 	look := time.NewTicker(10 * time.Millisecond)

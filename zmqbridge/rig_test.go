@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strings"
@@ -81,7 +82,6 @@ func newRig(t *testing.T, change func(*setup)) *rig {
 	g := &rig{t: t, offers: make(chan broker.Offer)}
 	s := setup{Options: broker.DefaultOptions()}
 	log := slog.New(slog.NewTextHandler(g, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	s.Log = log
 	s.bridge = zmqbridge.DefaultOptions(s.Options)
 	s.bridge.Engine, s.bridge.Log, s.bridge.Heartbeat, s.bridge.Linger = "zmtp", log, 0, time.Second
 	s.bridge.Servers, s.bridge.Routers = []string{"tcp://127.0.0.1:*"}, []string{"tcp://127.0.0.1:*"}
@@ -267,3 +267,5 @@ func reset(p *raw) {
 	}
 	_ = p.Close()
 }
+
+func newRand(seed int) *rand.Rand { return rand.New(rand.NewPCG(uint64(seed), 0)) }
