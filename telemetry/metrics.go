@@ -4,13 +4,10 @@
 package telemetry
 
 import (
-	"log/slog"
-	"net/http"
 	"runtime"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
@@ -92,13 +89,3 @@ func (m *Metrics) AuthCauses(front string, causes ...string) {
 // AuthFailed counts an attempt that was refused. The front is a transport's name;
 // the cause is one of a few fixed words, never something that a peer has sent.
 func (m *Metrics) AuthFailed(front, cause string) { m.refusals.WithLabelValues(front, cause).Inc() }
-
-// Handler serves the metrics over HTTP.
-func (m *Metrics) Handler(log *slog.Logger) http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),
-		Registry:            m.registry,
-		MaxRequestsInFlight: 4,
-		EnableOpenMetrics:   true,
-	})
-}
