@@ -126,7 +126,7 @@ var errUnknown = status.Error(codes.Unimplemented, "there is no such method")
 // called on the connection's own goroutine, so does not wait.
 func (d *doorway) tap(ctx context.Context, call *tap.Info) (context.Context, error) {
 	if v := visitOf(ctx); v != nil && !v.visitor.Ask() {
-		return nil, status.Error(codes.ResourceExhausted, "too many calls")
+		return nil, status.Error(codes.ResourceExhausted, "too many calls of somebody who is not known")
 	}
 	if service, method, found := strings.Cut(strings.TrimPrefix(call.FullMethodName, "/"), "/"); !found ||
 		!strings.HasPrefix(call.FullMethodName, "/") || service == "" || method == "" {

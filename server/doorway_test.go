@@ -462,7 +462,7 @@ func TestWhoIsKnown(t *testing.T) {
 	}
 }
 
-// TestStrangersWhoCallTooOften: lose their connection; others do not.
+// TestStrangersWhoCallTooOften: are refused; who is known may.
 func TestStrangersWhoCallTooOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := guardedRig(t, func(*Options) {})
@@ -475,6 +475,8 @@ func TestStrangersWhoCallTooOften(t *testing.T) {
 			}
 			err = end(r.begin(t, gatewayv1.FlowService_Open_FullMethodName))
 		}
+		wantCode(t, "too often", err, codes.ResourceExhausted)
+		time.Sleep(time.Second)
 		r.ctx = known
 		if _, err := gatewayv1.NewHandlerServiceClient(r.conn).Decline(r.ctx, &gatewayv1.DeclineRequest{Cid: 1}); status.Code(err) != codes.NotFound {
 			t.Fatal(err)

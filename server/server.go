@@ -133,7 +133,7 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 		stop: stop, readers: s.streams, stall: o.Stall,
 	}
 	s.grpc = grpc.NewServer(
-		grpc.Creds(&usher{&watched{credentials, logs.NewSampler(o.Log, foreignLines), counters}, guests}),
+		grpc.Creds(&usher{&doorkeeper{credentials, logs.NewSampler(o.Log, foreignLines), counters}, guests}),
 		grpc.InTapHandle(in.tap),
 		grpc.UnknownServiceHandler(in.unknown),
 		grpc.ForceServerCodecV2(newCodec()),

@@ -4,18 +4,13 @@
 package telemetry
 
 import (
-	stdlog "log"
-	"log/slog"
-	"net/http"
 	"runtime"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
-	"github.com/zioflow/gateway/internal/logs"
 )
 
 // Metrics is a registry of all that the gateway counts. Names and labels are part
@@ -109,13 +104,3 @@ func (m *Metrics) AuthCauses(front string, causes ...string) {
 // AuthFailed counts an attempt that was refused. The front is a transport's name;
 // the cause is one of a few fixed words, never something that a peer has sent.
 func (m *Metrics) AuthFailed(front, cause string) { m.refusals.WithLabelValues(front, cause).Inc() }
-
-// Handler serves the metrics over HTTP.
-func (m *Metrics) Handler(log *slog.Logger) http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		ErrorLog:            stdlog.New(logs.NewSampler(log, logs.Options{}).Lines(slog.LevelError, "metrics"), "", 0),
-		Registry:            m.registry,
-		MaxRequestsInFlight: 4,
-		EnableOpenMetrics:   true,
-	})
-}

@@ -3,18 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	stdlog "log"
 	"log/slog"
-	"net"
-	"net/http"
 	"time"
 
 	"go.opentelemetry.io/otel"
 
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
-	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/server"
 	"github.com/zioflow/gateway/telemetry"
 	"github.com/zioflow/gateway/zmqbridge"
@@ -115,33 +110,4 @@ func (g *gateway) reloadRates(next *serveCommand) (apply func() []string, err er
 		}
 		return nil
 	}, nil
-}
-
-// startHTTP serves health checks and metrics.
-func (g *gateway) startHTTP(c *serveCommand) error {
-	if len(chosen([]string{c.HTTP})) == 0 {
-		return nil
-	}
-	listener, err := net.Listen("tcp", c.HTTP)
-	if err != nil {
-		return fmt.Errorf("http: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", g.healthz)
-	mux.Handle("GET /metrics", g.instruments.metrics.Handler(g.log))
-	g.http = &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second,
-		ErrorLog: stdlog.New(logs.NewSampler(g.log, logs.Options{}).Lines(slog.LevelWarn, "http"), "", 0),
-	}
-	g.bound.HTTP = listener.Addr().String()
-	go g.watch("http", func() error { return g.http.Serve(listener) })
-	return nil
-}
-
-func (g *gateway) healthz(w http.ResponseWriter, _ *http.Request) {
-	if g.draining.Load() {
-		http.Error(w, "draining", http.StatusServiceUnavailable)
-		return
-	}
-	_, _ = io.WriteString(w, "ok\n") // who has left needs no answer
 }

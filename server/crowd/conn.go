@@ -21,7 +21,10 @@ func (c *Conn) Write(b []byte) (int, error) {
 	switch patience := c.visitor.crowd.limits.Patience; {
 	case patience > 0 && !c.visitor.isKnown.Load():
 		c.limited = true
-		_ = c.SetWriteDeadline(time.Now().Add(patience)) // fails with Write
+		now := time.Now()
+		_ = c.SetWriteDeadline(now.Add(patience)) // fails with Write
+		c.visitor.writing.Store(now.UnixNano())
+		defer c.visitor.writing.Store(0)
 	case c.limited:
 		c.limited = false
 		_ = c.SetWriteDeadline(time.Time{})

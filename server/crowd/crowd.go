@@ -51,6 +51,7 @@ type Visitor struct {
 	calls *rate.Limiter
 
 	isKnown atomic.Bool
+	writing atomic.Int64  // since when something is being written, in ns since the epoch; 0 for nothing
 	place   *list.Element // guarded by crowd.mu; nil once known or gone
 	gone    bool          // guarded by crowd.mu
 }
@@ -154,14 +155,20 @@ func (v *Visitor) Gone() bool {
 }
 
 // Ask tells whether the visitor may ask for something: false for a stranger who asks
-// too often, whose connection it closes.
+// too often. One who does not read his refusals either loses his connection: they
+// would pile up.
 func (v *Visitor) Ask() bool {
 	if v.isKnown.Load() || v.calls.Allow() {
 		return true
 	}
-	_ = v.conn.Close()
+	if since := v.writing.Load(); since != 0 && time.Since(time.Unix(0, since)) > unreadAnswers {
+		_ = v.conn.Close()
+	}
 	return false
 }
+
+// unreadAnswers is how long answers to a stranger who asks too often may wait.
+const unreadAnswers = 100 * time.Millisecond
 
 // Count is how many strangers and known ones there are, and how many connections were
 // closed for want of room.

@@ -114,11 +114,12 @@ func TestFull(t *testing.T) {
 	wantCount(t, c, 0, 2, 1)
 }
 
-// TestAskingTooOften: a stranger who does loses his connection.
+// TestAskingTooOften: a stranger who does is refused, and loses his connection if he
+// does not read that.
 func TestAskingTooOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := crowd.New(limits)
-		v, _, far := enter(t, c, "a")
+		v, conn, far := enter(t, c, "a")
 		known, _, _ := enter(t, c, "a")
 		known.Know()
 		if !v.Ask() || !v.Ask() {
@@ -128,8 +129,17 @@ func TestAskingTooOften(t *testing.T) {
 		if !v.Ask() || !open(far) {
 			t.Fatal("may not ask once more a second later")
 		}
+		if v.Ask() || !open(far) {
+			t.Error("may ask too often, or was closed for it")
+		}
+		go func() { _, _ = conn.Write([]byte("x")) }()
+		time.Sleep(50 * time.Millisecond)
+		if v.Ask() {
+			t.Error("may ask too often while he is written to")
+		}
+		time.Sleep(60 * time.Millisecond)
 		if v.Ask() || open(far) {
-			t.Error("may ask too often")
+			t.Error("who asks too often and does not read is still connected")
 		}
 		for range 10 {
 			if !known.Ask() {

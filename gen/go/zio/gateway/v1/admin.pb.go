@@ -1448,15 +1448,17 @@ func (x *WatchFlowsRequest) GetStates() []FlowState {
 	return nil
 }
 
-// WatchFlowsResponse is one event: a flow has entered a state.
+// WatchFlowsResponse is one event: a flow has entered a state. Or it tells that
+// events were missed, where none has come after them.
 type WatchFlowsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When.
 	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	// The flow as it was in that moment; state is what it has entered.
+	// The flow as it was in that moment; state is what it has entered. Not set where
+	// the response only tells what was missed.
 	Flow *Flow `protobuf:"bytes,2,opt,name=flow,proto3" json:"flow,omitempty"`
-	// How many events were dropped before this one, because the caller had not
-	// read earlier ones.
+	// How many of the events that were asked for were dropped before this one,
+	// because the caller had not read earlier ones.
 	Missed        uint64 `protobuf:"varint,3,opt,name=missed,proto3" json:"missed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
