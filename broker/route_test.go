@@ -96,8 +96,7 @@ func TestRoutesUnderLoad(t *testing.T) {
 	}
 	for _, f := range ended {
 		want := fmt.Sprintf(`%s {"flow":"BOT","direction":"extract","credit":1}`, f.Route)
-		switch {
-		case f.Reason != flow.Rejected || f.Detail != want:
+		if f.Reason != flow.Rejected || f.Detail != want {
 			t.Errorf("flow %d took route %q and ended with %v: %s", f.ID, f.Route, f.Reason, f.Detail)
 		}
 	}

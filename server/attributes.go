@@ -84,7 +84,7 @@ func attributesOf(label []byte, limits attributeLimits) (*structpb.Struct, *gate
 		if value != nil {
 			size := proto.Size(value) + len(a.key) + 16 // with the heads of entry and value
 			if size > left {
-				value, why = nil, tooLong
+				why = tooLong
 			} else {
 				left -= size
 				shown[a.key] = value

@@ -107,6 +107,7 @@ func TestGenerateRefusesWhatMakesNoSense(t *testing.T) {
 		`"count":-1`:         "attribute count is -1",
 		`"count":"7"`:        "attribute count is 7",
 		`"size":1.5`:         "attribute size is 1.5",
+		`"size":1,"size":2`:  "attribute size stands there twice, want an integer",
 		`"size":99999999999`: "attribute size is 99999999999, want an integer from 0 to 67108864",
 	} {
 		c, stop := start(t, new(bytes.Buffer))
@@ -115,6 +116,45 @@ func TestGenerateRefusesWhatMakesNoSense(t *testing.T) {
 			t.Errorf("%s: %v, %s", attribute, eot.Reason, eot.Detail)
 		}
 		stop()
+	}
+}
+
+// TestByName: a BOT that asks for a handler by name gets it, or is told why not; no
+// other does.
+func TestByName(t *testing.T) {
+	options := broker.DefaultOptions()
+	options.HandlerWait = 0
+	b, err := broker.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handlers := builtin.New(b, slog.New(slog.DiscardHandler))
+	if err := handlers.AddRoutes(); err != nil {
+		t.Fatal(err)
+	}
+	defer handlers.Wait()
+	defer b.Close(flow.Draining, "")
+	for label, want := range map[string]struct {
+		kind   zio.Type
+		reason flow.Reason
+		route  string
+	}{
+		`{"flow":"BOT","direction":"extract","credit":2,"builtin":"dump"}`:               {zio.BOT, flow.NotEnded, "dump"},
+		`{"flow":"BOT","direction":"inject","credit":2,"builtin":"generate"}`:            {zio.BOT, flow.NotEnded, "generate"},
+		`{"flow":"BOT","direction":"inject","credit":2,"builtin":"dump"}`:                {zio.EOT, flow.Rejected, "dump"},
+		`{"flow":"BOT","direction":"extract","credit":2}`:                                {zio.EOT, flow.NoHandler, ""},
+		`{"flow":"BOT","direction":"extract","credit":2,"builtin":"Dump"}`:               {zio.EOT, flow.NoHandler, ""},
+		`{"flow":"BOT","direction":"extract","credit":2,"builtin":["dump"]}`:             {zio.EOT, flow.NoHandler, ""},
+		`{"flow":"BOT","direction":"extract","credit":2,"builtin":"dump","builtin":"x"}`: {zio.EOT, flow.NoHandler, ""},
+	} {
+		c := &client{t: t, outbox: broker.NewOutbox(100)}
+		c.peer = b.Attach(c.outbox, broker.PeerInfo{Transport: "fake"})
+		c.send(label)
+		answer := c.next()
+		if route, _ := c.peer.Flow().TakenBy(); answer.Type != want.kind || answer.Reason != want.reason || route != want.route {
+			t.Errorf("%s: answered %s, taken by route %q", label, answer.Message.Label, route)
+		}
+		c.peer.Leave("has had enough")
 	}
 }
 

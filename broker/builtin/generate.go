@@ -46,6 +46,9 @@ func integer(attributes map[string]any, key string, missing, limit int64) (int64
 	if !ok {
 		return missing, nil
 	}
+	if unread, is := value.(zio.Unread); is {
+		return 0, fmt.Errorf("attribute %s %s, want an integer from 0 to %d", key, string(unread), limit)
+	}
 	n, ok := value.(int64)
 	if f, isFloat := value.(float64); isFloat && f == float64(int64(f)) {
 		n, ok = int64(f), true

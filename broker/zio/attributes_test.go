@@ -20,7 +20,7 @@ func TestAttributes(t *testing.T) {
 			"a": int64(-7), "b": uint64(math.MaxUint64), "c": 1.5, "d": "x\ty",
 			"e": []any{true, false, nil}, "f": map[string]any{"g": []any{}},
 		},
-		` { "a" : [ 1 , { "b" : 2 } ] , "c" : "\u00e9\ud83d\ude00\ufffd" } `: {
+		`{ "a" : [ 1 , { "b" : 2 } ] , "c" : "\u00e9\ud83d\ude00\ufffd" }`: {
 			"a": []any{int64(1), map[string]any{"b": int64(2)}}, "c": "é😀\ufffd",
 		},
 		// What cannot be read spoils no other.

@@ -44,7 +44,7 @@ type serveCommand struct {
 	MaxBytes       int64         `default:"0" help:"Bytes that may wait in the gateway, besides a message of every flow; 0 for half of the memory that the machine has, or the container or service where that is less." reload:""`
 	MaxFlowBytes   int64         `default:"0" help:"The same for one flow; 0 for all of --max-bytes." reload:""`
 	PendingTimeout time.Duration `default:"${pending_timeout}" help:"How long a flow waits for a handler." reload:""`
-	HandlerWait    time.Duration `default:"${handler_wait}" help:"How long of it a flow that no route takes waits for one that does, or for a listener; 0s for not at all." reload:""`
+	HandlerWait    time.Duration `default:"${handler_wait}" help:"How long of it a flow that no route takes waits for one that does, or for a listener; 0s for not at all. With --default-routes there is none." reload:""`
 	EOTTimeout     time.Duration `name:"eot-timeout" default:"${eot_timeout}" help:"How long a flow waits for the answer to an EOT." reload:""`
 	IdleTimeout    time.Duration `default:"0s" help:"How long a flow may go without a message; 0 for ever." reload:""`
 

@@ -137,7 +137,10 @@ func broken(ended error, trouble string) error {
 	if strings.Contains(first, "memory") || strings.Contains(first, "allocate") {
 		return errMemory // the runtime's last words
 	}
-	return fmt.Errorf("can't be evaluated: %v: %s", ended, first)
+	if ended == nil {
+		ended = errors.New("the process answered nothing")
+	}
+	return fmt.Errorf("can't be evaluated: %w: %s", ended, first)
 }
 
 // bounded keeps the first limit bytes that are written to it.
