@@ -32,6 +32,9 @@ const (
 	afterPause = time.Second
 )
 
+// firstLook is when a sign of life is looked for first.
+const firstLook = 20 * time.Millisecond
+
 // looks is how often a sign of life is looked for in the time that there may be none.
 const looks = 8
 
@@ -64,7 +67,7 @@ func (f *Flow) expectLife(within time.Duration) {
 	f.seen, f.life, f.allowed = f.progress(), time.Now(), within
 	f.setDeadline(within)
 	if within > 0 {
-		f.timer.Reset(max(within/looks, time.Millisecond))
+		f.timer.Reset(min(firstLook, within)) // what is just being written counts from about now
 	}
 }
 

@@ -403,7 +403,10 @@ func (f *Flow) finish() {
 	f.setDeadline(0)
 	f.awaitAnswers()
 	f.dropBot()
-	f.account.crossed = f.crossed() // what is queued now may still leave, or be lost
+	f.account.crossed = f.account.data
+	if f.state.Reason() != flow.Completed {
+		f.account.crossed = f.crossed() // what is queued now may be lost
+	}
 	f.ended = time.Now()
 	f.broker.forget(f)
 	for _, peer := range f.infos {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -64,7 +65,7 @@ func newBreakOffDesk(t *testing.T, gateway, name string) breakOffDesk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute) // for all ways, beside other tests
 	t.Cleanup(cancel)
 	desk, err := breakoff.NewDesk(ctx, conn, name)
 	if err != nil {

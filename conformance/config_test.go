@@ -89,7 +89,7 @@ func TestZMQAddressRefused(t *testing.T) {
 
 // TestNoHeartbeat: 0 turns heartbeats off, whatever their timeout.
 func TestNoHeartbeat(t *testing.T) {
-	p := serve(t, []string{"--heartbeat=0s", "--heartbeat-timeout=0s"}, nil)
+	p := serve(t, []string{"--heartbeat=0s", "--heartbeat-timeout=0s", "--default-routes"}, nil)
 	client := p.dial(t, viaClient)
 	mustSend(t, client, botMessage(zio.Inject, 2, 0))
 	mustRecv(t, client, zio.BOT)
