@@ -148,7 +148,7 @@ func TestLogFlood(t *testing.T) {
 		kind, label string
 	}{
 		{"bot_refused", `{"flow":"BOT","direction":"sideways","credit":1}`},
-		{"flow_failed", `{"flow":"BOT","direction":"extract","credit":1}`}, // each ends the one before
+		{"flow_failed", `{"flow":"BOT","direction":"extract","credit":1,"builtin":"dump"}`}, // each ends the one before
 	} {
 		t.Run(attack.kind, func(t *testing.T) {
 			const enough = 1000

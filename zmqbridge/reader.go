@@ -439,6 +439,10 @@ func (r *reader) frameDone(more bool) {
 	}
 	m := r.message
 	r.message = nil
+	if m.single && m.frames == 1 && m.size == 2 { // a header alone: says nothing (MSG-10)
+		m.Release()
+		return
+	}
 	opened, err := m.open()
 	if err != nil {
 		m.Release()

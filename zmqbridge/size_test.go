@@ -190,7 +190,7 @@ func TestUnfinishedIsGivenBack(t *testing.T) {
 	eachWay(t, nil, func(t *testing.T, g *rig, kind zmtp.SocketType) {
 		for _, size := range []int{1, 100, 31_000, 40_000, 700_000} {
 			p := g.dial(kind)
-			m := &zio.Message{Form: zio.FormFlow, Label: datLabel(30), Payload: [][]byte{make([]byte, size)}}
+			m := &zio.Message{Form: zio.FormFlow, Label: []byte(`{"flow":"BOT","direction":"extract","credit":1}`), Payload: [][]byte{make([]byte, size)}}
 			if !p.single() {
 				m.Payload = append(m.Payload, make([]byte, size))
 			}
