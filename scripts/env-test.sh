@@ -14,6 +14,12 @@ case " ${GOFLAGS-} " in
 *" -tags=libzmq "*) ;;
 *) export GOFLAGS="${GOFLAGS:+$GOFLAGS }-tags=libzmq" ;;
 esac
+# Go's build cache does not look at what pkg-config says: without this, a package that
+# was built in another checkout would be linked with the library of that one.
+case " ${CGO_LDFLAGS-} " in
+*" -L$_gateway_root/.deps/libzmq/lib "*) ;;
+*) export CGO_LDFLAGS="${CGO_LDFLAGS:--O2 -g} -L$_gateway_root/.deps/libzmq/lib" ;;
+esac
 export CGO_ENABLED=1
 
 # shellcheck source=scripts/env.sh
