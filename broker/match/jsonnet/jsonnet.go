@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 	"time"
@@ -31,6 +32,8 @@ const (
 	MaxResult = 1 << 20
 	MaxText   = 1 << 20
 
+	// processors is how many it may use at once: one, and one for its garbage.
+	processors = 2
 	// maxStack bounds how deep a text's calls may go.
 	maxStack = 200
 	// maxError bounds what is told of an error, in bytes.
@@ -102,7 +105,7 @@ func run(ctx context.Context, source Source) ([]byte, error) {
 	out.limit, trouble.limit = 2*MaxResult+maxError, maxError // a result may be twice as long when it is quoted
 	command := exec.CommandContext(ctx, program)
 	command.Args = []string{processName}
-	command.Env = []string{"GOMAXPROCS=2", "GOTRACEBACK=none"} // nothing of the gateway's own
+	command.Env = []string{fmt.Sprintf("GOMAXPROCS=%d", processors), "GOTRACEBACK=none"} // nothing of the gateway's own
 	command.Stdin, command.Stdout, command.Stderr = bytes.NewReader(task), &out, &trouble
 	command.WaitDelay = time.Second
 	if err := command.Start(); err != nil {
@@ -131,11 +134,22 @@ func self() (string, error) {
 	return os.Executable()
 }
 
+// Words that are among the runtime's last when it can have no more memory (the third
+// of its race detector), and no more time.
+var (
+	memoryWords = regexp.MustCompile("memory|allocate|address space")
+	timeWords   = regexp.MustCompile("SIGXCPU")
+)
+
 // broken says why the process has not answered.
 func broken(ended error, trouble string) error {
 	first, _, _ := strings.Cut(trouble, "\n")
-	if strings.Contains(first, "memory") || strings.Contains(first, "allocate") {
-		return errMemory // the runtime's last words
+	var exit *exec.ExitError
+	switch killed := errors.As(ended, &exit) && exit.ExitCode() < 0; {
+	case timeWords.MatchString(first):
+		return errTime
+	case killed, memoryWords.MatchString(first): // nobody but the system kills it, for want of memory
+		return errMemory
 	}
 	if ended == nil {
 		ended = errors.New("the process answered nothing")
