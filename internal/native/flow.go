@@ -11,11 +11,11 @@ import (
 	"github.com/zioflow/gateway/internal/flowclient"
 )
 
-// Flow is one side of a flow, and EndError an EOT that came too early.
-type (
-	Flow     = flowclient.Flow
-	EndError = flowclient.EndError
-)
+// Flow is one side of a flow.
+type Flow = flowclient.Flow
+
+// EndError is an EOT that came too early.
+type EndError = flowclient.EndError
 
 // ErrTimeout is what Receive answers when no message came, and Send when there is
 // no connection.

@@ -38,6 +38,7 @@ const (
 	Stalled  Cause = "stalled"   // the peer takes nothing
 	Protocol Cause = "protocol"  // bytes that break ZMTP
 	TooLarge Cause = "too_large" // a message beyond the limits
+	Panic    Cause = "panic"     // an error of this program; Unwrap has the stack
 )
 
 // Error is why there is no connection, or why there is none any more.

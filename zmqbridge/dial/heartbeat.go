@@ -52,19 +52,14 @@ func (w *writer) heartbeats() {
 // watch asks a peer that is silent whether it is there, until the session is
 // being ended.
 func (s *session) watch() {
-	every := s.options.tick()
-	ticker := time.NewTicker(every)
+	ticker := time.NewTicker(s.options.tick())
 	defer ticker.Stop()
 	last := time.Now()
 	for {
 		select {
 		case now := <-ticker.C:
-			// This process did not run: nobody was silent, nothing was read.
-			if late := now.Sub(last) > 4*every; late {
-				s.seen()
-			}
+			s.check(now.Sub(last))
 			last = now
-			s.check()
 		case <-s.ctx.Done():
 			return
 		}
@@ -81,12 +76,17 @@ func (o *Options) tick() time.Duration {
 	return min(max(least/4, 5*time.Millisecond), time.Second)
 }
 
-// check ends the session if the peer is silent, or asks it for a sign of life.
-func (s *session) check() {
-	if s.full.Load() || s.severed.Load() {
+// check ends the session if the peer is silent, or asks it for a sign of life. That
+// long ago it was called last.
+func (s *session) check(ago time.Duration) {
+	o, now := s.options, s.clock()
+	switch {
+	case s.full.Load() || s.severed.Load():
+		return
+	case ago > 4*o.tick():
+		s.seen() // this process did not run: nobody was silent, nothing was read
 		return
 	}
-	o, now := s.options, s.clock()
 	silent := time.Duration(now - s.lastSeen.Load())
 	if ttl := time.Duration(s.ttl.Load()); ttl > 0 && silent > max(ttl, o.Heartbeat) {
 		s.silent(silent)

@@ -3,6 +3,7 @@ package dial
 import (
 	"errors"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -241,6 +242,88 @@ func TestTTL(t *testing.T) {
 		}, nil)
 		if fault.Cause != Silent || after < 5*time.Second || after > 7*time.Second {
 			t.Errorf("lost after %v: %v, want 5 s of silence", after, fault)
+		}
+	})
+}
+
+// TestPingBehindMessages: a peer that is busy with messages may take as long to answer
+// a PING as it may to take a byte.
+func TestPingBehindMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fault, after := meet(t, heartbeats(), func(f *far) { f.discard() }, func(c *Conn) {
+			time.Sleep(1500 * time.Millisecond) // the PING has gone
+			if err := c.SendParts(t.Context(), []byte("work")); err != nil {
+				t.Error(err)
+			}
+		})
+		if fault.Cause != Silent || after < 30*time.Second || after > 32*time.Second {
+			t.Errorf("lost after %v: %v, want that it is silent, after 30 s", after, fault)
+		}
+	})
+}
+
+// TestPause: after this process has not run for a while, nobody is called silent for
+// what was not read meanwhile.
+func TestPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := heartbeats()
+		s := newSession(t.Context(), &o, &closing{}, zmtp.NewHandshake(&zmtp.Config{Type: zmtp.Client}))
+		s.peer.Major, s.peer.Minor = 3, 1
+		check := func(after time.Duration) (alive, pinged bool) {
+			time.Sleep(after)
+			s.check(after)
+			return s.ctx.Err() == nil, s.pinged.Load() != 0
+		}
+		for range 5 {
+			check(o.tick())
+		}
+		if alive, pinged := check(time.Minute); !alive || pinged {
+			t.Errorf("after a pause it is alive %t, a PING is awaited %t", alive, pinged)
+		}
+		for range 15 { // the first second, and almost the three for the answer
+			if alive, _ := check(o.tick()); !alive {
+				t.Fatal("it was given up too early")
+			}
+		}
+		check(o.tick())
+		if alive, pinged := check(o.tick()); alive || !pinged {
+			t.Errorf("without an answer it is alive %t, a PING is awaited %t", alive, pinged)
+		}
+	})
+}
+
+// TestFullAndStalled: a message that came before the connection was given up is
+// received, also if it had to wait for room.
+func TestFullAndStalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := heartbeats()
+		o.Incoming.Messages = 1
+		n := &network{t: t}
+		n.meet = func(_ int, conn net.Conn) {
+			f := n.server(conn)
+			for _, text := range []string{"one", "two", "three"} {
+				_ = f.send(text)
+			}
+			time.Sleep(time.Hour)
+		}
+		c := n.start(o)
+		if err := c.SendParts(t.Context(), []byte("is not taken")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		var got []string
+		for {
+			m, err := c.ReceiveParts(t.Context())
+			if err != nil {
+				if fault, ok := errors.AsType[*Error](err); !ok || fault.Cause != Stalled {
+					t.Errorf("lost by %v, want that it has stalled", err)
+				}
+				break
+			}
+			got = append(got, string(m[0]))
+		}
+		if text := strings.Join(got, " "); text != "one two" && text != "one two three" { // the third may just be read
+			t.Errorf("received %q, want what was read", text)
 		}
 	})
 }

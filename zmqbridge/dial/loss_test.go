@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -211,5 +215,100 @@ func TestCloseTells(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestLastWords: what the peer has said before it closed is read, also when the loss is
+// met by writing.
+func TestLastWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for words, want := range map[string]Cause{
+			"":                                  Lost,
+			"\x00\x04bye.":                      Lost,
+			string(zmtp.AppendError(nil, "no")): Refused,
+		} {
+			o := heartbeats()
+			conn := &closing{words: words, failed: make(chan struct{})}
+			s := newSession(t.Context(), &o, conn, zmtp.NewHandshake(&zmtp.Config{Type: zmtp.Client}))
+			if err := s.out.push(t.Context(), parcel{frames: []frame{{[]byte("x")}}, size: 1}, 1); err != nil {
+				t.Fatal(err)
+			}
+			fault := s.run(nil)
+			if fault.Cause != want || fault.Unsent != 1 {
+				t.Errorf("after %q it is lost by %v, want %s", words, fault, want)
+			}
+			if got := len(s.in.take(nil, 100)); got != strings.Count(words, "bye.") {
+				t.Errorf("after %q %d messages were received", words, got)
+			}
+		}
+	})
+}
+
+// closing is a connection that takes nothing, whose peer has left some words.
+type closing struct {
+	net.Conn
+	words  string
+	failed chan struct{} // closed by the first write
+	once   sync.Once
+}
+
+func (c *closing) Write([]byte) (int, error) {
+	c.once.Do(func() { close(c.failed) })
+	return 0, syscall.EPIPE
+}
+
+func (c *closing) Read(b []byte) (int, error) {
+	<-c.failed
+	synctest.Wait() // the failure is known
+	n := copy(b, c.words)
+	if c.words = c.words[n:]; n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func (*closing) SetReadDeadline(time.Time) error  { return nil }
+func (*closing) SetWriteDeadline(time.Time) error { return nil }
+func (*closing) Close() error                     { return nil }
+
+// TestCloseWhileFull: Close does not wait for a peer that goes on sending what nobody
+// receives any more.
+func TestCloseWhileFull(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			done <- err
+			return
+		}
+		f, err := welcome(conn, &zmtp.Config{Type: zmtp.Server})
+		go func() {
+			for err := error(nil); err == nil; {
+				err = f.send("nobody receives this")
+			}
+		}()
+		_, _ = io.Copy(io.Discard, conn) // until it is closed over there
+		done <- errors.Join(err, conn.Close())
+	}()
+	o := DefaultOptions("tcp://"+l.Addr().String(), zmtp.Client)
+	o.Incoming.Messages = 1
+	c, err := Dial(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for !c.current.full.Load() {
+		runtime.Gosched()
+	}
+	begin := time.Now()
+	if err := c.Close(time.Minute); err != nil || time.Since(begin) > 10*time.Second {
+		t.Errorf("closed with %v after %v", err, time.Since(begin))
+	}
+	if err := errors.Join(<-done, l.Close()); err != nil {
+		t.Error(err)
 	}
 }

@@ -39,6 +39,7 @@ type reader struct {
 
 // read reads until the session ends.
 func (s *session) read(rest []byte) {
+	defer s.recover()
 	r := &reader{session: s, in: bufio.NewReaderSize(io.MultiReader(bytes.NewReader(rest), arrival{s}), readBuffer)}
 	for {
 		if err := r.frame(); err != nil {
@@ -50,14 +51,14 @@ func (s *session) read(rest []byte) {
 
 // readFailed ends the session because of an error of reading.
 func (s *session) readFailed(err error) {
-	if fault, ok := errors.AsType[*fault](err); ok {
-		s.fail(fault.cause, fault.detail, nil)
+	if f, ok := errors.AsType[*fault](err); ok {
+		s.fail(f.cause, f.detail, nil)
 	} else if z, ok := errors.AsType[*zmtp.Error](err); ok {
 		s.fail(Protocol, "the peer breaks the protocol: "+z.Detail, err)
 	} else {
 		s.fail(Lost, "the connection was lost: "+reasonOf(err), err)
 	}
-	s.stop() // severed, it had an error before
+	s.stop() // where it is severed, fail has not
 }
 
 // fault is for what a connection is given up.

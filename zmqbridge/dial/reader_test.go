@@ -204,7 +204,7 @@ func FuzzFrames(f *testing.F) {
 		s.in.limit = Limit{Messages: 1 << 20, Bytes: 1 << 30}
 		s.ctx, s.stop = context.WithCancel(t.Context())
 		s.read(data)
-		s.settle()
+		_ = s.settle()
 		if s.lost() == nil || s.ctx.Err() == nil {
 			t.Errorf("the connection was not lost after %q", data)
 		}
@@ -224,3 +224,25 @@ func FuzzFrames(f *testing.F) {
 type nobody struct{ net.Conn }
 
 func (nobody) Read([]byte) (int, error) { return 0, io.EOF }
+
+// TestPanic: what panics on a connection's path ends that connection, and says where.
+func TestPanic(t *testing.T) {
+	o := DefaultOptions("tcp://127.0.0.1:5555", zmtp.Dealer)
+	for _, path := range []func(*session){
+		func(s *session) { s.read(nil) }, // there is no connection to read from
+		func(s *session) {
+			s.cipher = new(zmtp.Session)
+			s.out.force(parcel{frames: []frame{{make([]byte, 1)}}}, 1)
+			s.conn = nil
+			s.write()
+		},
+	} {
+		s := &session{options: &o, urgent: make(chan struct{}, 1), done: make(chan struct{})}
+		s.ctx, s.stop = context.WithCancel(t.Context())
+		path(s)
+		fault := s.settle()
+		if fault.Cause != Panic || s.ctx.Err() == nil || !strings.Contains(fault.Unwrap().Error(), "dial.(*session)") {
+			t.Errorf("it ended with %v, %v", fault, fault.Unwrap())
+		}
+	}
+}

@@ -115,9 +115,9 @@ func serveGRPC(t *testing.T, options ...grpc.ServerOption) string {
 	t.Helper()
 	l := listen(t)
 	s := grpc.NewServer(options...)
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(l) }()
-	t.Cleanup(func() { s.Stop(); _ = <-done })
+	done := make(chan struct{})
+	go func() { _ = s.Serve(l); close(done) }()
+	t.Cleanup(func() { s.Stop(); <-done })
 	return l.Addr().String()
 }
 

@@ -2,7 +2,9 @@ package dial
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,6 +91,14 @@ func (s *session) fail(cause Cause, detail string, err error) {
 	defer s.mu.Unlock()
 	if s.err == nil || s.severed.Load() && cause == Refused {
 		s.err = &Error{Cause: cause, Address: s.options.Address, Detail: detail, err: err}
+		s.stop()
+	}
+}
+
+// recover ends a session on whose path something has panicked, and no other.
+func (s *session) recover() {
+	if problem := recover(); problem != nil {
+		s.fail(Panic, fmt.Sprintf("an error of this program: %.200v", problem), fmt.Errorf("panic: %v\n%s", problem, debug.Stack()))
 		s.stop()
 	}
 }

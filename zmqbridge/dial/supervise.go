@@ -133,28 +133,25 @@ func (c *Conn) connect(ctx context.Context) (*session, []byte, *Error) {
 // shakeHands takes a connection to the point where messages may be sent. rest is what
 // has come behind the handshake.
 func (c *Conn) shakeHands(ctx context.Context, conn net.Conn) (h *zmtp.Handshake, rest []byte, fault *Error) {
+	h = zmtp.NewHandshake(c.config)
+	first := make([]byte, 0, maxFirst)
+	waiting := h.Waiting()
+	fail := func(err error) (*zmtp.Handshake, []byte, *Error) {
+		return nil, nil, shakeError(&c.options, h, waiting, first, err)
+	}
 	if err := conn.SetDeadline(time.Now().Add(c.options.Handshake)); err != nil {
-		return nil, nil, unreachable(&c.options, err)
+		return fail(err)
 	}
 	unwatch := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer unwatch()
-	h = zmtp.NewHandshake(c.config)
-	var first []byte
-	fail := func(waiting string, err error) (*zmtp.Handshake, []byte, *Error) {
-		return nil, nil, shakeError(&c.options, h, waiting, first, err)
-	}
 	// Who refuses may close before it has read all. What it says then is still there,
 	// so that writing may fail: reading will too, once all is read.
 	_, _ = conn.Write(h.Start())
-	buffer := make([]byte, zmtp.MaxHandshakeCommand)
-	for !h.Done() {
-		waiting := h.Waiting()
+	for buffer := make([]byte, zmtp.MaxHandshakeCommand); !h.Done(); waiting = h.Waiting() {
 		n, err := conn.Read(buffer)
-		if len(first) < maxFirst {
-			first = append(first, buffer[:min(n, maxFirst-len(first))]...)
-		}
+		first = append(first, buffer[:min(n, maxFirst-len(first))]...)
 		if err != nil && n == 0 {
-			return fail(waiting, err)
+			return fail(err)
 		}
 		used, out, err := h.Receive(buffer[:n])
 		rest = append(rest, buffer[used:n]...)
@@ -162,14 +159,14 @@ func (c *Conn) shakeHands(ctx context.Context, conn net.Conn) (h *zmtp.Handshake
 			_, _ = conn.Write(out)
 		}
 		if err != nil {
-			return fail(waiting, err)
+			return fail(err)
 		}
 	}
 	if !unwatch() {
-		return fail("", ctx.Err())
+		return fail(ctx.Err())
 	}
 	if err := conn.SetDeadline(time.Time{}); err != nil {
-		return fail("", err)
+		return fail(err)
 	}
 	return h, rest, nil
 }

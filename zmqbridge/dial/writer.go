@@ -32,6 +32,7 @@ type writer struct {
 
 // write writes until the session ends or its socket fails.
 func (s *session) write() {
+	defer s.recover()
 	w := &writer{session: s}
 	for {
 		w.fill()
