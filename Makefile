@@ -9,7 +9,7 @@ SHELL := /bin/bash
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# GOGC is the compiler's, which needs a quarter less time with a third more memory.
+# GOGC is the compiler's, which takes a twentieth less time with some more memory.
 .PHONY: build
 build: ## build bin/gateway: needs Go alone
 	@scripts/setup.sh
