@@ -59,7 +59,7 @@ func build(root, dir, gateway string) (*programs, error) {
 		sources[p.gateway] = "/cmd/gateway"
 	}
 	for path, source := range sources {
-		if err := command(root, "go", "build", "-o", path, module+source); err != nil {
+		if err := goBuild(root, path, module+source); err != nil {
 			return nil, err
 		}
 	}
@@ -69,6 +69,13 @@ func build(root, dir, gateway string) (*programs, error) {
 		}
 	}
 	return p, nil
+}
+
+// goBuild builds a Go program as users get it: without cgo, and so with one engine.
+func goBuild(root, path, source string) error {
+	c := exec.Command("go", "build", "-tags=", "-o", path, source)
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	return run(root, c)
 }
 
 // compile makes a C program, with the same libzmq as the gateway.
@@ -82,7 +89,10 @@ func compile(dir, path string, sources ...string) error {
 }
 
 func command(dir, name string, arguments ...string) error {
-	c := exec.Command(name, arguments...)
+	return run(dir, exec.Command(name, arguments...))
+}
+
+func run(dir string, c *exec.Cmd) error {
 	c.Dir = dir
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", strings.Join(c.Args, " "), err, out)

@@ -2,12 +2,13 @@ package telemetry
 
 import (
 	"bytes"
-	"github.com/zioflow/gateway/internal/logs"
 	stdlog "log"
 	"log/slog"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // Handler serves the metrics over HTTP.

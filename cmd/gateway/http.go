@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"github.com/zioflow/gateway/internal/logs"
 	"io"
 	stdlog "log"
 	"log/slog"
@@ -10,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/server/crowd"
 )
 
