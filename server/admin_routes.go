@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/connect"
 	"github.com/zioflow/gateway/broker/match/jsonnet"
 	"github.com/zioflow/gateway/broker/routes"
 	"github.com/zioflow/gateway/broker/spawn"
@@ -209,6 +210,11 @@ func toSpec(r *gatewayv1.Route) routes.Spec {
 			Arguments: exec.GetCommand(), MaxProcesses: int(exec.GetMaxProcesses()), MaxTime: exec.GetMaxTime().AsDuration(),
 		}
 	}
+	if c := r.GetConnect(); c != nil {
+		spec.Connect = &connect.Target{
+			Address: c.GetAddress(), Node: c.GetNode(), Port: c.GetPort(), ServerKey: c.GetServerKey(), MaxFlows: int(c.GetMaxFlows()),
+		}
+	}
 	return spec
 }
 
@@ -235,6 +241,11 @@ func toRouteStatus(r broker.RouteInfo) *gatewayv1.RouteStatus {
 			exec.MaxTime = durationpb.New(spec.Exec.MaxTime)
 		}
 		route.Factory = &gatewayv1.Route_Exec{Exec: exec}
+	case spec.Connect != nil:
+		c := spec.Connect
+		route.Factory = &gatewayv1.Route_Connect{Connect: &gatewayv1.ConnectFactory{
+			Address: c.Address, Node: c.Node, Port: c.Port, ServerKey: c.ServerKey, MaxFlows: uint32(c.MaxFlows),
+		}}
 	}
 	return &gatewayv1.RouteStatus{
 		Route: route, Origin: toOrigin(r.Origin), Taken: r.Taken, Flows: r.Flows, CutRulesBytes: cut,

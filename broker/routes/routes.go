@@ -9,6 +9,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/builtin"
+	"github.com/zioflow/gateway/broker/connect"
 	"github.com/zioflow/gateway/broker/match"
 	"github.com/zioflow/gateway/broker/spawn"
 )
@@ -16,7 +17,7 @@ import (
 // maxName bounds the names of routes and listeners, in bytes.
 const maxName = 128
 
-// Spec is a route in words. Exactly one of Builtin, Listener and Exec is set.
+// Spec is a route in words. Exactly one of Builtin, Listener, Exec and Connect is set.
 type Spec struct {
 	Name string
 	// Match is a CEL expression; empty for all BOTs.
@@ -32,6 +33,8 @@ type Spec struct {
 	Listener string
 	// Exec is the command to start for each flow.
 	Exec *spawn.Command
+	// Connect is where a handler is that binds a SERVER of its own.
+	Connect *connect.Target
 }
 
 // FieldError says what is wrong with a field of a Spec, by the field's name in
@@ -52,8 +55,9 @@ func wrong(field, format string, args ...any) error {
 
 // Maker makes routes. A factory whose maker is nil can't be had.
 type Maker struct {
-	Builtin *builtin.Handlers
-	Spawner *spawn.Spawner
+	Builtin   *builtin.Handlers
+	Spawner   *spawn.Spawner
+	Connector *connect.Connector
 }
 
 // Make makes a route of its description, unless the context ends before that. The
@@ -110,14 +114,14 @@ func (s Spec) match(ctx context.Context) (broker.Match, error) {
 
 func (m Maker) factory(s Spec) (broker.Factory, error) {
 	given := 0
-	for _, set := range []bool{s.Builtin != "", s.Listener != "", s.Exec != nil} {
+	for _, set := range []bool{s.Builtin != "", s.Listener != "", s.Exec != nil, s.Connect != nil} {
 		if set {
 			given++
 		}
 	}
 	switch {
 	case given != 1:
-		return nil, wrong("factory", "one of builtin, listener and exec must be set")
+		return nil, wrong("factory", "one of builtin, listener, exec and connect must be set")
 	case s.Listener != "":
 		if len(s.Listener) > maxName {
 			return nil, wrong("listener.name", "has %d bytes, %d are allowed", len(s.Listener), maxName)
@@ -132,19 +136,39 @@ func (m Maker) factory(s Spec) (broker.Factory, error) {
 			return nil, wrong("builtin.name", "is %q, want dump or generate", s.Builtin)
 		}
 		return factory, nil
+	case s.Connect != nil:
+		return m.connect(s)
 	default:
-		if m.Spawner == nil {
-			return nil, wrong("exec", "this gateway starts no commands")
-		}
-		factory, err := m.Spawner.Factory(s.Name, *s.Exec)
-		if err != nil {
-			if field, ok := errors.AsType[*spawn.FieldError](err); ok {
-				return nil, wrong("exec."+field.Field, "%s", field.Problem)
-			}
-			return nil, &FieldError{"exec", err}
-		}
-		return factory, nil
+		return m.exec(s)
 	}
+}
+
+func (m Maker) exec(s Spec) (broker.Factory, error) {
+	if m.Spawner == nil {
+		return nil, wrong("exec", "this gateway starts no commands")
+	}
+	factory, err := m.Spawner.Factory(s.Name, *s.Exec)
+	if err != nil {
+		if field, ok := errors.AsType[*spawn.FieldError](err); ok {
+			return nil, wrong("exec."+field.Field, "%s", field.Problem)
+		}
+		return nil, &FieldError{"exec", err}
+	}
+	return factory, nil
+}
+
+func (m Maker) connect(s Spec) (broker.Factory, error) {
+	if m.Connector == nil {
+		return nil, wrong("connect", "this gateway connects to no handlers")
+	}
+	factory, err := m.Connector.Factory(s.Name, *s.Connect)
+	if err != nil {
+		if field, ok := errors.AsType[*connect.FieldError](err); ok {
+			return nil, wrong("connect."+field.Field, "%s", field.Problem)
+		}
+		return nil, &FieldError{"connect", err}
+	}
+	return factory, nil
 }
 
 // SpecOf describes a route as it was made. The text of a rules file stands in
@@ -164,6 +188,9 @@ func SpecOf(r broker.Route) Spec {
 	case *spawn.Factory:
 		command := f.Command()
 		s.Exec = &command
+	case *connect.Factory:
+		target := f.Target()
+		s.Connect = &target
 	default:
 		s.Builtin = builtin.NameOf(f)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/internal/slots"
 )
 
 // Options configure a Spawner.
@@ -75,7 +76,7 @@ type Addresses struct{ ZMQServer, ZMQRouter, GRPC string }
 type Spawner struct {
 	options   Options
 	lines     *logs.Sampler
-	places    places
+	slots     *slots.Slots // of commands that run, by route
 	processes sync.WaitGroup
 
 	closing   chan struct{} // closed by Close
@@ -97,7 +98,7 @@ func New(o Options) (*Spawner, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Spawner{options: o, lines: logs.NewSampler(o.Log, routeLines), closing: make(chan struct{}), located: make(chan struct{})}
-	s.places.setLimit(o.MaxProcesses)
+	s.slots = slots.New(o.MaxProcesses)
 	return s, nil
 }
 
@@ -116,7 +117,7 @@ func (s *Spawner) SetMaxProcesses(n int) error {
 	if n < 1 {
 		return fmt.Errorf("max-processes is %d, want more than 0", n)
 	}
-	s.places.setLimit(n)
+	s.slots.SetLimit(n)
 	return nil
 }
 
@@ -159,7 +160,7 @@ func (f *Factory) Command() Command { return f.command }
 
 // Explain implements broker.Explainer.
 func (f *Factory) Explain(*broker.View) string {
-	running, limit := f.spawner.places.taken(f.route, f.command.MaxProcesses)
+	running, limit := f.spawner.slots.Taken(f.route, f.command.MaxProcesses)
 	if running < limit {
 		return ""
 	}
@@ -175,12 +176,13 @@ func (f *Factory) Find(ctx context.Context, r *broker.Request) error {
 	case <-ctx.Done():
 		return nil
 	}
-	if !f.spawner.places.take(ctx, f.route, f.command.MaxProcesses, r) {
+	full := func() { r.IfLate(flow.Overloaded, fmt.Sprintf("route %s runs as many commands as it may", f.route)) }
+	if !f.spawner.slots.Acquire(ctx, f.route, f.command.MaxProcesses, full) {
 		return nil
 	}
 	process, err := f.start(r)
 	if err != nil {
-		f.spawner.places.free(f.route)
+		f.spawner.slots.Release(f.route)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -220,7 +222,7 @@ func (f *Factory) start(r *broker.Request) (*process, error) {
 	over := make(chan flow.Reason, 1)
 	r.OnEnd(func(reason flow.Reason) { over <- reason })
 	f.spawner.processes.Go(func() {
-		defer f.spawner.places.free(f.route)
+		defer f.spawner.slots.Release(f.route)
 		p.attend(over)
 	})
 	return p, nil

@@ -19,6 +19,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/builtin"
+	"github.com/zioflow/gateway/broker/connect"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/server"
@@ -27,17 +28,18 @@ import (
 
 // gateway is a running gateway: the broker with all its fronts.
 type gateway struct {
-	log      *slog.Logger
-	broker   *broker.Broker
-	builtin  *builtin.Handlers
-	spawner  *spawn.Spawner
-	bridge   zmqbridge.Bridge // nil without ZeroMQ addresses
-	grpc     *server.Server   // nil without an address
-	http     *http.Server     // likewise
-	guard    *security
-	bound    addresses
-	level    *slog.LevelVar
-	reloader *reloader
+	log       *slog.Logger
+	broker    *broker.Broker
+	builtin   *builtin.Handlers
+	spawner   *spawn.Spawner
+	connector *connect.Connector
+	bridge    zmqbridge.Bridge // nil without ZeroMQ addresses
+	grpc      *server.Server   // nil without an address
+	http      *http.Server     // likewise
+	guard     *security
+	bound     addresses
+	level     *slog.LevelVar
+	reloader  *reloader
 	// instruments measure all of it.
 	instruments instruments
 	failed      chan error // takes the error of a server that ended by itself
@@ -151,6 +153,9 @@ func (g *gateway) stop(ctx context.Context) error {
 	}
 	if g.spawner != nil {
 		fronts.Go(func() error { return g.spawner.Close(ctx) })
+	}
+	if g.connector != nil {
+		fronts.Go(func() error { return g.connector.Close(ctx) })
 	}
 	fronts.Go(func() error { g.instruments.close(ctx, g.log); return nil })
 	err := fronts.Wait()

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/connect"
 	"github.com/zioflow/gateway/broker/routes"
 	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/zmqbridge"
@@ -93,6 +94,13 @@ func readRoute(f *fields, folder string) (routes.Spec, error) {
 		}
 		f.fail(exec.done())
 	}
+	if c := f.section("connect"); c != nil {
+		s.Connect = &connect.Target{
+			Address: c.text("address"), Node: c.text("node"), Port: c.text("port"), ServerKey: c.text("server_key"),
+			MaxFlows: int(c.integer("max_flows", 0, 1<<31-1)),
+		}
+		f.fail(c.done())
+	}
 	return s, f.done()
 }
 
@@ -170,7 +178,7 @@ func routeChanges(before, after []routes.Spec) (changes []string) {
 }
 
 func (g *gateway) routeMaker() routes.Maker {
-	return routes.Maker{Builtin: g.builtin, Spawner: g.spawner}
+	return routes.Maker{Builtin: g.builtin, Spawner: g.spawner, Connector: g.connector}
 }
 
 // startRoutes prepares the routes, before there is anybody to use them.
@@ -180,6 +188,7 @@ func (g *gateway) startRoutes(c *serveCommand) (err error) {
 	if g.spawner, err = spawn.New(o); err != nil {
 		return err
 	}
+	g.connector = connect.New(connect.Options{Broker: g.broker, Log: g.log})
 	if err := g.builtin.AddRoutes(); err != nil {
 		return err
 	}

@@ -105,6 +105,48 @@ func (c *Conn) Peer() (zmtp.Peer, bool) {
 	return zmtp.Peer{}, false
 }
 
+// Flush waits, while the context lasts, until everything that was sent on the present
+// connection has been written. After a loss it returns that.
+func (c *Conn) Flush(ctx context.Context) error {
+	s, err := c.use(ctx)
+	if err != nil {
+		return err
+	}
+	for s.out.counted().Messages > 0 {
+		select {
+		case <-s.out.idle():
+		case <-s.done:
+			return c.over(s)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Stats is what has crossed a connection so far.
+type Stats struct {
+	// BytesIn and BytesOut were read and written since the handshake; while a large
+	// message crosses, they grow.
+	BytesIn, BytesOut uint64
+	// LastSeen is when the last byte came.
+	LastSeen time.Time
+}
+
+// Stats are those of the present connection; zero before the first one.
+func (c *Conn) Stats() Stats {
+	c.mu.Lock()
+	s := c.current
+	c.mu.Unlock()
+	if s == nil {
+		return Stats{}
+	}
+	return Stats{
+		BytesIn: s.bytesIn.Load(), BytesOut: s.bytesOut.Load(),
+		LastSeen: s.started.Add(time.Duration(s.lastSeen.Load())),
+	}
+}
+
 // Close ends the connection for good, and returns when everything of it has ended.
 // For up to linger it lets what waits go out, and the peer see that nothing more
 // will come. The error says what was not sent, unless a call has said so before. A

@@ -78,6 +78,7 @@ func (a arrival) Read(b []byte) (int, error) {
 	}
 	n, err := a.conn.Read(b)
 	if n > 0 {
+		a.bytesIn.Add(uint64(n))
 		a.seen()
 	}
 	return n, err

@@ -24,6 +24,8 @@ type session struct {
 	out  queue[parcel]
 	sent atomic.Uint64 // messages written whole
 
+	bytesIn, bytesOut atomic.Uint64 // that were read and written
+
 	ctx  context.Context // over when the session is being ended
 	stop context.CancelFunc
 

@@ -15,6 +15,9 @@ const (
 	// ones are written from where they lie.
 	copyBelow = 4 << 10
 
+	// lookInterval is how often it is looked how much of a batch has been written.
+	lookInterval = 250 * time.Millisecond
+
 	// keepScratch is how much memory is kept for the next batch.
 	keepScratch = 64 << 10
 )
@@ -95,20 +98,26 @@ func (w *writer) flush() bool {
 	return false
 }
 
-// writeAll writes the batch, however long that takes while something moves.
+// writeAll writes the batch, however long that takes while something moves. A time in
+// which this process stood still counts as one look.
 func (w *writer) writeAll() (written int, err error) {
 	rest := w.buffers
 	defer func() {
 		clear(w.buffers)
 		w.buffers = w.buffers[:0]
 	}()
-	for len(rest) > 0 {
-		if err := w.conn.SetWriteDeadline(time.Now().Add(w.options.Stall)); err != nil {
+	look := min(lookInterval, w.options.Stall)
+	for waited := time.Duration(0); len(rest) > 0; {
+		if err := w.conn.SetWriteDeadline(time.Now().Add(look)); err != nil {
 			return written, err
 		}
 		n, err := rest.WriteTo(w.conn)
 		written += int(n)
-		if err != nil && (n == 0 || !isTimeout(err)) {
+		w.bytesOut.Add(uint64(n))
+		if waited += look; n > 0 {
+			waited = 0
+		}
+		if err != nil && (!isTimeout(err) || waited >= w.options.Stall) {
 			return written, err
 		}
 	}

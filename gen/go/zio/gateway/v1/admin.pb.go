@@ -2221,6 +2221,7 @@ type Route struct {
 	//	*Route_Builtin
 	//	*Route_Listener
 	//	*Route_Exec
+	//	*Route_Connect
 	Factory       isRoute_Factory `protobuf_oneof:"factory"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2325,6 +2326,15 @@ func (x *Route) GetExec() *ExecFactory {
 	return nil
 }
 
+func (x *Route) GetConnect() *ConnectFactory {
+	if x != nil {
+		if x, ok := x.Factory.(*Route_Connect); ok {
+			return x.Connect
+		}
+	}
+	return nil
+}
+
 type isRoute_Factory interface {
 	isRoute_Factory()
 }
@@ -2344,11 +2354,18 @@ type Route_Exec struct {
 	Exec *ExecFactory `protobuf:"bytes,12,opt,name=exec,proto3,oneof"`
 }
 
+type Route_Connect struct {
+	// A handler that binds a ZeroMQ SERVER of its own, as ZIO's flow servers do.
+	Connect *ConnectFactory `protobuf:"bytes,13,opt,name=connect,proto3,oneof"`
+}
+
 func (*Route_Builtin) isRoute_Factory() {}
 
 func (*Route_Listener) isRoute_Factory() {}
 
 func (*Route_Exec) isRoute_Factory() {}
+
+func (*Route_Connect) isRoute_Factory() {}
 
 // BuiltinFactory is a handler inside the gateway.
 type BuiltinFactory struct {
@@ -2508,6 +2525,89 @@ func (x *ExecFactory) GetMaxTime() *durationpb.Duration {
 	return nil
 }
 
+// ConnectFactory connects to a handler for every flow, as a ZeroMQ CLIENT: at an address,
+// or at a port of a node that is found by its name.
+type ConnectFactory struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// tcp://HOST:PORT or ipc://PATH; not with node.
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// The node's name; with port.
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// The name of the node's port, such as "flow".
+	Port string `protobuf:"bytes,3,opt,name=port,proto3" json:"port,omitempty"`
+	// The handler's public CURVE key, in Z85; empty for no CURVE.
+	ServerKey string `protobuf:"bytes,4,opt,name=server_key,json=serverKey,proto3" json:"server_key,omitempty"`
+	// How many flows it may have at once; 0 for any number. A ZIO Flow serves one.
+	MaxFlows      uint32 `protobuf:"varint,5,opt,name=max_flows,json=maxFlows,proto3" json:"max_flows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectFactory) Reset() {
+	*x = ConnectFactory{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectFactory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectFactory) ProtoMessage() {}
+
+func (x *ConnectFactory) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectFactory.ProtoReflect.Descriptor instead.
+func (*ConnectFactory) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ConnectFactory) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ConnectFactory) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ConnectFactory) GetPort() string {
+	if x != nil {
+		return x.Port
+	}
+	return ""
+}
+
+func (x *ConnectFactory) GetServerKey() string {
+	if x != nil {
+		return x.ServerKey
+	}
+	return ""
+}
+
+func (x *ConnectFactory) GetMaxFlows() uint32 {
+	if x != nil {
+		return x.MaxFlows
+	}
+	return 0
+}
+
 // RouteStatus is a route with what became of it.
 type RouteStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2528,7 +2628,7 @@ type RouteStatus struct {
 
 func (x *RouteStatus) Reset() {
 	*x = RouteStatus{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2540,7 +2640,7 @@ func (x *RouteStatus) String() string {
 func (*RouteStatus) ProtoMessage() {}
 
 func (x *RouteStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2553,7 +2653,7 @@ func (x *RouteStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStatus.ProtoReflect.Descriptor instead.
 func (*RouteStatus) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RouteStatus) GetRoute() *Route {
@@ -2606,7 +2706,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2718,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2731,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListRoutesRequest) GetPageSize() int32 {
@@ -2661,7 +2761,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2673,7 +2773,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2686,7 +2786,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*RouteStatus {
@@ -2714,7 +2814,7 @@ type AddRouteRequest struct {
 
 func (x *AddRouteRequest) Reset() {
 	*x = AddRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2726,7 +2826,7 @@ func (x *AddRouteRequest) String() string {
 func (*AddRouteRequest) ProtoMessage() {}
 
 func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2739,7 +2839,7 @@ func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteRequest.ProtoReflect.Descriptor instead.
 func (*AddRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AddRouteRequest) GetRoute() *Route {
@@ -2760,7 +2860,7 @@ type AddRouteResponse struct {
 
 func (x *AddRouteResponse) Reset() {
 	*x = AddRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +2872,7 @@ func (x *AddRouteResponse) String() string {
 func (*AddRouteResponse) ProtoMessage() {}
 
 func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +2885,7 @@ func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteResponse.ProtoReflect.Descriptor instead.
 func (*AddRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AddRouteResponse) GetRoute() *RouteStatus {
@@ -2806,7 +2906,7 @@ type RemoveRouteRequest struct {
 
 func (x *RemoveRouteRequest) Reset() {
 	*x = RemoveRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2818,7 +2918,7 @@ func (x *RemoveRouteRequest) String() string {
 func (*RemoveRouteRequest) ProtoMessage() {}
 
 func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2831,7 +2931,7 @@ func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RemoveRouteRequest) GetName() string {
@@ -2852,7 +2952,7 @@ type RemoveRouteResponse struct {
 
 func (x *RemoveRouteResponse) Reset() {
 	*x = RemoveRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2864,7 +2964,7 @@ func (x *RemoveRouteResponse) String() string {
 func (*RemoveRouteResponse) ProtoMessage() {}
 
 func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2877,7 +2977,7 @@ func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteResponse.ProtoReflect.Descriptor instead.
 func (*RemoveRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RemoveRouteResponse) GetRoute() *RouteStatus {
@@ -2900,7 +3000,7 @@ type TestRouteRequest struct {
 
 func (x *TestRouteRequest) Reset() {
 	*x = TestRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2912,7 +3012,7 @@ func (x *TestRouteRequest) String() string {
 func (*TestRouteRequest) ProtoMessage() {}
 
 func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2925,7 +3025,7 @@ func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteRequest.ProtoReflect.Descriptor instead.
 func (*TestRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TestRouteRequest) GetBot() *Bot {
@@ -2956,7 +3056,7 @@ type TestRouteResponse struct {
 
 func (x *TestRouteResponse) Reset() {
 	*x = TestRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2968,7 +3068,7 @@ func (x *TestRouteResponse) String() string {
 func (*TestRouteResponse) ProtoMessage() {}
 
 func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2981,7 +3081,7 @@ func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteResponse.ProtoReflect.Descriptor instead.
 func (*TestRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TestRouteResponse) GetRoute() string {
@@ -3017,7 +3117,7 @@ type RouteVerdict struct {
 
 func (x *RouteVerdict) Reset() {
 	*x = RouteVerdict{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3029,7 +3129,7 @@ func (x *RouteVerdict) String() string {
 func (*RouteVerdict) ProtoMessage() {}
 
 func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3042,7 +3142,7 @@ func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteVerdict.ProtoReflect.Descriptor instead.
 func (*RouteVerdict) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RouteVerdict) GetRoute() string {
@@ -3089,7 +3189,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3101,7 +3201,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3114,7 +3214,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 // DrainResponse tells how much there is left.
@@ -3128,7 +3228,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3140,7 +3240,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3153,7 +3253,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DrainResponse) GetFlows() uint64 {
@@ -3172,7 +3272,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3184,7 +3284,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3197,7 +3297,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 // UndrainResponse is empty.
@@ -3209,7 +3309,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3221,7 +3321,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3234,7 +3334,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 // SetLogLevelRequest names a level.
@@ -3248,7 +3348,7 @@ type SetLogLevelRequest struct {
 
 func (x *SetLogLevelRequest) Reset() {
 	*x = SetLogLevelRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3260,7 +3360,7 @@ func (x *SetLogLevelRequest) String() string {
 func (*SetLogLevelRequest) ProtoMessage() {}
 
 func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3273,7 +3373,7 @@ func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelRequest.ProtoReflect.Descriptor instead.
 func (*SetLogLevelRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetLogLevelRequest) GetLevel() string {
@@ -3294,7 +3394,7 @@ type SetLogLevelResponse struct {
 
 func (x *SetLogLevelResponse) Reset() {
 	*x = SetLogLevelResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3306,7 +3406,7 @@ func (x *SetLogLevelResponse) String() string {
 func (*SetLogLevelResponse) ProtoMessage() {}
 
 func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3319,7 +3419,7 @@ func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelResponse.ProtoReflect.Descriptor instead.
 func (*SetLogLevelResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SetLogLevelResponse) GetPrevious() string {
@@ -3338,7 +3438,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3350,7 +3450,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3363,7 +3463,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 // ReloadResponse tells what has changed.
@@ -3379,7 +3479,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3391,7 +3491,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3404,7 +3504,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ReloadResponse) GetChanges() []string {
@@ -3593,7 +3693,7 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x04peer\x18\x06 \x01(\v2\x14.zio.gateway.v1.PeerR\x04peer\x12:\n" +
 	"\n" +
 	"registered\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"registered\"\xec\x02\n" +
+	"registered\"\xa8\x03\n" +
 	"\x05Route\x12\x1e\n" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x04name\x12\x1e\n" +
@@ -3605,7 +3705,8 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\abuiltin\x18\n" +
 	" \x01(\v2\x1e.zio.gateway.v1.BuiltinFactoryH\x00R\abuiltin\x12=\n" +
 	"\blistener\x18\v \x01(\v2\x1f.zio.gateway.v1.ListenerFactoryH\x00R\blistener\x121\n" +
-	"\x04exec\x18\f \x01(\v2\x1b.zio.gateway.v1.ExecFactoryH\x00R\x04execB\x10\n" +
+	"\x04exec\x18\f \x01(\v2\x1b.zio.gateway.v1.ExecFactoryH\x00R\x04exec\x12:\n" +
+	"\aconnect\x18\r \x01(\v2\x1e.zio.gateway.v1.ConnectFactoryH\x00R\aconnectB\x10\n" +
 	"\afactory\x12\x05\xbaH\x02\b\x01\";\n" +
 	"\x0eBuiltinFactory\x12)\n" +
 	"\x04name\x18\x01 \x01(\tB\x15\xbaH\x12r\x10R\x04dumpR\bgenerateR\x04name\"1\n" +
@@ -3615,7 +3716,14 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\vExecFactory\x12,\n" +
 	"\acommand\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\b\x01\x10\x80\x02\"\x05r\x03(\x80 R\acommand\x12#\n" +
 	"\rmax_processes\x18\x02 \x01(\rR\fmaxProcesses\x124\n" +
-	"\bmax_time\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\amaxTime\"\xc3\x01\n" +
+	"\bmax_time\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\amaxTime\"\xb5\x01\n" +
+	"\x0eConnectFactory\x12\"\n" +
+	"\aaddress\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80 R\aaddress\x12\x1c\n" +
+	"\x04node\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\xff\x01R\x04node\x12\x1c\n" +
+	"\x04port\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xff\x01R\x04port\x12&\n" +
+	"\n" +
+	"server_key\x18\x04 \x01(\tB\a\xbaH\x04r\x02((R\tserverKey\x12\x1b\n" +
+	"\tmax_flows\x18\x05 \x01(\rR\bmaxFlows\"\xc3\x01\n" +
 	"\vRouteStatus\x12+\n" +
 	"\x05route\x18\x01 \x01(\v2\x15.zio.gateway.v1.RouteR\x05route\x123\n" +
 	"\x06origin\x18\x02 \x01(\x0e2\x1b.zio.gateway.v1.RouteOriginR\x06origin\x12\x14\n" +
@@ -3721,7 +3829,7 @@ func file_zio_gateway_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_zio_gateway_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_zio_gateway_v1_admin_proto_goTypes = []any{
 	(FlowState)(0),                 // 0: zio.gateway.v1.FlowState
 	(HeldUpBy)(0),                  // 1: zio.gateway.v1.HeldUpBy
@@ -3755,131 +3863,133 @@ var file_zio_gateway_v1_admin_proto_goTypes = []any{
 	(*BuiltinFactory)(nil),         // 29: zio.gateway.v1.BuiltinFactory
 	(*ListenerFactory)(nil),        // 30: zio.gateway.v1.ListenerFactory
 	(*ExecFactory)(nil),            // 31: zio.gateway.v1.ExecFactory
-	(*RouteStatus)(nil),            // 32: zio.gateway.v1.RouteStatus
-	(*ListRoutesRequest)(nil),      // 33: zio.gateway.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),     // 34: zio.gateway.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),        // 35: zio.gateway.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),       // 36: zio.gateway.v1.AddRouteResponse
-	(*RemoveRouteRequest)(nil),     // 37: zio.gateway.v1.RemoveRouteRequest
-	(*RemoveRouteResponse)(nil),    // 38: zio.gateway.v1.RemoveRouteResponse
-	(*TestRouteRequest)(nil),       // 39: zio.gateway.v1.TestRouteRequest
-	(*TestRouteResponse)(nil),      // 40: zio.gateway.v1.TestRouteResponse
-	(*RouteVerdict)(nil),           // 41: zio.gateway.v1.RouteVerdict
-	(*DrainRequest)(nil),           // 42: zio.gateway.v1.DrainRequest
-	(*DrainResponse)(nil),          // 43: zio.gateway.v1.DrainResponse
-	(*UndrainRequest)(nil),         // 44: zio.gateway.v1.UndrainRequest
-	(*UndrainResponse)(nil),        // 45: zio.gateway.v1.UndrainResponse
-	(*SetLogLevelRequest)(nil),     // 46: zio.gateway.v1.SetLogLevelRequest
-	(*SetLogLevelResponse)(nil),    // 47: zio.gateway.v1.SetLogLevelResponse
-	(*ReloadRequest)(nil),          // 48: zio.gateway.v1.ReloadRequest
-	(*ReloadResponse)(nil),         // 49: zio.gateway.v1.ReloadResponse
-	nil,                            // 50: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	(EndReason)(0),                 // 51: zio.gateway.v1.EndReason
-	(*Peer)(nil),                   // 52: zio.gateway.v1.Peer
-	(Direction)(0),                 // 53: zio.gateway.v1.Direction
-	(*structpb.Struct)(nil),        // 54: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),  // 55: google.protobuf.Timestamp
-	(*LeftOut)(nil),                // 56: zio.gateway.v1.LeftOut
-	(*durationpb.Duration)(nil),    // 57: google.protobuf.Duration
-	(*Bot)(nil),                    // 58: zio.gateway.v1.Bot
+	(*ConnectFactory)(nil),         // 32: zio.gateway.v1.ConnectFactory
+	(*RouteStatus)(nil),            // 33: zio.gateway.v1.RouteStatus
+	(*ListRoutesRequest)(nil),      // 34: zio.gateway.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),     // 35: zio.gateway.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),        // 36: zio.gateway.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),       // 37: zio.gateway.v1.AddRouteResponse
+	(*RemoveRouteRequest)(nil),     // 38: zio.gateway.v1.RemoveRouteRequest
+	(*RemoveRouteResponse)(nil),    // 39: zio.gateway.v1.RemoveRouteResponse
+	(*TestRouteRequest)(nil),       // 40: zio.gateway.v1.TestRouteRequest
+	(*TestRouteResponse)(nil),      // 41: zio.gateway.v1.TestRouteResponse
+	(*RouteVerdict)(nil),           // 42: zio.gateway.v1.RouteVerdict
+	(*DrainRequest)(nil),           // 43: zio.gateway.v1.DrainRequest
+	(*DrainResponse)(nil),          // 44: zio.gateway.v1.DrainResponse
+	(*UndrainRequest)(nil),         // 45: zio.gateway.v1.UndrainRequest
+	(*UndrainResponse)(nil),        // 46: zio.gateway.v1.UndrainResponse
+	(*SetLogLevelRequest)(nil),     // 47: zio.gateway.v1.SetLogLevelRequest
+	(*SetLogLevelResponse)(nil),    // 48: zio.gateway.v1.SetLogLevelResponse
+	(*ReloadRequest)(nil),          // 49: zio.gateway.v1.ReloadRequest
+	(*ReloadResponse)(nil),         // 50: zio.gateway.v1.ReloadResponse
+	nil,                            // 51: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	(EndReason)(0),                 // 52: zio.gateway.v1.EndReason
+	(*Peer)(nil),                   // 53: zio.gateway.v1.Peer
+	(Direction)(0),                 // 54: zio.gateway.v1.Direction
+	(*structpb.Struct)(nil),        // 55: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),  // 56: google.protobuf.Timestamp
+	(*LeftOut)(nil),                // 57: zio.gateway.v1.LeftOut
+	(*durationpb.Duration)(nil),    // 58: google.protobuf.Duration
+	(*Bot)(nil),                    // 59: zio.gateway.v1.Bot
 }
 var file_zio_gateway_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: zio.gateway.v1.Flow.state:type_name -> zio.gateway.v1.FlowState
-	51, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
-	52, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
-	52, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
-	53, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
-	54, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
-	55, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
-	55, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
-	55, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
+	52, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
+	53, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
+	53, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
+	54, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
+	55, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
+	56, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
+	56, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
+	56, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
 	5,  // 9: zio.gateway.v1.Flow.credit_state:type_name -> zio.gateway.v1.CreditState
 	6,  // 10: zio.gateway.v1.Flow.from_client:type_name -> zio.gateway.v1.Traffic
 	6,  // 11: zio.gateway.v1.Flow.from_handler:type_name -> zio.gateway.v1.Traffic
-	55, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
-	55, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
+	56, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
+	56, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
 	1,  // 14: zio.gateway.v1.Flow.held_up_by:type_name -> zio.gateway.v1.HeldUpBy
 	7,  // 15: zio.gateway.v1.Flow.waits:type_name -> zio.gateway.v1.Waits
-	56, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
-	57, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
-	57, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
-	57, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
-	55, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	57, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
+	58, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
+	58, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
+	58, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
+	56, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
 	10, // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
-	50, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	51, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
 	11, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
-	55, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
-	57, // 25: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
-	57, // 26: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
-	57, // 27: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	57, // 28: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
+	56, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
+	58, // 25: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
+	58, // 26: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
+	58, // 27: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	58, // 28: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
 	0,  // 29: zio.gateway.v1.ListFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
 	4,  // 30: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
 	4,  // 31: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
 	0,  // 32: zio.gateway.v1.WatchFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	55, // 33: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
+	56, // 33: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
 	4,  // 34: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
 	4,  // 35: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
 	22, // 36: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
-	52, // 37: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
-	55, // 38: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
+	53, // 37: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
+	56, // 38: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
 	2,  // 39: zio.gateway.v1.ConnectedPeer.mechanism:type_name -> zio.gateway.v1.Mechanism
-	55, // 40: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
+	56, // 40: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
 	22, // 41: zio.gateway.v1.DisconnectPeerResponse.peer:type_name -> zio.gateway.v1.ConnectedPeer
 	27, // 42: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
-	52, // 43: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
-	55, // 44: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
+	53, // 43: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
+	56, // 44: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
 	29, // 45: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
 	30, // 46: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
 	31, // 47: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
-	57, // 48: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
-	28, // 49: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
-	3,  // 50: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
-	32, // 51: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
-	28, // 52: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
-	32, // 53: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	32, // 54: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	58, // 55: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
-	52, // 56: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
-	41, // 57: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
-	3,  // 58: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
-	8,  // 59: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
-	12, // 60: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
-	14, // 61: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
-	16, // 62: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
-	18, // 63: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
-	20, // 64: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
-	23, // 65: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
-	25, // 66: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
-	33, // 67: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
-	35, // 68: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
-	37, // 69: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
-	39, // 70: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
-	42, // 71: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
-	44, // 72: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
-	46, // 73: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
-	48, // 74: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
-	9,  // 75: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
-	13, // 76: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
-	15, // 77: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
-	17, // 78: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
-	19, // 79: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
-	21, // 80: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
-	24, // 81: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
-	26, // 82: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
-	34, // 83: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
-	36, // 84: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
-	38, // 85: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
-	40, // 86: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
-	43, // 87: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
-	45, // 88: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
-	47, // 89: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
-	49, // 90: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
-	75, // [75:91] is the sub-list for method output_type
-	59, // [59:75] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	32, // 48: zio.gateway.v1.Route.connect:type_name -> zio.gateway.v1.ConnectFactory
+	58, // 49: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
+	28, // 50: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
+	3,  // 51: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
+	33, // 52: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
+	28, // 53: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
+	33, // 54: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	33, // 55: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	59, // 56: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
+	53, // 57: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
+	42, // 58: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
+	3,  // 59: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
+	8,  // 60: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
+	12, // 61: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
+	14, // 62: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
+	16, // 63: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
+	18, // 64: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
+	20, // 65: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
+	23, // 66: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
+	25, // 67: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
+	34, // 68: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
+	36, // 69: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
+	38, // 70: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
+	40, // 71: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
+	43, // 72: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
+	45, // 73: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
+	47, // 74: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
+	49, // 75: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
+	9,  // 76: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
+	13, // 77: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
+	15, // 78: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
+	17, // 79: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
+	19, // 80: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
+	21, // 81: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
+	24, // 82: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
+	26, // 83: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
+	35, // 84: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
+	37, // 85: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
+	39, // 86: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
+	41, // 87: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
+	44, // 88: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
+	46, // 89: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
+	48, // 90: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
+	50, // 91: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
+	76, // [76:92] is the sub-list for method output_type
+	60, // [60:76] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_zio_gateway_v1_admin_proto_init() }
@@ -3893,6 +4003,7 @@ func file_zio_gateway_v1_admin_proto_init() {
 		(*Route_Builtin)(nil),
 		(*Route_Listener)(nil),
 		(*Route_Exec)(nil),
+		(*Route_Connect)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3900,7 +4011,7 @@ func file_zio_gateway_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zio_gateway_v1_admin_proto_rawDesc), len(file_zio_gateway_v1_admin_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   47,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

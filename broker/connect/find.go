@@ -1,0 +1,151 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/zmqbridge/dial"
+	"github.com/zioflow/gateway/zmtp"
+)
+
+const (
+	// firstRetry and lastRetry are how soon a handler that cannot be reached is tried
+	// again, while a flow waits for it.
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 500 * time.Millisecond
+
+	// maxQueued is how much waits in a connection, in messages and bytes, besides what the
+	// broker holds and counts: enough that it never runs dry.
+	maxQueued      = 64
+	maxQueuedBytes = 1 << 20
+)
+
+// Find implements broker.Factory: it connects, has the handler asked by the client's BOT,
+// and accepts the flow if the handler does.
+func (f *Factory) Find(ctx context.Context, r *broker.Request) error {
+	full := func() {
+		r.IfLate(flow.Overloaded, fmt.Sprintf("the handler of route %s has as many flows as it takes", f.route))
+	}
+	if !f.connector.slots.Acquire(ctx, f.route, f.target.MaxFlows, full) {
+		return nil
+	}
+	h, err := f.reach(ctx, r)
+	if err == nil {
+		if err = h.ask(ctx, r); err == nil {
+			f.connector.flows.Go(func() {
+				defer f.connector.slots.Release(f.route)
+				h.serve()
+			})
+			return nil
+		}
+		h.abandon(err)
+	}
+	f.connector.slots.Release(f.route)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// reach connects to the handler. While nobody is there it waits as long as a flow waits
+// for any handler, and follows a node that comes or moves meanwhile.
+func (f *Factory) reach(ctx context.Context, r *broker.Request) (*handler, error) {
+	wait := f.connector.options.Broker.Options().HandlerWait
+	none := func(why string) *broker.EndError {
+		return &broker.EndError{Reason: flow.NoHandler, Detail: fmt.Sprintf("the handler of route %s is not there: %s", f.route, why)}
+	}
+	limited, cancel := context.WithTimeout(ctx, max(wait, firstRetry))
+	defer cancel()
+	for why := ""; ; {
+		address, found, changed := f.locate()
+		if !found {
+			why = f.target.String() + " is not to be seen"
+			r.IfLate(flow.NoHandler, none(why).Detail)
+			if wait == 0 {
+				return nil, none(why)
+			}
+			select {
+			case <-changed:
+				continue
+			case <-limited.Done():
+				return nil, none(why)
+			}
+		}
+		r.IfLate(flow.NoHandler, none(address+" can't be reached").Detail)
+		h, err := f.connect(limited, address, changed, wait == 0)
+		switch {
+		case err == nil:
+			return h, nil
+		case errors.Is(err, errMoved):
+			continue
+		default:
+			return nil, none(err.Error())
+		}
+	}
+}
+
+// errMoved: a node is elsewhere now.
+var errMoved = errors.New("the node has moved")
+
+// locate is where the handler is now.
+func (f *Factory) locate() (address string, found bool, changed <-chan struct{}) {
+	if f.target.Address != "" {
+		return f.target.Address, true, nil
+	}
+	return f.connector.options.Directory.Lookup(f.target.Node, f.target.Port)
+}
+
+// connect connects to an address while the context lasts, or once.
+func (f *Factory) connect(ctx context.Context, address string, changed <-chan struct{}, once bool) (*handler, error) {
+	o := f.dialOptions(address)
+	here, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() { // ends with the context
+		select {
+		case <-changed:
+			if now, found, _ := f.locate(); !found || now != address {
+				cancel(errMoved)
+			}
+		case <-here.Done():
+		}
+	}()
+	var conn *dial.Conn
+	var err error
+	if once {
+		conn, err = dial.Dial(here, o)
+	} else if conn, err = dial.New(o); err == nil {
+		if err = conn.Next(here); err != nil {
+			_ = conn.Close(0)
+		}
+	}
+	switch {
+	case err == nil:
+		return newHandler(f, conn, address), nil
+	case errors.Is(context.Cause(here), errMoved):
+		return nil, errMoved
+	default:
+		if failed, ok := errors.AsType[*dial.Error](err); ok {
+			return nil, failed
+		}
+		return nil, err
+	}
+}
+
+func (f *Factory) dialOptions(address string) dial.Options {
+	o := dial.DefaultOptions(address, zmtp.Client)
+	o.Curve = f.keys
+	o.FirstRetry, o.LastRetry = firstRetry, lastRetry
+	o.MaxMessage = f.connector.options.Broker.Options().MaxMessage + zio.MaxLabel + messageOverhead
+	o.Incoming = dial.Limit{Messages: maxQueued, Bytes: maxQueuedBytes}
+	o.Outgoing = o.Incoming
+	return o
+}
+
+// messageOverhead is what a message of the largest payload may have besides it and its
+// label: the lengths of its parts, and coord.
+const messageOverhead = 6*zio.MaxParts + 1<<10

@@ -1,0 +1,296 @@
+package connect
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/internal/text"
+	"github.com/zioflow/gateway/zmqbridge/dial"
+)
+
+// linger is how long a last message may take to go out, once the flow is over.
+const linger = 2 * time.Second
+
+// handler is one connection to a handler, for one flow.
+type handler struct {
+	factory *Factory
+	conn    *dial.Conn
+	info    broker.PeerInfo
+	link    *link
+	peer    *broker.Peer // nil before it is asked
+
+	asked bool        // it was sent the BOT
+	eot   atomic.Bool // it has sent EOT
+}
+
+func newHandler(f *Factory, conn *dial.Conn, address string) *handler {
+	limit := f.connector.options.Broker.Options().OutboxLimit()
+	return &handler{
+		factory: f, conn: conn, link: newLink(conn, limit, f.keys != nil),
+		info: broker.PeerInfo{Transport: "zmq-client", Address: address, Identity: f.target.Node},
+	}
+}
+
+// ask sends the handler the client's BOT, as the client's side of it has it, and accepts
+// the flow on behalf of the handler if that does. The error refuses the flow.
+func (h *handler) ask(ctx context.Context, r *broker.Request) error {
+	offer, err := r.Offer()
+	if err != nil {
+		return err
+	}
+	r.IfLate(flow.HandlerTimeout, fmt.Sprintf("the handler at %s did not answer in time", h.info.Address))
+	h.peer = h.factory.connector.options.Broker.Attach(h.link, h.info)
+	h.peer.Stays()
+	credit := h.credit(r, offer)
+	label, err := zio.RewriteBot(offer.Bot.Label, offer.Direction.Reverse(), credit, 0)
+	if err != nil {
+		return err
+	}
+	if err := h.sendBot(ctx, offer.Bot, label); err != nil {
+		return h.lost(err)
+	}
+	answer, err := h.conn.Receive(ctx)
+	if err != nil {
+		return h.lost(err)
+	}
+	defer answer.Release()
+	if label, err = h.accepted(answer, offer, credit); err != nil {
+		return err
+	}
+	h.peer.Receive(answer.WithLabel(label)) // delivers a BOT, or why it is refused
+	if h.peer.Flow() == nil {
+		return h.link.refusal()
+	}
+	return nil
+}
+
+// credit is the offer to the handler. Where the client leaves it to the handler that is
+// all there may be: a native handler cannot be told later that it has less than it said.
+func (h *handler) credit(r *broker.Request, offer broker.Offer) int64 {
+	if offer.Credit > 0 {
+		return offer.Credit
+	}
+	credit := h.factory.connector.options.Broker.Options().MaxCredit
+	if own := r.Route().MaxCredit; own > 0 {
+		credit = min(credit, own)
+	}
+	return credit
+}
+
+// sendBot sends the client's BOT with that label. The message's bytes are charged while
+// they wait to be written.
+func (h *handler) sendBot(ctx context.Context, bot *zio.Message, label []byte) error {
+	m := &zio.Message{
+		Level: bot.Level, Form: bot.Form, Label: label, Coord: bot.Coord, Payload: bot.Payload, Ends: bot.Ends,
+	}
+	weight := int64(m.Weight())
+	h.peer.Output().Add(weight)
+	defer h.peer.Output().Release(weight)
+	h.asked = true
+	if err := h.conn.Send(ctx, m); err != nil {
+		return err
+	}
+	return h.conn.Flush(ctx)
+}
+
+// accepted reads what the handler says to the BOT, and returns the label by which the
+// broker knows it; an error if it refuses.
+func (h *handler) accepted(answer *zio.Message, offer broker.Offer, credit int64) ([]byte, error) {
+	head, err := zio.Peek(answer.Label)
+	if err != nil {
+		return nil, h.broken(err.Error())
+	}
+	switch head.Type {
+	case zio.BOT:
+	case zio.EOT:
+		h.eot.Store(true)
+		return nil, &broker.EndError{Reason: flow.Rejected, Detail: refusal(answer.Label)}
+	default:
+		return nil, h.broken(fmt.Sprintf("answers a BOT with a %v", head.Type))
+	}
+	bot, err := zio.ParseBot(answer.Label)
+	if err != nil {
+		return nil, h.broken(err.Error())
+	}
+	if bot.Credit.Form == zio.Integer && bot.Credit.Value > 0 {
+		credit = min(credit, bot.Credit.Value)
+	}
+	return zio.RewriteBot(answer.Label, bot.Direction, credit, offer.CID)
+}
+
+// refusal is why a handler refuses a flow, by its EOT.
+func refusal(label []byte) string {
+	var end struct{ Error, Detail string }
+	_ = json.Unmarshal(label, &end) // what cannot be read is not told
+	switch {
+	case end.Error != "" && end.Detail != "":
+		return text.Detail(end.Error + ": " + end.Detail)
+	case end.Error != "" || end.Detail != "":
+		return text.Detail(end.Error + end.Detail)
+	}
+	return "the handler has refused it"
+}
+
+func (h *handler) broken(detail string) error {
+	return &broker.EndError{Reason: flow.ProtocolError, Detail: text.Detail("the handler: " + detail)}
+}
+
+// lost is what an error of the connection means while the handler is asked.
+func (h *handler) lost(err error) error {
+	if errors.Is(err, zio.ErrMalformed) {
+		return h.broken(err.Error())
+	}
+	return &broker.EndError{Reason: flow.PeerGone, Detail: text.Detail("the handler: " + err.Error())}
+}
+
+// abandon gives up a handler that has not become one, and tells it.
+func (h *handler) abandon(why error) {
+	if h.asked && !h.eot.Load() {
+		reason := flow.NotEnded
+		if end, ok := errors.AsType[*broker.EndError](why); ok {
+			reason = end.Reason
+		}
+		h.sayEOT(reason, why.Error())
+	}
+	h.connector().flows.Go(func() { _ = h.conn.Close(linger) })
+	if h.peer != nil {
+		h.peer.Leave("the handler has not accepted")
+		h.link.close()
+	}
+}
+
+func (h *handler) connector() *Connector { return h.factory.connector }
+
+// sayEOT has an EOT go out with the next bytes, as far as there is room for it.
+func (h *handler) sayEOT(reason flow.Reason, detail string) {
+	ctx, cancel := context.WithTimeout(context.Background(), linger)
+	defer cancel()
+	word := reason.String()
+	if reason == flow.NotEnded {
+		word = flow.Rejected.String()
+	}
+	_ = h.conn.Send(ctx, &zio.Message{
+		Form: zio.FormFlow, Label: zio.ErrorLabel(word, text.Detail(detail)),
+		Coord: zio.Coord{Granule: uint64(time.Now().UnixMicro()), Seqno: 1},
+	})
+}
+
+// serve relays until the flow is over and the handler has said so, or is gone.
+func (h *handler) serve() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var running sync.WaitGroup
+	running.Go(func() {
+		defer h.contain("writing")
+		h.write(ctx)
+		_ = h.conn.Close(linger) // which has read return
+	})
+	detail := h.read(ctx)
+	cancel()
+	running.Wait()
+	h.peer.Leave(detail)
+	h.link.close()
+}
+
+// read passes on what the handler sends, and returns why nothing more comes.
+func (h *handler) read(ctx context.Context) (detail string) {
+	detail = "an error of the gateway"
+	defer h.contain("reading")
+	for {
+		m, err := h.conn.Receive(ctx)
+		switch {
+		case errors.Is(err, zio.ErrMalformed):
+			h.peer.Malformed(err)
+			continue
+		case err != nil:
+			return h.left(err)
+		}
+		if head, err := zio.Peek(m.Label); err == nil && head.Type == zio.EOT {
+			h.eot.Store(true)
+			h.link.Flush() // so that write sees it
+		}
+		h.peer.Receive(m)
+	}
+}
+
+// left is what the end of the connection means, which the flow is told.
+func (h *handler) left(err error) string {
+	if detail, was := h.link.disconnected(); was {
+		return detail
+	}
+	failed, ok := errors.AsType[*dial.Error](err)
+	if ok && failed.Cause == dial.TooLarge {
+		h.peer.TooLarge(failed.Detail)
+	}
+	if ok {
+		return "the handler: " + failed.Detail
+	}
+	return "the connection was closed"
+}
+
+// write sends what is delivered, until the flow is over and nothing waits: an EOT that
+// the handler has not answered may have to be repeated (BRK-17).
+func (h *handler) write(ctx context.Context) {
+	var batch []broker.Delivery
+	over, closing := h.link.over, h.connector().closing
+	var answer <-chan time.Time // when the handler is no longer waited for
+	for {
+		batch = h.link.take(batch)
+		if len(batch) > 0 {
+			if err := h.send(ctx, batch); err != nil {
+				return
+			}
+			continue
+		}
+		if answer != nil && h.eot.Load() {
+			return
+		}
+		select {
+		case <-h.link.wake:
+		case <-over:
+			over = nil
+			timer := time.NewTimer(h.connector().options.Broker.Options().EOTTimeout + linger)
+			defer timer.Stop()
+			answer = timer.C
+		case <-answer:
+			return
+		case <-closing:
+			closing, over = nil, nil
+			answer = time.After(0) // once nothing waits
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// send writes deliveries, and returns when they have left.
+func (h *handler) send(ctx context.Context, batch []broker.Delivery) error {
+	for i, d := range batch {
+		if err := h.conn.Send(ctx, d.Message); err != nil {
+			for _, left := range batch[i:] {
+				left.Message.Release()
+			}
+			return err
+		}
+	}
+	return h.conn.Flush(ctx)
+}
+
+// contain ends a handler on whose path something has panicked, and nobody else.
+func (h *handler) contain(step string) {
+	if problem := recover(); problem != nil {
+		h.connector().lines.Log(context.Background(), slog.LevelError, "connect_panic", h.info.Who(), "a connection to a handler failed",
+			"handler", h.info, "at", step, "error", fmt.Sprint(problem), "stack", string(debug.Stack()))
+		go func() { _ = h.conn.Close(0) }()
+	}
+}
