@@ -123,6 +123,7 @@ func TestRoutesDocumentNamesAll(t *testing.T) {
 		"and", "&", "or", `\|`, "=", "==", "eq", "!=", "ne", "<", "lt", "<=", "le", ">", "gt", ">=", "ge", "+", "add", "-", "sub", "*", "mul",
 		"attributes", "direction", "credit", "peer.transport", "peer.address", "peer.identity", "peer.name",
 		"name", "match", "rules", "rules_file", "priority", "max_credit", "builtin", "listener", "exec", "max_processes", "max_time",
+		"connect", "address", "node", "port", "server_key", "max_flows",
 		"ZIO_GATEWAY_CID", "ZIO_GATEWAY_FLOW", "ZIO_GATEWAY_ZMQ_SERVER", "ZIO_GATEWAY_ZMQ_ROUTER", "ZIO_GATEWAY_GRPC",
 	} {
 		if !slices.ContainsFunc(words, func(w []string) bool { return w[1] == want }) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/builtin"
+	"github.com/zioflow/gateway/broker/connect"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/routes"
 	"github.com/zioflow/gateway/broker/spawn"
@@ -52,7 +53,9 @@ func startOperated(t *testing.T, allowExec bool) *operator {
 	spawner.SetAddresses(spawn.Addresses{})
 	options := server.DefaultOptions(limits)
 	options.Process = process{}
-	options.Routes = server.RouteOptions{Maker: routes.Maker{Builtin: handlers, Spawner: spawner}, AllowExec: allowExec}
+	options.Routes = server.RouteOptions{Maker: routes.Maker{
+		Builtin: handlers, Spawner: spawner, Connector: connect.New(connect.Options{Broker: b}),
+	}, AllowExec: allowExec}
 	s := server.New(b, options)
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)
@@ -139,6 +142,7 @@ func TestRoutesOverGRPC(t *testing.T) {
 		route(`name: "few" match: "has(attributes.few)" max_credit: 2 builtin { name: "generate" }`),
 		route(`name: "rules" rules: "[{rule: \"(= kind 'depo')\"}]" priority: -3 listener { name: "shell" }`),
 		route(`name: "command" match: "has(attributes.command)" priority: 5 exec { command: "false" max_processes: 2 max_time { seconds: 9 } }`),
+		route(`name: "far" priority: -4 connect { address: "tcp://localhost:5" max_flows: 1 server_key: "` + strings.Repeat("a", 40) + `" }`),
 	} {
 		response, err := o.admin.AddRoute(o.ctx, &gatewayv1.AddRouteRequest{Route: r})
 		if err != nil {
@@ -149,7 +153,7 @@ func TestRoutesOverGRPC(t *testing.T) {
 			t.Errorf("added %v, want %v", got, want)
 		}
 	}
-	const all = "command:ADDED few:ADDED shell:LISTENER rules:ADDED dump:DEFAULT generate:DEFAULT"
+	const all = "command:ADDED few:ADDED shell:LISTENER rules:ADDED far:ADDED dump:DEFAULT generate:DEFAULT"
 	if got := o.listRoutes(t); got != all {
 		t.Errorf("the routes are %s, want %s", got, all)
 	}
@@ -217,6 +221,8 @@ func TestRoutesRefused(t *testing.T) {
 		"an import":         {add(route(`name: "y" rules: "import '/etc/passwd'" builtin { name: "dump" }`)), codes.InvalidArgument, "route.rules", "can't import files"},
 		"no factory":        {add(route(`name: "y"`)), codes.InvalidArgument, "route.factory", "required"},
 		"an unknown one":    {add(route(`name: "y" builtin { name: "cat" }`)), codes.InvalidArgument, "route.builtin.name", "[dump, generate]"},
+		"no address":        {add(route(`name: "y" connect {}`)), codes.InvalidArgument, "route.connect.address", "is missing"},
+		"a long node":       {add(route(`name: "y" connect { port: "flow" node: "` + strings.Repeat("n", 256) + `" }`)), codes.InvalidArgument, "route.connect.node", "255"},
 		"a name twice":      {add(route(`name: "x" builtin { name: "dump" }`)), codes.AlreadyExists, "ROUTE_EXISTS", "route x"},
 		"a default's name":  {add(route(`name: "dump" builtin { name: "dump" }`)), codes.AlreadyExists, "ROUTE_EXISTS", "route dump"},
 		"exec":              {add(route(`name: "y" exec { command: "cat" }`)), codes.FailedPrecondition, "EXEC_ROUTES_NOT_ALLOWED", "--allow-exec-routes"},

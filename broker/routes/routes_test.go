@@ -12,6 +12,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/builtin"
+	"github.com/zioflow/gateway/broker/connect"
 	"github.com/zioflow/gateway/broker/routes"
 	"github.com/zioflow/gateway/broker/spawn"
 )
@@ -29,7 +30,9 @@ func maker(t *testing.T) (routes.Maker, *broker.Broker) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return routes.Maker{Builtin: builtin.New(b, options.Log), Spawner: spawner}, b
+	return routes.Maker{
+		Builtin: builtin.New(b, options.Log), Spawner: spawner, Connector: connect.New(connect.Options{Broker: b}),
+	}, b
 }
 
 // What a route was made of can be read from it again.
@@ -46,6 +49,7 @@ func TestMakeAndSpecOf(t *testing.T) {
 		{Name: "cel", Match: "attributes.stream == 'raw'", Priority: -5, MaxCredit: 7, Listener: "raw"},
 		{Name: "rules", Rules: rules, Builtin: "generate"},
 		{Name: "file", RulesFile: file, Exec: exec},
+		{Name: "far", Connect: &connect.Target{Address: "tcp://localhost:5", MaxFlows: 1, ServerKey: strings.Repeat("a", 40)}},
 	} {
 		made, err := m.Make(t.Context(), spec)
 		if err != nil {
@@ -76,27 +80,31 @@ func TestMakeAndSpecOf(t *testing.T) {
 func TestMakeNamesTheField(t *testing.T) {
 	m, _ := maker(t)
 	for want, spec := range map[string]routes.Spec{
-		"name: is missing":                           {Builtin: "dump"},
-		"name: has 129 bytes":                        {Name: strings.Repeat("x", 129), Builtin: "dump"},
-		"max_credit: is -1":                          {Name: "x", MaxCredit: -1, Builtin: "dump"},
-		"match: match expression: 1:1: undeclared":   {Name: "x", Match: "stream == 'raw'", Builtin: "dump"},
-		"match: only one of":                         {Name: "x", Match: "true", Rules: "[]", Builtin: "dump"},
-		"rules: there is no rule":                    {Name: "x", Rules: "[]", Builtin: "dump"},
-		"rules_file: openat none.json":               {Name: "x", RulesFile: t.TempDir() + "/none.json", Builtin: "dump"},
-		"factory: one of builtin, listener and":      {Name: "x"},
-		"factory: one of builtin, listener and exec": {Name: "x", Builtin: "dump", Listener: "l"},
-		`builtin.name: is "cat", want dump or`:       {Name: "x", Builtin: "cat"},
-		"listener.name: has 129 bytes":               {Name: "x", Listener: strings.Repeat("x", 129)},
-		"exec.command: names no program":             {Name: "x", Exec: &spawn.Command{}},
-		"exec.max_time: is -1s":                      {Name: "x", Exec: &spawn.Command{Arguments: []string{"x"}, MaxTime: -time.Second}},
+		"name: is missing":                                    {Builtin: "dump"},
+		"name: has 129 bytes":                                 {Name: strings.Repeat("x", 129), Builtin: "dump"},
+		"max_credit: is -1":                                   {Name: "x", MaxCredit: -1, Builtin: "dump"},
+		"match: match expression: 1:1: undeclared":            {Name: "x", Match: "stream == 'raw'", Builtin: "dump"},
+		"match: only one of":                                  {Name: "x", Match: "true", Rules: "[]", Builtin: "dump"},
+		"rules: there is no rule":                             {Name: "x", Rules: "[]", Builtin: "dump"},
+		"rules_file: openat none.json":                        {Name: "x", RulesFile: t.TempDir() + "/none.json", Builtin: "dump"},
+		"factory: one of builtin, listener, exec and":         {Name: "x"},
+		"factory: one of builtin, listener, ":                 {Name: "x", Builtin: "dump", Connect: &connect.Target{Address: "tcp://h:1"}},
+		"factory: one of builtin, listener, exec and connect": {Name: "x", Builtin: "dump", Listener: "l"},
+		`builtin.name: is "cat", want dump or`:                {Name: "x", Builtin: "cat"},
+		"listener.name: has 129 bytes":                        {Name: "x", Listener: strings.Repeat("x", 129)},
+		"connect.address: is missing":                         {Name: "x", Connect: &connect.Target{}},
+		"connect.node: can't be found":                        {Name: "x", Connect: &connect.Target{Node: "n", Port: "flow"}},
+		"exec.command: names no program":                      {Name: "x", Exec: &spawn.Command{}},
+		"exec.max_time: is -1s":                               {Name: "x", Exec: &spawn.Command{Arguments: []string{"x"}, MaxTime: -time.Second}},
 	} {
 		if _, err := m.Make(t.Context(), spec); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
 	for want, spec := range map[string]routes.Spec{
-		"builtin: this gateway has no": {Name: "x", Builtin: "dump"},
-		"exec: this gateway starts no": {Name: "x", Exec: &spawn.Command{Arguments: []string{"x"}}},
+		"builtin: this gateway has no":         {Name: "x", Builtin: "dump"},
+		"connect: this gateway connects to no": {Name: "x", Connect: &connect.Target{Address: "tcp://h:1"}},
+		"exec: this gateway starts no":         {Name: "x", Exec: &spawn.Command{Arguments: []string{"x"}}},
 	} {
 		if _, err := (routes.Maker{}).Make(t.Context(), spec); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
