@@ -46,8 +46,13 @@ func openNative(c *transferFlags, kind zmtp.SocketType, address string, directio
 	if err != nil {
 		return nil, errors.Join(err, conn.Close(0))
 	}
+	f.Portion = f.Credit / payIn
 	return &nativeTransfer{f, conn}, nil
 }
+
+// payIn is in how many portions a taker pays its credit: few enough that PAYs cost little
+// beside small DATs, and so many that its giver never has to wait for one.
+const payIn = 4
 
 // dialNative connects. An error says which option it may be about.
 func (c *transferFlags) dialNative(kind zmtp.SocketType, address string) (*dial.Conn, error) {

@@ -36,6 +36,9 @@ type Flow struct {
 	Timeout time.Duration
 	// Credit is the total agreed.
 	Credit int64
+	// Portion is how much credit a taker has to have back before it pays again; what it
+	// has at first it pays at once. 0 is 1: a PAY for every DAT, as ZIO's own clients pay.
+	Portion int64
 	// Reply is the other side's BOT.
 	Reply *zio.Message
 
@@ -123,10 +126,10 @@ func (f *Flow) Put(label []byte, payload [][]byte) error {
 	}
 }
 
-// Get pays all the credit it has and takes one DAT. At the giver's EOT it is
-// io.EOF, or an *EndError if that names one.
+// Get pays all the credit it has, once that is a Portion, and takes one DAT. At the
+// giver's EOT it is io.EOF, or an *EndError if that names one.
 func (f *Flow) Get() (*zio.Message, error) {
-	if f.held > 0 {
+	if f.held >= min(max(1, f.Portion), f.Credit) {
 		if err := f.Pay(f.held); err != nil {
 			return nil, err
 		}
