@@ -111,7 +111,8 @@ type Delivery struct {
 
 // PeerInfo is who is at the other end of a link.
 type PeerInfo struct {
-	// Transport is "zmq-server", "zmq-router", "grpc" or "builtin".
+	// Transport is "zmq-server", "zmq-router", "grpc", "builtin", or "zmq-client": a
+	// handler that the gateway connects to.
 	Transport string
 	// Address is where the peer is, as far as its transport knows.
 	Address string

@@ -3645,11 +3645,12 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x04B\a\xbaH\x042\x02 \x00R\x02id\x12 \n" +
 	"\x06detail\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06detail\";\n" +
 	"\x0fEndFlowResponse\x12(\n" +
-	"\x04flow\x18\x01 \x01(\v2\x14.zio.gateway.v1.FlowR\x04flow\"\xb1\x01\n" +
-	"\x10ListPeersRequest\x12L\n" +
-	"\ttransport\x18\x01 \x01(\tB.\xbaH+r)R\x00R\n" +
+	"\x04flow\x18\x01 \x01(\v2\x14.zio.gateway.v1.FlowR\x04flow\"\xbd\x01\n" +
+	"\x10ListPeersRequest\x12X\n" +
+	"\ttransport\x18\x01 \x01(\tB:\xbaH7r5R\x00R\n" +
 	"zmq-serverR\n" +
-	"zmq-routerR\x04grpcR\abuiltinR\ttransport\x12'\n" +
+	"zmq-routerR\x04grpcR\abuiltinR\n" +
+	"zmq-clientR\ttransport\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12&\n" +
 	"\n" +

@@ -346,7 +346,7 @@ type TakenBy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the route.
 	Route string `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
-	// The handler: "zmq-server", "zmq-router", "grpc" or "builtin".
+	// The handler: "zmq-server", "zmq-router", "grpc", "builtin" or "zmq-client".
 	Transport string `protobuf:"bytes,2,opt,name=transport,proto3" json:"transport,omitempty"`
 	// Its network address, where known.
 	Address string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`

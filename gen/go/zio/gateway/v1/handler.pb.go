@@ -385,7 +385,8 @@ func (x *Withdrawn) GetReason() EndReason {
 // Peer is what is attached to the gateway on one side of a flow.
 type Peer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "zmq-server" (a CLIENT socket), "zmq-router" (a DEALER), "grpc" or "builtin".
+	// "zmq-server" (a CLIENT socket), "zmq-router" (a DEALER), "grpc", "builtin" or
+	// "zmq-client" (a SERVER that the gateway connects to).
 	Transport string `protobuf:"bytes,1,opt,name=transport,proto3" json:"transport,omitempty"`
 	// Its network address, where known.
 	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
