@@ -30,10 +30,16 @@ type directory struct {
 	changed chan struct{}
 }
 
-func (d *directory) Lookup(node, port string) (string, bool, <-chan struct{}) {
+func (d *directory) Lookup(node, port string) (string, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.address, node == "files" && port == "flow" && d.address != "", d.changed
+	return d.address, node == "files" && port == "flow" && d.address != ""
+}
+
+func (d *directory) Changed() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.changed
 }
 
 func (d *directory) move(address string) {
@@ -305,12 +311,10 @@ func TestRefused(t *testing.T) {
 // TestAbsent: a flow waits for its handler, and ends when that has not come.
 func TestAbsent(t *testing.T) {
 	t.Parallel()
-	probe := listen(t, "tcp://127.0.0.1:*", "")
-	address := probe.server.Address
-	probe.close()
+	address := "ipc://" + t.TempDir() + "/handler"
 	for _, wait := range []time.Duration{0, 200 * time.Millisecond} {
 		b := setUp(t, connect.Target{Address: address}, func(o *broker.Options) { o.HandlerWait = wait })
-		b.open(giver).ends(flow.NoHandler, "nobody listens there")
+		b.open(giver).ends(flow.NoHandler, "no such file")
 		b = setUp(t, connect.Target{Node: "files", Port: "flow"}, func(o *broker.Options) { o.HandlerWait = wait })
 		b.open(giver).ends(flow.NoHandler, "port flow of node files is not to be seen")
 	}
@@ -326,11 +330,10 @@ func TestAbsent(t *testing.T) {
 func TestNode(t *testing.T) {
 	t.Parallel()
 	b := setUp(t, connect.Target{Node: "files", Port: "flow"}, nil)
-	gone := listen(t, "tcp://127.0.0.1:*", "")
-	address := gone.server.Address
-	gone.close()
+	address := "ipc://" + t.TempDir() + "/gone"
 	c := b.open(giver)
 	b.directory.move(address) // nobody is there
+	b.directory.move(address) // a change of another node
 	h := listen(t, "tcp://127.0.0.1:*", "")
 	b.directory.move(h.server.Address)
 	h.take(`"BOT"`)
@@ -344,8 +347,8 @@ func TestNode(t *testing.T) {
 // TestKilled: a handler that dies ends its flow; the one that is there after it has the next.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	h := listen(t, "tcp://127.0.0.1:*", "")
-	address := h.server.Address
+	address := "ipc://" + t.TempDir() + "/handler" // nobody else takes it meanwhile
+	h := listen(t, address, "")
 	b := setUp(t, connect.Target{Address: address}, nil)
 	for range 3 {
 		c := b.open(giver)

@@ -97,7 +97,10 @@ func (f *Factory) locate() (address string, found bool, changed <-chan struct{})
 	if f.target.Address != "" {
 		return f.target.Address, true, nil
 	}
-	return f.connector.options.Directory.Lookup(f.target.Node, f.target.Port)
+	nodes := f.connector.options.Directory
+	changed = nodes.Changed()
+	address, found = nodes.Lookup(f.target.Node, f.target.Port)
+	return address, found, changed
 }
 
 // connect connects to an address while the context lasts, or once.
@@ -105,15 +108,7 @@ func (f *Factory) connect(ctx context.Context, address string, changed <-chan st
 	o := f.dialOptions(address)
 	here, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go func() { // ends with the context
-		select {
-		case <-changed:
-			if now, found, _ := f.locate(); !found || now != address {
-				cancel(errMoved)
-			}
-		case <-here.Done():
-		}
-	}()
+	go f.watch(here, cancel, address, changed)
 	var conn *dial.Conn
 	var err error
 	if once {
@@ -133,6 +128,23 @@ func (f *Factory) connect(ctx context.Context, address string, changed <-chan st
 			return nil, failed
 		}
 		return nil, err
+	}
+}
+
+// watch gives up an address when the node is there no more, until the context ends.
+func (f *Factory) watch(ctx context.Context, cancel context.CancelCauseFunc, address string, changed <-chan struct{}) {
+	for {
+		select {
+		case <-changed: // of any node
+		case <-ctx.Done():
+			return
+		}
+		now, found, next := f.locate()
+		if !found || now != address {
+			cancel(errMoved)
+			return
+		}
+		changed = next
 	}
 }
 
