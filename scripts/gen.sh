@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Generates what is made from proto/: Go into gen/go, Python into
-# clients/python/src/zioflow/_gen. With --check, compares instead.
+# clients/python/src/zioflow/_gen, TypeScript into clients/node/src/gen. With --check,
+# compares instead.
 # Needs scripts/setup.sh gen.
 #
 # protoc comes with the pinned grpcio-tools, for both languages: it is there in
@@ -14,10 +15,11 @@ cd "$root"
 
 go_dir=gen/go
 python_dir=clients/python/src/zioflow/_gen
+node_dir=clients/node/src/gen
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/$go_dir" "$work/$python_dir"
+mkdir -p "$work/$go_dir" "$work/$python_dir" "$work/$node_dir"
 
 protoc() { .deps/python/bin/python -m grpc_tools.protoc -Iproto -Ithird_party "$@"; }
 
@@ -42,15 +44,21 @@ sed -i -E 's/^from buf\.validate (import .*)$/try:\n  from buf.validate \1\nexce
   "$work/$python_dir/zio/gateway/v1/handler_pb2.py"
 sed -i '/^from buf\.validate /d' "$work/$python_dir/zio/gateway/v1/handler_pb2.pyi"
 
+# The types of the details of errors are Google's, whose Python package has them.
+common=$(echo .deps/python/lib/python3*/site-packages)
+protoc -I"$common" --plugin=protoc-gen-es=clients/node/node_modules/.bin/protoc-gen-es \
+  --es_out="$work/$node_dir" --es_opt=target=ts,import_extension=js \
+  zio/gateway/v1/{flow,handler}.proto buf/validate/validate.proto google/rpc/{status,error_details}.proto
+
 if [[ ${1-} == --check ]]; then
-  for dir in "$go_dir" "$python_dir"; do
+  for dir in "$go_dir" "$python_dir" "$node_dir"; do
     diff -r --brief --exclude=__pycache__ "$dir" "$work/$dir" ||
       { echo "gen: $dir is not what proto/ generates: run 'make gen'" >&2; exit 1; }
   done
   exit
 fi
 
-for dir in "$go_dir" "$python_dir"; do
+for dir in "$go_dir" "$python_dir" "$node_dir"; do
   rm -rf "$dir"
   mkdir -p "$(dirname "$dir")"
   mv "$work/$dir" "$dir"

@@ -4,7 +4,7 @@
 # build (the default) is what the gateway itself needs, which is Go alone. libzmq is
 # what its tests need besides: a C++ compiler and libzmq, for real ZeroMQ peers. gen,
 # test, soak, bench and lint are what those make targets need; python is the virtual
-# environment in .deps/python, node the peers in conformance/node.
+# environment in .deps/python, node the packages in conformance/node and clients/node.
 # Installs only what is missing; does nothing, at once, when nothing is.
 set -euo pipefail
 
@@ -166,23 +166,27 @@ setup_python() {
   echo "$stamp" >"$venv/.stamp"
 }
 
+# setup_node: the packages of the conformance tests' peers, and of the client for Node.
 setup_node() {
-  local dir=conformance/node stamp
-  stamp=$(sha256sum <$dir/package-lock.json)
-  [[ $(cat $dir/node_modules/.stamp 2>/dev/null) == "$stamp" ]] && return
+  local dir stamp
+  for dir in conformance/node clients/node; do
+    stamp=$(sha256sum <$dir/package-lock.json)
+    [[ $(cat $dir/node_modules/.stamp 2>/dev/null) == "$stamp" ]] && continue
 
-  want nodejs command -v node
-  want npm command -v npm
-  install_missing
-  echo "setup: Node packages into $dir"
-  # The package brings its binaries; its install script would only compile.
-  npm --prefix $dir ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
-  echo "$stamp" >$dir/node_modules/.stamp
+    want nodejs command -v node
+    want npm command -v npm
+    install_missing
+    echo "setup: Node packages into $dir"
+    # The packages bring their binaries; install scripts would only compile.
+    npm --prefix $dir ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+    echo "$stamp" >$dir/node_modules/.stamp
+  done
 }
 
 setup_gen() {
   setup_build
   setup_python
+  setup_node
   scripts/tools.sh protoc-gen-go protoc-gen-go-grpc
 }
 
@@ -213,7 +217,6 @@ setup_proxies() {
 setup_test() {
   setup_libzmq
   setup_gen
-  setup_node
   setup_prometheus
   setup_proxies
   scripts/tools.sh gotestsum grpcurl

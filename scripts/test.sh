@@ -31,4 +31,7 @@ if [[ -d clients/python/tests ]]; then
   (cd clients/python && "$root/.deps/python/bin/python" -m pytest -q) || status=1
 fi
 
+echo "== Node"
+npm --prefix clients/node test --silent || status=1
+
 exit $status

@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { FlowEnded, FlowError, Gateway, type Dat, type ListenerState } from "../src/index.js";
+import { Served } from "./serve.js";
+
+let served: Served;
+let gateway: Gateway;
+
+before(async () => {
+  served = await Served.start("--handler-wait=10s");
+  gateway = new Gateway(served.address);
+});
+
+after(async () => {
+  gateway.close();
+  await served.kill();
+});
+
+async function all(flow: AsyncIterable<Dat>): Promise<Dat[]> {
+  const got: Dat[] = [];
+  for await (const dat of flow) got.push(dat);
+  return got;
+}
+
+const text = (dat: Dat | undefined) => dat?.payload.map((part) => Buffer.from(part).toString());
+
+test("a client gives", async () => {
+  const flow = await gateway.give({ builtin: "dump", run: 42 }, { credit: 3 });
+  assert.equal(flow.bot.takenBy?.route, "dump");
+  assert.equal(flow.bot.credit, 3);
+  for (let n = 0; n < 10; n++) await flow.put(["header", new Uint8Array(100)], { label: { n } });
+  await flow.end();
+  assert.equal(flow.eot?.reason, "completed");
+});
+
+test("a client takes", async () => {
+  const dats = await all(await gateway.take({ builtin: "generate", count: 30, size: 4 }, { credit: 4 }));
+  assert.equal(dats.length, 30);
+  assert.deepEqual([...dats[2]!.payload[0]!], [2, 3, 4, 5]);
+  assert.equal(dats[2]!.seqno, 3n);
+});
+
+test("put and get in one line each", async () => {
+  const result = await gateway.put(["one", ["two", "parts"]], { builtin: "dump" });
+  assert.equal(result.messages, 2);
+  assert.ok(result.flowId > 0n);
+  const dats = await all(gateway.get({ builtin: "generate", count: 2, size: 1 }));
+  assert.equal(dats.length, 2);
+});
+
+test("a handler takes and gives; attributes and labels cross", async () => {
+  const taken: Dat[] = [];
+  const listener = await gateway.handle("both", async (offer) => {
+    assert.equal(offer.peer?.transport, "grpc");
+    if (offer.direction === "inject") {
+      for await (const dat of await offer.take({ note: "x" })) taken.push(dat);
+    } else {
+      const flow = await offer.give();
+      await flow.put("from the handler", { label: { big: 1, "ключ": [1.5, null] }, granule: 9n, level: 2 });
+      await flow.end();
+    }
+  }, { match: "attributes.stream == 'both'" });
+  const flow = await gateway.give({ stream: "both" }, { origin: 7n });
+  assert.equal(flow.bot.attributes["note"], "x");
+  await flow.put("a");
+  await flow.end();
+  const got = await all(gateway.get({ stream: "both" }));
+  await listener.close();
+  assert.deepEqual(text(taken[0]), ["a"]);
+  assert.equal(taken[0]!.origin, 7n);
+  assert.deepEqual(got[0]!.attributes, { big: 1, "ключ": [1.5, null] });
+  assert.equal(got[0]!.granule, 9n);
+  assert.equal(got[0]!.level, 2);
+});
+
+test("a refusal says why, to the client", async () => {
+  const listener = await gateway.handle("sulking", () => {
+    throw new Error("not today");
+  }, { match: "attributes.stream == 'no'", onError: () => {} });
+  await assert.rejects(gateway.give({ stream: "no" }), (error: FlowError) => {
+    assert.equal(error.reason, "rejected");
+    assert.equal(error.detail, "not today");
+    assert.ok(error.flowId > 0n);
+    assert.match(error.message, /^flow \d+: rejected: not today$/);
+    return true;
+  });
+  await listener.close();
+});
+
+test("a taker that leaves the loop says how many it has used", async () => {
+  const listener = await gateway.handle("modest", async (offer) => {
+    for await (const _ of await offer.take({}, { credit: 5 })) break;
+  }, { match: "attributes.stream == 'one'" });
+  const flow = await gateway.give({ stream: "one" });
+  await assert.rejects(async () => {
+    for (let n = 0; n < 100; n++) await flow.put("data");
+    await flow.end();
+  }, (error: FlowEnded) => error instanceof FlowEnded && error.taken === 1);
+  await listener.close();
+});
+
+test("a flow that is broken off is peer_gone to the other side", async () => {
+  let ended: unknown;
+  const listener = await gateway.handle("left", async (offer) => {
+    try {
+      await all(await offer.take());
+    } catch (error) {
+      ended = error;
+    }
+  }, { match: "attributes.stream == 'left'" });
+  {
+    await using flow = await gateway.give({ stream: "left" });
+    await flow.put("data");
+  }
+  await listener.close();
+  assert.equal((ended as FlowError).reason, "peer_gone");
+});
+
+test("mistakes are told, and lose nothing", async () => {
+  const flow = await gateway.give({ builtin: "dump" });
+  await assert.rejects(flow.put(new Float64Array(3) as unknown as Uint8Array), /part 0 is a Float64Array: .*putTensors/);
+  await assert.rejects(flow.put(new Uint8Array(65 << 20)), /the message has \d+ bytes, at most \d+ can be sent/);
+  await assert.rejects(flow.put("x", { level: 9 }), /level is 9, want 0 to 8/);
+  await assert.rejects(flow.put("x", { label: { x: NaN } }), /attribute x is NaN/);
+  await flow.put("x");
+  await flow.end();
+  await assert.rejects(flow.put("x"), Error);
+  assert.throws(() => new Gateway("http://127.0.0.1:7575"), /want HOST:PORT, without a scheme/);
+  assert.throws(() => new Gateway("gateway.example:7575", { token: "t" }), /in clear text: set tls/);
+  assert.throws(() => gateway.give({ cid: 1 }), /attribute cid is one of ZIO's own/);
+  await assert.rejects(new Gateway("127.0.0.1:1").give(), (error: FlowError) => {
+    assert.match(error.message, /UNAVAILABLE: nobody listens there/);
+    return true;
+  });
+});
+
+test("puts at once give in their order, and none beyond the credit", async () => {
+  const seen: number[] = [];
+  const listener = await gateway.handle("order", async (offer) => {
+    for await (const dat of await offer.take({}, { credit: 2 })) seen.push(Number(dat.attributes["n"]));
+  }, { match: "attributes.stream == 'order'" });
+  const flow = await gateway.give({ stream: "order" });
+  await Promise.all(Array.from({ length: 50 }, (_, n) => flow.put("x", { label: { n } })));
+  await flow.end();
+  await listener.close();
+  assert.deepEqual(seen, Array.from({ length: 50 }, (_, n) => n));
+});
+
+test("a listener comes back after the gateway was killed", async () => {
+  const own = await Served.start("--handler-wait=10s");
+  const mine = new Gateway(own.address);
+  const states: ListenerState["state"][] = [];
+  const listener = await mine.handle("again", async (offer) => {
+    await all(await offer.take());
+  }, { onState: (s) => states.push(s.state) });
+  for (let n = 0; n < 3; n++) {
+    await mine.put(["data"], { stream: "again" });
+    await own.kill();
+    await own.restart();
+    let flow;
+    for (let tries = 0; !flow; tries++) { // the client's own channel has to connect again as well
+      try {
+        flow = await mine.give({ stream: "again" });
+      } catch (error) {
+        if ((error as FlowError).code !== 14 || tries > 200) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
+    await flow.put("data");
+    await flow.end();
+  }
+  await listener.close();
+  assert.deepEqual(states.filter((s, i) => s !== states[i - 1]),
+    ["listening", "reconnecting", "listening", "reconnecting", "listening", "reconnecting", "listening", "closed"]);
+  mine.close();
+  await own.kill();
+});
