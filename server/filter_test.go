@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -26,7 +27,9 @@ func (ignoring) Withdraw(uint64, flow.Reason) {}
 // attributes, wait to be accepted.
 func manyFlows(t *testing.T, n int, attributes string) *adminService {
 	t.Helper()
-	b, err := broker.New(broker.DefaultOptions())
+	options := broker.DefaultOptions()
+	options.PendingTimeout = time.Hour
+	b, err := broker.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
