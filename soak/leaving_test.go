@@ -70,6 +70,7 @@ func TestLeavingHandler(t *testing.T) { testLeaving(t, false) }
 // or as handler: their partners are told in time, and the next flow works.
 func testLeaving(t *testing.T, childClient bool) {
 	g := startGateway(t, "--heartbeat="+heartbeat.String(), "--heartbeat-timeout="+heartbeatTimeout.String(),
+		"--stall-timeout="+heartbeatTimeout.String(), // one that was sent data may be busy with it for so long
 		"--keepalive="+keepalive.String(), "--keepalive-timeout="+keepaliveTimeout.String())
 	d := openDesk(t, g)
 	told := map[exit]*sample{}
