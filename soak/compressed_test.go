@@ -135,7 +135,7 @@ func testCompressed(t *testing.T, g *gateway, honest transport) {
 			}
 		}
 	})
-	calls := scaled(200, 4) * len(methods)
+	calls := scaled(60, 4) * len(methods)
 	inParallel(calls, 4, func(i int) {
 		method := methods[i%len(methods)]
 		code, err := compressedCall(g, method, encodings[i/len(methods)%len(encodings)], payload)
