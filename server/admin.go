@@ -62,7 +62,8 @@ type adminService struct {
 	filterCost uint64 // what a filter may cost in one call of ListFlows
 }
 
-func newAdminService(b *broker.Broker, o Options, stop context.Context) *adminService {
+// newAdminService serves until stop ends: watchers have to go then.
+func newAdminService(stop context.Context, b *broker.Broker, o Options) *adminService {
 	return &adminService{broker: b, log: o.Log, process: o.Process, routes: o.Routes, stop: stop, filterCost: listingCost}
 }
 

@@ -42,7 +42,7 @@ func manyFlows(t *testing.T, n int, attributes string) *adminService {
 		(&otherSide{peer: p}).say(`{"flow":"BOT","direction":"extract","credit":5`+attributes+`}`, nil)
 		t.Cleanup(func() { p.Leave("done") })
 	}
-	return newAdminService(b, Options{Log: slog.New(slog.DiscardHandler)}, context.Background())
+	return newAdminService(context.Background(), b, Options{Log: slog.New(slog.DiscardHandler)})
 }
 
 // TestFilterCostIsBounded: what a filter costs is bounded over all flows of a call, and
