@@ -64,8 +64,11 @@ func (b *budget) full() bool { return b.held.Load() >= b.limit.Load() || b.queue
 func (b *Broker) Held() int64 { return b.budget.held.Load() }
 
 // WaitingReaders is how many peers are not read from at present, because there is no
-// room for more of theirs (ByteAccount.Charge): in the budget, or in their own account.
-func (b *Broker) WaitingReaders() int64 { return b.budget.waitingReaders() }
+// room for more of theirs (ByteAccount.Charge): in the budget, in their own account, or
+// in what peers without a flow share.
+func (b *Broker) WaitingReaders() int64 {
+	return b.budget.waitingReaders() + b.early.waitingReaders()
+}
 
 // Exhausted tells whether the bytes in the broker have reached their limit.
 func (b *Broker) Exhausted() bool { return b.budget.full() }
