@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"container/list"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,12 +31,13 @@ const leastWeight = 1 << 10
 // A transport that cannot stop reading is bounded by its credit: what a flow may have
 // in the broker is its part of the budget, and PAYs beyond that wait.
 type budget struct {
-	limit   atomic.Int64
-	held    atomic.Int64
-	waiting atomic.Int64 // how many wait in the queue
+	limit  atomic.Int64
+	held   atomic.Int64
+	queued atomic.Int64 // how many wait in the queue; changed under mu
 
 	mu          sync.Mutex
-	queue       fairQueue // guarded by mu
+	queue       fairQueue // guarded by mu; who waits for room
+	apart       list.List // guarded by mu; of *byteWaiter, who is at its own account's limit
 	constrained []*Flow   // guarded by mu; flows with withheld credit, in turn
 	sweeping    bool      // guarded by mu; while there is a sweeper
 	sweeper     sync.WaitGroup
@@ -43,9 +45,7 @@ type budget struct {
 
 // newAccount is the account of a peer that belongs to that owner.
 func (b *budget) newAccount(owner string, limit int64) *ByteAccount {
-	a := &ByteAccount{budget: b, owner: owner}
-	a.limit.Store(limit)
-	return a
+	return &ByteAccount{budget: b, owner: owner, limit: limit}
 }
 
 // setBudgets puts the limits to use. Peers that take part in no flow share what two
@@ -56,26 +56,22 @@ func (b *Broker) setBudgets(o *Options) {
 	b.early.resize(2*int64(o.MaxMessage) + 4<<20)
 }
 
-// full tells whether no more bytes may come in.
-func (b *budget) full() bool { return b.held.Load() >= b.limit.Load() || b.waiting.Load() > 0 }
+// full tells whether no more bytes may come in. Who waits for its own account does not
+// make it so.
+func (b *budget) full() bool { return b.held.Load() >= b.limit.Load() || b.queued.Load() > 0 }
 
 // Held is how many bytes are charged at present.
 func (b *Broker) Held() int64 { return b.budget.held.Load() }
 
 // WaitingReaders is how many peers are not read from at present, because there is no
-// room for more of theirs (ByteAccount.Charge).
-func (b *Broker) WaitingReaders() int64 { return b.budget.waiting.Load() }
+// room for more of theirs (ByteAccount.Charge): in the budget, in their own account, or
+// in what peers without a flow share.
+func (b *Broker) WaitingReaders() int64 {
+	return b.budget.waitingReaders() + b.early.waitingReaders()
+}
 
 // Exhausted tells whether the bytes in the broker have reached their limit.
 func (b *Broker) Exhausted() bool { return b.budget.full() }
-
-// resize changes the limit. What is held beyond it leaves in its own time.
-func (b *budget) resize(limit int64) {
-	b.limit.Store(limit)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.serveQueue()
-}
 
 // payWindow is how many DATs the flow's giver may send or the broker hold, together.
 // f.mu is held.

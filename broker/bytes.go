@@ -9,10 +9,10 @@ import "sync/atomic"
 // Charge by one goroutine at a time: the one that reads from the peer.
 type ByteAccount struct {
 	budget *budget
-	owner  string       // whose turn it is among those who wait
-	limit  atomic.Int64 // of this account
+	owner  string // whose turn it is among those who wait
+	limit  int64  // of this account
 	held   atomic.Int64
-	waiter *byteWaiter // guarded by budget.mu; nil while nothing waits
+	waiter atomic.Pointer[byteWaiter] // changed under budget.mu; nil while nothing waits
 }
 
 // Held is how many bytes are charged.
@@ -26,10 +26,13 @@ func (a *ByteAccount) Add(n int64) {
 }
 
 // Release gives n charged bytes back, and their room to whoever waits for it.
+//
+// Who begins to wait shows that first and looks for room then; Release makes room
+// first and looks for who waits then. So one of them sees the other.
 func (a *ByteAccount) Release(n int64) {
 	a.held.Add(-n)
 	a.budget.held.Add(-n)
-	if a.budget.waiting.Load() > 0 {
+	if a.waiter.Load() != nil || a.budget.queued.Load() > 0 {
 		a.budget.serve(a)
 	}
 }
@@ -38,9 +41,10 @@ func (a *ByteAccount) Release(n int64) {
 // for them. Of what the account holds, current bytes belong to the message that
 // is being read: when nothing else is held the message is let in whatever the
 // budget says, so that every flow moves (the budget is exceeded by one message
-// for each peer at the most). NoFree is for a message that is not. Those who wait are served in turn, by owner and
-// then by account. It returns false, with nothing charged, when stop is closed
-// first.
+// for each peer at the most). NoFree is for a message that is not. Those who wait
+// for the budget are served in turn, by owner and then by account; who is at the
+// limit of its own account waits apart, in nobody's way. It returns false, with
+// nothing charged, when stop is closed first.
 func (a *ByteAccount) Charge(n, current int64, stop <-chan struct{}) bool {
 	return a.TryCharge(n, current) || a.wait(n, current, stop)
 }
@@ -54,19 +58,30 @@ func (a *ByteAccount) TryCharge(n, current int64) bool {
 		a.Add(n)
 		return true
 	}
-	if a.budget.waiting.Load() > 0 || !a.fits(n) {
-		return false
-	}
-	if a.budget.held.Add(n) <= a.budget.limit.Load() {
-		a.held.Add(n)
-		return true
-	}
-	a.budget.held.Add(-n)
-	return false
+	return a.fits(n) && a.budget.queued.Load() == 0 && a.take(n)
 }
 
-// fits tells whether n more bytes are within the account's own limit.
-func (a *ByteAccount) fits(n int64) bool { return a.held.Load()+n <= a.limit.Load() }
+// fits tells whether n more bytes are within what the account may have in any case:
+// its own limit, and the whole budget. Where they are not, only what leaves this
+// account makes room for them.
+func (a *ByteAccount) fits(n int64) bool {
+	return a.held.Load()+n <= min(a.limit, a.budget.limit.Load())
+}
+
+// take charges n bytes if the budget has room for them. It never charges what it
+// does not keep: others would find no room for that moment.
+func (a *ByteAccount) take(n int64) bool {
+	for {
+		held := a.budget.held.Load()
+		if held+n > a.budget.limit.Load() {
+			return false
+		}
+		if a.budget.held.CompareAndSwap(held, held+n) {
+			a.held.Add(n)
+			return true
+		}
+	}
+}
 
 func (a *ByteAccount) wait(n, current int64, stop <-chan struct{}) bool {
 	w := &byteWaiter{account: a, bytes: n, current: current, granted: make(chan struct{})}
@@ -83,155 +98,99 @@ func (a *ByteAccount) wait(n, current int64, stop <-chan struct{}) bool {
 	return false
 }
 
-// byteWaiter is an account for which there is no room.
-type byteWaiter struct {
-	account        *ByteAccount
-	bytes, current int64
-	granted        chan struct{} // closed once the bytes are charged
-}
-
-// admits tells whether w's bytes have room now. budget.mu is held.
-func (b *budget) admits(w *byteWaiter) bool {
-	if w.account.held.Load() <= w.current {
-		return true
-	}
-	return w.account.fits(w.bytes) && b.held.Load()+w.bytes <= b.limit.Load()
-}
-
-// grant charges w's bytes and lets it go on. budget.mu is held.
-func (b *budget) grant(w *byteWaiter) {
-	w.account.waiter = nil
-	b.waiting.Add(-1)
-	w.account.Add(w.bytes)
-	close(w.granted)
-}
-
+// enqueue has w wait, unless there is room for it.
 func (b *budget) enqueue(w *byteWaiter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.waiting.Add(1) // first, so that a Release from now on looks here
-	w.account.waiter = w
-	b.queue.push(w)
+	w.account.waiter.Store(w) // first, so that a Release from now on looks here
+	b.place(w)
 	b.serveQueue()
-	if w.account.waiter == w && b.admits(w) {
-		b.queue.remove(w)
-		b.grant(w)
-	}
 }
 
 // withdraw takes a waiter out; false if it was granted what it waited for.
 func (b *budget) withdraw(w *byteWaiter) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if w.account.waiter != w {
+	if w.account.waiter.Load() != w {
 		return false
 	}
-	w.account.waiter = nil
-	b.waiting.Add(-1)
-	b.queue.remove(w)
+	b.remove(w)
+	w.account.waiter.Store(nil)
+	b.serveQueue() // it may have been in the way of those behind it
 	return true
 }
 
-// serve looks whether a release of that account has made room: for its own
-// waiter, or for those whose turn it is.
+// serve looks whom a release of that account has made room for.
 func (b *budget) serve(a *ByteAccount) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if w := a.waiter; w != nil && b.admits(w) {
-		b.queue.remove(w)
-		b.grant(w)
+	if w := a.waiter.Load(); w != nil && (w.free() || w.lane == nil) {
+		b.remove(w)
+		b.place(w)
 	}
 	b.serveQueue()
 }
 
-// mostPassed is how many waiters are looked at for one release, so that a release
-// costs little however many wait.
-const mostPassed = 64
+// resize changes the limit. What is held beyond it leaves in its own time.
+func (b *budget) resize(limit int64) {
+	b.limit.Store(limit)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for range b.apart.Len() { // each once, also those who stay
+		w := b.apart.Front().Value.(*byteWaiter)
+		b.remove(w)
+		b.place(w)
+	}
+	b.serveQueue()
+}
 
-// serveQueue grants in turn what there is room for. Who waits for its own account
-// is passed over. budget.mu is held.
-func (b *budget) serveQueue() {
-	for passed := 0; passed < mostPassed; {
-		w := b.queue.front()
-		switch {
-		case w == nil:
-			return
-		case b.admits(w):
-			b.queue.remove(w)
-			b.grant(w)
-			b.queue.pass(w.account.owner)
-		case w.account.fits(w.bytes):
-			return // it is w's turn, and there is no room for it
-		default:
-			b.queue.rotate()
-			passed++
-		}
+// place lets w in where it needs no room, and otherwise has it wait where it
+// belongs: in the queue, or apart while its own account is at its limit. b.mu is
+// held, and serveQueue called after it.
+func (b *budget) place(w *byteWaiter) {
+	switch {
+	case w.free():
+		w.account.Add(w.bytes)
+		w.granting()
+	case w.account.fits(w.bytes):
+		b.queued.Add(1)
+		b.queue.push(w)
+	default:
+		w.at = b.apart.PushBack(w)
 	}
 }
 
-// fairQueue is who waits, by owner. The zero fairQueue is empty.
-type fairQueue struct {
-	lanes map[string]*lane
-	turn  []*lane // in the order in which the owners' turns come
-}
-
-type lane struct {
-	owner   string
-	waiters []*byteWaiter
-}
-
-func (q *fairQueue) push(w *byteWaiter) {
-	if q.lanes == nil {
-		q.lanes = map[string]*lane{}
-	}
-	l := q.lanes[w.account.owner]
-	if l == nil {
-		l = &lane{owner: w.account.owner}
-		q.lanes[l.owner] = l
-		q.turn = append(q.turn, l)
-	}
-	l.waiters = append(l.waiters, w)
-}
-
-// front is whose turn it is; nil where nobody waits.
-func (q *fairQueue) front() *byteWaiter {
-	if len(q.turn) == 0 {
-		return nil
-	}
-	return q.turn[0].waiters[0]
-}
-
-// pass ends an owner's turn, if it is the one whose turn it is.
-func (q *fairQueue) pass(owner string) {
-	if len(q.turn) > 1 && q.turn[0].owner == owner {
-		q.turn = append(q.turn[1:], q.turn[0])
-	}
-}
-
-// rotate passes the front waiter over: its owner's next one comes first then, when
-// the owner's turn comes again.
-func (q *fairQueue) rotate() {
-	first := q.turn[0]
-	first.waiters = append(first.waiters[1:], first.waiters[0])
-	q.pass(first.owner)
-}
-
-func (q *fairQueue) remove(w *byteWaiter) {
-	l := q.lanes[w.account.owner]
-	for i, other := range l.waiters {
-		if other == w {
-			l.waiters = append(l.waiters[:i], l.waiters[i+1:]...)
-			break
-		}
-	}
-	if len(l.waiters) > 0 {
+// remove takes w from where it waits. b.mu is held.
+func (b *budget) remove(w *byteWaiter) {
+	if w.lane == nil {
+		b.apart.Remove(w.at)
 		return
 	}
-	delete(q.lanes, l.owner)
-	for i, other := range q.turn {
-		if other == l {
-			q.turn = append(q.turn[:i], q.turn[i+1:]...)
-			return
+	b.queue.remove(w)
+	b.queued.Add(-1)
+}
+
+// serveQueue grants in turn what there is room for. It costs as much as is granted:
+// whoever it finds at its own limit leaves the queue. b.mu is held.
+func (b *budget) serveQueue() {
+	for w := b.queue.front(); w != nil; w = b.queue.front() {
+		switch {
+		case !w.account.fits(w.bytes):
+			b.remove(w)
+			w.at = b.apart.PushBack(w)
+		case w.account.take(w.bytes):
+			b.queue.pass()
+			b.remove(w)
+			w.granting()
+		default:
+			return // it is w's turn, and there is no room for it
 		}
 	}
+}
+
+// waitingReaders is how many wait, in the queue and apart.
+func (b *budget) waitingReaders() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.queued.Load() + int64(b.apart.Len())
 }

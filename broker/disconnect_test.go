@@ -171,6 +171,16 @@ func TestWaitingReaders(t *testing.T) {
 		if !<-charged || b.WaitingReaders() != 0 || b.Held() != 15 {
 			t.Errorf("%d wait, %d bytes are held, want 0 and 15", b.WaitingReaders(), b.Held())
 		}
+		first.Early().Add(1 << 30) // more than peers without a flow share
+		go func() { charged <- second.Early().Charge(10, broker.NoFree, nil) }()
+		synctest.Wait()
+		if b.WaitingReaders() != 1 || b.Exhausted() {
+			t.Errorf("%d wait, exhausted is %v, want 1 and false", b.WaitingReaders(), b.Exhausted())
+		}
+		first.Early().Release(1 << 30)
+		if !<-charged || b.WaitingReaders() != 0 {
+			t.Errorf("%d wait, want 0", b.WaitingReaders())
+		}
 		first.Leave("done")
 		second.Leave("done")
 	})

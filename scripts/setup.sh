@@ -222,9 +222,12 @@ setup_test() {
   scripts/tools.sh gotestsum grpcurl
 }
 
-# setup_soak: with what makes a bare machine to try the set-up on.
+# setup_soak: with listeners of all languages, and what makes a bare machine to try the
+# set-up on.
 setup_soak() {
   setup_libzmq
+  setup_python
+  setup_node
   want debootstrap command -v debootstrap
   install_missing
 }

@@ -58,6 +58,13 @@ type adminService struct {
 	routes  RouteOptions
 	stop    context.Context // ends when watchers have to go
 	shown   shownFlows
+
+	filterCost uint64 // what a filter may cost in one call of ListFlows
+}
+
+// newAdminService serves until stop ends: watchers have to go then.
+func newAdminService(stop context.Context, b *broker.Broker, o Options) *adminService {
+	return &adminService{broker: b, log: o.Log, process: o.Process, routes: o.Routes, stop: stop, filterCost: listingCost}
 }
 
 // GetStatus sums the gateway up.

@@ -154,7 +154,7 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 	gatewayv1.RegisterFlowServiceServer(in, &flowService{broker: b, log: lines, counters: counters, streams: s.streams, stall: o.Stall, grace: o.Grace})
 	gatewayv1.RegisterHandlerServiceServer(in, &handlerService{broker: b, stop: stop, log: lines, stall: o.Stall})
 	if o.Process != nil {
-		gatewayv1.RegisterAdminServiceServer(in, &adminService{broker: b, log: o.Log, process: o.Process, routes: o.Routes, stop: stop})
+		gatewayv1.RegisterAdminServiceServer(in, newAdminService(stop, b, o))
 	}
 	healthpb.RegisterHealthServer(in, s.health)
 	reflection.Register(in)

@@ -25,11 +25,13 @@ const patience = 20 * time.Second
 // gateway is a running gateway process.
 type gateway struct {
 	binary  string
-	log     string // the file
+	log     string   // the file
+	output  *os.File // in place of the file, if not nil; the caller's
 	command *exec.Cmd
 	exited  chan error // holds what Wait answered
 	// addresses is where each transport's peers connect.
 	addresses map[transport]string
+	http      string        // where it tells of itself
 	ready     time.Duration // from the start of the process
 }
 
@@ -51,7 +53,13 @@ func startGateway(t *testing.T, flags ...string) *gateway {
 
 func startBinary(t *testing.T, binary string, flags ...string) *gateway {
 	t.Helper()
-	g := &gateway{binary: binary}
+	return startInto(t, nil, binary, flags...)
+}
+
+// startInto is startBinary for a gateway that logs into that.
+func startInto(t *testing.T, output *os.File, binary string, flags ...string) *gateway {
+	t.Helper()
+	g := &gateway{binary: binary, output: output}
 	if err := g.start(append(anyPort, flags...)); err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +86,9 @@ func (g *gateway) start(flags []string) error {
 	defer func() { _ = log.Close() }() // the child has its own
 	g.command = exec.Command(g.binary, append([]string{"serve", "--default-routes", "--ready-file=" + file}, flags...)...)
 	g.command.Stdout, g.command.Stderr = log, log
+	if g.output != nil {
+		g.command.Stdout, g.command.Stderr = g.output, g.output
+	}
 	g.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	began := time.Now()
 	if err := g.command.Start(); err != nil {
@@ -122,10 +133,12 @@ func (g *gateway) parseReady(text []byte) error {
 		ZMQServer []string `json:"zmq_server"`
 		ZMQRouter []string `json:"zmq_router"`
 		GRPC      string   `json:"grpc"`
+		HTTP      string   `json:"http"`
 	}
 	if err := json.Unmarshal(text, &bound); err != nil {
 		return err
 	}
+	g.http = bound.HTTP
 	g.addresses = map[transport]string{
 		viaClient: bound.ZMQServer[0], viaDealer: bound.ZMQRouter[0], viaGRPC: bound.GRPC,
 	}

@@ -142,8 +142,13 @@ func TestHostileConnections(t *testing.T) {
 
 // attack makes one connection. It fails only where none could be made.
 func attack(g *gateway, i int, rng *rand.Rand, held chan *net.TCPConn) error {
+	return attackWith(g, hostilities[i%len(hostilities)], i, rng, held)
+}
+
+// attackWith is attack with that. Of the connections that are left open, held has the
+// latest ones.
+func attackWith(g *gateway, h hostility, i int, rng *rand.Rand, held chan *net.TCPConn) error {
 	via := []transport{viaClient, viaDealer}[rng.IntN(2)]
-	h := hostilities[i%len(hostilities)]
 	c, err := rawDial(g.addresses[via], i)
 	if err != nil {
 		return fmt.Errorf("%s: %w", h.name, err)

@@ -31,7 +31,7 @@ const (
 	heartbeatTimeout = 900 * time.Millisecond
 )
 
-// What a gateway has by default for gRPC.
+// What a gateway under test has for gRPC: by default it is more patient.
 const (
 	keepalive        = 20 * time.Second
 	keepaliveTimeout = 10 * time.Second
@@ -69,7 +69,9 @@ func TestLeavingHandler(t *testing.T) { testLeaving(t, false) }
 // testLeaving has children go in the middle of a flow, in every way, as client
 // or as handler: their partners are told in time, and the next flow works.
 func testLeaving(t *testing.T, childClient bool) {
-	g := startGateway(t, "--heartbeat="+heartbeat.String(), "--heartbeat-timeout="+heartbeatTimeout.String())
+	g := startGateway(t, "--heartbeat="+heartbeat.String(), "--heartbeat-timeout="+heartbeatTimeout.String(),
+		"--stall-timeout="+heartbeatTimeout.String(), // one that was sent data may be busy with it for so long
+		"--keepalive="+keepalive.String(), "--keepalive-timeout="+keepaliveTimeout.String())
 	d := openDesk(t, g)
 	told := map[exit]*sample{}
 	for _, e := range exits {

@@ -56,22 +56,46 @@ var stateNames = map[flow.Phase]string{
 	flow.Pending: "pending", flow.Active: "active", flow.HalfClosed: "half_closed", flow.Ended: "ended",
 }
 
-// Match tells whether a flow is selected. What can't be evaluated, such as an
-// attribute that the flow does not have, is false.
-func (f *Filter) Match(i *broker.FlowInfo, now time.Time) bool {
-	result, _, err := f.program.Eval(&flowVariables{i, now})
-	if err != nil {
-		return false
+// Match tells whether a flow is selected, and what it cost to find that out, in units
+// of some 0.2 µs: some 60,000 at the most. What can't be evaluated, such as an attribute that the flow does not
+// have, is false.
+func (f *Filter) Match(i *broker.FlowInfo, now time.Time) (matched bool, cost uint64) {
+	variables := &flowVariables{FlowInfo: i, now: now}
+	result, details, err := f.program.Eval(variables)
+	cost = variables.cost
+	if spent := details.ActualCost(); spent != nil {
+		cost += min(*spent, costLimit)
 	}
-	matched, ok := result.Value().(bool)
-	return ok && matched
+	if err != nil {
+		return false, cost
+	}
+	matched, _ = result.Value().(bool)
+	return matched, cost
 }
 
 // flowVariables is a flow's values of what flowEnvironment declares, each made
 // when it is asked for. It implements cel.Activation.
 type flowVariables struct {
 	*broker.FlowInfo
-	now time.Time
+	now        time.Time
+	attributes map[string]any // nil until they are asked for
+	cost       uint64         // of reading them
+}
+
+// What reading a label costs: all of it is gone through, and of its values so many
+// bytes are read as zio.Attributes reads at the most.
+const (
+	valuesRead    = 64 << 10
+	bytesPerValue = 2
+)
+
+// read reads the flow's attributes, once for all that an expression asks of them.
+func (v *flowVariables) read() map[string]any {
+	if v.attributes == nil {
+		v.attributes = zio.Attributes(v.Label)
+		v.cost += uint64(len(v.Label)/bytesPerUnit + min(len(v.Label), valuesRead)/bytesPerValue)
+	}
+	return v.attributes
 }
 
 // Parent implements cel.Activation.
@@ -102,7 +126,7 @@ func (v *flowVariables) ResolveName(name string) (any, bool) {
 	case "credit":
 		return v.AgreedOrOffered(), true
 	case "attributes":
-		return zio.Attributes(v.Label), true
+		return v.read(), true
 	case "messages":
 		return int64(v.Data.Messages), true
 	case "bytes":

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -214,8 +216,10 @@ func TestWhatHidesIsKilled(t *testing.T) {
 	t.Run("command exits", func(t *testing.T) {
 		b := setUp(t, nil)
 		gate := t.TempDir() + "/gate"
-		b.route(broker.Route{Name: "r"}, spawn.Command{Arguments: []string{
-			"sh", "-c", daemon + `until [ -e "$0" ]; do sleep 0.01; done; exit 4`, gate}})
+		if err := syscall.Mkfifo(gate, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.route(broker.Route{Name: "r"}, spawn.Command{Arguments: []string{"sh", "-c", daemon + `cat "$0"; exit 4`, gate}})
 		client := b.open("")
 		daemon, another := b.said("daemon "), b.said("another ")
 		if err := os.WriteFile(gate, nil, 0o600); err != nil {
@@ -241,6 +245,28 @@ func TestWhatHidesIsKilled(t *testing.T) {
 		daemon, another := b.said("daemon "), b.said("another ")
 		client.Leave("gone")
 		b.logged("does not heed SIGTERM")
+		b.wantGone(daemon)
+		b.wantGone(another)
+	})
+	t.Run("keeper is slow", func(t *testing.T) { // as on a machine that has much to do
+		const grace = 50 * time.Millisecond
+		b := setUp(t, func(_ *broker.Options, o *spawn.Options) { o.Grace = grace })
+		b.route(broker.Route{Name: "r"}, sh(`echo keeper $PPID; `+daemon+`exec sleep 1000`))
+		client := b.open("")
+		keeper, err := strconv.Atoi(b.said("keeper "))
+		if err != nil {
+			t.Fatal(err)
+		}
+		daemon, another := b.said("daemon "), b.said("another ")
+		if err := syscall.Kill(keeper, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		client.Leave("gone")
+		b.logged("does not heed SIGTERM")
+		time.Sleep(4 * grace) // in which nobody may lose patience with it
+		if err := syscall.Kill(keeper, syscall.SIGCONT); err != nil {
+			t.Errorf("the keeper is gone: %v", err)
+		}
 		b.wantGone(daemon)
 		b.wantGone(another)
 	})

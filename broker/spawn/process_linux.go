@@ -24,6 +24,11 @@ import (
 // something that the keeper could not kill may have it.
 const pipeDelay = time.Second
 
+// keeperTime is how long a keeper may take to kill what it keeps. It does nothing
+// else, and is late only where the machine is overloaded; were it killed sooner, what
+// has left its group would stay.
+const keeperTime = 10 * time.Second
+
 // process is one command that runs for a flow, with its keeper.
 type process struct {
 	spawner *Spawner
@@ -131,19 +136,19 @@ func (p *process) end(group int, gone <-chan struct{}, over <-chan flow.Reason) 
 		}
 	}
 	kill(group, unix.SIGTERM)
-	if p.within(gone) {
+	if within(p.spawner.options.Grace, gone) {
 		return
 	}
 	p.say(slog.LevelWarn, "command_killed", "command killed: it does not heed SIGTERM", "command", p.name)
 	_ = p.control.Close() // has the keeper kill it
-	if !p.within(gone) {
+	if !within(keeperTime, gone) {
 		kill(group, unix.SIGKILL)
 	}
 }
 
-// within tells whether the command has gone when the grace is over.
-func (p *process) within(gone <-chan struct{}) bool {
-	timer := time.NewTimer(p.spawner.options.Grace)
+// within tells whether the keeper has gone by then.
+func within(d time.Duration, gone <-chan struct{}) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-gone:

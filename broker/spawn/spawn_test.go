@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,7 +28,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
+const patience = time.Minute // the machine may have much else to do
+
+// benches counts them, for their marks.
+var benches atomic.Int64
 
 // bench is a broker with a spawner, and a log that can be waited for.
 type bench struct {
@@ -34,11 +40,14 @@ type bench struct {
 	spawner *spawn.Spawner
 	log     chan string
 	seen    []string // of the log
+	mark    string   // in the environment of all that its commands start
 }
 
 func setUp(t *testing.T, change func(*broker.Options, *spawn.Options)) *bench {
 	t.Helper()
-	b := &bench{t: t, log: make(chan string, 10_000)}
+	b := &bench{t: t, log: make(chan string, 10_000), mark: fmt.Sprintf("spawn-test-%d-%d.", os.Getpid(), benches.Add(1))}
+	t.Setenv("LOGNAME", b.mark)
+	t.Cleanup(b.wantNothingLeft)
 	limits, options := broker.DefaultOptions(), spawn.DefaultOptions()
 	options.Grace = 100 * time.Millisecond
 	options.Log = slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{
@@ -73,6 +82,40 @@ func (b *bench) stop() {
 	if err := b.spawner.Close(ctx); err != nil {
 		b.t.Error(err)
 	}
+}
+
+// wantNothingLeft fails if anything that a command has started is still there, and
+// kills it: it would stay for long.
+func (b *bench) wantNothingLeft() {
+	left := b.marked()
+	for deadline := time.Now().Add(patience); len(left) > 0 && time.Now().Before(deadline); left = b.marked() {
+		time.Sleep(time.Millisecond) // who was killed goes soon, and nobody tells of it
+	}
+	for _, pid := range left {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		b.t.Errorf("process %d is left: %q", pid, name)
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			b.t.Error(err)
+		}
+	}
+}
+
+// marked are the processes that commands of this bench have started.
+func (b *bench) marked() (pids []int) {
+	environments, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, path := range environments {
+		text, err := os.ReadFile(path) // empty for a zombie; fails for who has gone, or is not ours
+		if err != nil || !bytes.Contains(text, []byte("LOGNAME="+b.mark+"\x00")) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // Write takes a line of the log.
@@ -405,7 +448,7 @@ func TestCommandEndsWithItsFlow(t *testing.T) {
 // after it accepted does not end the flow.
 func TestCommandMayFinish(t *testing.T) {
 	b := setUp(t, func(_ *broker.Options, o *spawn.Options) { o.Grace = patience })
-	gate := t.TempDir() + "/gate"
+	gate := t.TempDir() + "/gate" // stays open once it is
 	b.route(broker.Route{Name: "r"}, spawn.Command{Arguments: []string{"sh", "-c",
 		`trap 'echo stopped' TERM; echo task $(cat); until [ -e "$0" ]; do sleep 0.01; done; echo finished`, gate}})
 	client := b.open("")

@@ -1175,7 +1175,8 @@ type ListFlowsRequest struct {
 	// credit, attributes, messages, bytes (of the DATs), client and handler
 	// (.transport, .address, .identity, .name), held_up_by ("giver", "taker",
 	// "gateway", ""), age (a duration, of ended flows up to the end). A missing
-	// attribute makes it false.
+	// attribute makes it false. A filter that costs too much over all flows that a
+	// call looks at ends it with RESOURCE_EXHAUSTED.
 	Filter string `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// How many flows to answer at the most; 0 stands for 100. A page has less than a
 	// mebibyte, and may have fewer flows for that.
