@@ -34,7 +34,8 @@ var (
 	ErrOffer = errors.New("zioflow: offer can't be accepted")
 )
 
-// FlowError is the end of a flow that did not complete, as the gateway tells it.
+// FlowError is the end of a flow that did not complete, or of a listener, as the gateway
+// tells it.
 type FlowError struct {
 	Reason Reason
 	// Detail is the cause in words; may be empty.
@@ -43,12 +44,16 @@ type FlowError struct {
 	// been refused.
 	FlowID uint64
 
-	status error // from gRPC; may be nil
+	status   error // from gRPC; may be nil
+	listener bool  // it is not a flow that has ended
 }
 
 func (e *FlowError) Error() string {
 	text := "zioflow: flow ended: "
-	if e.FlowID != 0 {
+	switch {
+	case e.listener:
+		text = "zioflow: listener ended: "
+	case e.FlowID != 0:
 		text = fmt.Sprintf("zioflow: flow %d ended: ", e.FlowID)
 	}
 	text += e.Reason.String()
@@ -92,6 +97,19 @@ func endError(ctx context.Context, err error, eot *gatewayv1.Eot, id uint64) err
 	default:
 		return fmt.Errorf("zioflow: %w", err)
 	}
+}
+
+// listenerError is why a listener ended: err is from gRPC's Recv.
+func listenerError(ctx context.Context, err error) error {
+	end := endError(ctx, err, nil, 0)
+	if told, ok := end.(*FlowError); ok { //nolint:errorlint // it was just made
+		told.listener = true
+		return told
+	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("zioflow: the gateway ended the listener: %w", io.ErrUnexpectedEOF)
+	}
+	return end
 }
 
 // flowError reads the reason that the gateway gives, nil if it gives none.

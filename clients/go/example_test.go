@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/zioflow/gateway/broker"
 	zioflow "github.com/zioflow/gateway/clients/go"
 )
+
+// README.md shows the bodies of examples: TestReadme.
 
 // exampleGateway is a client of a gateway in this process, whose built-in handlers
 // dump what is given and generate what is asked for, by their names. Outside of
@@ -154,6 +157,76 @@ func ExampleGateway_Handle() {
 	// <nil>
 	// rejected zioflow: flow 2 ended: rejected: no run number
 	// context canceled
+}
+
+func ExampleGateway_Serve() {
+	gateway, stop := exampleGateway()
+	defer stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+
+	listener := zioflow.Listener{
+		Name:        "archive",
+		Match:       `attributes.stream == "raw"`,
+		OnListening: func(id uint64) { fmt.Println("listening as", id) },
+		OnLost:      func(err error, retry time.Duration) { log.Printf("%v; again in %v", err, retry) },
+	}
+	archive := func(ctx context.Context, offer *zioflow.Offer) error {
+		taker, err := offer.Take(ctx, zioflow.Bot{})
+		if err != nil {
+			return err
+		}
+		for dat, err := range taker.All(ctx) {
+			if err != nil {
+				return err
+			}
+			fmt.Printf("archived %s\n", dat.Payload[0])
+		}
+		cancel() // one flow is enough here
+		return nil
+	}
+	go func() {
+		bot := zioflow.Bot{Credit: 1, Attributes: map[string]any{"stream": "raw"}}
+		giver, err := gateway.Give(ctx, bot) // waits for its handler
+		if err != nil {
+			log.Print(err)
+			return
+		}
+		defer giver.Abort()
+		if err := giver.Put(ctx, zioflow.Dat{Payload: [][]byte{[]byte("an event")}}); err != nil {
+			log.Print(err)
+			return
+		}
+		_ = giver.Close(ctx)
+	}()
+	fmt.Println(gateway.Serve(ctx, listener, archive))
+	// Output:
+	// listening as 1
+	// archived an event
+	// context canceled
+}
+
+func ExampleDat_SetTensors() {
+	samples := []float32{1, 2, 3, 4, 5, 6}
+	waveform, err := zioflow.NewTensor(samples, 2, 3) // two rows of three
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	var dat zioflow.Dat
+	if err := dat.SetTensors(map[string]any{"run": "42"}, waveform); err != nil {
+		log.Print(err)
+		return
+	}
+	// It is given, taken, and then:
+	tensors, metadata, err := dat.Tensors()
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	got, err := zioflow.Elements[float32](tensors[0])
+	fmt.Println(tensors[0].Shape, got, metadata, err)
+	// Output: [2 3] [1 2 3 4 5 6] map[run:42] <nil>
 }
 
 func ExampleGateway_PutAll() {

@@ -15,6 +15,7 @@ import (
 type Gateway struct {
 	flows    gatewayv1.FlowServiceClient
 	handlers gatewayv1.HandlerServiceClient
+	admin    gatewayv1.AdminServiceClient
 	limit    int // of a message's encoding, in bytes
 	calls    []grpc.CallOption
 	conn     io.Closer // nil if it is somebody else's
@@ -52,6 +53,7 @@ func newGateway(conn grpc.ClientConnInterface, s settings) *Gateway {
 	return &Gateway{
 		flows:    gatewayv1.NewFlowServiceClient(conn),
 		handlers: gatewayv1.NewHandlerServiceClient(conn),
+		admin:    gatewayv1.NewAdminServiceClient(conn),
 		limit:    s.limit(),
 		calls: []grpc.CallOption{
 			grpc.MaxCallSendMsgSize(s.limit()),

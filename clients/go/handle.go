@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"time"
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -23,6 +24,9 @@ type Listener struct {
 	// listener, before any offer is handled: flows opened from then on can reach
 	// it. The id is the one by which operators know the listener.
 	OnListening func(id uint64)
+	// OnLost, if not nil, is called by Serve when the listener has come to an end, with
+	// why, and after how long it is announced again.
+	OnLost func(err error, retry time.Duration)
 }
 
 // Handler handles one offered flow, from the offer to the end: it accepts the
@@ -48,14 +52,14 @@ func (g *Gateway) Handle(ctx context.Context, l Listener, handle Handler) error 
 		MaxOfferBytes: uint32(min(int64(g.limit), math.MaxUint32)), // what is received here
 	}, g.calls...)
 	if err != nil {
-		return endError(ctx, err, nil, 0)
+		return listenerError(ctx, err)
 	}
 	d := &desk{gateway: g, handle: handle, offers: map[uint64]*Offer{}}
 	defer d.running.Wait()
 	for {
 		event, err := stream.Recv()
 		if err != nil {
-			err = endError(ctx, err, nil, 0)
+			err = listenerError(ctx, err)
 			d.close(err)
 			return err
 		}

@@ -58,6 +58,25 @@ func mergeLabel(label []byte, attributes map[string]any) (string, error) {
 	return string(text), err
 }
 
+// withMember is a DAT's label with one member set, and the text of all others as it was.
+func withMember(label []byte, key string, value any) ([]byte, error) {
+	members := map[string]json.RawMessage{}
+	if len(label) > 0 {
+		if err := checkLabel(label); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(label, &members); err != nil {
+			return nil, fmt.Errorf("%w: label: %w", ErrInvalid, err)
+		}
+	}
+	text, err := encodeJSON(value)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, key, err)
+	}
+	members[key] = text
+	return encodeJSON(members)
+}
+
 // encodeJSON is json.Marshal, but leaves <, > and & readable.
 func encodeJSON(value any) ([]byte, error) {
 	var b bytes.Buffer
