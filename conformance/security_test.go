@@ -428,7 +428,7 @@ func TestSecurityRefused(t *testing.T) {
 	who, cert, key := "--identities="+s.identities(), "--tls-cert="+s.file("server.pem"), "--tls-key="+s.file("server.key")
 	curve := "--zmq-curve-key=" + s.file("server.curve")
 	for name, c := range map[string]struct{ arguments, words []string }{
-		"token in clear text":  {[]string{"--grpc=0.0.0.0:0", who, "--insecure"}, []string{"identities", "clear text", "--tls-cert"}},
+		"token in clear text":  {[]string{"--grpc=0.0.0.0:0", who, "--insecure=grpc"}, []string{"identities", "clear text", "--tls-cert"}},
 		"TLS for everybody":    {[]string{"--grpc=0.0.0.0:0", cert, key}, []string{"--grpc", "--identities"}},
 		"identities alone":     {[]string{"--grpc=0.0.0.0:0", who}, []string{"--grpc", "--tls-cert"}},
 		"ZeroMQ without CURVE": {[]string{"--zmq-server=tcp://0.0.0.0:*", who, cert, key}, []string{"--zmq-server", "--zmq-curve-key"}},

@@ -13,7 +13,6 @@ import (
 
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/server"
-	"github.com/zioflow/gateway/zmqbridge"
 )
 
 // securityFlags say who is let in, and what is encrypted.
@@ -54,38 +53,13 @@ func (c *serveCommand) validateSecurity() error {
 	return c.validateReach()
 }
 
-// validateReach refuses addresses that other machines can reach and that are not
-// secured.
-func (c *serveCommand) validateReach() error {
-	f := &c.securityFlags
-	for _, front := range []struct {
-		option    string
-		addresses []string
-		local     func(string) bool
-		secured   bool
-		want      string
-	}{
-		{"--zmq-server", c.ZMQServer, zmqbridge.IsLocal, f.ZMQCurveKey != "", "--zmq-curve-key and --identities secure it"},
-		{"--zmq-router", c.ZMQRouter, zmqbridge.IsLocal, f.ZMQCurveKey != "", "--zmq-curve-key and --identities secure it"},
-		{"--grpc", []string{c.GRPC}, isLocal, f.TLSCert != "" && f.Identities != "", "--tls-cert, --tls-key and --identities secure it"},
-		{"--http", []string{c.HTTP}, isLocal, f.PublicHTTP, "--public-http allows it"},
-	} {
-		for _, address := range chosen(front.addresses) {
-			if !front.local(address) && !front.secured && !c.Insecure {
-				return fmt.Errorf("%s: %s is reachable from other machines, without encryption or authentication; "+
-					"%s, --insecure allows it as it is", front.option, address, front.want)
-			}
-		}
-	}
-	return nil
-}
-
 // security is what decides who is let in. Its methods may be called concurrently
 // but for close, which is called once.
 type security struct {
 	log    *slog.Logger
 	flags  securityFlags
 	engine string         // that speaks ZeroMQ
+	gate   *access.Gate   // for denials
 	policy *access.Policy // nil lets everybody in
 	tls    *server.TLS    // nil for clear text
 
@@ -99,7 +73,9 @@ type security struct {
 // openSecurity reads the files, and watches them. The observer is told of every
 // denial; nil for nobody.
 func (c *serveCommand) openSecurity(log *slog.Logger, observe access.Observer) (*security, error) {
-	s := &security{log: log, flags: c.securityFlags, engine: c.ZMQEngine, stop: func() {}}
+	s := &security{
+		log: log, flags: c.securityFlags, engine: c.ZMQEngine, gate: access.NewGate(log, observe), stop: func() {},
+	}
 	watcher := access.NewWatcher(s.files()...)
 	loaded, err := s.load(c)
 	if err != nil {
@@ -107,7 +83,7 @@ func (c *serveCommand) openSecurity(log *slog.Logger, observe access.Observer) (
 	}
 	s.curve = loaded.curve
 	if loaded.rules != nil {
-		s.policy = access.NewPolicy(loaded.rules, log, observe)
+		s.policy = s.gate.Policy(loaded.rules)
 	}
 	if loaded.tls != nil {
 		s.tls = server.NewTLS(loaded.tls)

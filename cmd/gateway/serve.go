@@ -23,13 +23,13 @@ import (
 // serveCommand runs the gateway. The zero value of an address list is its
 // default; the word "none" stands for no address.
 type serveCommand struct {
-	ZMQServer []string `name:"zmq-server" default:"tcp://127.0.0.1:5555" help:"Address for CLIENT sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
-	ZMQRouter []string `name:"zmq-router" default:"tcp://127.0.0.1:5556" help:"Address for DEALER sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
-	ZMQEngine string   `name:"zmq-engine" default:"zmtp" enum:"zmtp,libzmq" help:"What speaks ZeroMQ: zmtp, the gateway itself, or libzmq, if the program was built with it (the build tag libzmq)."`
-	GRPC      string   `name:"grpc" default:"127.0.0.1:7575" help:"Address for gRPC, or \"none\"." placeholder:"HOST:PORT"`
-	HTTP      string   `name:"http" default:"127.0.0.1:7576" help:"Address for health checks and metrics over HTTP, or \"none\"." placeholder:"HOST:PORT"`
-	ReadyFile string   `help:"When ready, write the bound addresses to this file, as JSON." placeholder:"FILE"`
-	Insecure  bool     `help:"Allow addresses beyond loopback as they are, encrypted and authenticated or not."`
+	ZMQServer []string   `name:"zmq-server" default:"tcp://127.0.0.1:5555" help:"Address for CLIENT sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
+	ZMQRouter []string   `name:"zmq-router" default:"tcp://127.0.0.1:5556" help:"Address for DEALER sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
+	ZMQEngine string     `name:"zmq-engine" default:"zmtp" enum:"zmtp,libzmq" help:"What speaks ZeroMQ: zmtp, the gateway itself, or libzmq, if the program was built with it (the build tag libzmq)."`
+	GRPC      string     `name:"grpc" default:"127.0.0.1:7575" help:"Address for gRPC, or \"none\"." placeholder:"HOST:PORT"`
+	HTTP      string     `name:"http" default:"127.0.0.1:7576" help:"Address for health checks and metrics over HTTP, or \"none\"." placeholder:"HOST:PORT"`
+	ReadyFile string     `help:"When ready, write the bound addresses to this file, as JSON." placeholder:"FILE"`
+	Insecure  openFronts `help:"Allow these fronts addresses beyond loopback as they are, encrypted and authenticated or not: grpc, zmq, http. Where nobody is asked who he is, AdminService is for callers on this machine alone, unless admin is named as well. Without names: grpc, zmq and http." placeholder:"FRONT,..."`
 
 	securityFlags `embed:""`
 
@@ -177,6 +177,7 @@ func (c *serveCommand) Run() error {
 			return errors.Join(err, g.stop(context.Background()))
 		}
 	}
+	c.warnOpen(g.bound, log)
 	_, _ = fmt.Fprintln(out, g.ready())
 	var failed error
 	for serving := true; serving; {
