@@ -358,8 +358,22 @@ func TestIdentitiesReload(t *testing.T) {
 	if _, err := open(withToken(t, ""), conn, taking3); err != nil {
 		t.Errorf("after a file that makes no sense: %v", err)
 	}
+	if code, body := s.ask(t, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "keys and certificates not reloaded since") {
+		t.Errorf("after a file that makes no sense, /readyz returns %d %s", code, body)
+	}
+	if failing := s.scrape(t)["zio_gateway_reloads_failing"]; failing != 1 {
+		t.Errorf("%v reloads are failing, want 1", failing)
+	}
+	if code, _ := s.ask(t, "/healthz"); code != http.StatusOK {
+		t.Errorf("/healthz returns %d", code)
+	}
+	s.write(t, "")
+	s.log.waitFor(t, "identities.yaml: is empty")
 	s.write(t, "identities: [{name: nobody, roles: [client]}]")
 	s.log.waitFor(t, "keys and certificates reloaded")
+	if code, body := s.ask(t, "/readyz"); code != http.StatusOK {
+		t.Errorf("with a file that makes sense, /readyz returns %d %s", code, body)
+	}
 	if _, err := open(withToken(t, ""), conn, taking3); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("a certificate that is withdrawn: %v", err)
 	}
