@@ -29,7 +29,7 @@ func secured(t *testing.T) (address string, ca *pki.CA) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := access.Parse([]byte("identities: [{name: alice, roles: [client], certificates: [cn:alice], tokens: [{sha256: " +
+	rules, err := access.Parse([]byte("identities: [{name: alice, roles: [client], certificates: ['cn:alice'], tokens: [{sha256: " +
 		access.HashToken("secret") + "}]}]"))
 	if err != nil {
 		t.Fatal(err)
