@@ -35,6 +35,7 @@ type Fetch struct {
 // at a time, and nobody holds a lock meanwhile. Its methods may be called concurrently.
 type keySource struct {
 	issuer, jwks string
+	load         func(context.Context) (keys keySet, refused int, err error)
 	report       func(Fetch)     // set before the first use; nil for nobody
 	live         context.Context // ends with close
 	cancel       context.CancelFunc
@@ -54,6 +55,7 @@ type keySource struct {
 // tells if it is empty.
 func newKeySource(issuer, jwks string) *keySource {
 	s := &keySource{issuer: issuer, jwks: jwks, unknown: rate.NewLimiter(rate.Every(refetch), 1)}
+	s.load = func(ctx context.Context) (keySet, int, error) { return fetchKeys(ctx, issuer, jwks) }
 	s.live, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -131,7 +133,7 @@ func (s *keySource) start() {
 func (s *keySource) fetch() {
 	ctx, cancel := context.WithTimeout(s.live, fetchTimeout)
 	defer cancel()
-	keys, refused, err := fetchKeys(ctx, s.issuer, s.jwks)
+	keys, refused, err := s.load(ctx)
 	if s.live.Err() != nil {
 		err = context.Canceled // nobody is to hear of it
 	}
