@@ -204,6 +204,10 @@ func TestSecured(t *testing.T) {
 			t.Errorf("by %s: %v, %v", what, m, err)
 		}
 	}
+	series := fmt.Sprintf(`zio_gateway_issuer_key_fetches_total{issuer="%s",result="ok"}`, s.issuer.URL)
+	if fetched := s.scrape(t)[series]; fetched != 1 {
+		t.Errorf("%s is %v, want 1", series, fetched)
+	}
 	for _, via := range []transport{viaClient, viaDealer} {
 		p := s.native(t, via, "writer")
 		mustSend(t, p, botMessage(zio.Inject, 2, 0))
@@ -235,8 +239,11 @@ func TestStrangers(t *testing.T) {
 	for via, front := range map[transport]string{viaClient: "zmq-server", viaDealer: "zmq-router"} {
 		t.Run("unknown key by "+string(via), func(t *testing.T) {
 			p := s.native(t, via, "stranger")
-			mustSend(t, p, botMessage(zio.Inject, 2, 0))
+			// It may see that it is refused before it has sent anything.
+			sent := make(chan struct{})
+			go func() { _ = p.send(botMessage(zio.Inject, 2, 0)); close(sent) }()
 			s.wantLine(t, "access denied", "front="+front, "cause=unknown_key", s.read(t, "stranger.curve.pub"))
+			<-sent // after patience, if there is no connection
 			if m, err := p.Receive(0); err == nil {
 				t.Errorf("received %s", m.Label)
 			}
@@ -361,8 +368,8 @@ func TestIdentitiesReload(t *testing.T) {
 	if code, body := s.ask(t, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "keys and certificates not reloaded since") {
 		t.Errorf("after a file that makes no sense, /readyz returns %d %s", code, body)
 	}
-	if failing := s.scrape(t)["zio_gateway_reloads_failing"]; failing != 1 {
-		t.Errorf("%v reloads are failing, want 1", failing)
+	if now := s.scrape(t); now["zio_gateway_reloads_failing"] != 1 || now[`zio_gateway_reloads_total{result="failed"}`] < 1 {
+		t.Errorf("%v reloads are failing, %v have failed", now["zio_gateway_reloads_failing"], now[`zio_gateway_reloads_total{result="failed"}`])
 	}
 	if code, _ := s.ask(t, "/healthz"); code != http.StatusOK {
 		t.Errorf("/healthz returns %d", code)
