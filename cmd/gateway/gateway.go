@@ -115,7 +115,7 @@ func (g *gateway) startGRPC(c *serveCommand) error {
 	o.Access, o.TLS, o.PublicReflection = g.guard.policy, g.guard.tls, c.PublicReflection
 	o.Gate, o.PublicAdmin = g.guard.gate, c.Insecure.admin
 	g.grpc = server.New(g.broker, o)
-	g.bound.GRPC = listener.Addr().String()
+	g.bound.GRPC = boundAddress(listener, c.GRPC)
 	go g.watch("grpc", func() error { return g.grpc.Serve(listener) })
 	return nil
 }

@@ -36,7 +36,7 @@ func (g *gateway) startHTTP(c *serveCommand) error {
 	mux.HandleFunc("GET /readyz", g.readyz)
 	mux.Handle("GET /metrics", g.instruments.metrics.Handler(g.log))
 	g.http = newHTTP(mux, g.log)
-	g.bound.HTTP = listener.Addr().String()
+	g.bound.HTTP = boundAddress(listener, c.HTTP)
 	go g.watch("http", func() error { return g.http.Serve(boundHTTP(listener)) })
 	return nil
 }

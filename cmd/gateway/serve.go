@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -115,6 +116,18 @@ func isLocal(address string) bool {
 		return true // the bind will say what is wrong with it
 	}
 	return isLoopback(host)
+}
+
+// boundAddress is where a listener can be reached. A link-local address can be only with
+// its zone, which not every system tells of a socket that was bound with it.
+func boundAddress(l net.Listener, configured string) string {
+	bound, isTCP := l.Addr().(*net.TCPAddr)
+	host, _, err := net.SplitHostPort(configured)
+	_, zone, zoned := strings.Cut(host, "%")
+	if !isTCP || err != nil || !zoned || bound.Zone != "" {
+		return l.Addr().String()
+	}
+	return (&net.TCPAddr{IP: bound.IP, Port: bound.Port, Zone: zone}).String()
 }
 
 func isLoopback(host string) bool {
