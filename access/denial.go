@@ -36,12 +36,15 @@ const (
 	NoCurve Cause = "no_curve"
 	// WrongRole: the identity lacks the role that a method needs.
 	WrongRole Cause = "role"
+	// Remote: where nobody is asked who he is, somebody on another machine has called
+	// what is for operators.
+	Remote Cause = "remote"
 )
 
 // Causes are all that can be counted, with those of refused BOTs.
 var Causes = []Cause{
 	NoCredentials, NoCertificate, BadCertificate, Handshake, UnknownCertificate, UnknownToken, ExpiredToken,
-	BadJWT, UnknownKey, NoCurve, WrongRole, "direction", "attributes", "flows", "cid", "name",
+	BadJWT, UnknownKey, NoCurve, WrongRole, Remote, "direction", "attributes", "flows", "cid", "name",
 }
 
 // CauseWords are the Causes as they are counted.
@@ -74,22 +77,24 @@ type Observer func(front, cause, identity string)
 // do.
 var denialLines = logs.Options{Burst: 5, Rate: 0.1, TotalBurst: 500, TotalRate: 50}
 
-// gate logs and counts denials. It may be used concurrently.
-type gate struct {
+// Gate logs and counts denials. It may be used concurrently.
+type Gate struct {
 	lines   *logs.Sampler
 	observe Observer
 }
 
-func newGate(log *slog.Logger, observe Observer) *gate {
+// NewGate makes a gate. Denials go to the log, as far as they are not too many, and to
+// the observer; nil for none.
+func NewGate(log *slog.Logger, observe Observer) *Gate {
 	if observe == nil {
 		observe = func(string, string, string) {}
 	}
-	return &gate{logs.NewSampler(log, denialLines), observe}
+	return &Gate{logs.NewSampler(log, denialLines), observe}
 }
 
-// deny counts a denial, and logs it unless there were many like it. The address is
-// without the port, which is another one each time.
-func (g *gate) deny(front, address string, d *Denial) {
+// Deny counts a denial, and logs it unless there were many like it. The address is the
+// host of who was denied, without the port, which is another one each time.
+func (g *Gate) Deny(front, address string, d *Denial) {
 	defer g.observe(front, string(d.Cause), d.Identity) // who hears of it finds it in the log
 	attributes := []any{"front", front, "cause", string(d.Cause), "address", text.Name(address), "detail", text.Detail(d.Detail)}
 	if d.Identity != "" {

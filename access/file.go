@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -58,6 +59,9 @@ func Load(path string) (*Rules, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(bytes.TrimSpace(text)) == 0 { // somebody is about to write it
+		return nil, fmt.Errorf("%s: is empty; `identities: []` lets nobody in", path)
+	}
 	rules, err := Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -85,7 +89,31 @@ func Parse(text []byte) (*Rules, error) {
 			return nil, fmt.Errorf("jwt[%d]%s: %w", i, named(entry.Issuer), err)
 		}
 	}
+	if err := f.checkPrefixes(); err != nil {
+		return nil, err
+	}
 	return r, nil
+}
+
+// checkPrefixes refuses issuers of whom one could give a name that is another's, or an
+// identity's of the file: of today, or of tomorrow.
+func (f *file) checkPrefixes() error {
+	for i, entry := range f.JWT {
+		where := fmt.Sprintf("jwt[%d]%s: name-prefix", i, named(entry.Issuer))
+		for j, other := range f.JWT {
+			if j != i && strings.HasPrefix(entry.NamePrefix, other.NamePrefix) {
+				return fmt.Errorf("%s: %q begins with %q, that of jwt[%d]%s, so their names could not be told apart",
+					where, entry.NamePrefix, other.NamePrefix, j, named(other.Issuer))
+			}
+		}
+		for j, id := range f.Identities {
+			if strings.HasPrefix(id.Name, entry.NamePrefix) {
+				return fmt.Errorf("%s: is %q, with which the name of identities[%d]%s begins, so that the issuer could give it: "+
+					"write another, such as \"login:\"", where, entry.NamePrefix, j, named(id.Name))
+			}
+		}
+	}
+	return nil
 }
 
 func named(name string) string {
@@ -146,9 +174,10 @@ func (r *Rules) addProofs(id *identity, entry fileIdentity) error {
 		t.holder = id
 		r.tokens = append(r.tokens, t)
 	}
-	for i, name := range entry.Certificates {
-		if name == "" {
-			return fmt.Errorf("certificates[%d]: is empty", i)
+	for i, text := range entry.Certificates {
+		name, err := parseCertificateName(text)
+		if err != nil {
+			return fmt.Errorf("certificates[%d]: %w", i, err)
 		}
 		if other := r.certificates[name]; other != nil {
 			return fmt.Errorf("certificates[%d]: identity %s has the same name", i, other.name)

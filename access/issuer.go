@@ -34,9 +34,9 @@ func (r *Rules) addIssuer(entry fileIssuer) error {
 			return fmt.Errorf("jwks: %w", err)
 		}
 	}
-	for _, other := range r.issuers {
-		if other.namePrefix == entry.NamePrefix {
-			return fmt.Errorf("name-prefix: %q is another issuer's as well, so their names could not be told apart", entry.NamePrefix)
+	if entry.NamePrefix != "" {
+		if err := checkName(entry.NamePrefix); err != nil {
+			return fmt.Errorf("name-prefix: %w", err)
 		}
 	}
 	i := &issuer{

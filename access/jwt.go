@@ -22,10 +22,12 @@ const leeway = 30 * time.Second
 // looksLikeJWT tells whether a bearer token may be a JWT.
 func looksLikeJWT(text string) bool { return strings.Count(text, ".") == 2 }
 
-// verify checks a JWT, and answers what it proves.
-func (r *Rules) verify(ctx context.Context, text string) (*jwtProof, *Denial) {
+// verify checks a JWT, and returns what it proves: otherwise a *Denial, or the error of
+// a context that has ended meanwhile.
+func (r *Rules) verify(ctx context.Context, token string) (*jwtProof, error) {
 	unverified := jwt.MapClaims{}
-	if _, _, err := jwt.NewParser().ParseUnverified(text, unverified); err != nil {
+	shown, _, err := jwt.NewParser().ParseUnverified(token, unverified)
+	if err != nil {
 		return nil, &Denial{Cause: BadJWT, Detail: "the bearer token is neither known nor a JWT"}
 	}
 	name, _ := unverified.GetIssuer() // empty, no issuer has it
@@ -33,17 +35,34 @@ func (r *Rules) verify(ctx context.Context, text string) (*jwtProof, *Denial) {
 	if from == nil {
 		return nil, &Denial{Cause: BadJWT, Detail: "the JWT's issuer is not one of ours"}
 	}
-	keys, err := from.keys.get()
-	if err != nil {
+	kid, alg := headerOf(shown)
+	keys, err := from.keys.get(ctx, kid, alg)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	default:
 		return nil, &Denial{Cause: BadJWT, Detail: "the JWT can't be verified: " + err.Error()}
 	}
 	claims := jwt.MapClaims{}
 	parser := jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithIssuer(name), jwt.WithAudience(from.audience),
 		jwt.WithExpirationRequired(), jwt.WithLeeway(leeway))
-	if _, err := parser.ParseWithClaims(text, claims, keys.KeyfuncCtx(ctx)); err != nil {
+	if _, err := parser.ParseWithClaims(token, claims, keys.keyfunc); err != nil {
 		return nil, denyJWT(err)
 	}
-	return from.read(name, claims)
+	proof, denial := from.read(name, claims)
+	if denial != nil {
+		return nil, denial
+	}
+	return proof, nil
+}
+
+// headerOf is the key and the algorithm that a JWT says it was signed with; empty where
+// it does not say.
+func headerOf(token *jwt.Token) (kid, alg string) {
+	kid, _ = token.Header["kid"].(string)
+	alg, _ = token.Header["alg"].(string)
+	return kid, alg
 }
 
 func denyJWT(err error) *Denial {

@@ -2,120 +2,195 @@ package access
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"net/http"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/MicahParks/keyfunc/v3"
 	"golang.org/x/time/rate"
 )
 
 const (
-	// fetchTimeout bounds every request to an issuer.
-	fetchTimeout = 3 * time.Second
+	// fetchTimeout bounds a fetch of an issuer's keys, with all its requests.
+	fetchTimeout = 5 * time.Second
 	// refetch is how often, at most, an issuer is asked because of a key that is
-	// not known, or because it did not answer.
+	// not known, or because it could not be asked before.
 	refetch = 10 * time.Second
 	// refresh is how often its keys are asked for anew, so that what it has
-	// withdrawn is forgotten.
-	refresh = 15 * time.Minute
+	// withdrawn is forgotten; retry is when, if that has failed.
+	refresh, retry = 15 * time.Minute, time.Minute
 )
 
-// keySource knows an issuer's keys. They are fetched when they are first needed.
-// Its methods may be called concurrently.
+// Fetch is an attempt to fetch an issuer's keys.
+type Fetch struct {
+	Issuer string
+	// Err is why it has failed; then the keys of before stay in use.
+	Err error
+	// Keys is how many are in use now, Refused how many of the issuer's are not, as
+	// they are for something else.
+	Keys, Refused int
+	// Recovered says that the attempt before had failed.
+	Recovered bool
+}
+
+// keySource knows an issuer's keys. They are fetched when they are first needed, by one
+// at a time, and nobody holds a lock meanwhile. Its methods may be called concurrently.
 type keySource struct {
 	issuer, jwks string
-	client       *http.Client
-	live         context.Context // ends with close, and with it the refreshing
-	close        context.CancelFunc
+	load         func(context.Context) (keys keySet, refused int, err error)
+	report       func(Fetch)     // set before the first use; nil for nobody
+	live         context.Context // ends with close
+	cancel       context.CancelFunc
+	working      sync.WaitGroup // fetches, and the refreshing
 
-	mu    sync.Mutex      // held while fetching: the others want the same
-	keys  keyfunc.Keyfunc // guarded by mu; nil until fetched
-	tried time.Time       // guarded by mu
-	err   error           // guarded by mu; of that try
+	unknown *rate.Limiter // of fetches for a key that is not known
+
+	mu     sync.Mutex
+	closed bool          // guarded by mu
+	keys   keySet        // guarded by mu; nil until fetched
+	tried  time.Time     // guarded by mu; when the last fetch has begun
+	err    error         // guarded by mu; of the last fetch
+	flight chan struct{} // guarded by mu; closed when the fetch under way is over; nil without
 }
 
 // newKeySource takes the keys from that URL, or from the one that the issuer
 // tells if it is empty.
 func newKeySource(issuer, jwks string) *keySource {
-	s := &keySource{issuer: issuer, jwks: jwks}
-	s.client = &http.Client{Timeout: fetchTimeout, Transport: &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true,
-	}}
-	s.live, s.close = context.WithCancel(context.Background())
+	s := &keySource{issuer: issuer, jwks: jwks, unknown: rate.NewLimiter(rate.Every(refetch), 1)}
+	s.load = func(ctx context.Context) (keySet, int, error) { return fetchKeys(ctx, issuer, jwks) }
+	s.live, s.cancel = context.WithCancel(context.Background())
 	return s
 }
 
-// get answers the keys, or why they can't be had.
-func (s *keySource) get() (keyfunc.Keyfunc, error) {
+// close breaks off what is under way, and waits for it. There may be no keys after it.
+func (s *keySource) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.cancel()
+	s.working.Wait()
+}
+
+// get returns the keys, or why there are none. It waits for them only if none fits, and
+// as long as ctx lasts: the fetch goes on, as others wait for it as well. A stranger who
+// asks and leaves so cannot spoil the one attempt that there is in a while.
+func (s *keySource) get(ctx context.Context, kid, alg string) (keySet, error) {
+	keys, flight, err := s.ask(kid, alg)
+	if flight == nil {
+		return keys, err
+	}
+	select {
+	case <-flight:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.keys == nil && time.Since(s.tried) >= refetch {
-		s.keys, s.err = s.fetch()
-		s.tried = time.Now()
-	}
-	return s.keys, s.err
+	return s.inUse()
 }
 
-func (s *keySource) fetch() (keys keyfunc.Keyfunc, err error) {
-	at := s.jwks
-	if at == "" {
-		if at, err = s.discover(); err != nil {
-			return nil, fmt.Errorf("issuer %s: %w", s.issuer, err)
+// ask returns what to wait for; nil if the keys in use must do.
+func (s *keySource) ask(kid, alg string) (keySet, chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.keys.fitting(kid, alg)) == 0 {
+		if s.flight == nil && s.mayTry() {
+			s.start()
+		}
+		if s.flight != nil {
+			return nil, s.flight, nil
 		}
 	}
-	live, giveUp := context.WithCancel(s.live)
-	defer func() {
-		if err != nil {
-			giveUp() // it would go on refreshing
-		}
-	}()
-	strict := false
-	keys, err = keyfunc.NewDefaultOverrideCtx(live, []string{at}, keyfunc.Override{
-		Client: s.client, HTTPTimeout: fetchTimeout, NoErrorReturnFirstHTTPReq: &strict,
-		RefreshInterval: refresh, RefreshUnknownKID: rate.NewLimiter(rate.Every(refetch), 1),
-		RateLimitWaitMax: fetchTimeout,
-		// What can't be refreshed stays as it is, and who is not known is told so.
-		RefreshErrorHandlerFunc: func(string) func(context.Context, error) { return func(context.Context, error) {} },
-	})
-	if err != nil {
-		return nil, fmt.Errorf("issuer %s: keys at %s: %w", s.issuer, at, err)
-	}
-	return keys, nil
+	keys, err := s.inUse()
+	return keys, nil, err
 }
 
-// discover asks the issuer where its keys are (OpenID Connect Discovery 1.0).
-func (s *keySource) discover() (string, error) {
-	at := strings.TrimSuffix(s.issuer, "/") + "/.well-known/openid-configuration"
-	request, err := http.NewRequestWithContext(s.live, http.MethodGet, at, nil)
-	if err != nil {
-		return "", err
+// mayTry tells whether somebody's key is a reason to ask the issuer now. s.mu is held.
+func (s *keySource) mayTry() bool {
+	if s.keys == nil {
+		return s.tried.IsZero() || time.Since(s.tried) >= refetch
 	}
-	response, err := s.client.Do(request)
-	if err != nil {
-		return "", err
+	return s.unknown.Allow()
+}
+
+// inUse are the last keys that could be had, however long ago. s.mu is held.
+func (s *keySource) inUse() (keySet, error) {
+	if s.keys != nil {
+		return s.keys, nil
 	}
-	defer func() { _ = response.Body.Close() }() // it was only read
-	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s answers %s", at, response.Status)
+	return nil, s.err
+}
+
+// start begins a fetch, unless the source is closed. s.mu is held, and there is no flight.
+func (s *keySource) start() {
+	if s.closed {
+		s.err = context.Canceled
+		return
 	}
-	var document struct {
-		Issuer string `json:"issuer"`
-		JWKS   string `json:"jwks_uri"`
+	s.tried, s.flight = time.Now(), make(chan struct{})
+	s.working.Go(s.fetch)
+}
+
+// fetch is one flight.
+func (s *keySource) fetch() {
+	ctx, cancel := context.WithTimeout(s.live, fetchTimeout)
+	defer cancel()
+	keys, refused, err := s.load(ctx)
+	if s.live.Err() != nil {
+		err = context.Canceled // nobody is to hear of it
 	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&document); err != nil {
-		return "", fmt.Errorf("%s: %w", at, err)
+	told := s.land(keys, err)
+	told.Refused = refused
+	if s.report != nil && s.live.Err() == nil {
+		s.report(told)
 	}
-	if document.Issuer != s.issuer {
-		return "", fmt.Errorf("%s is for the issuer %q", at, document.Issuer)
+}
+
+// land ends a flight with what came of it.
+func (s *keySource) land(keys keySet, err error) Fetch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	told := Fetch{Issuer: s.issuer, Err: err, Recovered: err == nil && s.err != nil}
+	if s.err = err; err == nil {
+		if s.keys == nil {
+			s.working.Go(s.refresh)
+		}
+		s.keys = keys
 	}
-	if document.JWKS == "" {
-		return "", errors.New(at + " has no jwks_uri")
+	told.Keys = len(s.keys)
+	close(s.flight)
+	s.flight = nil
+	return told
+}
+
+// refresh has the keys fetched anew until the source is closed.
+func (s *keySource) refresh() {
+	next := time.NewTimer(refresh)
+	defer next.Stop()
+	for {
+		select {
+		case <-s.live.Done():
+			return
+		case <-next.C:
+		}
+		wait := refresh
+		if s.again() != nil {
+			wait = retry
+		}
+		next.Reset(wait)
 	}
-	return document.JWKS, checkURL(document.JWKS)
+}
+
+// again waits for a fetch, and returns why it has failed.
+func (s *keySource) again() error {
+	s.mu.Lock()
+	if s.flight == nil {
+		s.start()
+	}
+	flight := s.flight
+	s.mu.Unlock()
+	if flight != nil {
+		<-flight // it ends with s.live, if not before
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }

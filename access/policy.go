@@ -5,33 +5,71 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/internal/text"
 )
 
 // Policy says who somebody is, and what they may do, by rules that can be
-// replaced at any time. All its methods may be called concurrently.
+// replaced at any time. All its methods may be called concurrently, but for OnFetch.
 type Policy struct {
-	*gate
-	rules atomic.Pointer[Rules]
+	*Gate
+	rules   atomic.Pointer[Rules]
+	fetches func(Fetch) // nil if nobody wants to know
 }
 
 // NewPolicy makes a policy of the rules. Denials go to the log, as far as they are
 // not too many, and to the observer; nil for none.
 func NewPolicy(rules *Rules, log *slog.Logger, observe Observer) *Policy {
-	p := &Policy{gate: newGate(log, observe)}
+	return NewGate(log, observe).Policy(rules)
+}
+
+// Policy makes a policy of the rules, whose denials are this gate's.
+func (g *Gate) Policy(rules *Rules) *Policy {
+	p := &Policy{Gate: g}
+	p.adopt(rules)
 	p.rules.Store(rules)
 	return p
+}
+
+// OnFetch has a function told of every attempt to fetch an issuer's keys. It may be
+// called concurrently, and must not block. OnFetch is called before the policy is used.
+func (p *Policy) OnFetch(observe func(Fetch)) { p.fetches = observe }
+
+// adopt has the rules' issuers tell of their fetches. Nobody uses the rules yet.
+func (p *Policy) adopt(rules *Rules) {
+	for _, issuer := range rules.issuers {
+		issuer.keys.report = p.fetched
+	}
+}
+
+// fetched logs an attempt to fetch an issuer's keys that is worth a line.
+func (p *Policy) fetched(f Fetch) {
+	if p.fetches != nil {
+		defer p.fetches(f)
+	}
+	level, message := slog.LevelWarn, "keys of an issuer not fetched"
+	attributes := []any{"issuer", f.Issuer, "keys", f.Keys}
+	switch {
+	case f.Err != nil:
+		attributes = append(attributes, "error", text.Detail(f.Err.Error()))
+	case f.Recovered || f.Refused > 0:
+		level, message = slog.LevelInfo, "keys of an issuer fetched"
+		attributes = append(attributes, "refused", f.Refused)
+	default:
+		return
+	}
+	p.lines.Log(context.Background(), level, "issuer_keys", logs.Of(f.Issuer, ""), message, attributes...)
 }
 
 // Replace puts other rules to use. Who is connected stays so, but has the rights
 // that the new rules give, from the next BOT or call on: none, if they do not
 // know any more what once proved who it is.
 func (p *Policy) Replace(rules *Rules) {
+	p.adopt(rules)
 	was := p.rules.Load()
 	for name, is := range rules.issuers {
 		if before := was.issuers[name]; before != nil && before.keys.jwks == is.keys.jwks {
@@ -57,10 +95,6 @@ func (p *Policy) Close() {
 // Rules are those in force.
 func (p *Policy) Rules() *Rules { return p.rules.Load() }
 
-// Deny counts a denial, and logs it unless there were many like it. The
-// address is the host of who was denied, or where it was if that is not known.
-func (p *Policy) Deny(front, address string, d *Denial) { p.deny(front, address, d) }
-
 // Refused counts the refusal of a BOT by the broker, which has logged it. It is
 // made for broker.Options.Denied.
 func (p *Policy) Refused(peer broker.PeerInfo, what broker.Denial) {
@@ -79,34 +113,27 @@ func (p *Policy) Certificate(certificate *x509.Certificate) (*Principal, error) 
 	if time.Now().After(certificate.NotAfter) {
 		return nil, &Denial{Cause: BadCertificate, Detail: "the client certificate has expired"}
 	}
-	names := slices.Concat(certificate.DNSNames, certificate.EmailAddresses, []string{certificate.Subject.CommonName})
-	for _, uri := range certificate.URIs {
-		names = append(names, uri.String())
-	}
-	names = slices.DeleteFunc(names, func(name string) bool { return name == "" })
-	slices.Sort(names)
-	names = slices.Compact(names)
-	return p.admit(&certificateProof{names, certificate.NotAfter}, &Denial{
-		Cause: UnknownCertificate, Detail: "no identity, or more than one, has the certificate's names: " + strings.Join(names, ", "),
-	})
+	names := namesOf(certificate)
+	return p.admit(&certificateProof{names, certificate.NotAfter}, unknownCertificate(certificate, names))
 }
 
 // Token says whose bearer token it is, or whom a JWT names; a *Denial if
-// nobody's. It may wait for an issuer's keys for as long as ctx lasts.
-func (p *Policy) Token(ctx context.Context, text string) (*Principal, error) {
+// nobody's. It may wait for an issuer's keys, for as long as ctx lasts: then the error
+// is the context's.
+func (p *Policy) Token(ctx context.Context, token string) (*Principal, error) {
 	rules := p.rules.Load()
-	hash := tokenHash(sha256.Sum256([]byte(text)))
+	hash := tokenHash(sha256.Sum256([]byte(token)))
 	if found := rules.token(hash); found != nil {
 		return p.admit(tokenProof(hash), &Denial{
 			Cause: ExpiredToken, Identity: found.holder.name, Detail: "the token has expired",
 		})
 	}
-	if len(rules.issuers) == 0 || !looksLikeJWT(text) {
+	if len(rules.issuers) == 0 || !looksLikeJWT(token) {
 		return nil, &Denial{Cause: UnknownToken, Detail: "no identity has the token"}
 	}
-	proof, denial := rules.verify(ctx, text)
-	if denial != nil {
-		return nil, denial
+	proof, err := rules.verify(ctx, token)
+	if err != nil {
+		return nil, err
 	}
 	return p.admit(proof, &Denial{
 		Cause: BadJWT, Identity: proof.name, Detail: "the JWT's name is that of an identity of the file",

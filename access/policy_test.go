@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"reflect"
 	"strings"
@@ -57,12 +59,15 @@ identities:
 - name: reader
   roles: [client]
   curve-keys: ["` + keyOne + `"]
-  certificates: [reader.example.org]
+  certificates: [dns:reader.example.org]
   tokens: [{sha256: HASH}]
   limits: {max-flows: 3, directions: [inject], attributes: 'attributes.stream == "raw"'}
 - name: writer
   roles: [client, handler]
-  certificates: [writer.example.org, "spiffe://example.org/writer"]
+  certificates: [DNS:Writer.example.org, "spiffe://example.org/writer"]
+- name: alice
+  roles: [client]
+  certificates: ["cn:Alice S.", alice@example.org]
 `
 
 func withToken(text, token string) string {
@@ -111,15 +116,25 @@ func TestCertificate(t *testing.T) {
 		certificate x509.Certificate
 		want        string
 	}{
-		"common name":    {x509.Certificate{Subject: pkix.Name{CommonName: "reader.example.org"}}, "reader"},
-		"DNS name":       {x509.Certificate{DNSNames: []string{"other", "reader.example.org"}}, "reader"},
-		"URI":            {x509.Certificate{URIs: []*url.URL{spiffe}}, "writer"},
-		"two of one":     {x509.Certificate{DNSNames: []string{"writer.example.org"}, URIs: []*url.URL{spiffe}}, "writer"},
-		"two of two":     {x509.Certificate{DNSNames: []string{"writer.example.org", "reader.example.org"}}, ""},
-		"no name":        {x509.Certificate{}, ""},
-		"a longer name":  {x509.Certificate{DNSNames: []string{"x.reader.example.org"}}, ""},
-		"an identity's":  {x509.Certificate{Subject: pkix.Name{CommonName: "reader"}}, ""},
-		"the order's ca": {x509.Certificate{Subject: pkix.Name{Organization: []string{"reader.example.org"}}}, ""},
+		"common name":        {x509.Certificate{Subject: pkix.Name{CommonName: "Alice S."}}, "alice"},
+		"DNS name":           {x509.Certificate{DNSNames: []string{"other", "reader.example.org"}}, "reader"},
+		"in capitals":        {x509.Certificate{DNSNames: []string{"READER.example.org"}}, "reader"},
+		"URI":                {x509.Certificate{URIs: []*url.URL{spiffe}}, "writer"},
+		"email":              {x509.Certificate{EmailAddresses: []string{"alice@example.org"}}, "alice"},
+		"two of one":         {x509.Certificate{DNSNames: []string{"writer.example.org"}, URIs: []*url.URL{spiffe}}, "writer"},
+		"two of two":         {x509.Certificate{DNSNames: []string{"writer.example.org", "reader.example.org"}}, ""},
+		"no name":            {x509.Certificate{}, ""},
+		"a longer name":      {x509.Certificate{DNSNames: []string{"x.reader.example.org"}}, ""},
+		"an identity's":      {x509.Certificate{Subject: pkix.Name{CommonName: "reader"}}, ""},
+		"the order's ca":     {x509.Certificate{Subject: pkix.Name{Organization: []string{"reader.example.org"}}}, ""},
+		"a host as CN":       {x509.Certificate{Subject: pkix.Name{CommonName: "reader.example.org"}}, ""},
+		"its kind as CN":     {x509.Certificate{Subject: pkix.Name{CommonName: "dns:reader.example.org"}}, ""},
+		"a host as email":    {x509.Certificate{EmailAddresses: []string{"reader.example.org"}}, ""},
+		"a URI as DNS":       {x509.Certificate{DNSNames: []string{spiffe.String()}}, ""},
+		"an email as CN":     {x509.Certificate{Subject: pkix.Name{CommonName: "alice@example.org"}}, ""},
+		"CN beside DNS":      {x509.Certificate{Subject: pkix.Name{CommonName: "Alice S."}, DNSNames: []string{"x"}}, ""},
+		"CN beside an IP":    {x509.Certificate{Subject: pkix.Name{CommonName: "Alice S."}, IPAddresses: []net.IP{{1, 2, 3, 4}}}, ""},
+		"CN beside a number": {x509.Certificate{Subject: pkix.Name{CommonName: "Alice S."}, Extensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}}}}, ""},
 	} {
 		c.certificate.NotAfter = time.Now().Add(time.Hour)
 		principal, err := p.Certificate(&c.certificate)

@@ -96,7 +96,7 @@ func TestNoHeartbeat(t *testing.T) {
 }
 
 // TestBeyondLoopback: what other machines could reach is refused, in whatever
-// way it is written, unless --insecure allows it.
+// way it is written, unless --insecure names its front; then a line warns of it.
 func TestBeyondLoopback(t *testing.T) {
 	for option, addresses := range map[string][]string{
 		"--zmq-server": {"tcp://0.0.0.0:*", "tcp://*:*", "tcp://[::]:*", "tcp://:::*", "tcp://eth0:*", "tcp://192.0.2.1:1"},
@@ -106,13 +106,17 @@ func TestBeyondLoopback(t *testing.T) {
 	} {
 		for _, address := range addresses {
 			wantRefused(t, option+"="+address, []string{option + "=" + address}, nil, option, "--insecure")
+			wantRefused(t, option+"="+address, []string{option + "=" + address, "--insecure=admin"}, nil, option, "--insecure")
 		}
 	}
 	p := serveAt(t, []string{
 		"--zmq-server=tcp://0.0.0.0:0", "--zmq-router=tcp://*:*", "--grpc=:0", "--http=0.0.0.0:0",
-	}, []string{"--insecure"}, nil)
+	}, []string{"--insecure", "grpc,zmq", "--insecure=http"}, nil)
 	if file := p.readAddresses(t); !strings.HasPrefix(file.ZMQServer[0], "tcp://0.0.0.0:") {
 		t.Errorf("with --insecure the gateway has bound %+v, want tcp://0.0.0.0", file)
+	}
+	for _, address := range []string{"front=zmq address=tcp://0.0.0.0:", "front=grpc address=[::]:", "front=http address="} {
+		p.log.waitFor(t, "level=WARN msg=\"address open to other machines\" "+address)
 	}
 }
 

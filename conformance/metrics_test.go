@@ -96,6 +96,10 @@ var elsewhere = map[string]string{
 	"zio_gateway_log_suppressed_total": "TestLogFlood",
 	"zio_gateway_log_dropped_total":    "TestLogReaderGone",
 
+	"zio_gateway_reloads_total":            "TestIdentitiesReload",
+	"zio_gateway_reloads_failing":          "TestIdentitiesReload",
+	"zio_gateway_issuer_key_fetches_total": "TestSecured",
+
 	"zio_gateway_waiting_readers":                "telemetry: TestBudgetMetrics",
 	"zio_gateway_zmq_panics_total":               "telemetry: TestZMQMetrics",
 	"zio_gateway_grpc_connections_crowded_total": "server: TestStrangersMakeRoom",

@@ -204,6 +204,10 @@ func TestSecured(t *testing.T) {
 			t.Errorf("by %s: %v, %v", what, m, err)
 		}
 	}
+	series := fmt.Sprintf(`zio_gateway_issuer_key_fetches_total{issuer="%s",result="ok"}`, s.issuer.URL)
+	if fetched := s.scrape(t)[series]; fetched != 1 {
+		t.Errorf("%s is %v, want 1", series, fetched)
+	}
 	for _, via := range []transport{viaClient, viaDealer} {
 		p := s.native(t, via, "writer")
 		mustSend(t, p, botMessage(zio.Inject, 2, 0))
@@ -235,8 +239,11 @@ func TestStrangers(t *testing.T) {
 	for via, front := range map[transport]string{viaClient: "zmq-server", viaDealer: "zmq-router"} {
 		t.Run("unknown key by "+string(via), func(t *testing.T) {
 			p := s.native(t, via, "stranger")
-			mustSend(t, p, botMessage(zio.Inject, 2, 0))
+			// It may see that it is refused before it has sent anything.
+			sent := make(chan struct{})
+			go func() { _ = p.send(botMessage(zio.Inject, 2, 0)); close(sent) }()
 			s.wantLine(t, "access denied", "front="+front, "cause=unknown_key", s.read(t, "stranger.curve.pub"))
+			<-sent // after patience, if there is no connection
 			if m, err := p.Receive(0); err == nil {
 				t.Errorf("received %s", m.Label)
 			}
@@ -358,8 +365,22 @@ func TestIdentitiesReload(t *testing.T) {
 	if _, err := open(withToken(t, ""), conn, taking3); err != nil {
 		t.Errorf("after a file that makes no sense: %v", err)
 	}
+	if code, body := s.ask(t, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "keys and certificates not reloaded since") {
+		t.Errorf("after a file that makes no sense, /readyz returns %d %s", code, body)
+	}
+	if now := s.scrape(t); now["zio_gateway_reloads_failing"] != 1 || now[`zio_gateway_reloads_total{result="failed"}`] < 1 {
+		t.Errorf("%v reloads are failing, %v have failed", now["zio_gateway_reloads_failing"], now[`zio_gateway_reloads_total{result="failed"}`])
+	}
+	if code, _ := s.ask(t, "/healthz"); code != http.StatusOK {
+		t.Errorf("/healthz returns %d", code)
+	}
+	s.write(t, "")
+	s.log.waitFor(t, "identities.yaml: is empty")
 	s.write(t, "identities: [{name: nobody, roles: [client]}]")
 	s.log.waitFor(t, "keys and certificates reloaded")
+	if code, body := s.ask(t, "/readyz"); code != http.StatusOK {
+		t.Errorf("with a file that makes sense, /readyz returns %d %s", code, body)
+	}
 	if _, err := open(withToken(t, ""), conn, taking3); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("a certificate that is withdrawn: %v", err)
 	}
@@ -428,7 +449,7 @@ func TestSecurityRefused(t *testing.T) {
 	who, cert, key := "--identities="+s.identities(), "--tls-cert="+s.file("server.pem"), "--tls-key="+s.file("server.key")
 	curve := "--zmq-curve-key=" + s.file("server.curve")
 	for name, c := range map[string]struct{ arguments, words []string }{
-		"token in clear text":  {[]string{"--grpc=0.0.0.0:0", who, "--insecure"}, []string{"identities", "clear text", "--tls-cert"}},
+		"token in clear text":  {[]string{"--grpc=0.0.0.0:0", who, "--insecure=grpc"}, []string{"identities", "clear text", "--tls-cert"}},
 		"TLS for everybody":    {[]string{"--grpc=0.0.0.0:0", cert, key}, []string{"--grpc", "--identities"}},
 		"identities alone":     {[]string{"--grpc=0.0.0.0:0", who}, []string{"--grpc", "--tls-cert"}},
 		"ZeroMQ without CURVE": {[]string{"--zmq-server=tcp://0.0.0.0:*", who, cert, key}, []string{"--zmq-server", "--zmq-curve-key"}},

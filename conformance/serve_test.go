@@ -55,12 +55,17 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// health asks /healthz.
+// health asks /healthz, ask whatever the HTTP address has.
 func (p *program) health(t *testing.T) (int, string) {
+	t.Helper()
+	return p.ask(t, "/healthz")
+}
+
+func (p *program) ask(t *testing.T, path string) (int, string) {
 	t.Helper()
 	client := http.Client{Timeout: patience}
 	defer client.CloseIdleConnections()
-	response, err := client.Get("http://" + p.http + "/healthz")
+	response, err := client.Get("http://" + p.http + path)
 	if err != nil {
 		t.Fatal(err)
 	}

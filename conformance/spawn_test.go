@@ -187,7 +187,7 @@ routes:
 // TestSpawnedCommandIsToldAddresses that it can connect to, whatever was bound.
 func TestSpawnedCommandIsToldAddresses(t *testing.T) {
 	p := serveAt(t, []string{"--zmq-server=tcp://0.0.0.0:0", "--zmq-server=tcp://127.0.0.1:0", "--zmq-router=none", "--grpc=[::]:0", "--http=none"},
-		[]string{"--insecure", file(t, `
+		[]string{"--insecure=grpc,zmq", file(t, `
 routes:
 - name: tells
   exec: {command: [sh, -c, "echo at $ZIO_GATEWAY_ZMQ_SERVER ${ZIO_GATEWAY_ZMQ_ROUTER-nowhere} $ZIO_GATEWAY_GRPC"]}

@@ -36,7 +36,7 @@ const identities = `
 identities:
 - name: reader
   roles: [client]
-  certificates: [reader]
+  certificates: [cn:reader]
   tokens: [{sha256: READER}]
   limits: {directions: [inject], attributes: 'attributes.count < 5'}
 - name: hand

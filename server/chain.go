@@ -24,6 +24,12 @@ type chain struct {
 	stream grpc.StreamServerInterceptor
 }
 
+// entrance is who lets calls in.
+type entrance struct {
+	*gatekeeper              // nil where nobody is asked who he is
+	check       *interceptor // nil where everybody may call everything
+}
+
 // newChain puts the interceptors in their order, from the outermost to the handler:
 //
 //   - the bounds of what a caller is told; the log has more of it;
@@ -32,7 +38,8 @@ type chain struct {
 //   - logging, for the same reason;
 //   - recovery, inside both, so that they see a panic as the INTERNAL it becomes;
 //   - the headers' size, before anybody looks at them;
-//   - authentication: strangers are turned away before they cost anything more;
+//   - authentication: strangers are turned away before they cost anything more. Where
+//     nobody is asked who he is, those on other machines are no operators;
 //   - the rate limit, and how many calls there may be at once;
 //   - compression, which is refused;
 //   - validation, so that a handler is called with requests that make sense.
@@ -40,13 +47,13 @@ type chain struct {
 // All but the last have let a call in before anything is read of it. The streams of
 // FlowService reach their handlers as grpc-go made them: an interceptor that wrapped
 // what they send and receive would cost every DAT.
-func newChain(log *logs.Sampler, c *counters, door *gatekeeper, l *limiter, allowed *allowances) chain {
+func newChain(log *logs.Sampler, c *counters, in entrance, l *limiter, allowed *allowances) chain {
 	all := []interceptor{boundStatuses(), countCalls(c), logCalls(log), recoverCalls(log, c), checkCalls(checkHeaders)}
-	if door != nil {
-		all = append(all, door.interceptor())
+	if in.check != nil {
+		all = append(all, *in.check)
 	}
-	all = append(all, checkCalls(door.welcome), limitCalls(l, c), allowCalls(allowed), checkCalls(checkCompression))
-	if door != nil {
+	all = append(all, checkCalls(in.welcome), limitCalls(l, c), allowCalls(allowed), checkCalls(checkCompression))
+	if in.gatekeeper != nil {
 		all = append(all, askAgain())
 	}
 	validation := validateCalls()

@@ -62,7 +62,7 @@ func startChain(t *testing.T, log *slog.Logger) (*streamTypes, *grpc.ClientConn)
 	allowed, counters := newAllowances(1000), newCounters(nil)
 	in := &doorway{
 		Server: s, counters: counters, allowed: allowed, stop: t.Context(), readers: new(sync.WaitGroup), stall: time.Minute,
-		chain: newChain(logs.NewSampler(log, logs.Options{}), counters, nil, newLimiter(RateLimits{Total: 1e6, Peer: 1e6}), allowed),
+		chain: newChain(logs.NewSampler(log, logs.Options{}), counters, entrance{}, newLimiter(RateLimits{Total: 1e6, Peer: 1e6}), allowed),
 	}
 	gatewayv1.RegisterFlowServiceServer(in, services)
 	gatewayv1.RegisterHandlerServiceServer(in, services)

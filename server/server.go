@@ -58,6 +58,11 @@ type Options struct {
 	Access *access.Policy
 	// PublicReflection lets everybody ask for the contract, also with Access.
 	PublicReflection bool
+	// PublicAdmin lets callers on other machines call what is for operators, where Access
+	// is nil; otherwise only those on this machine may.
+	PublicAdmin bool
+	// Gate takes denials of those; nil for the log alone.
+	Gate *access.Gate
 	// TLS encrypts the connections; nil leaves them in clear text.
 	TLS *TLS
 	// Log takes the server's log; nil for none.
@@ -129,7 +134,7 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 		streams: new(sync.WaitGroup),
 	}
 	in := &doorway{
-		chain: newChain(lines, counters, door, limiter, allowed), counters: counters, allowed: allowed,
+		chain: newChain(lines, counters, o.entrance(door), limiter, allowed), counters: counters, allowed: allowed,
 		stop: stop, readers: s.streams, stall: o.Stall,
 	}
 	s.grpc = grpc.NewServer(
@@ -187,6 +192,23 @@ func (o Options) security() (door *gatekeeper, how credentials.TransportCredenti
 		return door, o.TLS.credentials(o.Access)
 	}
 	return door, insecure.NewCredentials()
+}
+
+// entrance lets calls in: by the gatekeeper or, where there is none, by where they come
+// from.
+func (o Options) entrance(door *gatekeeper) entrance {
+	e := entrance{gatekeeper: door}
+	switch {
+	case door != nil:
+		e.check = new(door.interceptor())
+	case !o.PublicAdmin:
+		gate := o.Gate
+		if gate == nil {
+			gate = access.NewGate(o.Log, nil)
+		}
+		e.check = new(checkCalls((&home{gate}).check))
+	}
+	return e
 }
 
 // Serve accepts connections until Stop; nil after Stop.

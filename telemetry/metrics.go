@@ -23,6 +23,9 @@ type Metrics struct {
 	lines     *prometheus.CounterVec
 	left      *prometheus.CounterVec
 	spans     *prometheus.CounterVec
+	fetches   *prometheus.CounterVec
+	reloads   *prometheus.CounterVec
+	failing   prometheus.Gauge
 }
 
 // NewMetrics makes the metrics of a program of that version.
@@ -51,6 +54,7 @@ func NewMetrics(version string) *Metrics {
 			Help: "Spans of flows that have ended, and what has become of them.",
 		}, []string{"result"}),
 	}
+	m.addReloads()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: prefix + "build_info", Help: "1; the labels tell what is running.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},

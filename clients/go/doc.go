@@ -26,7 +26,8 @@
 // The taker decides how many messages may be under way: it pays credit, and the
 // giver spends one for each message. A [Taker] pays by itself as its messages
 // are taken, and [Giver.Put] waits until there is credit. So memory stays
-// bounded by the credit in the [Bot], all the way through the gateway.
+// bounded by the credit in the [Bot], all the way through the gateway. A Taker reads
+// 1 MiB ahead, and leaves the rest to gRPC.
 //
 // # Ends
 //

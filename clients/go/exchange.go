@@ -27,6 +27,9 @@ type exchange struct {
 	eot  *gatewayv1.Eot // the other side's; the reader's
 	done chan struct{}  // closed when the reader has returned
 	err  error          // why the flow ended, nil if it completed; set before done
+	// broken says that it was this side that ended it, by abort or a context; set
+	// before done.
+	broken bool
 }
 
 // errEnded: the stream takes no more messages, and the reader will know why.
@@ -87,7 +90,7 @@ func (x *exchange) read(receive func(*gatewayv1.OpenResponse)) {
 	for {
 		message, err := x.stream.Recv()
 		if err != nil {
-			x.err = x.endError(err)
+			x.err, x.broken = x.endError(err), x.ctx.Err() != nil
 			x.cancel(nil)
 			return
 		}

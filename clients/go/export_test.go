@@ -6,3 +6,10 @@ func (g *Gateway) Calls() int {
 	defer g.mu.Unlock()
 	return len(g.scopes)
 }
+
+// Waiting counts the messages that were read and not taken yet.
+func (t *Taker) Waiting() int {
+	t.shelf.mu.Lock()
+	defer t.shelf.mu.Unlock()
+	return len(t.shelf.dats)
+}

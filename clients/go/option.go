@@ -41,7 +41,8 @@ func WithTransportCredentials(c credentials.TransportCredentials) DialOption {
 func WithTLS(c *tls.Config) DialOption { return WithTransportCredentials(credentials.NewTLS(c)) }
 
 // WithToken shows a bearer token with every call. Dial refuses to send it in
-// clear text to another machine.
+// clear text to another machine. Space around it, such as the newline at the end of a
+// file, is no part of it.
 func WithToken(token string) DialOption {
 	return WithTokenSource(func(context.Context) (string, error) { return token, nil })
 }
@@ -146,7 +147,7 @@ func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{"authorization": "Bearer " + token}, nil
+	return map[string]string{"authorization": "Bearer " + strings.TrimSpace(token)}, nil
 }
 
 func (b bearer) RequireTransportSecurity() bool { return b.encrypted }

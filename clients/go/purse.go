@@ -1,6 +1,9 @@
 package zioflow
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // purse holds the credit that a giver was paid. One at a time may wait for
 // paid; all else may be called concurrently.
@@ -34,18 +37,50 @@ func (p *purse) spend() bool {
 	return true
 }
 
-// till counts the credit that a taker has to hand out again: in portions of
-// half of the total, so that the giver neither waits nor is flooded with PAYs.
-type till struct{ owed, portion int64 }
+// payInterval is how long a taker may go without a PAY for what it has taken. A slow one
+// so pays for each message: what has come may lie where neither it nor the gateway sees
+// it, and only the PAYs show that it moves.
+const payInterval = 250 * time.Millisecond
 
-func newTill(total int64) till { return till{portion: max(1, total/2)} }
+// till counts the credit that a taker has to hand out again: in portions of half of the
+// total, so that the giver neither waits nor is flooded with PAYs; and one by one from
+// a slow taker, and once the giver has said EOT. It may be used concurrently.
+type till struct {
+	due chan struct{} // holds a token when something is to be paid
 
-// take records that a DAT was taken, and answers what to pay now.
-func (t *till) take() int64 {
-	if t.owed++; t.owed < t.portion {
-		return 0
+	mu      sync.Mutex
+	portion int64     // guarded by mu
+	owed    int64     // guarded by mu
+	paid    time.Time // guarded by mu; when something was paid last
+}
+
+func newTill(total int64) till {
+	return till{due: make(chan struct{}, 1), portion: max(1, total/2), paid: time.Now()}
+}
+
+// take records that a message was taken.
+func (t *till) take() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.owed++
+	if t.owed >= t.portion || time.Since(t.paid) >= payInterval {
+		signal(t.due)
 	}
+}
+
+// last records that the giver has said EOT: what is owed is to be paid with the next
+// message that is taken, and each by itself from then on.
+func (t *till) last() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.portion = 1
+}
+
+// pay returns what is owed, which is paid now.
+func (t *till) pay() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	owed := t.owed
-	t.owed = 0
+	t.owed, t.paid = 0, time.Now()
 	return owed
 }

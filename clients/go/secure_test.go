@@ -29,7 +29,7 @@ func secured(t *testing.T) (address string, ca *pki.CA) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := access.Parse([]byte("identities: [{name: alice, roles: [client], certificates: [alice], tokens: [{sha256: " +
+	rules, err := access.Parse([]byte("identities: [{name: alice, roles: [client], certificates: ['cn:alice'], tokens: [{sha256: " +
 		access.HashToken("secret") + "}]}]"))
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +98,7 @@ func TestSecured(t *testing.T) {
 		"token":         {[]zioflow.DialOption{zioflow.WithTLS(trust), zioflow.WithToken("secret")}, codes.OK},
 		"token source":  {[]zioflow.DialOption{zioflow.WithTLS(trust), zioflow.WithTokenSource(source("secret", nil))}, codes.OK},
 		"certificate":   {[]zioflow.DialOption{zioflow.WithTLS(shown)}, codes.OK},
+		"as in a file":  {[]zioflow.DialOption{zioflow.WithTLS(trust), zioflow.WithToken("secret\n")}, codes.OK},
 		"wrong token":   {[]zioflow.DialOption{zioflow.WithTLS(trust), zioflow.WithToken("other")}, codes.Unauthenticated},
 		"no token":      {[]zioflow.DialOption{zioflow.WithTLS(trust)}, codes.Unauthenticated},
 		"broken source": {[]zioflow.DialOption{zioflow.WithTLS(trust), zioflow.WithTokenSource(source("", errRenew))}, codes.Unauthenticated},

@@ -11,14 +11,15 @@ import (
 )
 
 // Taker is the taking side of a flow. It pays by itself: all of the credit at
-// the beginning, and then again as messages are taken. It has a goroutine until
-// the flow ends: every Taker has to be closed, aborted or taken from to the
-// end, or its context to end. All its methods may be called concurrently.
+// the beginning, and then again as messages are taken: whenever half of the credit
+// was, and one by one from a slow taker and once the giver has said EOT. It has
+// goroutines until the flow ends: every Taker has to be closed, aborted or taken from
+// to the end, or its context to end. All its methods may be called concurrently.
 type Taker struct {
 	exchange *exchange
-	till     till          // the reader's
-	dats     chan Dat      // without room: what is not taken yet, gRPC holds back
-	ended    chan struct{} // closed when the giver's EOT was read, so all was taken
+	till     till
+	shelf    shelf
+	ended    chan struct{} // closed when the giver's EOT was read, so all is on the shelf
 
 	closing sync.Once
 	closed  chan struct{} // closed by Close
@@ -42,11 +43,15 @@ func (g *Gateway) Take(ctx context.Context, bot Bot) (*Taker, error) {
 func newTaker(x *exchange) (*Taker, error) {
 	t := &Taker{
 		exchange: x, till: newTill(x.bot.GetCredit()),
-		dats: make(chan Dat), ended: make(chan struct{}), closed: make(chan struct{}),
+		shelf: newShelf(), ended: make(chan struct{}), closed: make(chan struct{}),
 	}
 	t.pay(x.bot.GetCredit())
 	if err := x.start(t.receive); err != nil {
 		return nil, err
+	}
+	if !x.gateway.run(t.keepPaying) {
+		x.abort()
+		return nil, ErrClosed
 	}
 	return t, nil
 }
@@ -54,15 +59,32 @@ func newTaker(x *exchange) (*Taker, error) {
 // receive is called by the reader.
 func (t *Taker) receive(m *gatewayv1.OpenResponse) {
 	switch {
+	case m.GetDat() != nil && isClosed(t.closed): // after Close the rest is drained
 	case m.GetDat() != nil:
-		select {
-		case t.dats <- decodeDat(m.GetDat()):
-			t.pay(t.till.take())
-		case <-t.closed: // after Close the rest is drained
-		case <-t.exchange.ctx.Done():
+		for room := t.shelf.put(decodeDat(m.GetDat())); !room; room = t.shelf.hasRoom() {
+			select {
+			case <-t.shelf.room:
+			case <-t.closed:
+				return
+			case <-t.exchange.ctx.Done():
+				return
+			}
 		}
 	case m.GetEot() != nil && Reason(m.GetEot().GetReason()) == Unknown && !isClosed(t.ended):
+		t.till.last()
 		close(t.ended)
+	}
+}
+
+// keepPaying pays when that is due, until the flow ends. Who takes does not wait for it.
+func (t *Taker) keepPaying() {
+	for {
+		select {
+		case <-t.till.due:
+			t.pay(t.till.pay())
+		case <-t.exchange.done:
+			return
+		}
 	}
 }
 
@@ -92,30 +114,42 @@ func (t *Taker) FlowID() uint64 { return t.exchange.bot.GetFlowId() }
 // Next waits for a message. It belongs to the caller.
 //
 // After the last message Next answers the giver's EOT, so that the giver knows
-// that all was taken, and then io.EOF if the flow completed. So the last call
-// should not come later after the others than the gateway waits for an EOT
-// (30 s, unless configured); who is slow should ask for less credit.
+// that all was taken, and then io.EOF if the flow completed. So no call should come
+// later after the one before than the gateway waits for an EOT (30 s, unless
+// configured). If the flow fails, the messages that had come are returned first, then
+// the error.
 //
 // When ctx ends, no message is lost, and the flow goes on, unless the EOT is on
 // its way out: then it is aborted.
 func (t *Taker) Next(ctx context.Context) (Dat, error) {
-	switch {
-	case isClosed(t.closed):
-		return Dat{}, ErrClosed
-	case ctx.Err() != nil:
-		return Dat{}, context.Cause(ctx)
-	}
-	select {
-	case dat := <-t.dats:
-		return dat, nil
-	case <-t.ended:
-		return Dat{}, t.answer(ctx)
-	case <-t.exchange.done:
-		return Dat{}, t.over()
-	case <-t.closed:
-		return Dat{}, ErrClosed
-	case <-ctx.Done():
-		return Dat{}, context.Cause(ctx)
+	for {
+		switch {
+		case isClosed(t.closed):
+			return Dat{}, ErrClosed
+		case ctx.Err() != nil:
+			return Dat{}, context.Cause(ctx)
+		}
+		ended, done := isClosed(t.ended), isClosed(t.exchange.done) // before the shelf is looked at
+		if done && t.exchange.broken {
+			return Dat{}, t.over()
+		}
+		if dat, ok := t.shelf.take(); ok {
+			t.till.take()
+			return dat, nil
+		}
+		switch {
+		case done:
+			return Dat{}, t.over()
+		case ended:
+			return Dat{}, t.answer(ctx)
+		}
+		select {
+		case <-t.shelf.came:
+		case <-t.ended:
+		case <-t.exchange.done:
+		case <-t.closed:
+		case <-ctx.Done():
+		}
 	}
 }
 
@@ -160,7 +194,10 @@ func (t *Taker) All(ctx context.Context) iter.Seq2[Dat, error] {
 // When ctx ends first, the flow is aborted. Closing again answers the same.
 func (t *Taker) Close(ctx context.Context) error {
 	if !isClosed(t.exchange.done) {
-		t.closing.Do(func() { close(t.closed) })
+		t.closing.Do(func() {
+			close(t.closed)
+			t.shelf.drop()
+		})
 	}
 	return t.exchange.finish(ctx)
 }

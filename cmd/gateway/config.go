@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -22,8 +23,15 @@ func loadYAML(r io.Reader) (kong.Resolver, error) {
 	if file, ok := r.(*os.File); ok {
 		name = file.Name()
 	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(text) == 0 && name != os.DevNull { // somebody is about to write it
+		return nil, fmt.Errorf("%s: is empty", name)
+	}
 	var read map[string]any
-	if err := yaml.NewDecoder(r).Decode(&read); err != nil && !errors.Is(err, io.EOF) {
+	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&read); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	values := fileValues{}

@@ -40,6 +40,7 @@ type gateway struct {
 	bound     addresses
 	level     *slog.LevelVar
 	reloader  *reloader
+	reloads   *reloads
 	// instruments measure all of it.
 	instruments instruments
 	failed      chan error // takes the error of a server that ended by itself
@@ -66,7 +67,8 @@ func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, err := c.openSecurity(log, func(front, cause, _ string) { measure.metrics.AuthFailed(front, cause) })
+	notes := newReloads(log, measure.metrics.Reloaded)
+	guard, err := c.openSecurity(log, measure.metrics, notes)
 	if err != nil {
 		measure.close(context.Background(), log)
 		return nil, err
@@ -86,9 +88,10 @@ func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
 	measure.metrics.WatchLog(c.log.Dropped)
 	g := &gateway{
 		log: log, broker: b, builtin: builtin.New(b, log), level: &c.level, instruments: measure, guard: guard,
-		failed: make(chan error, 2),
+		reloads: notes,
+		failed:  make(chan error, 2),
 	}
-	g.reloader = newReloader(c, log, g.reloadLimits(c), g.reloadLog, g.reloadRates, g.reloadRoutes, guard.prepare)
+	g.reloader = newReloader(c, notes, g.reloadLimits(c), g.reloadLog, g.reloadRates, g.reloadRoutes, guard.prepare)
 	for _, bring := range []func(*serveCommand) error{g.startRoutes, g.startZMQ, g.startGRPC, g.startHTTP, g.locate} {
 		if err := bring(c); err != nil {
 			return nil, errors.Join(err, g.stop(context.Background()))
@@ -112,8 +115,9 @@ func (g *gateway) startGRPC(c *serveCommand) error {
 	o.RateLimits, o.Registry = c.rateLimits(), g.instruments.metrics.Registry()
 	o.Routes = server.RouteOptions{Maker: g.routeMaker(), AllowExec: c.AllowExecRoutes}
 	o.Access, o.TLS, o.PublicReflection = g.guard.policy, g.guard.tls, c.PublicReflection
+	o.Gate, o.PublicAdmin = g.guard.gate, c.Insecure.admin
 	g.grpc = server.New(g.broker, o)
-	g.bound.GRPC = listener.Addr().String()
+	g.bound.GRPC = boundAddress(listener, c.GRPC)
 	go g.watch("grpc", func() error { return g.grpc.Serve(listener) })
 	return nil
 }
@@ -141,6 +145,7 @@ func (g *gateway) drain(grace time.Duration) {
 // stop takes everything down: no new flows, EOT to those there are, then the
 // fronts, once what is queued has gone out, all while the context lasts.
 func (g *gateway) stop(ctx context.Context) error {
+	g.reloader.close()
 	g.drain(0)
 	g.broker.Close(flow.Draining, "the gateway is shutting down")
 	g.builtin.Wait()

@@ -33,9 +33,10 @@ func (g *gateway) startHTTP(c *serveCommand) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", g.healthz)
+	mux.HandleFunc("GET /readyz", g.readyz)
 	mux.Handle("GET /metrics", g.instruments.metrics.Handler(g.log))
 	g.http = newHTTP(mux, g.log)
-	g.bound.HTTP = listener.Addr().String()
+	g.bound.HTTP = boundAddress(listener, c.HTTP)
 	go g.watch("http", func() error { return g.http.Serve(boundHTTP(listener)) })
 	return nil
 }
@@ -59,4 +60,14 @@ func (g *gateway) healthz(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	_, _ = io.WriteString(w, "ok\n") // who has left needs no answer
+}
+
+// readyz is healthz, but tells as well of a reload that has failed: then what is in force
+// may let in who should not be any more.
+func (g *gateway) readyz(w http.ResponseWriter, r *http.Request) {
+	if pending := g.reloads.pending(); pending != "" && !g.draining.Load() {
+		http.Error(w, pending, http.StatusServiceUnavailable)
+		return
+	}
+	g.healthz(w, r)
 }

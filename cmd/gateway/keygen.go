@@ -78,7 +78,7 @@ type keygenIdentity struct {
 func (k *keygenIdentity) Run() error {
 	token, hash := access.NewToken()
 	public, secret := access.NewCurveKeys()
-	entry := fmt.Sprintf("- name: %s\n  roles: [%s]\n  curve-keys: ['%s']\n  certificates: [%s]\n  tokens:\n  - sha256: %s\n    expires: %s\n",
+	entry := fmt.Sprintf("- name: %s\n  roles: [%s]\n  curve-keys: ['%s']\n  certificates: ['cn:%s']\n  tokens:\n  - sha256: %s\n    expires: %s\n",
 		k.Name, strings.Join(k.Role, ", "), public, k.Name, hash, time.Now().Add(k.Valid).UTC().Format(time.RFC3339))
 	if _, err := access.Parse([]byte("identities:\n" + entry)); err != nil {
 		return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -44,35 +43,59 @@ func (c *serveCommand) reread() (*serveCommand, error) {
 // and tells in words what has changed beyond the options themselves.
 type reloadable func(next *serveCommand) (apply func() []string, err error)
 
+// retryReload is when a reload that has failed is tried again.
+const retryReload = 2 * time.Second
+
 // reloader puts a changed configuration to use in a running gateway. Its methods
 // may be called concurrently.
 type reloader struct {
-	log    *slog.Logger
-	reread func() (*serveCommand, error)
-	parts  []reloadable
+	reloads *reloads
+	reread  func() (*serveCommand, error)
+	parts   []reloadable
 
 	mu      sync.Mutex        // one reload at a time
+	closed  bool              // guarded by mu
+	retry   *time.Timer       // guarded by mu; nil unless the last reload has failed
 	options map[string]option // guarded by mu; those in force
 	last    time.Time         // guarded by mu; when the configuration was put to use
 }
 
-func newReloader(c *serveCommand, log *slog.Logger, parts ...reloadable) *reloader {
-	return &reloader{log: log, reread: c.reread, parts: parts, options: maps.Clone(c.options), last: time.Now()}
+func newReloader(c *serveCommand, notes *reloads, parts ...reloadable) *reloader {
+	return &reloader{reloads: notes, reread: c.reread, parts: parts, options: maps.Clone(c.options), last: time.Now()}
 }
 
 // reload reads everything anew and puts it to use, all or nothing. Flows that
-// are running are not touched.
+// are running are not touched. One that fails is tried again until one has succeeded:
+// a file may be half written, or there may be no descriptor to read it with.
 func (r *reloader) reload() (server.Reloaded, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.retry != nil {
+		r.retry.Stop()
+		r.retry = nil
+	}
+	if r.closed {
+		return server.Reloaded{}, errStopping
+	}
 	result, err := r.tryReload()
 	if err != nil {
-		r.log.Warn("configuration not reloaded; the one before stays in force", "error", err)
+		r.reloads.failed(theConfiguration, err)
+		r.retry = time.AfterFunc(retryReload, func() { _, _ = r.reload() }) // it tells what came of it
 		return result, err
 	}
 	r.last = time.Now()
-	r.log.Info("configuration reloaded", "changes", result.Changes, "need_restart", result.NeedRestart)
+	r.reloads.succeeded(theConfiguration, "changes", result.Changes, "need_restart", result.NeedRestart)
 	return result, nil
+}
+
+// close ends the trying. A reload that is under way is waited for.
+func (r *reloader) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	if r.retry != nil {
+		r.retry.Stop()
+	}
 }
 
 // tryReload does so without a word. r.mu is held.

@@ -9,11 +9,10 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/server"
-	"github.com/zioflow/gateway/zmqbridge"
+	"github.com/zioflow/gateway/telemetry"
 )
 
 // securityFlags say who is let in, and what is encrypted.
@@ -30,8 +29,8 @@ type securityFlags struct {
 	PublicHTTP       bool   `name:"public-http" help:"Allow an --http address beyond loopback: it shows health and metrics to whoever asks."`
 }
 
-// watchInterval is how often the files are looked at.
-const watchInterval = 2 * time.Second
+// watchInterval is how often the files are looked at, and tried again.
+const watchInterval = retryReload
 
 // validateSecurity names the option that makes no sense, or is not safe.
 func (c *serveCommand) validateSecurity() error {
@@ -54,38 +53,14 @@ func (c *serveCommand) validateSecurity() error {
 	return c.validateReach()
 }
 
-// validateReach refuses addresses that other machines can reach and that are not
-// secured.
-func (c *serveCommand) validateReach() error {
-	f := &c.securityFlags
-	for _, front := range []struct {
-		option    string
-		addresses []string
-		local     func(string) bool
-		secured   bool
-		want      string
-	}{
-		{"--zmq-server", c.ZMQServer, zmqbridge.IsLocal, f.ZMQCurveKey != "", "--zmq-curve-key and --identities secure it"},
-		{"--zmq-router", c.ZMQRouter, zmqbridge.IsLocal, f.ZMQCurveKey != "", "--zmq-curve-key and --identities secure it"},
-		{"--grpc", []string{c.GRPC}, isLocal, f.TLSCert != "" && f.Identities != "", "--tls-cert, --tls-key and --identities secure it"},
-		{"--http", []string{c.HTTP}, isLocal, f.PublicHTTP, "--public-http allows it"},
-	} {
-		for _, address := range chosen(front.addresses) {
-			if !front.local(address) && !front.secured && !c.Insecure {
-				return fmt.Errorf("%s: %s is reachable from other machines, without encryption or authentication; "+
-					"%s, --insecure allows it as it is", front.option, address, front.want)
-			}
-		}
-	}
-	return nil
-}
-
 // security is what decides who is let in. Its methods may be called concurrently
 // but for close, which is called once.
 type security struct {
 	log    *slog.Logger
 	flags  securityFlags
-	engine string         // that speaks ZeroMQ
+	engine string       // that speaks ZeroMQ
+	gate   *access.Gate // for denials
+	notes  *reloads
 	policy *access.Policy // nil lets everybody in
 	tls    *server.TLS    // nil for clear text
 
@@ -96,10 +71,13 @@ type security struct {
 	stop      context.CancelFunc
 }
 
-// openSecurity reads the files, and watches them. The observer is told of every
-// denial; nil for nobody.
-func (c *serveCommand) openSecurity(log *slog.Logger, observe access.Observer) (*security, error) {
-	s := &security{log: log, flags: c.securityFlags, engine: c.ZMQEngine, stop: func() {}}
+// openSecurity reads the files, and watches them. The metrics are told of every denial
+// and of every attempt to fetch an issuer's keys, the notes of what comes of a change.
+func (c *serveCommand) openSecurity(log *slog.Logger, metrics *telemetry.Metrics, notes *reloads) (*security, error) {
+	s := &security{
+		log: log, flags: c.securityFlags, engine: c.ZMQEngine, notes: notes, stop: func() {},
+		gate: access.NewGate(log, func(front, cause, _ string) { metrics.AuthFailed(front, cause) }),
+	}
 	watcher := access.NewWatcher(s.files()...)
 	loaded, err := s.load(c)
 	if err != nil {
@@ -107,7 +85,8 @@ func (c *serveCommand) openSecurity(log *slog.Logger, observe access.Observer) (
 	}
 	s.curve = loaded.curve
 	if loaded.rules != nil {
-		s.policy = access.NewPolicy(loaded.rules, log, observe)
+		s.policy = s.gate.Policy(loaded.rules)
+		s.policy.OnFetch(func(f access.Fetch) { metrics.KeysFetched(f.Issuer, f.Err == nil) })
 	}
 	if loaded.tls != nil {
 		s.tls = server.NewTLS(loaded.tls)
@@ -227,15 +206,15 @@ func (s *security) prepare(c *serveCommand) (apply func() []string, err error) {
 	}, nil
 }
 
-// changed puts files to use that have changed. What is wrong with them is
-// logged, and leaves everything as it was.
+// changed puts files to use that have changed. What is wrong with them leaves
+// everything as it was: then the error has it called again.
 func (s *security) changed(c *serveCommand) error {
 	apply, err := s.prepare(c)
 	if err != nil {
-		s.log.Warn("keys and certificates not reloaded; those before stay in force", "error", err)
-		return nil // when it is mended, a file changes
+		s.notes.failed(theKeys, err)
+		return err
 	}
-	s.log.Info("keys and certificates reloaded", "changes", apply())
+	s.notes.succeeded(theKeys, "changes", apply())
 	return nil
 }
 

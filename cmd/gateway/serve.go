@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,13 +24,13 @@ import (
 // serveCommand runs the gateway. The zero value of an address list is its
 // default; the word "none" stands for no address.
 type serveCommand struct {
-	ZMQServer []string `name:"zmq-server" default:"tcp://127.0.0.1:5555" help:"Address for CLIENT sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
-	ZMQRouter []string `name:"zmq-router" default:"tcp://127.0.0.1:5556" help:"Address for DEALER sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
-	ZMQEngine string   `name:"zmq-engine" default:"zmtp" enum:"zmtp,libzmq" help:"What speaks ZeroMQ: zmtp, the gateway itself, or libzmq, if the program was built with it (the build tag libzmq)."`
-	GRPC      string   `name:"grpc" default:"127.0.0.1:7575" help:"Address for gRPC, or \"none\"." placeholder:"HOST:PORT"`
-	HTTP      string   `name:"http" default:"127.0.0.1:7576" help:"Address for health checks and metrics over HTTP, or \"none\"." placeholder:"HOST:PORT"`
-	ReadyFile string   `help:"When ready, write the bound addresses to this file, as JSON." placeholder:"FILE"`
-	Insecure  bool     `help:"Allow addresses beyond loopback as they are, encrypted and authenticated or not."`
+	ZMQServer []string   `name:"zmq-server" default:"tcp://127.0.0.1:5555" help:"Address for CLIENT sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
+	ZMQRouter []string   `name:"zmq-router" default:"tcp://127.0.0.1:5556" help:"Address for DEALER sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
+	ZMQEngine string     `name:"zmq-engine" default:"zmtp" enum:"zmtp,libzmq" help:"What speaks ZeroMQ: zmtp, the gateway itself, or libzmq, if the program was built with it (the build tag libzmq)."`
+	GRPC      string     `name:"grpc" default:"127.0.0.1:7575" help:"Address for gRPC, or \"none\"." placeholder:"HOST:PORT"`
+	HTTP      string     `name:"http" default:"127.0.0.1:7576" help:"Address for health checks and metrics over HTTP, or \"none\"." placeholder:"HOST:PORT"`
+	ReadyFile string     `help:"When ready, write the bound addresses to this file, as JSON." placeholder:"FILE"`
+	Insecure  openFronts `help:"Allow these fronts addresses beyond loopback as they are, encrypted and authenticated or not: grpc, zmq, http. Where nobody is asked who he is, AdminService is for callers on this machine alone, unless admin is named as well. Without names: grpc, zmq and http." placeholder:"FRONT,..."`
 
 	securityFlags `embed:""`
 
@@ -117,6 +118,18 @@ func isLocal(address string) bool {
 	return isLoopback(host)
 }
 
+// boundAddress is where a listener can be reached. A link-local address can be only with
+// its zone, which not every system tells of a socket that was bound with it.
+func boundAddress(l net.Listener, configured string) string {
+	bound, isTCP := l.Addr().(*net.TCPAddr)
+	host, _, err := net.SplitHostPort(configured)
+	_, zone, zoned := strings.Cut(host, "%")
+	if !isTCP || err != nil || !zoned || bound.Zone != "" {
+		return l.Addr().String()
+	}
+	return (&net.TCPAddr{IP: bound.IP, Port: bound.Port, Zone: zone}).String()
+}
+
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || host == "lo" || ip != nil && ip.IsLoopback()
@@ -177,6 +190,7 @@ func (c *serveCommand) Run() error {
 			return errors.Join(err, g.stop(context.Background()))
 		}
 	}
+	c.warnOpen(g.bound, log)
 	_, _ = fmt.Fprintln(out, g.ready())
 	var failed error
 	for serving := true; serving; {

@@ -51,9 +51,12 @@ async def _count(address, **options):
 async def test_a_token_or_a_certificate_lets_in(secured):
     program, keys = secured
     ca = (keys / "ca.pem").read_bytes()
-    token = (keys / "alice.token").read_text().strip()
+    written = (keys / "alice.token").read_text()
+    token = written.strip()
+    assert written != token  # a file ends in a newline, which is no part of it
     trust = grpc.ssl_channel_credentials(ca)
     assert await _count(program.address, credentials=trust, token=token) == 3
+    assert await _count(program.address, credentials=trust, token=written) == 3
     assert await _count(program.address, credentials=trust, token=lambda: token) == 3
     shown = grpc.ssl_channel_credentials(
         ca, (keys / "alice.key").read_bytes(), (keys / "alice.pem").read_bytes()

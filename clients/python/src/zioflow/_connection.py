@@ -86,7 +86,7 @@ class _Authorized:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             token = self._token() if callable(self._token) else self._token
-            return method(*args, metadata=(("authorization", f"Bearer {token}"),), **kwargs)
+            return method(*args, metadata=(("authorization", f"Bearer {token.strip()}"),), **kwargs)
 
         return call
 

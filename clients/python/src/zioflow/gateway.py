@@ -42,7 +42,8 @@ class Gateway:
         """A gateway at an address, in gRPC's notation.
 
         Without credentials, such as grpc.ssl_channel_credentials(ca), the
-        connection is not encrypted. The token is shown with every call; one that
+        connection is not encrypted. The token, without space around it such as a
+        newline, is shown with every call; one that
         has to be renewed is a function that answers it. ValueError if it would
         leave this machine in clear text. max_message is the largest payload in bytes, which should be the gateway's own limit.
         Options are gRPC channel options, which win over those set here.
