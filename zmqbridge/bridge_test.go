@@ -22,6 +22,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const timeout = 10 * time.Second
 
+// defaults are the options for the engine that is tested: scripts/test.sh runs these
+// tests with both.
+func defaults(limits broker.Options) zmqbridge.Options {
+	o := zmqbridge.DefaultOptions(limits)
+	o.Engine = os.Getenv("TEST_ZMQ_ENGINE")
+	return o
+}
+
 // open starts a broker with the built-in handlers and a bridge, and stops both
 // when the test ends.
 func open(t *testing.T, change func(*zmqbridge.Options)) (*broker.Broker, zmqbridge.Bridge) {
@@ -41,8 +49,7 @@ func openWith(t *testing.T, limit func(*broker.Options), change func(*zmqbridge.
 	if err := handlers.AddDefaultRoutes(); err != nil {
 		t.Fatal(err)
 	}
-	o := zmqbridge.DefaultOptions(b.Options())
-	o.Engine = os.Getenv("TEST_ZMQ_ENGINE") // scripts/test.sh runs these tests with both
+	o := defaults(b.Options())
 	change(&o)
 	bridge, err := zmqbridge.Open(b, o)
 	if err != nil {
@@ -109,7 +116,7 @@ func TestAddresses(t *testing.T) {
 func TestIPCPathIsKept(t *testing.T) {
 	path := "ipc://" + filepath.Join(t.TempDir(), "server")
 	b, _ := open(t, func(o *zmqbridge.Options) { o.Servers = []string{path} })
-	o := zmqbridge.DefaultOptions(b.Options())
+	o := defaults(b.Options())
 	o.Servers = []string{path}
 	if _, err := zmqbridge.Open(b, o); err == nil || !strings.Contains(err.Error(), "another process serves this path") {
 		t.Errorf("a second bind of the same path: %v", err)
@@ -119,7 +126,7 @@ func TestIPCPathIsKept(t *testing.T) {
 func TestBindErrorNamesTheAddress(t *testing.T) {
 	b, bridge := open(t, func(o *zmqbridge.Options) { o.Servers = []string{"tcp://127.0.0.1:*"} })
 	for _, address := range []string{bridge.Servers()[0], "nonsense", "tcp://127.0.0.1:http-alt-x"} {
-		o := zmqbridge.DefaultOptions(b.Options())
+		o := defaults(b.Options())
 		o.Routers = []string{address}
 		if _, err := zmqbridge.Open(b, o); err == nil || !strings.Contains(err.Error(), "bind "+address) {
 			t.Errorf("bind of %s: %v", address, err)

@@ -82,7 +82,7 @@ func startGuarded(t *testing.T, identities string, change func(*zmqbridge.Option
 	if err := handlers.AddDefaultRoutes(); err != nil {
 		t.Fatal(err)
 	}
-	o := zmqbridge.DefaultOptions(limits)
+	o := defaults(limits)
 	o.Servers, o.Routers = []string{"tcp://127.0.0.1:*"}, []string{"tcp://127.0.0.1:*"}
 	o.CurveKey, o.Access = g.server.secret, g.policy
 	if change != nil {
@@ -280,7 +280,7 @@ func TestCurveNeedsItsParts(t *testing.T) {
 		"whose keys": {CurveKey: newPair(t).secret},
 		"Z85":        {CurveKey: "short", Access: access.NewPolicy(rules(t, ""), nil, nil)},
 	} {
-		o.Servers = []string{"tcp://127.0.0.1:*"}
+		o.Engine, o.Servers = defaults(b.Options()).Engine, []string{"tcp://127.0.0.1:*"}
 		if bridge, err := zmqbridge.Open(b, o); err == nil || !strings.Contains(err.Error(), want) {
 			if bridge != nil {
 				_ = bridge.Close()
