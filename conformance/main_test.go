@@ -14,7 +14,7 @@ func TestMain(m *testing.M) {
 	// Payloads of 60 MB: rather collect them often than fault in new memory.
 	debug.SetGCPercent(20)
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		removeProgram()
+		removeScratch()
 		os.Exit(code)
 	}))
 }

@@ -18,15 +18,21 @@ import (
 	"time"
 )
 
-var programDir string // set by builtProgram; nothing else runs when it is removed
+var scratchDir string // set by scratch; nothing else runs when it is removed
 
-// builtProgram builds the gateway as users run it, once for all tests.
+// scratch is a folder for what the tests build.
+var scratch = sync.OnceValues(func() (dir string, err error) {
+	scratchDir, err = os.MkdirTemp("", "gateway")
+	return scratchDir, err
+})
+
+// builtProgram builds the gateway as users run it, once for all tests; with the engine
+// that is tested, which gatewayCommand names.
 var builtProgram = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "gateway")
+	dir, err := scratch()
 	if err != nil {
 		return "", err
 	}
-	programDir = dir
 	path := filepath.Join(dir, "gateway")
 	build := exec.Command("go", "build", "-o", path, "-tags", engine(), "github.com/zioflow/gateway/cmd/gateway")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -35,9 +41,9 @@ var builtProgram = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-func removeProgram() {
-	if programDir != "" {
-		_ = os.RemoveAll(programDir)
+func removeScratch() {
+	if scratchDir != "" {
+		_ = os.RemoveAll(scratchDir)
 	}
 }
 

@@ -41,9 +41,11 @@ check_gofmt || status=1
 echo "== go vet"
 go vet ./... || status=1
 (cd bench/chart && go vet ./...) || status=1
+(cd conformance/peers/go && go vet ./...) || status=1
 echo "== golangci-lint"
 golangci-lint run || status=1
 (cd bench/chart && golangci-lint run) || status=1
+(cd conformance/peers/go && golangci-lint run) || status=1
 echo "== buf lint"
 buf lint || status=1
 echo "== buf breaking"

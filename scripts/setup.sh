@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Makes a bare Debian or Ubuntu machine ready:
-#   scripts/setup.sh [build|libzmq|gen|test|soak|bench|lint|python|node]...
+#   scripts/setup.sh [build|libzmq|gen|test|soak|bench|lint|python|node|java]...
 # build (the default) is what the gateway itself needs, which is Go alone. libzmq is
 # what its tests need besides: a C++ compiler and libzmq, for real ZeroMQ peers. gen,
 # test, soak, bench and lint are what those make targets need; python is the virtual
-# environment in .deps/python, node the packages in conformance/node and clients/node.
+# environment in .deps/python, node the packages in conformance/node and clients/node,
+# java a peer that only the soak needs.
 # Installs only what is missing; does nothing, at once, when nothing is.
 set -euo pipefail
 
@@ -183,6 +184,22 @@ setup_node() {
   done
 }
 
+# setup_java: the peer in conformance/peers/java, and JeroMQ, into .deps/java.
+setup_java() {
+  local dir=conformance/peers/java dest=.deps/java stamp
+  stamp=$(cat $dir/pom.xml $dir/Peer.java | sha256sum)
+  [[ $(cat $dest/.stamp 2>/dev/null) == "$stamp" ]] && return
+
+  want default-jdk-headless command -v javac
+  want maven command -v mvn
+  install_missing
+  echo "setup: JeroMQ into $dest"
+  rm -rf $dest
+  mvn -q -B -f $dir/pom.xml dependency:copy-dependencies "-DoutputDirectory=$root/$dest" -DincludeScope=runtime
+  javac -d $dest/classes -cp "$dest/*" $dir/Peer.java
+  echo "$stamp" >$dest/.stamp
+}
+
 setup_gen() {
   setup_build
   setup_python
@@ -222,12 +239,13 @@ setup_test() {
   scripts/tools.sh gotestsum grpcurl
 }
 
-# setup_soak: with listeners of all languages, and what makes a bare machine to try the
-# set-up on.
+# setup_soak: with what makes a bare machine to try the set-up on, the listeners of all
+# languages, and the peers on other libraries.
 setup_soak() {
   setup_libzmq
   setup_python
   setup_node
+  setup_java
   want debootstrap command -v debootstrap
   install_missing
 }
@@ -247,7 +265,7 @@ setup_lint() {
 (($#)) || set -- build
 for part in "$@"; do
   case $part in
-  build | libzmq | gen | test | soak | bench | lint | python | node) "setup_$part" ;;
+  build | libzmq | gen | test | soak | bench | lint | python | node | java) "setup_$part" ;;
   *) sed -n '2,/^set/ { /^#/ s/^# \?//p }' "$0" && exit 2 ;;
   esac
 done

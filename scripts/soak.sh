@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the soak programs: all of them, or those that -run names. Arguments go to
-# go test. SOAK_SCALE and SOAK_SEED: see soak/doc.go.
+# go test. SOAK_SCALE and SOAK_SEED: see soak/doc.go. Without arguments, other tests
+# follow that take too long for every day.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -10,4 +11,14 @@ cd "$root"
 # Thousands of peers, each with a descriptor on both ends.
 ulimit -n "$(ulimit -Hn)"
 
-go test -tags soak,libzmq -count 1 -timeout 90m -v "$@" ./soak
+status=0
+go test -tags soak,libzmq -count 1 -timeout 90m -v "$@" ./soak || status=1
+(($# == 0)) || exit $status
+
+echo "== JeroMQ among the peers on other libraries"
+go test -tags soak -count 1 -timeout 20m -run '^TestForeign' ./conformance || status=1
+
+echo "== the ZeroMQ endpoints with 1, 2 and 8 threads at work"
+go test -race -cpu 1,2,8 -count 1 -timeout 30m ./zmqbridge/... ./zmtp/... || status=1
+
+exit $status
