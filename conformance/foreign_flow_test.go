@@ -18,23 +18,25 @@ var foreignParts = []part{
 
 // TestForeignPairing_MSG_4_MSG_9_MSG_11_FLOW_13_FLOW_22_BRK_1_BRK_4_BRK_10_BRK_11
 // has every kind of peer on a library that is not ours exchange data with the next
-// kind, as client and as handler, both ways; either side ends the flow.
+// kind, as client and as handler: clients give with NULL and take with CURVE. Either
+// side ends the flow.
 func TestForeignPairing_MSG_4_MSG_9_MSG_11_FLOW_13_FLOW_22_BRK_1_BRK_4_BRK_10_BRK_11(t *testing.T) {
 	onBothMechanisms(t, func(t *testing.T, curve bool) {
 		g := startForeign(t, curve, nil)
-		kinds, takerEnds := foreignKinds(curve), false
+		kinds, takerEnds, direction := foreignKinds(curve), false, zio.Extract
+		if curve {
+			direction = zio.Inject
+		}
 		for i, client := range kinds {
 			handler := kinds[(i+1)%len(kinds)]
-			for _, direction := range []zio.Direction{zio.Extract, zio.Inject} {
-				t.Run(fmt.Sprintf("%v to %v, %v", client, handler, direction), func(t *testing.T) {
-					x := pairing{gateway: g.gateway, listener: g.listener, client: g.foreign(t, client), handler: g.foreign(t, handler),
-						clientVia: client.via, handlerVia: handler.via, direction: direction}
-					for _, p := range foreignParts {
-						x.run(t, p, takerEnds)
-						takerEnds = !takerEnds
-					}
-				})
-			}
+			t.Run(fmt.Sprintf("%v to %v", client, handler), func(t *testing.T) {
+				x := pairing{gateway: g.gateway, listener: g.listener, client: g.foreign(t, client), handler: g.foreign(t, handler),
+					clientVia: client.via, handlerVia: handler.via, direction: direction}
+				for _, p := range foreignParts {
+					x.run(t, p, takerEnds)
+					takerEnds = !takerEnds
+				}
+			})
 			takerEnds = !takerEnds
 		}
 	})

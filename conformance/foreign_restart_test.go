@@ -48,9 +48,7 @@ func TestForeignNamed_BRK_17(t *testing.T) {
 // TestForeignTakenOver_BRK_17: a program with a name of its own that was stopped, so that
 // its connection is still there, and is started again beside that.
 func TestForeignTakenOver_BRK_17(t *testing.T) {
-	if engine() == "libzmq" {
-		t.Skip("libzmq does not read the newer of two connections with one name, as long as there is the older")
-	}
+	notWithLibzmq(t, "does not read the newer of two connections with one name, as long as there is the older")
 	onBothMechanisms(t, func(t *testing.T, curve bool) {
 		g := startForeign(t, curve, nil)
 		onNamed(t, curve, func(t *testing.T, k foreignKind) {

@@ -127,6 +127,14 @@ func connect(address string) (*grpc.ClientConn, error) {
 // tests with both.
 func engine() string { return cmp.Or(os.Getenv("TEST_ZMQ_ENGINE"), "zmtp") }
 
+// notWithLibzmq skips a test of what the second engine does not do.
+func notWithLibzmq(t *testing.T, why string) {
+	t.Helper()
+	if engine() == "libzmq" {
+		t.Skip("libzmq " + why)
+	}
+}
+
 // ended waits for the next flow to end and describes it.
 func (g *gateway) ended(t *testing.T) broker.FlowInfo {
 	t.Helper()
