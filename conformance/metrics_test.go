@@ -108,6 +108,7 @@ var elsewhere = map[string]string{
 // TestMetrics: every metric in the documentation exists and moves, and there is
 // none of ours beside them.
 func TestMetrics(t *testing.T) {
+	notWithLibzmq(t, "does not say what becomes of connections")
 	rows := documentedMetrics(t)
 	if len(rows) < 30 {
 		t.Fatalf("found only %d metrics in the documentation", len(rows))
@@ -289,6 +290,7 @@ func dialTCP(t *testing.T, address string) net.Conn {
 // TestMetricsWords: the outcomes and causes of ZeroMQ connections are those of the
 // documentation, no more and no less.
 func TestMetricsWords(t *testing.T) {
+	notWithLibzmq(t, "does not say what becomes of connections")
 	text, err := os.ReadFile(filepath.Join("..", "docs", "metrics.md"))
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,10 @@ go test -tags soak,libzmq -count 1 -timeout 90m -v "$@" ./soak || status=1
 (($# == 0)) || exit $status
 
 echo "== JeroMQ among the peers on other libraries"
-go test -tags soak -count 1 -timeout 20m -run '^TestForeign' ./conformance || status=1
+go test -tags soak,libzmq -count 1 -timeout 20m -run '^TestForeign' ./conformance || status=1
+
+echo "== libzmq as the ZeroMQ engine"
+TEST_ZMQ_ENGINE=libzmq go test -tags soak,libzmq -count 1 -timeout 20m ./conformance ./zmqbridge/... || status=1
 
 echo "== the ZeroMQ endpoints with 1, 2 and 8 threads at work"
 go test -race -cpu 1,2,8 -count 1 -timeout 30m ./zmqbridge/... ./zmtp/... || status=1
