@@ -23,20 +23,22 @@ type library struct {
 	// pings tells that it knows PING: it can ask for a sign of life. Only one that speaks
 	// ZMTP 3.1 is asked itself.
 	pings, pinged bool
-	// forgets tells that what is sent while there is no connection is lost.
-	forgets bool
 	// command is the program of a peer.
 	command func() ([]string, error)
 }
 
-// libraries are those that the tests use; more with the build tag soak.
+// thorough tells that there is time for every combination, and for libraries that take
+// long to set up: with the build tag soak.
+var thorough bool
+
+// libraries are those that the tests use; more if they are thorough.
 var libraries = []*library{
 	{name: "libzmq", sockets: []transport{viaClient, viaDealer}, curve: true, pings: true, pinged: true, command: builtC},
 	{name: "node", sockets: []transport{viaClient, viaDealer}, curve: true, pings: true, pinged: true,
 		command: ready("node", "node/wire.mjs", "node/node_modules/zeromq")},
 	{name: "pyzmq", sockets: []transport{viaDealer}, curve: true, pings: true, pinged: true,
 		command: ready("../.deps/python/bin/python", "peers/python/peer.py")},
-	{name: "go-zeromq", sockets: []transport{viaDealer}, forgets: true, command: builtGo},
+	{name: "go-zeromq", sockets: []transport{viaDealer}, command: builtGo},
 }
 
 // ready is a program that need not be built. All files have to be there.
@@ -123,6 +125,13 @@ type foreignGateway struct {
 	keys *native.CurveKeys
 }
 
+// startBoth starts a gateway with NULL and one with CURVE, for tests that wait rather
+// than work: what waits for both at once leaves the processors to other tests.
+func startBoth(t *testing.T, change func(*zmqbridge.Options)) []*foreignGateway {
+	t.Helper()
+	return []*foreignGateway{startForeign(t, false, change), startForeign(t, true, change)}
+}
+
 func startForeign(t *testing.T, curve bool, change func(*zmqbridge.Options)) *foreignGateway {
 	t.Helper()
 	g := &foreignGateway{}
@@ -171,6 +180,19 @@ func (g *foreignGateway) foreign(t *testing.T, k foreignKind, settings ...string
 	t.Helper()
 	return startForeignPeer(t, k, g.addresses[k.via], g.keys, settings...)
 }
+
+// foreignOf attaches a foreign peer of every kind that is wanted: all are started at once.
+func (g *foreignGateway) foreignOf(t *testing.T, wanted func(foreignKind) bool, settings ...string) (peers []*foreignPeer) {
+	t.Helper()
+	for _, k := range foreignKinds(g.keys != nil) {
+		if wanted(k) {
+			peers = append(peers, g.foreign(t, k, settings...))
+		}
+	}
+	return peers
+}
+
+func anyKind(foreignKind) bool { return true }
 
 // partner attaches a peer of this process: a gRPC one, which CURVE is nothing to.
 func (g *foreignGateway) partner(t *testing.T) peer {

@@ -167,6 +167,21 @@ func (s *secured) native(t *testing.T, via transport, name string) *nativePeer {
 // wantLine checks that the log has one line with these words, and no more.
 func (s *secured) wantLine(t *testing.T, words ...string) {
 	t.Helper()
+	s.wantLines(t, 1, words...)
+}
+
+// refusals is how many lines tell at most of a native peer that is refused: with zmtp it is
+// told and comes no more, with libzmq it tries again, up to the burst of such lines.
+func refusals() int {
+	if engine() == "libzmq" {
+		return 5
+	}
+	return 1
+}
+
+// wantLines checks that the log has one line with these words, or more up to a number.
+func (s *secured) wantLines(t *testing.T, most int, words ...string) {
+	t.Helper()
 	count := func() (n int) {
 		for line := range strings.Lines(s.log.text()) {
 			all := true
@@ -185,8 +200,8 @@ func (s *secured) wantLine(t *testing.T, words ...string) {
 		}
 		return nil
 	})
-	if n := count(); n != 1 {
-		t.Errorf("%d lines have %q:\n%s", n, words, s.log.text())
+	if n := count(); n > most {
+		t.Errorf("%d lines have %q, want at most %d:\n%s", n, words, most, s.log.text())
 	}
 }
 
@@ -242,7 +257,7 @@ func TestStrangers(t *testing.T) {
 			// It may see that it is refused before it has sent anything.
 			sent := make(chan struct{})
 			go func() { _ = p.send(botMessage(zio.Inject, 2, 0)); close(sent) }()
-			s.wantLine(t, "access denied", "front="+front, "cause=unknown_key", s.read(t, "stranger.curve.pub"))
+			s.wantLines(t, refusals(), "access denied", "front="+front, "cause=unknown_key", s.read(t, "stranger.curve.pub"))
 			<-sent // after patience, if there is no connection
 			if m, err := p.Receive(0); err == nil {
 				t.Errorf("received %s", m.Label)
@@ -253,7 +268,7 @@ func TestStrangers(t *testing.T) {
 			// It may see that it is refused before it has sent anything.
 			sent := make(chan struct{})
 			go func() { _ = p.send(botMessage(zio.Inject, 2, 0)); close(sent) }()
-			s.wantLine(t, "access denied", "front="+front, "cause=no_curve")
+			s.wantLines(t, refusals(), "access denied", "front="+front, "cause=no_curve")
 			select {
 			case <-sent:
 			case <-time.After(patience):

@@ -1,6 +1,7 @@
 // A ZeroMQ peer on Node's zeromq: see ../peers/README.md.
 import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
+import { setTimeout as pause } from 'node:timers/promises'
 import * as zmq from 'zeromq'
 import draft from 'zeromq/draft.js'
 
@@ -12,14 +13,15 @@ const options = { linger: 2000, sendHighWaterMark: 0, receiveHighWaterMark: 0 }
 if (config.identity) options.routingId = config.identity
 if (config.heartbeat) {
   options.heartbeatInterval = Number(config.heartbeat)
-  options.heartbeatTimeout = options.heartbeatTimeToLive = 3 * options.heartbeatInterval
+  options.heartbeatTimeout = options.heartbeatTimeToLive = 5 * options.heartbeatInterval
 }
 if (config.server) {
   options.curveServerKey = config.server
   options.curvePublicKey = config.public
   options.curveSecretKey = config.secret
 }
-const socket = config.socket === 'client' ? new draft.Client(options) : new zmq.Dealer(options)
+const client = config.socket === 'client'
+const socket = client ? new draft.Client({ ...options, receiveTimeout: 0 }) : new zmq.Dealer(options)
 
 const number = n => {
   const b = Buffer.alloc(4)
@@ -54,8 +56,22 @@ async function * messages () {
   }
 }
 
+// received are the socket's messages. A CLIENT that waits for one takes half a processor:
+// the library looks again and again. So it is asked every few milliseconds instead.
+async function * received () {
+  if (!client) return yield * socket
+  while (!socket.closed) {
+    try {
+      yield await socket.receive()
+    } catch (error) {
+      if (error.code !== 'EAGAIN') throw error
+      await pause(3)
+    }
+  }
+}
+
 async function inwards () {
-  for await (const parts of socket) {
+  for await (const parts of received()) {
     const out = [number(parts.length), ...parts.flatMap(part => [number(part.length), part])]
     if (!process.stdout.write(Buffer.concat(out))) await once(process.stdout, 'drain')
   }

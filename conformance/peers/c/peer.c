@@ -127,8 +127,8 @@ static void configure(void *socket, char **argv)
         set_text(socket, ZMQ_ROUTING_ID, value);
     if ((value = argument(argv, "heartbeat"))) {
         set(socket, ZMQ_HEARTBEAT_IVL, atoi(value));
-        set(socket, ZMQ_HEARTBEAT_TIMEOUT, 3 * atoi(value));
-        set(socket, ZMQ_HEARTBEAT_TTL, 3 * atoi(value));
+        set(socket, ZMQ_HEARTBEAT_TIMEOUT, 5 * atoi(value));
+        set(socket, ZMQ_HEARTBEAT_TTL, 5 * atoi(value));
     }
     if ((value = argument(argv, "server"))) {
         set_text(socket, ZMQ_CURVE_SERVERKEY, value);

@@ -52,8 +52,8 @@ public final class Peer {
         if (config.containsKey("heartbeat")) {
             int interval = Integer.parseInt(config.get("heartbeat"));
             socket.setHeartbeatIvl(interval);
-            socket.setHeartbeatTimeout(3 * interval);
-            socket.setHeartbeatTtl(3 * interval);
+            socket.setHeartbeatTimeout(5 * interval);
+            socket.setHeartbeatTtl(5 * interval);
         }
         if (config.containsKey("server")) {
             socket.setCurveServerKey(ZMQ.Curve.z85Decode(config.get("server")));

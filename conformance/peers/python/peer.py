@@ -11,7 +11,7 @@ def take(size):
     """Reads so many bytes; nothing if the input is at its end."""
     data = bytearray()
     while len(data) < size:
-        chunk = os.read(0, size - len(data))
+        chunk = os.read(0, min(size - len(data), 1 << 16))
         if not chunk:
             if data:
                 raise EOFError("the input ends in the middle of a message")
@@ -46,7 +46,7 @@ def connect(context, config):
     if "heartbeat" in config:
         interval = int(config["heartbeat"])
         socket.heartbeat_ivl = interval
-        socket.heartbeat_timeout = socket.heartbeat_ttl = 3 * interval
+        socket.heartbeat_timeout = socket.heartbeat_ttl = 5 * interval
     if "server" in config:
         socket.curve_serverkey = config["server"].encode()
         socket.curve_publickey = config["public"].encode()

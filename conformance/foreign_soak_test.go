@@ -2,9 +2,10 @@
 
 package conformance_test
 
-// JeroMQ takes minutes to set up, where there is no Java. It speaks ZMTP 3.0, and PING
-// all the same.
 func init() {
+	thorough = true
+	// JeroMQ takes minutes to set up, where there is no Java. It speaks ZMTP 3.0, and PING
+	// all the same.
 	libraries = append(libraries, &library{
 		name: "jeromq", sockets: []transport{viaDealer}, curve: true, pings: true, command: func() ([]string, error) {
 			const folder = "../.deps/java"
