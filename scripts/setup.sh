@@ -234,17 +234,16 @@ setup_proxies() {
 setup_test() {
   setup_libzmq
   setup_gen
+  (cd conformance/peers/go && go mod download)
   setup_prometheus
   setup_proxies
   scripts/tools.sh gotestsum grpcurl
 }
 
-# setup_soak: with what makes a bare machine to try the set-up on, the listeners of all
-# languages, and the peers on other libraries.
+# setup_soak: what the tests need, one more peer, and what makes a bare machine to try
+# the set-up on.
 setup_soak() {
-  setup_libzmq
-  setup_python
-  setup_node
+  setup_test
   setup_java
   want debootstrap command -v debootstrap
   install_missing

@@ -21,7 +21,9 @@ go test -tags soak,libzmq -count 1 -timeout 20m -run '^TestForeign' ./conformanc
 echo "== libzmq as the ZeroMQ engine"
 TEST_ZMQ_ENGINE=libzmq go test -tags soak,libzmq -count 1 -timeout 20m ./conformance ./zmqbridge/... || status=1
 
-echo "== the ZeroMQ endpoints with 1, 2 and 8 threads at work"
-go test -race -cpu 1,2,8 -count 1 -timeout 30m ./zmqbridge/... ./zmtp/... || status=1
+for threads in 1 2 8; do
+  echo "== the ZeroMQ endpoints and the broker with GOMAXPROCS=$threads"
+  go test -race -exec "env GOMAXPROCS=$threads" -count 1 -timeout 20m ./zmqbridge/... ./zmtp/... ./broker/... || status=1
+done
 
 exit $status
