@@ -25,6 +25,7 @@ import (
 	"github.com/zioflow/gateway/broker/spawn"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/zmqbridge/reach"
 )
 
 // operator is a gateway in memory with an AdminService.
@@ -54,7 +55,7 @@ func startOperated(t *testing.T, allowExec bool) *operator {
 	options := server.DefaultOptions(limits)
 	options.Process = process{}
 	options.Routes = server.RouteOptions{Maker: routes.Maker{
-		Builtin: handlers, Spawner: spawner, Connector: connect.New(connect.Options{Broker: b}),
+		Builtin: handlers, Spawner: spawner, Connector: connect.New(connect.Options{Broker: b, Dialer: &reach.Dialer{}}),
 	}, AllowExec: allowExec}
 	s := server.New(b, options)
 	listener := bufconn.Listen(1 << 20)

@@ -9,12 +9,9 @@ import (
 	"log/slog"
 	"sync"
 
-	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/internal/slots"
-	"github.com/zioflow/gateway/zmqbridge/dial"
-	"github.com/zioflow/gateway/zmtp"
 )
 
 // maxConnections is how many flows may be with such handlers at once, of all routes
@@ -35,6 +32,8 @@ type Directory interface {
 // Options configure a Connector.
 type Options struct {
 	Broker *broker.Broker
+	// Dialer makes the connections.
+	Dialer Dialer
 	// Directory finds the nodes of routes that name one; nil for none.
 	Directory Directory
 	// Log takes what goes wrong with handlers.
@@ -62,7 +61,8 @@ func (e *FieldError) Error() string { return e.Field + " " + e.Problem }
 // maxName bounds the names of nodes and ports, in bytes (RFC 36).
 const maxName = 255
 
-// Validate names the first field that makes no sense.
+// Validate names the first field that makes no sense, whoever dials. The error is a
+// *FieldError.
 func (t Target) Validate() error {
 	switch {
 	case t.Address == "" && t.Node == "":
@@ -79,16 +79,6 @@ func (t Target) Validate() error {
 		return &FieldError{"port", fmt.Sprintf("has %d bytes, %d are allowed", len(t.Port), maxName)}
 	case t.MaxFlows < 0:
 		return &FieldError{"max_flows", fmt.Sprintf("is %d, want 0 or more", t.MaxFlows)}
-	}
-	if t.Address != "" {
-		if err := dial.CheckAddress(t.Address); err != nil {
-			return &FieldError{"address", fmt.Sprintf("%s: %v", t.Address, err)}
-		}
-	}
-	if t.ServerKey != "" {
-		if _, err := access.ParseCurveKey(t.ServerKey); err != nil {
-			return &FieldError{"server_key", err.Error()}
-		}
 	}
 	return nil
 }
@@ -148,26 +138,10 @@ func (c *Connector) Factory(route string, t Target) (*Factory, error) {
 	if t.Node != "" && c.options.Directory == nil {
 		return nil, &FieldError{"node", "can't be found: this gateway is no node itself (--node)"}
 	}
-	f := &Factory{connector: c, route: route, target: t}
-	if t.ServerKey != "" {
-		keys, err := curveKeys(t.ServerKey)
-		if err != nil {
-			return nil, &FieldError{"server_key", err.Error()}
-		}
-		f.keys = keys
-	}
-	return f, nil
-}
-
-// curveKeys are those for a handler that has this public key, with fresh ones for this
-// end.
-func curveKeys(server string) (*zmtp.CurveKeys, error) {
-	key, err := access.ParseCurveKey(server)
-	if err != nil {
+	if err := c.options.Dialer.Check(t); err != nil {
 		return nil, err
 	}
-	public, secret := access.NewCurveKeys()
-	return &zmtp.CurveKeys{Server: key, Public: public, Secret: secret}, nil
+	return &Factory{connector: c, route: route, target: t}, nil
 }
 
 // Factory is a broker.Factory that connects to a handler for every flow.
@@ -175,7 +149,6 @@ type Factory struct {
 	connector *Connector
 	route     string
 	target    Target
-	keys      *zmtp.CurveKeys // nil for NULL
 }
 
 // Target is where the factory connects to.

@@ -17,6 +17,7 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/native"
+	"github.com/zioflow/gateway/zmqbridge/reach"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -70,7 +71,7 @@ func setUp(t *testing.T, target connect.Target, change func(*broker.Options)) *b
 	if b.broker, err = broker.New(limits); err != nil {
 		t.Fatal(err)
 	}
-	b.connector = connect.New(connect.Options{Broker: b.broker, Directory: b.directory})
+	b.connector = connect.New(connect.Options{Broker: b.broker, Dialer: &reach.Dialer{}, Directory: b.directory})
 	factory, err := b.connector.Factory("far", target)
 	if err != nil {
 		t.Fatal(err)
@@ -461,7 +462,7 @@ func TestCurve(t *testing.T) {
 // TestTarget: what makes no sense is told by its field.
 func TestTarget(t *testing.T) {
 	t.Parallel()
-	c := connect.New(connect.Options{})
+	c := connect.New(connect.Options{Dialer: &reach.Dialer{}})
 	for _, row := range []struct {
 		target connect.Target
 		want   string

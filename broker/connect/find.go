@@ -8,22 +8,10 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
-	"github.com/zioflow/gateway/broker/zio"
-	"github.com/zioflow/gateway/zmqbridge/dial"
-	"github.com/zioflow/gateway/zmtp"
 )
 
-const (
-	// firstRetry and lastRetry are how soon a handler that cannot be reached is tried
-	// again, while a flow waits for it.
-	firstRetry = 50 * time.Millisecond
-	lastRetry  = 500 * time.Millisecond
-
-	// maxQueued is how much waits in a connection, in messages and bytes, besides what the
-	// broker holds and counts: enough that it never runs dry.
-	maxQueued      = 64
-	maxQueuedBytes = 1 << 20
-)
+// leastWait is how long a handler is tried where flows do not wait for one.
+const leastWait = 50 * time.Millisecond
 
 // Find implements broker.Factory: it connects, has the handler asked by the client's BOT,
 // and accepts the flow if the handler does.
@@ -59,7 +47,7 @@ func (f *Factory) reach(ctx context.Context, r *broker.Request) (*handler, error
 	none := func(why string) *broker.EndError {
 		return &broker.EndError{Reason: flow.NoHandler, Detail: fmt.Sprintf("the handler of route %s is not there: %s", f.route, why)}
 	}
-	limited, cancel := context.WithTimeout(ctx, max(wait, firstRetry))
+	limited, cancel := context.WithTimeout(ctx, max(wait, leastWait))
 	defer cancel()
 	for why := ""; ; {
 		address, found, changed := f.locate()
@@ -105,28 +93,19 @@ func (f *Factory) locate() (address string, found bool, changed <-chan struct{})
 
 // connect connects to an address while the context lasts, or once.
 func (f *Factory) connect(ctx context.Context, address string, changed <-chan struct{}, once bool) (*handler, error) {
-	o := f.dialOptions(address)
 	here, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go f.watch(here, cancel, address, changed)
-	var conn *dial.Conn
-	var err error
-	if once {
-		conn, err = dial.Dial(here, o)
-	} else if conn, err = dial.New(o); err == nil {
-		if err = conn.Next(here); err != nil {
-			_ = conn.Close(0)
-		}
-	}
+	o := f.connector.options
+	conn, err := o.Dialer.Dial(here, address, DialOptions{
+		ServerKey: f.target.ServerKey, MaxMessage: o.Broker.Options().MaxMessage, Patient: !once,
+	})
 	switch {
 	case err == nil:
 		return newHandler(f, conn, address), nil
 	case errors.Is(context.Cause(here), errMoved):
 		return nil, errMoved
 	default:
-		if failed, ok := errors.AsType[*dial.Error](err); ok {
-			return nil, failed
-		}
 		return nil, err
 	}
 }
@@ -147,17 +126,3 @@ func (f *Factory) watch(ctx context.Context, cancel context.CancelCauseFunc, add
 		changed = next
 	}
 }
-
-func (f *Factory) dialOptions(address string) dial.Options {
-	o := dial.DefaultOptions(address, zmtp.Client)
-	o.Curve = f.keys
-	o.FirstRetry, o.LastRetry = firstRetry, lastRetry
-	o.MaxMessage = f.connector.options.Broker.Options().MaxMessage + zio.MaxLabel + messageOverhead
-	o.Incoming = dial.Limit{Messages: maxQueued, Bytes: maxQueuedBytes}
-	o.Outgoing = o.Incoming
-	return o
-}
-
-// messageOverhead is what a message of the largest payload may have besides it and its
-// label: the lengths of its parts, and coord.
-const messageOverhead = 6*zio.MaxParts + 1<<10

@@ -15,7 +15,6 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/text"
-	"github.com/zioflow/gateway/zmqbridge/dial"
 )
 
 // linger is how long a last message may take to go out, once the flow is over.
@@ -24,7 +23,7 @@ const linger = 2 * time.Second
 // handler is one connection to a handler, for one flow.
 type handler struct {
 	factory *Factory
-	conn    *dial.Conn
+	conn    Conn
 	info    broker.PeerInfo
 	link    *link
 	peer    *broker.Peer // nil before it is asked
@@ -33,10 +32,10 @@ type handler struct {
 	eot   atomic.Bool // it has sent EOT
 }
 
-func newHandler(f *Factory, conn *dial.Conn, address string) *handler {
+func newHandler(f *Factory, conn Conn, address string) *handler {
 	limit := f.connector.options.Broker.Options().OutboxLimit()
 	return &handler{
-		factory: f, conn: conn, link: newLink(conn, limit, f.keys != nil),
+		factory: f, conn: conn, link: newLink(conn, limit),
 		info: broker.PeerInfo{Transport: "zmq-client", Address: address, Identity: f.target.Node},
 	}
 }
@@ -228,14 +227,10 @@ func (h *handler) left(err error) string {
 	if detail, was := h.link.disconnected(); was {
 		return detail
 	}
-	failed, ok := errors.AsType[*dial.Error](err)
-	if ok && failed.Cause == dial.TooLarge {
-		h.peer.TooLarge(failed.Detail)
+	if errors.Is(err, ErrTooLarge) {
+		h.peer.TooLarge(err.Error())
 	}
-	if ok {
-		return "the handler: " + failed.Detail
-	}
-	return "the connection was closed"
+	return text.Detail("the handler: " + err.Error())
 }
 
 // write sends what is delivered, until the flow is over and nothing waits: an EOT that

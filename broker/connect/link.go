@@ -1,7 +1,6 @@
 package connect
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -9,15 +8,13 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/text"
-	"github.com/zioflow/gateway/zmqbridge/dial"
 )
 
 // link is the broker.Link of a handler that was connected to. What is delivered waits
 // until the handler's writing goroutine takes it; what that has taken counts as queued
 // until it takes again.
 type link struct {
-	conn  *dial.Conn
-	curve bool
+	conn  Conn
 	limit int
 	wake  chan struct{} // holds a token when there may be something to take
 	over  chan struct{} // closed when the flow has ended
@@ -38,8 +35,8 @@ type link struct {
 // count is how many messages and what they weigh.
 type count struct{ messages, bytes int64 }
 
-func newLink(conn *dial.Conn, limit int, curve bool) *link {
-	return &link{conn: conn, curve: curve, limit: limit, wake: make(chan struct{}, 1), over: make(chan struct{})}
+func newLink(conn Conn, limit int) *link {
+	return &link{conn: conn, limit: limit, wake: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
 // Deliver implements broker.Link. The client's BOT goes no further: the handler has had
@@ -132,17 +129,10 @@ func (l *link) disconnected() (detail string, was bool) {
 func (l *link) Describe() broker.LinkInfo {
 	s := l.conn.Stats()
 	messages, bytes := l.Queued()
-	info := broker.LinkInfo{
-		Protocol: "ZMTP", Mechanism: "NULL", BytesIn: s.BytesIn, BytesOut: s.BytesOut,
+	return broker.LinkInfo{
+		Protocol: s.Protocol, Mechanism: s.Mechanism, BytesIn: s.BytesIn, BytesOut: s.BytesOut,
 		QueuedMessages: messages, QueuedBytes: bytes, LastSeen: s.LastSeen,
 	}
-	if peer, known := l.conn.Peer(); known {
-		info.Protocol = fmt.Sprintf("ZMTP %d.%d", peer.Major, peer.Minor)
-	}
-	if l.curve {
-		info.Mechanism = "CURVE"
-	}
-	return info
 }
 
 // take returns all that is queued; nothing if that is nothing. What it returned before

@@ -15,6 +15,7 @@ import (
 	"github.com/zioflow/gateway/broker/connect"
 	"github.com/zioflow/gateway/broker/routes"
 	"github.com/zioflow/gateway/broker/spawn"
+	"github.com/zioflow/gateway/zmqbridge/reach"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,7 +32,7 @@ func maker(t *testing.T) (routes.Maker, *broker.Broker) {
 		t.Fatal(err)
 	}
 	return routes.Maker{
-		Builtin: builtin.New(b, options.Log), Spawner: spawner, Connector: connect.New(connect.Options{Broker: b}),
+		Builtin: builtin.New(b, options.Log), Spawner: spawner, Connector: connect.New(connect.Options{Broker: b, Dialer: &reach.Dialer{}}),
 	}, b
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/zioflow/gateway/broker/routes"
 	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/zmqbridge"
+	"github.com/zioflow/gateway/zmqbridge/reach"
 )
 
 // routeFlags are the options that concern routes.
@@ -188,7 +189,7 @@ func (g *gateway) startRoutes(c *serveCommand) (err error) {
 	if g.spawner, err = spawn.New(o); err != nil {
 		return err
 	}
-	g.connector = connect.New(connect.Options{Broker: g.broker, Log: g.log})
+	g.connector = connect.New(connect.Options{Broker: g.broker, Dialer: &reach.Dialer{}, Log: g.log})
 	if err := g.builtin.AddRoutes(); err != nil {
 		return err
 	}
