@@ -51,11 +51,11 @@ func TestLookup(t *testing.T) {
 	table.Put(next) // it is not bound any more
 	want("a", "flow", "")
 	for announced, address := range map[string]string{
-		"tcp://127.0.0.1:1":                             "",
-		"ipc:///run/flow":                               "",
-		"tcp://0.0.0.0:1":                               "",
-		"nonsense":                                      "",
-		"tcp://127.0.0.1:1 tcp://10.1.0.1:2":            "tcp://10.1.0.1:2",
+		"tcp://127.0.0.1:1":                  "",
+		"ipc:///run/flow":                    "",
+		"tcp://0.0.0.0:1":                    "",
+		"nonsense":                           "",
+		"tcp://127.0.0.1:1 tcp://10.1.0.1:2": "tcp://10.1.0.1:2",
 		"udp://10.1.0.1:2  tcp://h:0 tcp://[fe80::1]:3": "tcp://[fe80::1]:3",
 	} {
 		n := table.Put(node("c", announced))
