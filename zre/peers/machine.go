@@ -144,10 +144,14 @@ func (m *Machine) announce(a Announcement) {
 	m.says = a
 	for _, p := range m.peers {
 		site, _, ok := a.at(p.host)
-		if !ok || !renamed && site.Endpoint == p.site.Endpoint && maps.Equal(site.Headers, p.site.Headers) {
+		if !ok {
 			continue
 		}
+		was := p.site
 		p.site = *site
+		if !renamed && was.Endpoint == p.site.Endpoint && maps.Equal(p.told(&was), p.told(&p.site)) {
+			continue
+		}
 		if p.connected {
 			m.sayHello(p)
 		}
@@ -158,8 +162,16 @@ func (m *Machine) announce(a Announcement) {
 func (m *Machine) sayHello(p *peer) {
 	p.sent, p.said = 1, m.now
 	m.do(Send{p.out, wire.Message{
-		Command: wire.Hello, Sequence: 1, Endpoint: p.site.Endpoint, Name: m.says.Name, Headers: p.site.Headers,
+		Command: wire.Hello, Sequence: 1, Endpoint: p.site.Endpoint, Name: m.says.Name, Headers: p.told(&p.site),
 	}})
+}
+
+// told is what a peer of a site is told.
+func (p *peer) told(s *Site) map[string]string {
+	if p.own {
+		return s.Here
+	}
+	return s.Headers
 }
 
 // say sends a message after HELLO.

@@ -63,9 +63,9 @@ type Site struct {
 	// Prefix is this node's address there, with the network's bits.
 	Prefix netip.Prefix
 	// Endpoint is the inbox as it is reached from there, Headers are what is announced
-	// there.
-	Endpoint string
-	Headers  map[string]string
+	// there, and Here what is announced to nodes on this machine.
+	Endpoint      string
+	Headers, Here map[string]string
 }
 
 // at returns the site of an address, and whether that is this machine's own.

@@ -97,7 +97,7 @@ func announcement(words []string) peers.Announcement {
 		a.Own = append(a.Own, prefix.Addr())
 		a.Sites = append(a.Sites, peers.Site{
 			Prefix: prefix, Endpoint: "tcp://" + prefix.Addr().String() + ":4000",
-			Headers: map[string]string{"at": prefix.Addr().String()},
+			Headers: map[string]string{"at": prefix.Addr().String()}, Here: map[string]string{"here": prefix.Addr().String()},
 		})
 	}
 	return a

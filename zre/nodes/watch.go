@@ -1,4 +1,4 @@
-package zre
+package nodes
 
 import (
 	"sync"
@@ -20,7 +20,7 @@ type Event struct {
 	Time time.Time
 	Kind Kind
 	// Node is how it is, or how it was when it left.
-	Node *NodeInfo
+	Node *Info
 	// Reason is why it left, in one word.
 	Reason string
 	// Missed counts the events before this one that were dropped because the watcher
@@ -87,7 +87,7 @@ func (w *Watcher) put(e Event) {
 }
 
 // size is about how much memory the node's texts take, in bytes.
-func (n *NodeInfo) size() int {
+func (n *Info) size() int {
 	size := len(n.Name) + len(n.Endpoint)
 	for key, value := range n.Headers {
 		size += len(key) + len(value)

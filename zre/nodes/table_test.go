@@ -1,4 +1,4 @@
-package zre_test
+package nodes_test
 
 import (
 	"fmt"
@@ -9,14 +9,14 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/zioflow/gateway/zre"
+	"github.com/zioflow/gateway/zre/nodes"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // node is one with a port "flow" at that address; empty for no such port.
-func node(name, address string) zre.NodeInfo {
-	n := zre.NodeInfo{Name: name, Endpoint: "tcp://10.0.0.1:5000", Headers: map[string]string{"other": "header"}}
+func node(name, address string) nodes.Info {
+	n := nodes.Info{Name: name, Endpoint: "tcp://10.0.0.1:5000", Headers: map[string]string{"other": "header"}}
 	if address != "" {
 		n.Headers["zio.port.flow.address"] = address
 		n.Headers["zio.port.flow.socket"] = "SERVER"
@@ -28,7 +28,7 @@ func node(name, address string) zre.NodeInfo {
 // that is known for longest.
 func TestLookup(t *testing.T) {
 	t.Parallel()
-	table := zre.NewTable()
+	table := nodes.NewTable()
 	want := func(name, port, address string) {
 		t.Helper()
 		got, ok := table.Lookup(name, port)
@@ -77,7 +77,7 @@ func TestPorts(t *testing.T) {
 	n := node("a", "tcp://10.0.0.1:1 tcp://10.0.0.2:1")
 	n.Headers["zio.port.in.put.address"] = ""
 	n.Headers["zio.port.lonely.socket"] = "PUB"
-	want := []zre.Port{{Name: "flow", Address: "tcp://10.0.0.1:1 tcp://10.0.0.2:1", Socket: "SERVER"}, {Name: "in.put"}}
+	want := []nodes.Port{{Name: "flow", Address: "tcp://10.0.0.1:1 tcp://10.0.0.2:1", Socket: "SERVER"}, {Name: "in.put"}}
 	if got := n.Ports(); !reflect.DeepEqual(got, want) {
 		t.Errorf("ports are %+v, want %+v", got, want)
 	}
@@ -87,7 +87,7 @@ func TestPorts(t *testing.T) {
 // how many it has missed.
 func TestWatch(t *testing.T) {
 	t.Parallel()
-	table := zre.NewTable()
+	table := nodes.NewTable()
 	w := table.Watch(3)
 	changed := table.Changed()
 	n := table.Put(node("a", "tcp://10.0.0.1:1"))
@@ -110,8 +110,8 @@ func TestWatch(t *testing.T) {
 	for range 5 {
 		table.Put(node("c", "")) // is missed
 	}
-	for _, want := range []zre.Event{
-		{Kind: zre.Entered}, {Kind: zre.Changed}, {Kind: zre.Left, Reason: "expired"},
+	for _, want := range []nodes.Event{
+		{Kind: nodes.Entered}, {Kind: nodes.Changed}, {Kind: nodes.Left, Reason: "expired"},
 	} {
 		if e := <-w.Events(); e.Kind != want.Kind || e.Reason != want.Reason || e.Node.ID != n.ID || e.Missed != 0 || e.Time.IsZero() {
 			t.Errorf("told %+v of %+v, want %+v", e, e.Node, want)
@@ -133,7 +133,7 @@ func TestWatch(t *testing.T) {
 // still.
 func TestWatchedBytes(t *testing.T) {
 	t.Parallel()
-	table := zre.NewTable()
+	table := nodes.NewTable()
 	w := table.Watch(1 << 20)
 	defer w.Close()
 	n := node("a", "")
@@ -149,7 +149,7 @@ func TestWatchedBytes(t *testing.T) {
 // TestConcurrent: everything may be called at once.
 func TestConcurrent(t *testing.T) {
 	t.Parallel()
-	table := zre.NewTable()
+	table := nodes.NewTable()
 	var running sync.WaitGroup
 	for i := range 8 {
 		running.Go(func() {
