@@ -24,7 +24,7 @@ func TestSequence_PEER_5(t *testing.T) {
 			p.step(received(t, 1, strings.Fields("HELLO 1 tcp://10.9.0.2:5000 anna")))
 			p.step(peers.Connected{Out: 1})
 			sequence, sent, hellos := uint16(1), uint16(1), 0
-			for range 200_000 {
+			for range 66_000 {
 				if sequence++; sequence == last+1 {
 					sequence = 0
 				}
@@ -39,7 +39,7 @@ func TestSequence_PEER_5(t *testing.T) {
 					}
 				}
 			}
-			if hellos != 3 {
+			if hellos != 1 {
 				t.Errorf("HELLO was sent %d times", hellos)
 			}
 		})
@@ -54,7 +54,7 @@ func TestBounds(t *testing.T) {
 	now := time.Unix(0, 0)
 	m.Step(now, peers.Announced{Announcement: announcement([]string{"me", "10.9.0.1/16"})})
 	dials, hangs := 0, 0
-	for i := range 100_000 {
+	for i := range 20_000 {
 		now = now.Add(time.Millisecond)
 		var u wire.UUID
 		binary.BigEndian.PutUint32(u[:], uint32(i)+1)
@@ -76,10 +76,10 @@ func TestBounds(t *testing.T) {
 			t.Fatalf("%d connections are being made, %d begun, %d given up", m.Connecting(), dials, hangs)
 		}
 	}
-	if dials < 6*o.Connecting || dials > 7*o.Connecting { // each takes 15 s until it is given up
-		t.Errorf("%d connections were begun in 100 s", dials)
+	if dials < o.Connecting || dials > 2*o.Connecting { // each takes 15 s until it is given up
+		t.Errorf("%d connections were begun in 20 s", dials)
 	}
-	if n := m.Counts()[peers.Busy]; n < 90_000 {
+	if n := m.Counts()[peers.Busy]; n < 18_000 {
 		t.Errorf("%d beacons were counted as too many", n)
 	}
 }
