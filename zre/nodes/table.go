@@ -159,7 +159,7 @@ func (t *Table) Put(n Info) *Info {
 	defer t.mu.Unlock()
 	now := time.Now()
 	was := t.nodes[n.ID]
-	kind := Entered
+	e := Event{Time: now, Kind: Entered, Node: &n}
 	switch {
 	case was == nil:
 		t.last++
@@ -167,10 +167,11 @@ func (t *Table) Put(n Info) *Info {
 	case was.Name == n.Name && was.Endpoint == n.Endpoint && maps.Equal(was.Headers, n.Headers):
 		return was
 	default:
-		n.Entered, n.Changed, kind = was.Entered, now, Changed
+		n.Entered, n.Changed = was.Entered, now
+		e.Kind, e.Was = Changed, was.Name
 	}
 	t.nodes[n.ID] = &n
-	t.tell(Event{Time: now, Kind: kind, Node: &n})
+	t.tell(e)
 	return &n
 }
 

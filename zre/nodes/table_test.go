@@ -111,9 +111,9 @@ func TestWatch(t *testing.T) {
 		table.Put(node("c", "")) // is missed
 	}
 	for _, want := range []nodes.Event{
-		{Kind: nodes.Entered}, {Kind: nodes.Changed}, {Kind: nodes.Left, Reason: "expired"},
+		{Kind: nodes.Entered}, {Kind: nodes.Changed, Was: "a"}, {Kind: nodes.Left, Reason: "expired"},
 	} {
-		if e := <-w.Events(); e.Kind != want.Kind || e.Reason != want.Reason || e.Node.ID != n.ID || e.Missed != 0 || e.Time.IsZero() {
+		if e := <-w.Events(); e.Kind != want.Kind || e.Reason != want.Reason || e.Was != want.Was || e.Node.ID != n.ID || e.Missed != 0 || e.Time.IsZero() {
 			t.Errorf("told %+v of %+v, want %+v", e, e.Node, want)
 		}
 	}

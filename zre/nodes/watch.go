@@ -21,6 +21,8 @@ type Event struct {
 	Kind Kind
 	// Node is how it is, or how it was when it left.
 	Node *Info
+	// Was is the name that it had before, of Changed.
+	Was string
 	// Reason is why it left, in one word.
 	Reason string
 	// Missed counts the events before this one that were dropped because the watcher

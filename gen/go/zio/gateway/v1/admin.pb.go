@@ -204,6 +204,63 @@ func (Mechanism) EnumDescriptor() ([]byte, []int) {
 	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{2}
 }
 
+// NodeEvent is what has become of a node.
+type NodeEvent int32
+
+const (
+	// Not said.
+	NodeEvent_NODE_EVENT_UNSPECIFIED NodeEvent = 0
+	// It was found.
+	NodeEvent_NODE_EVENT_ENTERED NodeEvent = 1
+	// Its name, endpoint or headers are others than before.
+	NodeEvent_NODE_EVENT_CHANGED NodeEvent = 2
+	// It has gone.
+	NodeEvent_NODE_EVENT_LEFT NodeEvent = 3
+)
+
+// Enum value maps for NodeEvent.
+var (
+	NodeEvent_name = map[int32]string{
+		0: "NODE_EVENT_UNSPECIFIED",
+		1: "NODE_EVENT_ENTERED",
+		2: "NODE_EVENT_CHANGED",
+		3: "NODE_EVENT_LEFT",
+	}
+	NodeEvent_value = map[string]int32{
+		"NODE_EVENT_UNSPECIFIED": 0,
+		"NODE_EVENT_ENTERED":     1,
+		"NODE_EVENT_CHANGED":     2,
+		"NODE_EVENT_LEFT":        3,
+	}
+)
+
+func (x NodeEvent) Enum() *NodeEvent {
+	p := new(NodeEvent)
+	*p = x
+	return p
+}
+
+func (x NodeEvent) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NodeEvent) Descriptor() protoreflect.EnumDescriptor {
+	return file_zio_gateway_v1_admin_proto_enumTypes[3].Descriptor()
+}
+
+func (NodeEvent) Type() protoreflect.EnumType {
+	return &file_zio_gateway_v1_admin_proto_enumTypes[3]
+}
+
+func (x NodeEvent) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NodeEvent.Descriptor instead.
+func (NodeEvent) EnumDescriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
 // RouteOrigin is where a route comes from.
 type RouteOrigin int32
 
@@ -253,11 +310,11 @@ func (x RouteOrigin) String() string {
 }
 
 func (RouteOrigin) Descriptor() protoreflect.EnumDescriptor {
-	return file_zio_gateway_v1_admin_proto_enumTypes[3].Descriptor()
+	return file_zio_gateway_v1_admin_proto_enumTypes[4].Descriptor()
 }
 
 func (RouteOrigin) Type() protoreflect.EnumType {
-	return &file_zio_gateway_v1_admin_proto_enumTypes[3]
+	return &file_zio_gateway_v1_admin_proto_enumTypes[4]
 }
 
 func (x RouteOrigin) Number() protoreflect.EnumNumber {
@@ -266,7 +323,7 @@ func (x RouteOrigin) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RouteOrigin.Descriptor instead.
 func (RouteOrigin) EnumDescriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 // Flow is one pairing of a client with a handler, as an operator sees it.
@@ -826,7 +883,11 @@ type GetStatusResponse struct {
 	// The present log level: debug, info, warn or error.
 	LogLevel string `protobuf:"bytes,15,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"`
 	// When the configuration was last put to use.
-	Configured    *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=configured,proto3" json:"configured,omitempty"`
+	Configured *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=configured,proto3" json:"configured,omitempty"`
+	// The name under which other nodes find the gateway; empty without discovery.
+	Node string `protobuf:"bytes,17,opt,name=node,proto3" json:"node,omitempty"`
+	// Nodes that it has found.
+	Nodes         uint64 `protobuf:"varint,18,opt,name=nodes,proto3" json:"nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -971,6 +1032,20 @@ func (x *GetStatusResponse) GetConfigured() *timestamppb.Timestamp {
 		return x.Configured
 	}
 	return nil
+}
+
+func (x *GetStatusResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetNodes() uint64 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
 }
 
 // Endpoint is an address that the gateway serves.
@@ -2199,6 +2274,442 @@ func (x *Listener) GetRegistered() *timestamppb.Timestamp {
 	return nil
 }
 
+// ListNodesRequest selects nodes.
+type ListNodesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only nodes of this name; empty for all.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How many to answer at the most; 0 for as many as a page of less than a
+	// mebibyte holds.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where to go on: next_page_token of the page before, which was asked for with the
+	// same name.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNodesRequest) Reset() {
+	*x = ListNodesRequest{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNodesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNodesRequest) ProtoMessage() {}
+
+func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
+func (*ListNodesRequest) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListNodesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ListNodesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListNodesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListNodesResponse is a page of nodes.
+type ListNodesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they were found.
+	Nodes []*Node `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// Empty when there are no more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNodesResponse) Reset() {
+	*x = ListNodesResponse{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNodesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNodesResponse) ProtoMessage() {}
+
+func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
+func (*ListNodesResponse) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListNodesResponse) GetNodes() []*Node {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *ListNodesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Node is another program on the network that discovery (ZRE) has found. What it says
+// about itself is not proved.
+type Node struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's number; never used twice while the gateway runs.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What it calls itself. Several nodes may have the same name.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Its own number, 32 hexadecimal digits: a node that is restarted has another one.
+	Uuid string `protobuf:"bytes,3,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	// Where other nodes reach it: "tcp://10.1.2.3:49152".
+	Endpoint string `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// Whether it is on the gateway's machine.
+	Local bool `protobuf:"varint,5,opt,name=local,proto3" json:"local,omitempty"`
+	// What it announces, but for ports.
+	Headers map[string]string `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The ports that it announces, by name.
+	Ports []*NodePort `protobuf:"bytes,7,rep,name=ports,proto3" json:"ports,omitempty"`
+	// Since when it is known.
+	Entered *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=entered,proto3" json:"entered,omitempty"`
+	// When its name, endpoint or headers were last changed.
+	Changed       *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=changed,proto3" json:"changed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Node) Reset() {
+	*x = Node{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Node) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Node) ProtoMessage() {}
+
+func (x *Node) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Node.ProtoReflect.Descriptor instead.
+func (*Node) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Node) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Node) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Node) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+func (x *Node) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *Node) GetLocal() bool {
+	if x != nil {
+		return x.Local
+	}
+	return false
+}
+
+func (x *Node) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *Node) GetPorts() []*NodePort {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *Node) GetEntered() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Entered
+	}
+	return nil
+}
+
+func (x *Node) GetChanged() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Changed
+	}
+	return nil
+}
+
+// NodePort is a socket to which others connect by its node's name and its own.
+type NodePort struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, such as "flow".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Where it is bound, such as "tcp://10.1.2.3:5555": several addresses have spaces
+	// between them; empty if it is not bound.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// The socket's type, such as "SERVER".
+	Socket        string `protobuf:"bytes,3,opt,name=socket,proto3" json:"socket,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodePort) Reset() {
+	*x = NodePort{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodePort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodePort) ProtoMessage() {}
+
+func (x *NodePort) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodePort.ProtoReflect.Descriptor instead.
+func (*NodePort) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *NodePort) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NodePort) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *NodePort) GetSocket() string {
+	if x != nil {
+		return x.Socket
+	}
+	return ""
+}
+
+// WatchNodesRequest selects events.
+type WatchNodesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only events of nodes of this name; empty for all.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchNodesRequest) Reset() {
+	*x = WatchNodesRequest{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchNodesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchNodesRequest) ProtoMessage() {}
+
+func (x *WatchNodesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchNodesRequest.ProtoReflect.Descriptor instead.
+func (*WatchNodesRequest) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *WatchNodesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// WatchNodesResponse is one event.
+type WatchNodesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When.
+	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// What.
+	Event NodeEvent `protobuf:"varint,2,opt,name=event,proto3,enum=zio.gateway.v1.NodeEvent" json:"event,omitempty"`
+	// The node as it is now, or as it was when it left.
+	Node *Node `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	// Why it left: "left" (it said so), "closed" (a connection was closed), "expired"
+	// (it was silent), "replaced" (another node is at its endpoint), "protocol" (it
+	// broke the protocol), "offline" (the gateway's own discovery ended).
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// How many events, of any node, were dropped before this one, because the caller had
+	// not read earlier ones.
+	Missed        uint64 `protobuf:"varint,5,opt,name=missed,proto3" json:"missed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchNodesResponse) Reset() {
+	*x = WatchNodesResponse{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchNodesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchNodesResponse) ProtoMessage() {}
+
+func (x *WatchNodesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchNodesResponse.ProtoReflect.Descriptor instead.
+func (*WatchNodesResponse) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *WatchNodesResponse) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *WatchNodesResponse) GetEvent() NodeEvent {
+	if x != nil {
+		return x.Event
+	}
+	return NodeEvent_NODE_EVENT_UNSPECIFIED
+}
+
+func (x *WatchNodesResponse) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *WatchNodesResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *WatchNodesResponse) GetMissed() uint64 {
+	if x != nil {
+		return x.Missed
+	}
+	return 0
+}
+
 // Route maps the BOTs that match to a factory.
 type Route struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2228,7 +2739,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2240,7 +2751,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2253,7 +2764,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Route) GetName() string {
@@ -2361,7 +2872,7 @@ type BuiltinFactory struct {
 
 func (x *BuiltinFactory) Reset() {
 	*x = BuiltinFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2373,7 +2884,7 @@ func (x *BuiltinFactory) String() string {
 func (*BuiltinFactory) ProtoMessage() {}
 
 func (x *BuiltinFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2386,7 +2897,7 @@ func (x *BuiltinFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuiltinFactory.ProtoReflect.Descriptor instead.
 func (*BuiltinFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BuiltinFactory) GetName() string {
@@ -2407,7 +2918,7 @@ type ListenerFactory struct {
 
 func (x *ListenerFactory) Reset() {
 	*x = ListenerFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2419,7 +2930,7 @@ func (x *ListenerFactory) String() string {
 func (*ListenerFactory) ProtoMessage() {}
 
 func (x *ListenerFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,7 +2943,7 @@ func (x *ListenerFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenerFactory.ProtoReflect.Descriptor instead.
 func (*ListenerFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListenerFactory) GetName() string {
@@ -2459,7 +2970,7 @@ type ExecFactory struct {
 
 func (x *ExecFactory) Reset() {
 	*x = ExecFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2982,7 @@ func (x *ExecFactory) String() string {
 func (*ExecFactory) ProtoMessage() {}
 
 func (x *ExecFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2995,7 @@ func (x *ExecFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecFactory.ProtoReflect.Descriptor instead.
 func (*ExecFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExecFactory) GetCommand() []string {
@@ -2528,7 +3039,7 @@ type RouteStatus struct {
 
 func (x *RouteStatus) Reset() {
 	*x = RouteStatus{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2540,7 +3051,7 @@ func (x *RouteStatus) String() string {
 func (*RouteStatus) ProtoMessage() {}
 
 func (x *RouteStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2553,7 +3064,7 @@ func (x *RouteStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStatus.ProtoReflect.Descriptor instead.
 func (*RouteStatus) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RouteStatus) GetRoute() *Route {
@@ -2606,7 +3117,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +3129,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +3142,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListRoutesRequest) GetPageSize() int32 {
@@ -2661,7 +3172,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2673,7 +3184,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2686,7 +3197,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*RouteStatus {
@@ -2714,7 +3225,7 @@ type AddRouteRequest struct {
 
 func (x *AddRouteRequest) Reset() {
 	*x = AddRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2726,7 +3237,7 @@ func (x *AddRouteRequest) String() string {
 func (*AddRouteRequest) ProtoMessage() {}
 
 func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2739,7 +3250,7 @@ func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteRequest.ProtoReflect.Descriptor instead.
 func (*AddRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AddRouteRequest) GetRoute() *Route {
@@ -2760,7 +3271,7 @@ type AddRouteResponse struct {
 
 func (x *AddRouteResponse) Reset() {
 	*x = AddRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +3283,7 @@ func (x *AddRouteResponse) String() string {
 func (*AddRouteResponse) ProtoMessage() {}
 
 func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +3296,7 @@ func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteResponse.ProtoReflect.Descriptor instead.
 func (*AddRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AddRouteResponse) GetRoute() *RouteStatus {
@@ -2806,7 +3317,7 @@ type RemoveRouteRequest struct {
 
 func (x *RemoveRouteRequest) Reset() {
 	*x = RemoveRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2818,7 +3329,7 @@ func (x *RemoveRouteRequest) String() string {
 func (*RemoveRouteRequest) ProtoMessage() {}
 
 func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2831,7 +3342,7 @@ func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RemoveRouteRequest) GetName() string {
@@ -2852,7 +3363,7 @@ type RemoveRouteResponse struct {
 
 func (x *RemoveRouteResponse) Reset() {
 	*x = RemoveRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2864,7 +3375,7 @@ func (x *RemoveRouteResponse) String() string {
 func (*RemoveRouteResponse) ProtoMessage() {}
 
 func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2877,7 +3388,7 @@ func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteResponse.ProtoReflect.Descriptor instead.
 func (*RemoveRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RemoveRouteResponse) GetRoute() *RouteStatus {
@@ -2900,7 +3411,7 @@ type TestRouteRequest struct {
 
 func (x *TestRouteRequest) Reset() {
 	*x = TestRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2912,7 +3423,7 @@ func (x *TestRouteRequest) String() string {
 func (*TestRouteRequest) ProtoMessage() {}
 
 func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2925,7 +3436,7 @@ func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteRequest.ProtoReflect.Descriptor instead.
 func (*TestRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *TestRouteRequest) GetBot() *Bot {
@@ -2956,7 +3467,7 @@ type TestRouteResponse struct {
 
 func (x *TestRouteResponse) Reset() {
 	*x = TestRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2968,7 +3479,7 @@ func (x *TestRouteResponse) String() string {
 func (*TestRouteResponse) ProtoMessage() {}
 
 func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2981,7 +3492,7 @@ func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteResponse.ProtoReflect.Descriptor instead.
 func (*TestRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TestRouteResponse) GetRoute() string {
@@ -3017,7 +3528,7 @@ type RouteVerdict struct {
 
 func (x *RouteVerdict) Reset() {
 	*x = RouteVerdict{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3029,7 +3540,7 @@ func (x *RouteVerdict) String() string {
 func (*RouteVerdict) ProtoMessage() {}
 
 func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3042,7 +3553,7 @@ func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteVerdict.ProtoReflect.Descriptor instead.
 func (*RouteVerdict) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RouteVerdict) GetRoute() string {
@@ -3089,7 +3600,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3101,7 +3612,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3114,7 +3625,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 // DrainResponse tells how much there is left.
@@ -3128,7 +3639,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3140,7 +3651,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3153,7 +3664,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DrainResponse) GetFlows() uint64 {
@@ -3172,7 +3683,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3184,7 +3695,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3197,7 +3708,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 // UndrainResponse is empty.
@@ -3209,7 +3720,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3221,7 +3732,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3234,7 +3745,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 // SetLogLevelRequest names a level.
@@ -3248,7 +3759,7 @@ type SetLogLevelRequest struct {
 
 func (x *SetLogLevelRequest) Reset() {
 	*x = SetLogLevelRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3260,7 +3771,7 @@ func (x *SetLogLevelRequest) String() string {
 func (*SetLogLevelRequest) ProtoMessage() {}
 
 func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3273,7 +3784,7 @@ func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelRequest.ProtoReflect.Descriptor instead.
 func (*SetLogLevelRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SetLogLevelRequest) GetLevel() string {
@@ -3294,7 +3805,7 @@ type SetLogLevelResponse struct {
 
 func (x *SetLogLevelResponse) Reset() {
 	*x = SetLogLevelResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3306,7 +3817,7 @@ func (x *SetLogLevelResponse) String() string {
 func (*SetLogLevelResponse) ProtoMessage() {}
 
 func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3319,7 +3830,7 @@ func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelResponse.ProtoReflect.Descriptor instead.
 func (*SetLogLevelResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetLogLevelResponse) GetPrevious() string {
@@ -3338,7 +3849,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3350,7 +3861,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3363,7 +3874,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 // ReloadResponse tells what has changed.
@@ -3379,7 +3890,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3391,7 +3902,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3404,7 +3915,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ReloadResponse) GetChanges() []string {
@@ -3475,7 +3986,7 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\vtaker_share\x18\x05 \x01(\x01R\n" +
 	"takerShare\x12#\n" +
 	"\rgateway_share\x18\x06 \x01(\x01R\fgatewayShare\"\x12\n" +
-	"\x10GetStatusRequest\"\xd0\x05\n" +
+	"\x10GetStatusRequest\"\xfa\x05\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x124\n" +
 	"\astarted\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12\x1a\n" +
@@ -3496,7 +4007,9 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\tlog_level\x18\x0f \x01(\tR\blogLevel\x12:\n" +
 	"\n" +
 	"configured\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"configured\x1a=\n" +
+	"configured\x12\x12\n" +
+	"\x04node\x18\x11 \x01(\tR\x04node\x12\x14\n" +
+	"\x05nodes\x18\x12 \x01(\x04R\x05nodes\x1a=\n" +
 	"\x0fEndedFlowsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"^\n" +
@@ -3593,7 +4106,41 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x04peer\x18\x06 \x01(\v2\x14.zio.gateway.v1.PeerR\x04peer\x12:\n" +
 	"\n" +
 	"registered\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"registered\"\xec\x02\n" +
+	"registered\"\x81\x01\n" +
+	"\x10ListNodesRequest\x12\x1c\n" +
+	"\x04name\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\xff\x01R\x04name\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12&\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\tpageToken\"g\n" +
+	"\x11ListNodesResponse\x12*\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x14.zio.gateway.v1.NodeR\x05nodes\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x85\x03\n" +
+	"\x04Node\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04uuid\x18\x03 \x01(\tR\x04uuid\x12\x1a\n" +
+	"\bendpoint\x18\x04 \x01(\tR\bendpoint\x12\x14\n" +
+	"\x05local\x18\x05 \x01(\bR\x05local\x12;\n" +
+	"\aheaders\x18\x06 \x03(\v2!.zio.gateway.v1.Node.HeadersEntryR\aheaders\x12.\n" +
+	"\x05ports\x18\a \x03(\v2\x18.zio.gateway.v1.NodePortR\x05ports\x124\n" +
+	"\aentered\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aentered\x124\n" +
+	"\achanged\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\achanged\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"P\n" +
+	"\bNodePort\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06socket\x18\x03 \x01(\tR\x06socket\"1\n" +
+	"\x11WatchNodesRequest\x12\x1c\n" +
+	"\x04name\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\xff\x01R\x04name\"\xcf\x01\n" +
+	"\x12WatchNodesResponse\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12/\n" +
+	"\x05event\x18\x02 \x01(\x0e2\x19.zio.gateway.v1.NodeEventR\x05event\x12(\n" +
+	"\x04node\x18\x03 \x01(\v2\x14.zio.gateway.v1.NodeR\x04node\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06missed\x18\x05 \x01(\x04R\x06missed\"\xec\x02\n" +
 	"\x05Route\x12\x1e\n" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x04name\x12\x1e\n" +
@@ -3679,15 +4226,19 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x0eMECHANISM_NONE\x10\x01\x12\x13\n" +
 	"\x0fMECHANISM_CURVE\x10\x02\x12\x11\n" +
 	"\rMECHANISM_TLS\x10\x03\x12\x12\n" +
-	"\x0eMECHANISM_MTLS\x10\x04*\xaf\x01\n" +
+	"\x0eMECHANISM_MTLS\x10\x04*l\n" +
+	"\tNodeEvent\x12\x1a\n" +
+	"\x16NODE_EVENT_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12NODE_EVENT_ENTERED\x10\x01\x12\x16\n" +
+	"\x12NODE_EVENT_CHANGED\x10\x02\x12\x13\n" +
+	"\x0fNODE_EVENT_LEFT\x10\x03*\xaf\x01\n" +
 	"\vRouteOrigin\x12\x1c\n" +
 	"\x18ROUTE_ORIGIN_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17ROUTE_ORIGIN_CONFIGURED\x10\x01\x12\x16\n" +
 	"\x12ROUTE_ORIGIN_ADDED\x10\x02\x12\x19\n" +
 	"\x15ROUTE_ORIGIN_LISTENER\x10\x03\x12\x18\n" +
 	"\x14ROUTE_ORIGIN_DEFAULT\x10\x04\x12\x18\n" +
-	"\x14ROUTE_ORIGIN_BUILTIN\x10\x052\xb3\n" +
-	"\n" +
+	"\x14ROUTE_ORIGIN_BUILTIN\x10\x052\xdc\v\n" +
 	"\fAdminService\x12P\n" +
 	"\tGetStatus\x12 .zio.gateway.v1.GetStatusRequest\x1a!.zio.gateway.v1.GetStatusResponse\x12P\n" +
 	"\tListFlows\x12 .zio.gateway.v1.ListFlowsRequest\x1a!.zio.gateway.v1.ListFlowsResponse\x12J\n" +
@@ -3697,7 +4248,10 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\aEndFlow\x12\x1e.zio.gateway.v1.EndFlowRequest\x1a\x1f.zio.gateway.v1.EndFlowResponse\x12P\n" +
 	"\tListPeers\x12 .zio.gateway.v1.ListPeersRequest\x1a!.zio.gateway.v1.ListPeersResponse\x12_\n" +
 	"\x0eDisconnectPeer\x12%.zio.gateway.v1.DisconnectPeerRequest\x1a&.zio.gateway.v1.DisconnectPeerResponse\x12\\\n" +
-	"\rListListeners\x12$.zio.gateway.v1.ListListenersRequest\x1a%.zio.gateway.v1.ListListenersResponse\x12S\n" +
+	"\rListListeners\x12$.zio.gateway.v1.ListListenersRequest\x1a%.zio.gateway.v1.ListListenersResponse\x12P\n" +
+	"\tListNodes\x12 .zio.gateway.v1.ListNodesRequest\x1a!.zio.gateway.v1.ListNodesResponse\x12U\n" +
+	"\n" +
+	"WatchNodes\x12!.zio.gateway.v1.WatchNodesRequest\x1a\".zio.gateway.v1.WatchNodesResponse0\x01\x12S\n" +
 	"\n" +
 	"ListRoutes\x12!.zio.gateway.v1.ListRoutesRequest\x1a\".zio.gateway.v1.ListRoutesResponse\x12M\n" +
 	"\bAddRoute\x12\x1f.zio.gateway.v1.AddRouteRequest\x1a .zio.gateway.v1.AddRouteResponse\x12V\n" +
@@ -3720,166 +4274,186 @@ func file_zio_gateway_v1_admin_proto_rawDescGZIP() []byte {
 	return file_zio_gateway_v1_admin_proto_rawDescData
 }
 
-var file_zio_gateway_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_zio_gateway_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_zio_gateway_v1_admin_proto_goTypes = []any{
 	(FlowState)(0),                 // 0: zio.gateway.v1.FlowState
 	(HeldUpBy)(0),                  // 1: zio.gateway.v1.HeldUpBy
 	(Mechanism)(0),                 // 2: zio.gateway.v1.Mechanism
-	(RouteOrigin)(0),               // 3: zio.gateway.v1.RouteOrigin
-	(*Flow)(nil),                   // 4: zio.gateway.v1.Flow
-	(*CreditState)(nil),            // 5: zio.gateway.v1.CreditState
-	(*Traffic)(nil),                // 6: zio.gateway.v1.Traffic
-	(*Waits)(nil),                  // 7: zio.gateway.v1.Waits
-	(*GetStatusRequest)(nil),       // 8: zio.gateway.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),      // 9: zio.gateway.v1.GetStatusResponse
-	(*Endpoint)(nil),               // 10: zio.gateway.v1.Endpoint
-	(*Limits)(nil),                 // 11: zio.gateway.v1.Limits
-	(*ListFlowsRequest)(nil),       // 12: zio.gateway.v1.ListFlowsRequest
-	(*ListFlowsResponse)(nil),      // 13: zio.gateway.v1.ListFlowsResponse
-	(*GetFlowRequest)(nil),         // 14: zio.gateway.v1.GetFlowRequest
-	(*GetFlowResponse)(nil),        // 15: zio.gateway.v1.GetFlowResponse
-	(*WatchFlowsRequest)(nil),      // 16: zio.gateway.v1.WatchFlowsRequest
-	(*WatchFlowsResponse)(nil),     // 17: zio.gateway.v1.WatchFlowsResponse
-	(*EndFlowRequest)(nil),         // 18: zio.gateway.v1.EndFlowRequest
-	(*EndFlowResponse)(nil),        // 19: zio.gateway.v1.EndFlowResponse
-	(*ListPeersRequest)(nil),       // 20: zio.gateway.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),      // 21: zio.gateway.v1.ListPeersResponse
-	(*ConnectedPeer)(nil),          // 22: zio.gateway.v1.ConnectedPeer
-	(*DisconnectPeerRequest)(nil),  // 23: zio.gateway.v1.DisconnectPeerRequest
-	(*DisconnectPeerResponse)(nil), // 24: zio.gateway.v1.DisconnectPeerResponse
-	(*ListListenersRequest)(nil),   // 25: zio.gateway.v1.ListListenersRequest
-	(*ListListenersResponse)(nil),  // 26: zio.gateway.v1.ListListenersResponse
-	(*Listener)(nil),               // 27: zio.gateway.v1.Listener
-	(*Route)(nil),                  // 28: zio.gateway.v1.Route
-	(*BuiltinFactory)(nil),         // 29: zio.gateway.v1.BuiltinFactory
-	(*ListenerFactory)(nil),        // 30: zio.gateway.v1.ListenerFactory
-	(*ExecFactory)(nil),            // 31: zio.gateway.v1.ExecFactory
-	(*RouteStatus)(nil),            // 32: zio.gateway.v1.RouteStatus
-	(*ListRoutesRequest)(nil),      // 33: zio.gateway.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),     // 34: zio.gateway.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),        // 35: zio.gateway.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),       // 36: zio.gateway.v1.AddRouteResponse
-	(*RemoveRouteRequest)(nil),     // 37: zio.gateway.v1.RemoveRouteRequest
-	(*RemoveRouteResponse)(nil),    // 38: zio.gateway.v1.RemoveRouteResponse
-	(*TestRouteRequest)(nil),       // 39: zio.gateway.v1.TestRouteRequest
-	(*TestRouteResponse)(nil),      // 40: zio.gateway.v1.TestRouteResponse
-	(*RouteVerdict)(nil),           // 41: zio.gateway.v1.RouteVerdict
-	(*DrainRequest)(nil),           // 42: zio.gateway.v1.DrainRequest
-	(*DrainResponse)(nil),          // 43: zio.gateway.v1.DrainResponse
-	(*UndrainRequest)(nil),         // 44: zio.gateway.v1.UndrainRequest
-	(*UndrainResponse)(nil),        // 45: zio.gateway.v1.UndrainResponse
-	(*SetLogLevelRequest)(nil),     // 46: zio.gateway.v1.SetLogLevelRequest
-	(*SetLogLevelResponse)(nil),    // 47: zio.gateway.v1.SetLogLevelResponse
-	(*ReloadRequest)(nil),          // 48: zio.gateway.v1.ReloadRequest
-	(*ReloadResponse)(nil),         // 49: zio.gateway.v1.ReloadResponse
-	nil,                            // 50: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	(EndReason)(0),                 // 51: zio.gateway.v1.EndReason
-	(*Peer)(nil),                   // 52: zio.gateway.v1.Peer
-	(Direction)(0),                 // 53: zio.gateway.v1.Direction
-	(*structpb.Struct)(nil),        // 54: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),  // 55: google.protobuf.Timestamp
-	(*LeftOut)(nil),                // 56: zio.gateway.v1.LeftOut
-	(*durationpb.Duration)(nil),    // 57: google.protobuf.Duration
-	(*Bot)(nil),                    // 58: zio.gateway.v1.Bot
+	(NodeEvent)(0),                 // 3: zio.gateway.v1.NodeEvent
+	(RouteOrigin)(0),               // 4: zio.gateway.v1.RouteOrigin
+	(*Flow)(nil),                   // 5: zio.gateway.v1.Flow
+	(*CreditState)(nil),            // 6: zio.gateway.v1.CreditState
+	(*Traffic)(nil),                // 7: zio.gateway.v1.Traffic
+	(*Waits)(nil),                  // 8: zio.gateway.v1.Waits
+	(*GetStatusRequest)(nil),       // 9: zio.gateway.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),      // 10: zio.gateway.v1.GetStatusResponse
+	(*Endpoint)(nil),               // 11: zio.gateway.v1.Endpoint
+	(*Limits)(nil),                 // 12: zio.gateway.v1.Limits
+	(*ListFlowsRequest)(nil),       // 13: zio.gateway.v1.ListFlowsRequest
+	(*ListFlowsResponse)(nil),      // 14: zio.gateway.v1.ListFlowsResponse
+	(*GetFlowRequest)(nil),         // 15: zio.gateway.v1.GetFlowRequest
+	(*GetFlowResponse)(nil),        // 16: zio.gateway.v1.GetFlowResponse
+	(*WatchFlowsRequest)(nil),      // 17: zio.gateway.v1.WatchFlowsRequest
+	(*WatchFlowsResponse)(nil),     // 18: zio.gateway.v1.WatchFlowsResponse
+	(*EndFlowRequest)(nil),         // 19: zio.gateway.v1.EndFlowRequest
+	(*EndFlowResponse)(nil),        // 20: zio.gateway.v1.EndFlowResponse
+	(*ListPeersRequest)(nil),       // 21: zio.gateway.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),      // 22: zio.gateway.v1.ListPeersResponse
+	(*ConnectedPeer)(nil),          // 23: zio.gateway.v1.ConnectedPeer
+	(*DisconnectPeerRequest)(nil),  // 24: zio.gateway.v1.DisconnectPeerRequest
+	(*DisconnectPeerResponse)(nil), // 25: zio.gateway.v1.DisconnectPeerResponse
+	(*ListListenersRequest)(nil),   // 26: zio.gateway.v1.ListListenersRequest
+	(*ListListenersResponse)(nil),  // 27: zio.gateway.v1.ListListenersResponse
+	(*Listener)(nil),               // 28: zio.gateway.v1.Listener
+	(*ListNodesRequest)(nil),       // 29: zio.gateway.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),      // 30: zio.gateway.v1.ListNodesResponse
+	(*Node)(nil),                   // 31: zio.gateway.v1.Node
+	(*NodePort)(nil),               // 32: zio.gateway.v1.NodePort
+	(*WatchNodesRequest)(nil),      // 33: zio.gateway.v1.WatchNodesRequest
+	(*WatchNodesResponse)(nil),     // 34: zio.gateway.v1.WatchNodesResponse
+	(*Route)(nil),                  // 35: zio.gateway.v1.Route
+	(*BuiltinFactory)(nil),         // 36: zio.gateway.v1.BuiltinFactory
+	(*ListenerFactory)(nil),        // 37: zio.gateway.v1.ListenerFactory
+	(*ExecFactory)(nil),            // 38: zio.gateway.v1.ExecFactory
+	(*RouteStatus)(nil),            // 39: zio.gateway.v1.RouteStatus
+	(*ListRoutesRequest)(nil),      // 40: zio.gateway.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),     // 41: zio.gateway.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),        // 42: zio.gateway.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),       // 43: zio.gateway.v1.AddRouteResponse
+	(*RemoveRouteRequest)(nil),     // 44: zio.gateway.v1.RemoveRouteRequest
+	(*RemoveRouteResponse)(nil),    // 45: zio.gateway.v1.RemoveRouteResponse
+	(*TestRouteRequest)(nil),       // 46: zio.gateway.v1.TestRouteRequest
+	(*TestRouteResponse)(nil),      // 47: zio.gateway.v1.TestRouteResponse
+	(*RouteVerdict)(nil),           // 48: zio.gateway.v1.RouteVerdict
+	(*DrainRequest)(nil),           // 49: zio.gateway.v1.DrainRequest
+	(*DrainResponse)(nil),          // 50: zio.gateway.v1.DrainResponse
+	(*UndrainRequest)(nil),         // 51: zio.gateway.v1.UndrainRequest
+	(*UndrainResponse)(nil),        // 52: zio.gateway.v1.UndrainResponse
+	(*SetLogLevelRequest)(nil),     // 53: zio.gateway.v1.SetLogLevelRequest
+	(*SetLogLevelResponse)(nil),    // 54: zio.gateway.v1.SetLogLevelResponse
+	(*ReloadRequest)(nil),          // 55: zio.gateway.v1.ReloadRequest
+	(*ReloadResponse)(nil),         // 56: zio.gateway.v1.ReloadResponse
+	nil,                            // 57: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	nil,                            // 58: zio.gateway.v1.Node.HeadersEntry
+	(EndReason)(0),                 // 59: zio.gateway.v1.EndReason
+	(*Peer)(nil),                   // 60: zio.gateway.v1.Peer
+	(Direction)(0),                 // 61: zio.gateway.v1.Direction
+	(*structpb.Struct)(nil),        // 62: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),  // 63: google.protobuf.Timestamp
+	(*LeftOut)(nil),                // 64: zio.gateway.v1.LeftOut
+	(*durationpb.Duration)(nil),    // 65: google.protobuf.Duration
+	(*Bot)(nil),                    // 66: zio.gateway.v1.Bot
 }
 var file_zio_gateway_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: zio.gateway.v1.Flow.state:type_name -> zio.gateway.v1.FlowState
-	51, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
-	52, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
-	52, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
-	53, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
-	54, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
-	55, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
-	55, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
-	55, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
-	5,  // 9: zio.gateway.v1.Flow.credit_state:type_name -> zio.gateway.v1.CreditState
-	6,  // 10: zio.gateway.v1.Flow.from_client:type_name -> zio.gateway.v1.Traffic
-	6,  // 11: zio.gateway.v1.Flow.from_handler:type_name -> zio.gateway.v1.Traffic
-	55, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
-	55, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
+	59, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
+	60, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
+	60, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
+	61, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
+	62, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
+	63, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
+	63, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
+	63, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
+	6,  // 9: zio.gateway.v1.Flow.credit_state:type_name -> zio.gateway.v1.CreditState
+	7,  // 10: zio.gateway.v1.Flow.from_client:type_name -> zio.gateway.v1.Traffic
+	7,  // 11: zio.gateway.v1.Flow.from_handler:type_name -> zio.gateway.v1.Traffic
+	63, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
+	63, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
 	1,  // 14: zio.gateway.v1.Flow.held_up_by:type_name -> zio.gateway.v1.HeldUpBy
-	7,  // 15: zio.gateway.v1.Flow.waits:type_name -> zio.gateway.v1.Waits
-	56, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
-	57, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
-	57, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
-	57, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
-	55, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	10, // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
-	50, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	11, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
-	55, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
-	57, // 25: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
-	57, // 26: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
-	57, // 27: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	57, // 28: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
+	8,  // 15: zio.gateway.v1.Flow.waits:type_name -> zio.gateway.v1.Waits
+	64, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
+	65, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
+	65, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
+	65, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
+	63, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	11, // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
+	57, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	12, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
+	63, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
+	65, // 25: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
+	65, // 26: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
+	65, // 27: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	65, // 28: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
 	0,  // 29: zio.gateway.v1.ListFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	4,  // 30: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
-	4,  // 31: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	5,  // 30: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
+	5,  // 31: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
 	0,  // 32: zio.gateway.v1.WatchFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	55, // 33: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
-	4,  // 34: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
-	4,  // 35: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
-	22, // 36: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
-	52, // 37: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
-	55, // 38: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
+	63, // 33: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
+	5,  // 34: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
+	5,  // 35: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	23, // 36: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
+	60, // 37: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
+	63, // 38: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
 	2,  // 39: zio.gateway.v1.ConnectedPeer.mechanism:type_name -> zio.gateway.v1.Mechanism
-	55, // 40: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
-	22, // 41: zio.gateway.v1.DisconnectPeerResponse.peer:type_name -> zio.gateway.v1.ConnectedPeer
-	27, // 42: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
-	52, // 43: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
-	55, // 44: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
-	29, // 45: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
-	30, // 46: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
-	31, // 47: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
-	57, // 48: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
-	28, // 49: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
-	3,  // 50: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
-	32, // 51: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
-	28, // 52: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
-	32, // 53: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	32, // 54: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	58, // 55: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
-	52, // 56: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
-	41, // 57: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
-	3,  // 58: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
-	8,  // 59: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
-	12, // 60: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
-	14, // 61: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
-	16, // 62: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
-	18, // 63: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
-	20, // 64: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
-	23, // 65: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
-	25, // 66: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
-	33, // 67: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
-	35, // 68: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
-	37, // 69: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
-	39, // 70: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
-	42, // 71: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
-	44, // 72: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
-	46, // 73: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
-	48, // 74: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
-	9,  // 75: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
-	13, // 76: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
-	15, // 77: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
-	17, // 78: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
-	19, // 79: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
-	21, // 80: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
-	24, // 81: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
-	26, // 82: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
-	34, // 83: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
-	36, // 84: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
-	38, // 85: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
-	40, // 86: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
-	43, // 87: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
-	45, // 88: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
-	47, // 89: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
-	49, // 90: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
-	75, // [75:91] is the sub-list for method output_type
-	59, // [59:75] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	63, // 40: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
+	23, // 41: zio.gateway.v1.DisconnectPeerResponse.peer:type_name -> zio.gateway.v1.ConnectedPeer
+	28, // 42: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
+	60, // 43: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
+	63, // 44: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
+	31, // 45: zio.gateway.v1.ListNodesResponse.nodes:type_name -> zio.gateway.v1.Node
+	58, // 46: zio.gateway.v1.Node.headers:type_name -> zio.gateway.v1.Node.HeadersEntry
+	32, // 47: zio.gateway.v1.Node.ports:type_name -> zio.gateway.v1.NodePort
+	63, // 48: zio.gateway.v1.Node.entered:type_name -> google.protobuf.Timestamp
+	63, // 49: zio.gateway.v1.Node.changed:type_name -> google.protobuf.Timestamp
+	63, // 50: zio.gateway.v1.WatchNodesResponse.time:type_name -> google.protobuf.Timestamp
+	3,  // 51: zio.gateway.v1.WatchNodesResponse.event:type_name -> zio.gateway.v1.NodeEvent
+	31, // 52: zio.gateway.v1.WatchNodesResponse.node:type_name -> zio.gateway.v1.Node
+	36, // 53: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
+	37, // 54: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
+	38, // 55: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
+	65, // 56: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
+	35, // 57: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
+	4,  // 58: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
+	39, // 59: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
+	35, // 60: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
+	39, // 61: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	39, // 62: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	66, // 63: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
+	60, // 64: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
+	48, // 65: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
+	4,  // 66: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
+	9,  // 67: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
+	13, // 68: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
+	15, // 69: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
+	17, // 70: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
+	19, // 71: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
+	21, // 72: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
+	24, // 73: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
+	26, // 74: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
+	29, // 75: zio.gateway.v1.AdminService.ListNodes:input_type -> zio.gateway.v1.ListNodesRequest
+	33, // 76: zio.gateway.v1.AdminService.WatchNodes:input_type -> zio.gateway.v1.WatchNodesRequest
+	40, // 77: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
+	42, // 78: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
+	44, // 79: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
+	46, // 80: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
+	49, // 81: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
+	51, // 82: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
+	53, // 83: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
+	55, // 84: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
+	10, // 85: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
+	14, // 86: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
+	16, // 87: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
+	18, // 88: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
+	20, // 89: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
+	22, // 90: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
+	25, // 91: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
+	27, // 92: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
+	30, // 93: zio.gateway.v1.AdminService.ListNodes:output_type -> zio.gateway.v1.ListNodesResponse
+	34, // 94: zio.gateway.v1.AdminService.WatchNodes:output_type -> zio.gateway.v1.WatchNodesResponse
+	41, // 95: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
+	43, // 96: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
+	45, // 97: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
+	47, // 98: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
+	50, // 99: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
+	52, // 100: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
+	54, // 101: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
+	56, // 102: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
+	85, // [85:103] is the sub-list for method output_type
+	67, // [67:85] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_zio_gateway_v1_admin_proto_init() }
@@ -3889,7 +4463,7 @@ func file_zio_gateway_v1_admin_proto_init() {
 	}
 	file_zio_gateway_v1_flow_proto_init()
 	file_zio_gateway_v1_handler_proto_init()
-	file_zio_gateway_v1_admin_proto_msgTypes[24].OneofWrappers = []any{
+	file_zio_gateway_v1_admin_proto_msgTypes[30].OneofWrappers = []any{
 		(*Route_Builtin)(nil),
 		(*Route_Listener)(nil),
 		(*Route_Exec)(nil),
@@ -3899,8 +4473,8 @@ func file_zio_gateway_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zio_gateway_v1_admin_proto_rawDesc), len(file_zio_gateway_v1_admin_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   47,
+			NumEnums:      5,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
