@@ -68,6 +68,7 @@ func TestConfigurationRefused(t *testing.T) {
 		{"heartbeat", "-1s"}, {"heartbeat-timeout", "0s"}, {"stall-timeout", "0s"},
 		{"pending-timeout", "0s"}, {"pending-timeout", "5"}, {"eot-timeout", "-1s"}, {"idle-timeout", "-1s"}, {"handler-wait", "-1s"},
 		{"log-level", "loud"}, {"log-format", "xml"}, {"default-routes", "perhaps"},
+		{"node", strings.Repeat("n", 256)}, {"port-name", strings.Repeat("n", 256)}, {"node-port", "65536"}, {"public-node", "perhaps"},
 	} {
 		flag := "--" + bad.option + "=" + bad.value
 		variable := "ZIO_GATEWAY_" + strings.ToUpper(strings.ReplaceAll(bad.option, "-", "_")) + "=" + bad.value

@@ -76,7 +76,7 @@ func (g *gateway) start(flags []string) error {
 		return err
 	}
 	defer func() { _ = log.Close() }() // the child has its own
-	g.command = exec.Command(g.binary, append([]string{"serve", "--default-routes", "--ready-file=" + file}, flags...)...)
+	g.command = exec.Command(g.binary, append([]string{"serve", "--default-routes", "--node=none", "--ready-file=" + file}, flags...)...)
 	g.command.Stdout, g.command.Stderr = log, log
 	g.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	began := time.Now()

@@ -125,6 +125,9 @@ func (n *Node) bind() error {
 // UUID names the node for as long as it is open.
 func (n *Node) UUID() wire.UUID { return n.uuid }
 
+// Name is what the node calls itself.
+func (n *Node) Name() string { return n.options.Name }
+
 // Table is the nodes that are known.
 func (n *Node) Table() *Table { return n.table }
 

@@ -2,8 +2,10 @@ package zre_test
 
 import (
 	"bytes"
+	"log"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -17,7 +19,15 @@ import (
 	"github.com/zioflow/gateway/zre/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv("ZRE_TEST_NODE") == "" {
+		goleak.VerifyTestMain(m)
+		return
+	}
+	if err := runNode(); err != nil {
+		log.Fatal(err)
+	}
+}
 
 // patience is how long a test waits for what has to come.
 const patience = 20 * time.Second
@@ -91,7 +101,7 @@ func TestFound_PEER_9(t *testing.T) {
 		if info.UUID != other.UUID() || !info.Local || !strings.HasPrefix(info.Endpoint, "tcp://127.0.0.1:") {
 			t.Errorf("found %+v", info)
 		}
-		if got, ok := n.Table().Lookup(info.Name, "flow"); got != "tcp://127.0.0.1:5555" || !ok {
+		if got, ok, _ := n.Table().Lookup(info.Name, "flow"); got != "tcp://127.0.0.1:5555" || !ok {
 			t.Errorf("its port is at %q, %t", got, ok)
 		}
 	}

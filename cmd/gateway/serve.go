@@ -31,6 +31,7 @@ type serveCommand struct {
 	ReadyFile string   `help:"When ready, write the bound addresses to this file, as JSON." placeholder:"FILE"`
 	Insecure  bool     `help:"Allow addresses beyond loopback as they are, encrypted and authenticated or not."`
 
+	nodeFlags     `embed:""`
 	securityFlags `embed:""`
 
 	DefaultRoutes bool `negatable:"" help:"Have the built-in handlers dump and generate serve what nothing else takes: for demonstrations, as data is counted and thrown away."`
@@ -103,6 +104,9 @@ func (c *serveCommand) Validate() error {
 		return fmt.Errorf("drain-grace is %v, want 0 or more", c.DrainGrace)
 	}
 	if err := c.validateZMQ(); err != nil {
+		return err
+	}
+	if err := c.validateNode(); err != nil {
 		return err
 	}
 	return c.validateSecurity()
