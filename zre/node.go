@@ -22,6 +22,9 @@ const (
 	tick = time.Second / 2
 	// rescan is how often the interfaces are looked at.
 	rescan = 5 * time.Second
+	// farewell is how much earlier a node says that it leaves than it closes its
+	// connections: others should learn it in that order.
+	farewell = 20 * time.Millisecond
 	// eventRoom is how many events may wait. Beacons beyond it are dropped; connections
 	// wait to be read.
 	eventRoom = 256
@@ -43,6 +46,7 @@ type Node struct {
 	events  chan peers.Event
 	running sync.WaitGroup
 	closing sync.Once
+	quit    chan struct{} // closed by Close
 
 	// Those below belong to the loop.
 	beacons []netip.Addr
@@ -78,7 +82,7 @@ func Open(o Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		options: o, table: o.Table, log: o.Log, events: make(chan peers.Event, eventRoom),
+		options: o, table: o.Table, log: o.Log, events: make(chan peers.Event, eventRoom), quit: make(chan struct{}),
 		outs: map[peers.Out]*outward{}, ids: map[wire.UUID]uint64{},
 	}
 	_, _ = rand.Read(n.uuid[:]) // it never fails
@@ -151,9 +155,7 @@ func (n *Node) Stats() Stats {
 // emptied. Closing again does nothing.
 func (n *Node) Close() (err error) {
 	n.closing.Do(func() {
-		n.stop()
-		n.inbox.close()
-		_ = n.udp.SetReadDeadline(time.Unix(1, 0))
+		close(n.quit)
 		n.running.Wait()
 		err = n.udp.Close()
 	})
@@ -179,16 +181,19 @@ func (n *Node) loop() {
 			n.shout(n.inbox.port)
 		case <-scans.C:
 			n.look()
-		case <-n.ctx.Done():
+		case <-n.quit:
 			return
 		}
 	}
 }
 
-// leave ends all that the loop has begun.
+// leave ends all that the node has begun, after it was told that it leaves.
 func (n *Node) leave() {
-	n.stop()
 	n.shout(0)
+	time.Sleep(farewell)
+	n.stop()
+	n.inbox.close()
+	_ = n.udp.SetReadDeadline(time.Unix(1, 0))
 	for _, o := range n.outs {
 		o.stop()
 	}
