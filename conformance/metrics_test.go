@@ -96,6 +96,12 @@ var elsewhere = map[string]string{
 	"zio_gateway_log_suppressed_total": "TestLogFlood",
 	"zio_gateway_log_dropped_total":    "TestLogReaderGone",
 
+	"zio_gateway_nodes":              "TestDiscoveryDocument", // these with discovery alone
+	"zio_gateway_node_connecting":    "telemetry: TestNodeMetrics",
+	"zio_gateway_node_beacons_total": "telemetry: TestNodeMetrics",
+	"zio_gateway_node_dropped_total": "telemetry: TestNodeMetrics",
+	"zio_gateway_node_panics_total":  "telemetry: TestNodeMetrics",
+
 	"zio_gateway_waiting_readers":                "telemetry: TestBudgetMetrics",
 	"zio_gateway_zmq_panics_total":               "telemetry: TestZMQMetrics",
 	"zio_gateway_grpc_connections_crowded_total": "server: TestStrangersMakeRoom",

@@ -21,9 +21,6 @@ const routerSuffix = "-router"
 
 // validateNode names the option that makes no sense.
 func (c *serveCommand) validateNode() error {
-	if c.Node == "none" {
-		return nil
-	}
 	o := zre.DefaultOptions(c.Node)
 	if err := o.Validate(); err != nil {
 		return fmt.Errorf("--node: %w", err)
