@@ -57,6 +57,9 @@ func TestTwoHosts_PEER_1(t *testing.T) {
 		t.Errorf("the gateway has found %v", n)
 	}
 
+	transferAt(t, b, "zmq-server", e.Headers["zio.port.flow.address"])
+	transferAt(t, b, "zmq-router", e.Headers["zio.port.flow-router.address"])
+
 	begin = time.Now()
 	p.stop()
 	if e := g.want(t, left, "detector"); e.GetReason() != "left" && e.GetReason() != "closed" {
@@ -77,6 +80,16 @@ func TestTwoHosts_PEER_1(t *testing.T) {
 	since("it was known that pyre was killed")
 	startPyre(t, b, "renamed").want(t, "ENTER", "broker")
 	g.want(t, entered, "renamed")
+}
+
+// transferAt takes a flow as a native client on a host that was told an address.
+func transferAt(t *testing.T, h *netns.Host, via, address string) {
+	t.Helper()
+	c := gatewayCommand(t, patience, []string{"get", "--via=" + via, "--address=" + address, "builtin=generate", "count=3"}, nil)
+	h.On(c)
+	if out, err := c.CombinedOutput(); err != nil || !strings.Contains(string(out), "took 3 messages") {
+		t.Errorf("%s at %s: %v\n%s", via, address, err, out)
+	}
 }
 
 // TestGatewayRestarts: a gateway that is restarted, with the same name or another one, is

@@ -1,7 +1,9 @@
 package zre_test
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"runtime"
@@ -220,7 +222,7 @@ func TestStrangers(t *testing.T) {
 }
 
 func isTimeout(err error) bool {
-	timed, ok := err.(net.Error)
+	timed, ok := errors.AsType[net.Error](err)
 	return ok && timed.Timeout()
 }
 
@@ -252,5 +254,55 @@ func TestIdentities(t *testing.T) {
 	defer func() { _ = c.Close(0) }()
 	if _, err := c.ReceiveParts(t.Context()); err == nil {
 		t.Error("a connection in the node's own name is served")
+	}
+}
+
+// TestMessageBounds: what follows a message's first part is read past, within bounds; a
+// PING of ZMTP is answered.
+func TestMessageBounds(t *testing.T) {
+	o := quick("a", beaconPort(t))
+	n := open(t, o)
+	inbox := inboxOf(t, n, o.BeaconPort)
+	whisper := wire.Message{Command: wire.Whisper, Sequence: 5}.Append(nil)
+	content := make([]byte, 10<<20)
+	before := measure()
+	peak := watchPeak(func() {
+		c := stranger(t, inbox, 1)
+		for i := range 3 { // it may do so, and is not listened to, as it has not said HELLO
+			if err := c.SendParts(t.Context(), whisper, content, content, content); err != nil {
+				t.Error(err)
+			}
+			counted(t, n, "no_hello", uint64(i+1))
+		}
+	})
+	if grown := int64(peak.heap) - int64(before.heap); grown > 8<<20 {
+		t.Errorf("messages take %d bytes", grown)
+	}
+	many := make([][]byte, 2000)
+	many[0] = whisper
+	for what, parts := range map[string][][]byte{
+		"too many bytes": {whisper, content, content, content, content, content, content, content},
+		"too many parts": many,
+	} {
+		c := stranger(t, inbox, 2)
+		if err := c.SendParts(t.Context(), parts...); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.ReceiveParts(t.Context()); err == nil {
+			t.Errorf("%s: was sent something", what)
+		}
+	}
+	d := dial.DefaultOptions(inbox, zmtp.Dealer)
+	d.Identity = "\x01sixteen bytes..."
+	d.Heartbeat, d.HeartbeatTimeout = 50*time.Millisecond, 250*time.Millisecond
+	alive, err := dial.Dial(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = alive.Close(0) }()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := alive.ReceiveParts(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("PINGs are not answered: %v", err)
 	}
 }

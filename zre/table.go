@@ -2,14 +2,11 @@ package zre
 
 import "github.com/zioflow/gateway/zre/nodes"
 
-// What a Node knows of others is in a table of package nodes.
-type (
-	Table    = nodes.Table
-	NodeInfo = nodes.Info
-	Port     = nodes.Port
-	Event    = nodes.Event
-	Watcher  = nodes.Watcher
-)
+// Table is what a Node knows of others.
+type Table = nodes.Table
+
+// NodeInfo is one of them.
+type NodeInfo = nodes.Info
 
 // NewTable makes an empty table.
 func NewTable() *Table { return nodes.NewTable() }

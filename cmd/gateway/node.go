@@ -51,7 +51,7 @@ func (g *gateway) startNode(c *serveCommand) error {
 	for _, address := range append(g.bound.ZMQServer, g.bound.ZMQRouter...) {
 		beyond = beyond || !zmqbridge.IsLocal(address)
 	}
-	o.Loopback = !c.PublicNode && !(c.Insecure && beyond)
+	o.Loopback = !c.PublicNode && (!c.Insecure || !beyond)
 	if o.Loopback && beyond {
 		g.log.Info("other machines are not told of this gateway; --public-node has them be", "node", c.Node)
 	}

@@ -44,9 +44,11 @@ type Port struct {
 
 const portPrefix, addressSuffix, socketSuffix = "zio.port.", ".address", ".socket"
 
-// AddressHeader and SocketHeader are the keys by which ZIO announces a port.
+// AddressHeader is the key of the header with a port's address, as ZIO announces it.
 func AddressHeader(port string) string { return portPrefix + port + addressSuffix }
-func SocketHeader(port string) string  { return portPrefix + port + socketSuffix }
+
+// SocketHeader is the same with its socket's type.
+func SocketHeader(port string) string { return portPrefix + port + socketSuffix }
 
 // Port returns the port of that name.
 func (n *Info) Port(name string) (Port, bool) {

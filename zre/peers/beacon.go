@@ -24,7 +24,7 @@ func (m *Machine) heard(from netip.Addr, b wire.Beacon) {
 	case p == nil && b.Port == 0: // nobody who is known
 	case p == nil:
 		m.discover(b.UUID, inbox, site, own)
-	case p.host != from && !(p.own && own):
+	case p.host != from && (!p.own || !own):
 		m.refuse(Moved, from)
 	case b.Port == 0:
 		m.remove(p, ReasonLeft)

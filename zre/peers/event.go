@@ -6,12 +6,12 @@ import (
 	"github.com/zioflow/gateway/zre/wire"
 )
 
-// Out is the number of a connection outwards, In of one that comes in. The machine gives
-// the first, its user the second; no number is used twice, and none is 0.
-type (
-	Out uint64
-	In  uint64
-)
+// Out is the number of a connection outwards. The machine gives them; none is used twice,
+// and none is 0.
+type Out uint64
+
+// In is the number of a connection that came in. Who uses the machine gives them, likewise.
+type In uint64
 
 // Event is something that has happened. One of the types below.
 type Event interface{ event() }
@@ -83,8 +83,9 @@ type (
 	Cut struct{ In In }
 	// Greeted tells that a HELLO has come on a connection that is now a peer's.
 	Greeted struct{ In In }
-	// Entered is a peer that is there now, Changed one with what it is now.
+	// Entered is a peer that is there now.
 	Entered struct{ Peer }
+	// Changed is one with what it is now.
 	Changed struct{ Peer }
 	// Exited is one that is not there any more.
 	Exited struct {

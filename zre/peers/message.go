@@ -32,7 +32,7 @@ func (m *Machine) opened(e Opened) {
 		m.refuse(Elsewhere, e.From)
 		m.do(Cut{e.In})
 		return
-	case p != nil && p.host != e.From && !(p.own && own), older != nil && older.from != e.From && !own:
+	case p != nil && p.host != e.From && (!p.own || !own), older != nil && older.from != e.From && !own:
 		m.refuse(Identity, e.From)
 		m.do(Cut{e.In})
 		return
@@ -123,7 +123,7 @@ func (m *Machine) hello(in In, c *incoming, p *peer, hello *wire.Message) {
 	case hello.Sequence != 1: // PEER-5
 		m.offend(in, Sequence)
 		return
-	case !ok || inbox.Addr() != c.from && !(own && atOwn && at != nil) || own && m.mine(inbox):
+	case !ok || inbox.Addr() != c.from && (!own || !atOwn || at == nil) || own && m.mine(inbox):
 		m.offend(in, Endpoint)
 		return
 	case site == nil || p == nil && !m.room(c.from) || m.bytes-was+size > m.options.MaxBytes:
