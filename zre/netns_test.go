@@ -21,13 +21,14 @@ import (
 const (
 	shortEvasive = 200 * time.Millisecond
 	shortExpire  = 2 * time.Second
+	shortRenew   = 3 // messages, of which there is one each half second
 )
 
 // runNode is what this program does when a test runs it on another host: it is a node that
 // prints its events, until standard input ends.
 func runNode() error {
 	o := zre.DefaultOptions(os.Getenv("ZRE_TEST_NODE"))
-	o.Peers.Evasive, o.Peers.Expire = shortEvasive, shortExpire
+	o.Peers.Evasive, o.Peers.Expire, o.Peers.Renew = shortEvasive, shortExpire, shortRenew
 	o.Table = zre.NewTable()
 	w := o.Table.Watch(100)
 	n, err := zre.Open(o)
@@ -103,9 +104,10 @@ func (p *printer) want(t *testing.T, words string) {
 	}
 }
 
-// TestExpires_PEER_4: a node of pyre that answers PINGs stays, however silent it is; when
-// the cable is cut it is given up, and found again when that is mended.
-func TestExpires_PEER_4(t *testing.T) {
+// TestSilentNode_PEER_4_PEER_5_PEER_11: a node of pyre that only answers PINGs stays. So it
+// does when HELLO is said anew, which it answers by HELLO from a new connection, and that
+// not again. When the cable is cut it is given up, and found again when that is mended.
+func TestSilentNode_PEER_4_PEER_5_PEER_11(t *testing.T) {
 	t.Parallel()
 	a, b := netns.New(t), netns.New(t)
 	cable, _ := netns.Link(a, "10.9.0.1/24", b, "10.9.0.2/24")
@@ -127,6 +129,15 @@ func TestExpires_PEER_4(t *testing.T) {
 	case line := <-node.lines:
 		t.Fatalf("a node that only answers PINGs: %s", line)
 	case <-time.After(shortExpire + time.Second/2): // pyre says nothing by itself for 10 s
+	}
+	hellos := 0
+	for len(theirs.lines) > 0 {
+		if strings.Contains(<-theirs.lines, "ENTER") {
+			hellos++
+		}
+	}
+	if hellos < 1 || hellos > 3 {
+		t.Errorf("HELLO was said anew %d times", hellos)
 	}
 	a.IP("link set %s down", cable) // this end, as pyre goes offline for good when it cannot send
 	begin := time.Now()
