@@ -131,7 +131,7 @@ func (s *setUp) stop() error {
 // the gateway has itself.
 var gatewayFlags = []string{
 	"serve", "--zmq-server=tcp://127.0.0.1:0", "--zmq-router=tcp://127.0.0.1:0", "--grpc=127.0.0.1:0", "--http=127.0.0.1:0",
-	"--default-routes=false", "--max-pending=20000", "--pending-timeout=1m", "--log-level=error",
+	"--default-routes=false", "--node=none", "--max-pending=20000", "--pending-timeout=1m", "--log-level=error",
 }
 
 // startGateway starts one with further flags, and listens with a token.

@@ -68,6 +68,7 @@ func TestConfigurationRefused(t *testing.T) {
 		{"heartbeat", "-1s"}, {"heartbeat-timeout", "0s"}, {"stall-timeout", "0s"},
 		{"pending-timeout", "0s"}, {"pending-timeout", "5"}, {"eot-timeout", "-1s"}, {"idle-timeout", "-1s"}, {"handler-wait", "-1s"},
 		{"log-level", "loud"}, {"log-format", "xml"}, {"default-routes", "perhaps"},
+		{"port-name", "two words"}, {"node-port", "65536"}, {"public-node", "perhaps"},
 	} {
 		flag := "--" + bad.option + "=" + bad.value
 		variable := "ZIO_GATEWAY_" + strings.ToUpper(strings.ReplaceAll(bad.option, "-", "_")) + "=" + bad.value
@@ -75,6 +76,16 @@ func TestConfigurationRefused(t *testing.T) {
 		wantRefused(t, variable, nil, []string{variable}, bad.option)
 		wantRefused(t, bad.option+": "+bad.value, []string{file(t, bad.option+": "+bad.value+"\n")}, nil, bad.option)
 	}
+}
+
+// TestNodeRefused: a name that other nodes could not read. (In the file it would be hidden
+// by the environment, in which tests have no discovery.)
+func TestNodeRefused(t *testing.T) {
+	for name, why := range map[string]string{"": "name", "zürich": "ASCII", strings.Repeat("n", 256): "256 bytes"} {
+		wantRefused(t, "flag "+why, []string{"--node=" + name}, nil, "--node", why)
+		wantRefused(t, "variable "+why, nil, []string{"ZIO_GATEWAY_NODE=" + name}, "--node", why)
+	}
+	wantRefused(t, "too many bytes", []string{"--port-name=" + strings.Repeat("n", 250)}, nil, "--port-name", "bytes")
 }
 
 // TestZMQAddressRefused: what is no address is told by the option's name, not by who

@@ -35,6 +35,10 @@ func TestImportsPointInwards(t *testing.T) {
 		{"/broker/zio", []string{module + "/broker/flow", module + "/broker/builtin", module + "/broker/match", "net", "log/slog"}},
 		{"/zmqbridge", []string{grpc, generated, module + "/server", module + "/cmd", module + "/clients"}},
 		{"/zmqbridge/dial", []string{zeroMQ, module + "/access", module + "/internal", module + "/broker/flow"}},
+		{"/zre", []string{zeroMQ, grpc, generated, module + "/access", module + "/broker/flow", module + "/cmd", module + "/clients", native, client}},
+		{"/zre/peers", []string{outward, module + "/server", module + "/internal", "log/slog", "net/http"}},
+		{"/zre/wire", []string{module + "/zmqbridge", module + "/zmtp", module + "/zre/peers", "net"}},
+		{"/zre/nodes", []string{module + "/zmqbridge", module + "/zmtp", module + "/zre/peers", module + "/internal"}},
 		{"/internal/flowclient", []string{zeroMQ, grpc, generated, outward, module + "/server", module + "/cmd", module + "/access"}},
 		{"/cmd", []string{zeroMQ, native}}, // but for the engine, which a build tag puts in
 		{"/server", []string{zeroMQ, module + "/zmqbridge", module + "/cmd", native, pki, writing, module + "/clients"}},

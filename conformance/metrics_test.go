@@ -99,6 +99,11 @@ var elsewhere = map[string]string{
 	"zio_gateway_reloads_total":            "TestIdentitiesReload",
 	"zio_gateway_reloads_failing":          "TestIdentitiesReload",
 	"zio_gateway_issuer_key_fetches_total": "TestSecured",
+	"zio_gateway_nodes":              "TestDiscoveryDocument", // these with discovery alone
+	"zio_gateway_node_connecting":    "telemetry: TestNodeMetrics",
+	"zio_gateway_node_beacons_total": "telemetry: TestNodeMetrics",
+	"zio_gateway_node_dropped_total": "telemetry: TestNodeMetrics",
+	"zio_gateway_node_panics_total":  "telemetry: TestNodeMetrics",
 
 	"zio_gateway_waiting_readers":                "telemetry: TestBudgetMetrics",
 	"zio_gateway_zmq_panics_total":               "telemetry: TestZMQMetrics",

@@ -72,10 +72,17 @@ func serve(t *testing.T, arguments, environment []string) *program {
 
 func serveAt(t *testing.T, addresses, arguments, environment []string) *program {
 	t.Helper()
+	return serveBy(t, func(*exec.Cmd) {}, addresses, arguments, environment)
+}
+
+// serveBy is serveAt with a command that is changed before it is started.
+func serveBy(t *testing.T, change func(*exec.Cmd), addresses, arguments, environment []string) *program {
+	t.Helper()
 	p := &program{file: filepath.Join(t.TempDir(), "ready.json"), log: newLogBuffer(), exited: make(chan error, 1)}
 	arguments = append(append([]string{"serve", "--ready-file", p.file}, addresses...), arguments...)
 	p.command = gatewayCommand(t, 3*patience, arguments, environment)
 	p.command.Stderr = p.log
+	change(p.command)
 	stdout, err := p.command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +106,8 @@ func serveAt(t *testing.T, addresses, arguments, environment []string) *program 
 }
 
 // gatewayCommand runs without the environment's own settings of the gateway, but for
-// the engine that is tested. It is killed if it outlives its limit.
+// the engine that is tested, and without discovery: other tests' gateways are none of its
+// business. It is killed if it outlives its limit.
 func gatewayCommand(t *testing.T, limit time.Duration, arguments, environment []string) *exec.Cmd {
 	t.Helper()
 	path, err := builtProgram()
@@ -117,6 +125,7 @@ func gatewayCommand(t *testing.T, limit time.Duration, arguments, environment []
 	if engine() == "libzmq" {
 		command.Env = append(command.Env, "ZIO_GATEWAY_ZMQ_ENGINE=libzmq")
 	}
+	command.Env = append(command.Env, "ZIO_GATEWAY_NODE=none")
 	command.Env = append(command.Env, environment...)
 	return command
 }

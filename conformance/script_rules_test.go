@@ -141,8 +141,8 @@ func rewriteTable(shown map[string][]string) error {
 }
 
 // findEvidence finds, for each rule, what names it: scenarios in quotes, test
-// functions without the rules in their names, and the scripts of the broker's
-// own tests by their path.
+// functions without the rules in their names, and the scripts of the broker's and
+// discovery's own tests by their path.
 func findEvidence() (map[string][]string, error) {
 	shown := map[string][]string{}
 	scenarios, err := loadScenarios("scripts")
@@ -173,7 +173,10 @@ func findEvidence() (map[string][]string, error) {
 // foreign are directories in which nothing is this project's own.
 var foreign = regexp.MustCompile(`^(\.\w+|node_modules|gen|bin)$`)
 
-// findTests finds the tests and broker scripts below a directory, with the
+// scripted are directories in which pure parts have scripts of their own.
+var scripted = regexp.MustCompile(`^(broker|zre)/`)
+
+// findTests finds the tests and such scripts below a directory, with the
 // rules that they name.
 func findTests(root string) (map[string][]string, error) {
 	found := map[string][]string{}
@@ -190,7 +193,7 @@ func findTests(root string) (map[string][]string, error) {
 		if err != nil {
 			return err
 		}
-		script := strings.HasPrefix(within, "broker") && filepath.Base(filepath.Dir(path)) == "testdata"
+		script := scripted.MatchString(within) && filepath.Base(filepath.Dir(path)) == "testdata"
 		if !script && !strings.HasSuffix(path, "_test.go") {
 			return nil
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/zre/nodes"
 )
 
 // Process is the program around the server, as far as an operator can see and
@@ -39,6 +40,8 @@ type ProcessStatus struct {
 	Draining            bool
 	LogLevel            slog.Level
 	Endpoints           []Endpoint
+	// Node is the name under which others find it; empty without discovery.
+	Node string
 }
 
 // Endpoint is an address that the gateway serves. The words are those of the
@@ -56,6 +59,7 @@ type adminService struct {
 	log     *slog.Logger
 	process Process
 	routes  RouteOptions
+	nodes   *nodes.Table
 	stop    context.Context // ends when watchers have to go
 	shown   shownFlows
 
@@ -64,7 +68,7 @@ type adminService struct {
 
 // newAdminService serves until stop ends: watchers have to go then.
 func newAdminService(stop context.Context, b *broker.Broker, o Options) *adminService {
-	return &adminService{broker: b, log: o.Log, process: o.Process, routes: o.Routes, stop: stop, filterCost: listingCost}
+	return &adminService{broker: b, log: o.Log, process: o.Process, routes: o.Routes, nodes: o.Nodes, stop: stop, filterCost: listingCost}
 }
 
 // GetStatus sums the gateway up.
@@ -78,6 +82,7 @@ func (s *adminService) GetStatus(context.Context, *gatewayv1.GetStatusRequest) (
 		Messages:   stats.Data.Messages, Bytes: stats.Data.Bytes,
 		Listeners: uint64(stats.Listeners), QueuedBytes: uint64(max(0, stats.QueuedBytes)),
 		Limits: limitsOf(s.broker.Options()), LogLevel: levelName(process.LogLevel),
+		Node: process.Node, Nodes: uint64(s.nodes.Len()),
 	}
 	for reason, n := range stats.Ended {
 		response.EndedFlows[reason.String()] = n

@@ -32,6 +32,8 @@ var methodRoles = map[string][]access.Role{
 	gatewayv1.AdminService_EndFlow_FullMethodName:       {access.Admin},
 	gatewayv1.AdminService_ListPeers_FullMethodName:     {access.Admin},
 	gatewayv1.AdminService_ListListeners_FullMethodName: {access.Admin},
+	gatewayv1.AdminService_ListNodes_FullMethodName:     {access.Admin},
+	gatewayv1.AdminService_WatchNodes_FullMethodName:    {access.Admin},
 	gatewayv1.AdminService_ListRoutes_FullMethodName:    {access.Admin},
 	gatewayv1.AdminService_AddRoute_FullMethodName:      {access.Admin},
 	gatewayv1.AdminService_RemoveRoute_FullMethodName:   {access.Admin},

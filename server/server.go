@@ -29,6 +29,7 @@ import (
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/server/crowd"
+	"github.com/zioflow/gateway/zre/nodes"
 )
 
 // Options configure a Server.
@@ -54,6 +55,8 @@ type Options struct {
 	Registry prometheus.Registerer
 	// Routes makes the routes that operators add.
 	Routes RouteOptions
+	// Nodes is what discovery knows of others; nil for none.
+	Nodes *nodes.Table
 	// Access decides who may call what; nil lets everybody call everything.
 	Access *access.Policy
 	// PublicReflection lets everybody ask for the contract, also with Access.
@@ -158,6 +161,9 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 	in.Server = s.grpc
 	gatewayv1.RegisterFlowServiceServer(in, &flowService{broker: b, log: lines, counters: counters, streams: s.streams, stall: o.Stall, grace: o.Grace})
 	gatewayv1.RegisterHandlerServiceServer(in, &handlerService{broker: b, stop: stop, log: lines, stall: o.Stall})
+	if o.Nodes == nil {
+		o.Nodes = nodes.NewTable()
+	}
 	if o.Process != nil {
 		gatewayv1.RegisterAdminServiceServer(in, newAdminService(stop, b, o))
 	}

@@ -84,7 +84,7 @@ func (g *gateway) start(flags []string) error {
 		return err
 	}
 	defer func() { _ = log.Close() }() // the child has its own
-	g.command = exec.Command(g.binary, append([]string{"serve", "--default-routes", "--ready-file=" + file}, flags...)...)
+	g.command = exec.Command(g.binary, append([]string{"serve", "--default-routes", "--node=none", "--ready-file=" + file}, flags...)...)
 	g.command.Stdout, g.command.Stderr = log, log
 	if g.output != nil {
 		g.command.Stdout, g.command.Stderr = g.output, g.output

@@ -24,6 +24,8 @@ import (
 	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/server"
 	"github.com/zioflow/gateway/zmqbridge"
+	"github.com/zioflow/gateway/zre"
+	"github.com/zioflow/gateway/zre/nodes"
 )
 
 // gateway is a running gateway: the broker with all its fronts.
@@ -34,8 +36,10 @@ type gateway struct {
 	spawner   *spawn.Spawner
 	connector *connect.Connector
 	bridge    zmqbridge.Bridge // nil without ZeroMQ addresses
-	grpc      *server.Server   // nil without an address
-	http      *http.Server     // likewise
+	nodes     *nodes.Table
+	node      *zre.Node      // nil without discovery
+	grpc      *server.Server // nil without an address
+	http      *http.Server   // likewise
 	guard     *security
 	bound     addresses
 	level     *slog.LevelVar
@@ -50,6 +54,7 @@ type gateway struct {
 	stopping  bool              // guarded by steering; for good
 	started   time.Time         // guarded by steering
 	endpoints []server.Endpoint // guarded by steering; replaced whole
+	online    string            // guarded by steering; the node's name
 }
 
 // addresses is what the gateway has bound, as the ready file has it.
@@ -88,11 +93,10 @@ func start(c *serveCommand, log *slog.Logger) (*gateway, error) {
 	measure.metrics.WatchLog(c.log.Dropped)
 	g := &gateway{
 		log: log, broker: b, builtin: builtin.New(b, log), level: &c.level, instruments: measure, guard: guard,
-		reloads: notes,
-		failed:  make(chan error, 2),
+		reloads: notes, nodes: nodes.NewTable(), failed: make(chan error, 2),
 	}
 	g.reloader = newReloader(c, notes, g.reloadLimits(c), g.reloadLog, g.reloadRates, g.reloadRoutes, guard.prepare)
-	for _, bring := range []func(*serveCommand) error{g.startRoutes, g.startZMQ, g.startGRPC, g.startHTTP, g.locate} {
+	for _, bring := range []func(*serveCommand) error{g.startRoutes, g.startZMQ, g.startGRPC, g.startHTTP, g.locate, g.startNode} {
 		if err := bring(c); err != nil {
 			return nil, errors.Join(err, g.stop(context.Background()))
 		}
@@ -114,6 +118,7 @@ func (g *gateway) startGRPC(c *serveCommand) error {
 	o.Process, o.Stall = g, c.StallTimeout
 	o.RateLimits, o.Registry = c.rateLimits(), g.instruments.metrics.Registry()
 	o.Routes = server.RouteOptions{Maker: g.routeMaker(), AllowExec: c.AllowExecRoutes}
+	o.Nodes = g.nodes
 	o.Access, o.TLS, o.PublicReflection = g.guard.policy, g.guard.tls, c.PublicReflection
 	o.Gate, o.PublicAdmin = g.guard.gate, c.Insecure.admin
 	g.grpc = server.New(g.broker, o)
@@ -146,6 +151,9 @@ func (g *gateway) drain(grace time.Duration) {
 // fronts, once what is queued has gone out, all while the context lasts.
 func (g *gateway) stop(ctx context.Context) error {
 	g.reloader.close()
+	if g.node != nil { // nobody new is to come
+		_ = g.node.Close()
+	}
 	g.drain(0)
 	g.broker.Close(flow.Draining, "the gateway is shutting down")
 	g.builtin.Wait()

@@ -37,6 +37,9 @@ func (g *gateway) announce() {
 	defer g.steering.Unlock()
 	g.started = time.Now()
 	g.endpoints = g.listEndpoints()
+	if g.node != nil {
+		g.online = g.node.Name()
+	}
 }
 
 // listEndpoints is every bound address with how it is secured.
@@ -66,6 +69,7 @@ func (g *gateway) Status() server.ProcessStatus {
 	return server.ProcessStatus{
 		Version: version(), Started: g.started, Configured: g.reloader.configured(),
 		Draining: g.draining.Load(), LogLevel: g.level.Level(), Endpoints: g.endpoints,
+		Node: g.online,
 	}
 }
 

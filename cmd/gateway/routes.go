@@ -189,7 +189,7 @@ func (g *gateway) startRoutes(c *serveCommand) (err error) {
 	if g.spawner, err = spawn.New(o); err != nil {
 		return err
 	}
-	g.connector = connect.New(connect.Options{Broker: g.broker, Dialer: &reach.Dialer{}, Log: g.log})
+	g.connector = connect.New(connect.Options{Broker: g.broker, Dialer: &reach.Dialer{}, Directory: g.directory(c), Log: g.log})
 	if err := g.builtin.AddRoutes(); err != nil {
 		return err
 	}

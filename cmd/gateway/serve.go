@@ -32,6 +32,7 @@ type serveCommand struct {
 	ReadyFile string     `help:"When ready, write the bound addresses to this file, as JSON." placeholder:"FILE"`
 	Insecure  openFronts `help:"Allow these fronts addresses beyond loopback as they are, encrypted and authenticated or not: grpc, zmq, http. Where nobody is asked who he is, AdminService is for callers on this machine alone, unless admin is named as well. Without names: grpc, zmq and http." placeholder:"FRONT,..."`
 
+	nodeFlags     `embed:""`
 	securityFlags `embed:""`
 
 	DefaultRoutes bool `negatable:"" help:"Have the built-in handlers dump and generate serve what nothing else takes: for demonstrations, as data is counted and thrown away."`
@@ -104,6 +105,9 @@ func (c *serveCommand) Validate() error {
 		return fmt.Errorf("drain-grace is %v, want 0 or more", c.DrainGrace)
 	}
 	if err := c.validateZMQ(); err != nil {
+		return err
+	}
+	if err := c.validateNode(); err != nil {
 		return err
 	}
 	return c.validateSecurity()

@@ -81,7 +81,7 @@ class Program:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ZIO_GATEWAY")}
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
-                [binary, "serve", *addresses, f"--ready-file={ready}", *flags],
+                [binary, "serve", *addresses, "--node=none", f"--ready-file={ready}", *flags],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,

@@ -204,6 +204,63 @@ func (Mechanism) EnumDescriptor() ([]byte, []int) {
 	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{2}
 }
 
+// NodeEvent is what has become of a node.
+type NodeEvent int32
+
+const (
+	// Not said.
+	NodeEvent_NODE_EVENT_UNSPECIFIED NodeEvent = 0
+	// It was found.
+	NodeEvent_NODE_EVENT_ENTERED NodeEvent = 1
+	// Its name, endpoint or headers are others than before.
+	NodeEvent_NODE_EVENT_CHANGED NodeEvent = 2
+	// It has gone.
+	NodeEvent_NODE_EVENT_LEFT NodeEvent = 3
+)
+
+// Enum value maps for NodeEvent.
+var (
+	NodeEvent_name = map[int32]string{
+		0: "NODE_EVENT_UNSPECIFIED",
+		1: "NODE_EVENT_ENTERED",
+		2: "NODE_EVENT_CHANGED",
+		3: "NODE_EVENT_LEFT",
+	}
+	NodeEvent_value = map[string]int32{
+		"NODE_EVENT_UNSPECIFIED": 0,
+		"NODE_EVENT_ENTERED":     1,
+		"NODE_EVENT_CHANGED":     2,
+		"NODE_EVENT_LEFT":        3,
+	}
+)
+
+func (x NodeEvent) Enum() *NodeEvent {
+	p := new(NodeEvent)
+	*p = x
+	return p
+}
+
+func (x NodeEvent) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NodeEvent) Descriptor() protoreflect.EnumDescriptor {
+	return file_zio_gateway_v1_admin_proto_enumTypes[3].Descriptor()
+}
+
+func (NodeEvent) Type() protoreflect.EnumType {
+	return &file_zio_gateway_v1_admin_proto_enumTypes[3]
+}
+
+func (x NodeEvent) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NodeEvent.Descriptor instead.
+func (NodeEvent) EnumDescriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
 // RouteOrigin is where a route comes from.
 type RouteOrigin int32
 
@@ -253,11 +310,11 @@ func (x RouteOrigin) String() string {
 }
 
 func (RouteOrigin) Descriptor() protoreflect.EnumDescriptor {
-	return file_zio_gateway_v1_admin_proto_enumTypes[3].Descriptor()
+	return file_zio_gateway_v1_admin_proto_enumTypes[4].Descriptor()
 }
 
 func (RouteOrigin) Type() protoreflect.EnumType {
-	return &file_zio_gateway_v1_admin_proto_enumTypes[3]
+	return &file_zio_gateway_v1_admin_proto_enumTypes[4]
 }
 
 func (x RouteOrigin) Number() protoreflect.EnumNumber {
@@ -266,7 +323,7 @@ func (x RouteOrigin) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RouteOrigin.Descriptor instead.
 func (RouteOrigin) EnumDescriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 // Flow is one pairing of a client with a handler, as an operator sees it.
@@ -826,7 +883,11 @@ type GetStatusResponse struct {
 	// The present log level: debug, info, warn or error.
 	LogLevel string `protobuf:"bytes,15,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"`
 	// When the configuration was last put to use.
-	Configured    *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=configured,proto3" json:"configured,omitempty"`
+	Configured *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=configured,proto3" json:"configured,omitempty"`
+	// The name under which other nodes find the gateway; empty without discovery.
+	Node string `protobuf:"bytes,17,opt,name=node,proto3" json:"node,omitempty"`
+	// Nodes that it has found.
+	Nodes         uint64 `protobuf:"varint,18,opt,name=nodes,proto3" json:"nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -971,6 +1032,20 @@ func (x *GetStatusResponse) GetConfigured() *timestamppb.Timestamp {
 		return x.Configured
 	}
 	return nil
+}
+
+func (x *GetStatusResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetNodes() uint64 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
 }
 
 // Endpoint is an address that the gateway serves.
@@ -2200,6 +2275,442 @@ func (x *Listener) GetRegistered() *timestamppb.Timestamp {
 	return nil
 }
 
+// ListNodesRequest selects nodes.
+type ListNodesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only nodes of this name; empty for all.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How many to answer at the most; 0 for as many as a page of less than a
+	// mebibyte holds.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where to go on: next_page_token of the page before, which was asked for with the
+	// same name.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNodesRequest) Reset() {
+	*x = ListNodesRequest{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNodesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNodesRequest) ProtoMessage() {}
+
+func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
+func (*ListNodesRequest) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListNodesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ListNodesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListNodesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListNodesResponse is a page of nodes.
+type ListNodesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they were found.
+	Nodes []*Node `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// Empty when there are no more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNodesResponse) Reset() {
+	*x = ListNodesResponse{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNodesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNodesResponse) ProtoMessage() {}
+
+func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
+func (*ListNodesResponse) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListNodesResponse) GetNodes() []*Node {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *ListNodesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Node is another program on the network that discovery (ZRE) has found. What it says
+// about itself is not proved.
+type Node struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's number; never used twice while the gateway runs.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What it calls itself. Several nodes may have the same name.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Its own number, 32 hexadecimal digits: a node that is restarted has another one.
+	Uuid string `protobuf:"bytes,3,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	// Where other nodes reach it: "tcp://10.1.2.3:49152".
+	Endpoint string `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// Whether it is on the gateway's machine.
+	Local bool `protobuf:"varint,5,opt,name=local,proto3" json:"local,omitempty"`
+	// What it announces, but for ports.
+	Headers map[string]string `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The ports that it announces, by name.
+	Ports []*NodePort `protobuf:"bytes,7,rep,name=ports,proto3" json:"ports,omitempty"`
+	// Since when it is known.
+	Entered *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=entered,proto3" json:"entered,omitempty"`
+	// When its name, endpoint or headers were last changed.
+	Changed       *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=changed,proto3" json:"changed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Node) Reset() {
+	*x = Node{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Node) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Node) ProtoMessage() {}
+
+func (x *Node) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Node.ProtoReflect.Descriptor instead.
+func (*Node) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Node) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Node) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Node) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+func (x *Node) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *Node) GetLocal() bool {
+	if x != nil {
+		return x.Local
+	}
+	return false
+}
+
+func (x *Node) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *Node) GetPorts() []*NodePort {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *Node) GetEntered() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Entered
+	}
+	return nil
+}
+
+func (x *Node) GetChanged() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Changed
+	}
+	return nil
+}
+
+// NodePort is a socket to which others connect by its node's name and its own.
+type NodePort struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, such as "flow".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Where it is bound, such as "tcp://10.1.2.3:5555": several addresses have spaces
+	// between them; empty if it is not bound.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// The socket's type, such as "SERVER".
+	Socket        string `protobuf:"bytes,3,opt,name=socket,proto3" json:"socket,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodePort) Reset() {
+	*x = NodePort{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodePort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodePort) ProtoMessage() {}
+
+func (x *NodePort) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodePort.ProtoReflect.Descriptor instead.
+func (*NodePort) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *NodePort) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NodePort) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *NodePort) GetSocket() string {
+	if x != nil {
+		return x.Socket
+	}
+	return ""
+}
+
+// WatchNodesRequest selects events.
+type WatchNodesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only events of nodes of this name; empty for all.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchNodesRequest) Reset() {
+	*x = WatchNodesRequest{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchNodesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchNodesRequest) ProtoMessage() {}
+
+func (x *WatchNodesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchNodesRequest.ProtoReflect.Descriptor instead.
+func (*WatchNodesRequest) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *WatchNodesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// WatchNodesResponse is one event.
+type WatchNodesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When.
+	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// What.
+	Event NodeEvent `protobuf:"varint,2,opt,name=event,proto3,enum=zio.gateway.v1.NodeEvent" json:"event,omitempty"`
+	// The node as it is now, or as it was when it left.
+	Node *Node `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	// Why it left: "left" (it said so), "closed" (a connection was closed), "expired"
+	// (it was silent), "replaced" (another node is at its endpoint), "protocol" (it
+	// broke the protocol), "offline" (the gateway's own discovery ended).
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// How many events, of any node, were dropped before this one, because the caller had
+	// not read earlier ones.
+	Missed        uint64 `protobuf:"varint,5,opt,name=missed,proto3" json:"missed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchNodesResponse) Reset() {
+	*x = WatchNodesResponse{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchNodesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchNodesResponse) ProtoMessage() {}
+
+func (x *WatchNodesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchNodesResponse.ProtoReflect.Descriptor instead.
+func (*WatchNodesResponse) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *WatchNodesResponse) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *WatchNodesResponse) GetEvent() NodeEvent {
+	if x != nil {
+		return x.Event
+	}
+	return NodeEvent_NODE_EVENT_UNSPECIFIED
+}
+
+func (x *WatchNodesResponse) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *WatchNodesResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *WatchNodesResponse) GetMissed() uint64 {
+	if x != nil {
+		return x.Missed
+	}
+	return 0
+}
+
 // Route maps the BOTs that match to a factory.
 type Route struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2230,7 +2741,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2242,7 +2753,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2255,7 +2766,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Route) GetName() string {
@@ -2379,7 +2890,7 @@ type BuiltinFactory struct {
 
 func (x *BuiltinFactory) Reset() {
 	*x = BuiltinFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2902,7 @@ func (x *BuiltinFactory) String() string {
 func (*BuiltinFactory) ProtoMessage() {}
 
 func (x *BuiltinFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2915,7 @@ func (x *BuiltinFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuiltinFactory.ProtoReflect.Descriptor instead.
 func (*BuiltinFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BuiltinFactory) GetName() string {
@@ -2425,7 +2936,7 @@ type ListenerFactory struct {
 
 func (x *ListenerFactory) Reset() {
 	*x = ListenerFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2437,7 +2948,7 @@ func (x *ListenerFactory) String() string {
 func (*ListenerFactory) ProtoMessage() {}
 
 func (x *ListenerFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2450,7 +2961,7 @@ func (x *ListenerFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenerFactory.ProtoReflect.Descriptor instead.
 func (*ListenerFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListenerFactory) GetName() string {
@@ -2477,7 +2988,7 @@ type ExecFactory struct {
 
 func (x *ExecFactory) Reset() {
 	*x = ExecFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +3000,7 @@ func (x *ExecFactory) String() string {
 func (*ExecFactory) ProtoMessage() {}
 
 func (x *ExecFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,7 +3013,7 @@ func (x *ExecFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecFactory.ProtoReflect.Descriptor instead.
 func (*ExecFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExecFactory) GetCommand() []string {
@@ -2546,7 +3057,7 @@ type ConnectFactory struct {
 
 func (x *ConnectFactory) Reset() {
 	*x = ConnectFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2558,7 +3069,7 @@ func (x *ConnectFactory) String() string {
 func (*ConnectFactory) ProtoMessage() {}
 
 func (x *ConnectFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2571,7 +3082,7 @@ func (x *ConnectFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectFactory.ProtoReflect.Descriptor instead.
 func (*ConnectFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ConnectFactory) GetAddress() string {
@@ -2629,7 +3140,7 @@ type RouteStatus struct {
 
 func (x *RouteStatus) Reset() {
 	*x = RouteStatus{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2641,7 +3152,7 @@ func (x *RouteStatus) String() string {
 func (*RouteStatus) ProtoMessage() {}
 
 func (x *RouteStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2654,7 +3165,7 @@ func (x *RouteStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStatus.ProtoReflect.Descriptor instead.
 func (*RouteStatus) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RouteStatus) GetRoute() *Route {
@@ -2707,7 +3218,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2719,7 +3230,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2732,7 +3243,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListRoutesRequest) GetPageSize() int32 {
@@ -2762,7 +3273,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2774,7 +3285,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2787,7 +3298,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*RouteStatus {
@@ -2815,7 +3326,7 @@ type AddRouteRequest struct {
 
 func (x *AddRouteRequest) Reset() {
 	*x = AddRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2827,7 +3338,7 @@ func (x *AddRouteRequest) String() string {
 func (*AddRouteRequest) ProtoMessage() {}
 
 func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2840,7 +3351,7 @@ func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteRequest.ProtoReflect.Descriptor instead.
 func (*AddRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AddRouteRequest) GetRoute() *Route {
@@ -2861,7 +3372,7 @@ type AddRouteResponse struct {
 
 func (x *AddRouteResponse) Reset() {
 	*x = AddRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2873,7 +3384,7 @@ func (x *AddRouteResponse) String() string {
 func (*AddRouteResponse) ProtoMessage() {}
 
 func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2886,7 +3397,7 @@ func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteResponse.ProtoReflect.Descriptor instead.
 func (*AddRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AddRouteResponse) GetRoute() *RouteStatus {
@@ -2907,7 +3418,7 @@ type RemoveRouteRequest struct {
 
 func (x *RemoveRouteRequest) Reset() {
 	*x = RemoveRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2919,7 +3430,7 @@ func (x *RemoveRouteRequest) String() string {
 func (*RemoveRouteRequest) ProtoMessage() {}
 
 func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +3443,7 @@ func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RemoveRouteRequest) GetName() string {
@@ -2953,7 +3464,7 @@ type RemoveRouteResponse struct {
 
 func (x *RemoveRouteResponse) Reset() {
 	*x = RemoveRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2965,7 +3476,7 @@ func (x *RemoveRouteResponse) String() string {
 func (*RemoveRouteResponse) ProtoMessage() {}
 
 func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2978,7 +3489,7 @@ func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteResponse.ProtoReflect.Descriptor instead.
 func (*RemoveRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RemoveRouteResponse) GetRoute() *RouteStatus {
@@ -3001,7 +3512,7 @@ type TestRouteRequest struct {
 
 func (x *TestRouteRequest) Reset() {
 	*x = TestRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3524,7 @@ func (x *TestRouteRequest) String() string {
 func (*TestRouteRequest) ProtoMessage() {}
 
 func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3537,7 @@ func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteRequest.ProtoReflect.Descriptor instead.
 func (*TestRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TestRouteRequest) GetBot() *Bot {
@@ -3057,7 +3568,7 @@ type TestRouteResponse struct {
 
 func (x *TestRouteResponse) Reset() {
 	*x = TestRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3069,7 +3580,7 @@ func (x *TestRouteResponse) String() string {
 func (*TestRouteResponse) ProtoMessage() {}
 
 func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3082,7 +3593,7 @@ func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteResponse.ProtoReflect.Descriptor instead.
 func (*TestRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *TestRouteResponse) GetRoute() string {
@@ -3118,7 +3629,7 @@ type RouteVerdict struct {
 
 func (x *RouteVerdict) Reset() {
 	*x = RouteVerdict{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3130,7 +3641,7 @@ func (x *RouteVerdict) String() string {
 func (*RouteVerdict) ProtoMessage() {}
 
 func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3143,7 +3654,7 @@ func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteVerdict.ProtoReflect.Descriptor instead.
 func (*RouteVerdict) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RouteVerdict) GetRoute() string {
@@ -3190,7 +3701,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3202,7 +3713,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3215,7 +3726,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 // DrainResponse tells how much there is left.
@@ -3229,7 +3740,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3241,7 +3752,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3254,7 +3765,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DrainResponse) GetFlows() uint64 {
@@ -3273,7 +3784,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3285,7 +3796,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3298,7 +3809,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 // UndrainResponse is empty.
@@ -3310,7 +3821,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3322,7 +3833,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3335,7 +3846,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 // SetLogLevelRequest names a level.
@@ -3349,7 +3860,7 @@ type SetLogLevelRequest struct {
 
 func (x *SetLogLevelRequest) Reset() {
 	*x = SetLogLevelRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3361,7 +3872,7 @@ func (x *SetLogLevelRequest) String() string {
 func (*SetLogLevelRequest) ProtoMessage() {}
 
 func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3374,7 +3885,7 @@ func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelRequest.ProtoReflect.Descriptor instead.
 func (*SetLogLevelRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetLogLevelRequest) GetLevel() string {
@@ -3395,7 +3906,7 @@ type SetLogLevelResponse struct {
 
 func (x *SetLogLevelResponse) Reset() {
 	*x = SetLogLevelResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3407,7 +3918,7 @@ func (x *SetLogLevelResponse) String() string {
 func (*SetLogLevelResponse) ProtoMessage() {}
 
 func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3420,7 +3931,7 @@ func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelResponse.ProtoReflect.Descriptor instead.
 func (*SetLogLevelResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SetLogLevelResponse) GetPrevious() string {
@@ -3439,7 +3950,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3451,7 +3962,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3464,7 +3975,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 // ReloadResponse tells what has changed.
@@ -3480,7 +3991,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3492,7 +4003,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3505,7 +4016,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ReloadResponse) GetChanges() []string {
@@ -3576,7 +4087,7 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\vtaker_share\x18\x05 \x01(\x01R\n" +
 	"takerShare\x12#\n" +
 	"\rgateway_share\x18\x06 \x01(\x01R\fgatewayShare\"\x12\n" +
-	"\x10GetStatusRequest\"\xd0\x05\n" +
+	"\x10GetStatusRequest\"\xfa\x05\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x124\n" +
 	"\astarted\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12\x1a\n" +
@@ -3597,7 +4108,9 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\tlog_level\x18\x0f \x01(\tR\blogLevel\x12:\n" +
 	"\n" +
 	"configured\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"configured\x1a=\n" +
+	"configured\x12\x12\n" +
+	"\x04node\x18\x11 \x01(\tR\x04node\x12\x14\n" +
+	"\x05nodes\x18\x12 \x01(\x04R\x05nodes\x1a=\n" +
 	"\x0fEndedFlowsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"^\n" +
@@ -3695,7 +4208,41 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x04peer\x18\x06 \x01(\v2\x14.zio.gateway.v1.PeerR\x04peer\x12:\n" +
 	"\n" +
 	"registered\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"registered\"\xa8\x03\n" +
+	"registered\"\x81\x01\n" +
+	"\x10ListNodesRequest\x12\x1c\n" +
+	"\x04name\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\xff\x01R\x04name\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12&\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\tpageToken\"g\n" +
+	"\x11ListNodesResponse\x12*\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x14.zio.gateway.v1.NodeR\x05nodes\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x85\x03\n" +
+	"\x04Node\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04uuid\x18\x03 \x01(\tR\x04uuid\x12\x1a\n" +
+	"\bendpoint\x18\x04 \x01(\tR\bendpoint\x12\x14\n" +
+	"\x05local\x18\x05 \x01(\bR\x05local\x12;\n" +
+	"\aheaders\x18\x06 \x03(\v2!.zio.gateway.v1.Node.HeadersEntryR\aheaders\x12.\n" +
+	"\x05ports\x18\a \x03(\v2\x18.zio.gateway.v1.NodePortR\x05ports\x124\n" +
+	"\aentered\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aentered\x124\n" +
+	"\achanged\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\achanged\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"P\n" +
+	"\bNodePort\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06socket\x18\x03 \x01(\tR\x06socket\"1\n" +
+	"\x11WatchNodesRequest\x12\x1c\n" +
+	"\x04name\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\xff\x01R\x04name\"\xcf\x01\n" +
+	"\x12WatchNodesResponse\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12/\n" +
+	"\x05event\x18\x02 \x01(\x0e2\x19.zio.gateway.v1.NodeEventR\x05event\x12(\n" +
+	"\x04node\x18\x03 \x01(\v2\x14.zio.gateway.v1.NodeR\x04node\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06missed\x18\x05 \x01(\x04R\x06missed\"\xa8\x03\n" +
 	"\x05Route\x12\x1e\n" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x04name\x12\x1e\n" +
@@ -3789,15 +4336,19 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x0eMECHANISM_NONE\x10\x01\x12\x13\n" +
 	"\x0fMECHANISM_CURVE\x10\x02\x12\x11\n" +
 	"\rMECHANISM_TLS\x10\x03\x12\x12\n" +
-	"\x0eMECHANISM_MTLS\x10\x04*\xaf\x01\n" +
+	"\x0eMECHANISM_MTLS\x10\x04*l\n" +
+	"\tNodeEvent\x12\x1a\n" +
+	"\x16NODE_EVENT_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12NODE_EVENT_ENTERED\x10\x01\x12\x16\n" +
+	"\x12NODE_EVENT_CHANGED\x10\x02\x12\x13\n" +
+	"\x0fNODE_EVENT_LEFT\x10\x03*\xaf\x01\n" +
 	"\vRouteOrigin\x12\x1c\n" +
 	"\x18ROUTE_ORIGIN_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17ROUTE_ORIGIN_CONFIGURED\x10\x01\x12\x16\n" +
 	"\x12ROUTE_ORIGIN_ADDED\x10\x02\x12\x19\n" +
 	"\x15ROUTE_ORIGIN_LISTENER\x10\x03\x12\x18\n" +
 	"\x14ROUTE_ORIGIN_DEFAULT\x10\x04\x12\x18\n" +
-	"\x14ROUTE_ORIGIN_BUILTIN\x10\x052\xb3\n" +
-	"\n" +
+	"\x14ROUTE_ORIGIN_BUILTIN\x10\x052\xdc\v\n" +
 	"\fAdminService\x12P\n" +
 	"\tGetStatus\x12 .zio.gateway.v1.GetStatusRequest\x1a!.zio.gateway.v1.GetStatusResponse\x12P\n" +
 	"\tListFlows\x12 .zio.gateway.v1.ListFlowsRequest\x1a!.zio.gateway.v1.ListFlowsResponse\x12J\n" +
@@ -3807,7 +4358,10 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\aEndFlow\x12\x1e.zio.gateway.v1.EndFlowRequest\x1a\x1f.zio.gateway.v1.EndFlowResponse\x12P\n" +
 	"\tListPeers\x12 .zio.gateway.v1.ListPeersRequest\x1a!.zio.gateway.v1.ListPeersResponse\x12_\n" +
 	"\x0eDisconnectPeer\x12%.zio.gateway.v1.DisconnectPeerRequest\x1a&.zio.gateway.v1.DisconnectPeerResponse\x12\\\n" +
-	"\rListListeners\x12$.zio.gateway.v1.ListListenersRequest\x1a%.zio.gateway.v1.ListListenersResponse\x12S\n" +
+	"\rListListeners\x12$.zio.gateway.v1.ListListenersRequest\x1a%.zio.gateway.v1.ListListenersResponse\x12P\n" +
+	"\tListNodes\x12 .zio.gateway.v1.ListNodesRequest\x1a!.zio.gateway.v1.ListNodesResponse\x12U\n" +
+	"\n" +
+	"WatchNodes\x12!.zio.gateway.v1.WatchNodesRequest\x1a\".zio.gateway.v1.WatchNodesResponse0\x01\x12S\n" +
 	"\n" +
 	"ListRoutes\x12!.zio.gateway.v1.ListRoutesRequest\x1a\".zio.gateway.v1.ListRoutesResponse\x12M\n" +
 	"\bAddRoute\x12\x1f.zio.gateway.v1.AddRouteRequest\x1a .zio.gateway.v1.AddRouteResponse\x12V\n" +
@@ -3830,168 +4384,188 @@ func file_zio_gateway_v1_admin_proto_rawDescGZIP() []byte {
 	return file_zio_gateway_v1_admin_proto_rawDescData
 }
 
-var file_zio_gateway_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_zio_gateway_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_zio_gateway_v1_admin_proto_goTypes = []any{
 	(FlowState)(0),                 // 0: zio.gateway.v1.FlowState
 	(HeldUpBy)(0),                  // 1: zio.gateway.v1.HeldUpBy
 	(Mechanism)(0),                 // 2: zio.gateway.v1.Mechanism
-	(RouteOrigin)(0),               // 3: zio.gateway.v1.RouteOrigin
-	(*Flow)(nil),                   // 4: zio.gateway.v1.Flow
-	(*CreditState)(nil),            // 5: zio.gateway.v1.CreditState
-	(*Traffic)(nil),                // 6: zio.gateway.v1.Traffic
-	(*Waits)(nil),                  // 7: zio.gateway.v1.Waits
-	(*GetStatusRequest)(nil),       // 8: zio.gateway.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),      // 9: zio.gateway.v1.GetStatusResponse
-	(*Endpoint)(nil),               // 10: zio.gateway.v1.Endpoint
-	(*Limits)(nil),                 // 11: zio.gateway.v1.Limits
-	(*ListFlowsRequest)(nil),       // 12: zio.gateway.v1.ListFlowsRequest
-	(*ListFlowsResponse)(nil),      // 13: zio.gateway.v1.ListFlowsResponse
-	(*GetFlowRequest)(nil),         // 14: zio.gateway.v1.GetFlowRequest
-	(*GetFlowResponse)(nil),        // 15: zio.gateway.v1.GetFlowResponse
-	(*WatchFlowsRequest)(nil),      // 16: zio.gateway.v1.WatchFlowsRequest
-	(*WatchFlowsResponse)(nil),     // 17: zio.gateway.v1.WatchFlowsResponse
-	(*EndFlowRequest)(nil),         // 18: zio.gateway.v1.EndFlowRequest
-	(*EndFlowResponse)(nil),        // 19: zio.gateway.v1.EndFlowResponse
-	(*ListPeersRequest)(nil),       // 20: zio.gateway.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),      // 21: zio.gateway.v1.ListPeersResponse
-	(*ConnectedPeer)(nil),          // 22: zio.gateway.v1.ConnectedPeer
-	(*DisconnectPeerRequest)(nil),  // 23: zio.gateway.v1.DisconnectPeerRequest
-	(*DisconnectPeerResponse)(nil), // 24: zio.gateway.v1.DisconnectPeerResponse
-	(*ListListenersRequest)(nil),   // 25: zio.gateway.v1.ListListenersRequest
-	(*ListListenersResponse)(nil),  // 26: zio.gateway.v1.ListListenersResponse
-	(*Listener)(nil),               // 27: zio.gateway.v1.Listener
-	(*Route)(nil),                  // 28: zio.gateway.v1.Route
-	(*BuiltinFactory)(nil),         // 29: zio.gateway.v1.BuiltinFactory
-	(*ListenerFactory)(nil),        // 30: zio.gateway.v1.ListenerFactory
-	(*ExecFactory)(nil),            // 31: zio.gateway.v1.ExecFactory
-	(*ConnectFactory)(nil),         // 32: zio.gateway.v1.ConnectFactory
-	(*RouteStatus)(nil),            // 33: zio.gateway.v1.RouteStatus
-	(*ListRoutesRequest)(nil),      // 34: zio.gateway.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),     // 35: zio.gateway.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),        // 36: zio.gateway.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),       // 37: zio.gateway.v1.AddRouteResponse
-	(*RemoveRouteRequest)(nil),     // 38: zio.gateway.v1.RemoveRouteRequest
-	(*RemoveRouteResponse)(nil),    // 39: zio.gateway.v1.RemoveRouteResponse
-	(*TestRouteRequest)(nil),       // 40: zio.gateway.v1.TestRouteRequest
-	(*TestRouteResponse)(nil),      // 41: zio.gateway.v1.TestRouteResponse
-	(*RouteVerdict)(nil),           // 42: zio.gateway.v1.RouteVerdict
-	(*DrainRequest)(nil),           // 43: zio.gateway.v1.DrainRequest
-	(*DrainResponse)(nil),          // 44: zio.gateway.v1.DrainResponse
-	(*UndrainRequest)(nil),         // 45: zio.gateway.v1.UndrainRequest
-	(*UndrainResponse)(nil),        // 46: zio.gateway.v1.UndrainResponse
-	(*SetLogLevelRequest)(nil),     // 47: zio.gateway.v1.SetLogLevelRequest
-	(*SetLogLevelResponse)(nil),    // 48: zio.gateway.v1.SetLogLevelResponse
-	(*ReloadRequest)(nil),          // 49: zio.gateway.v1.ReloadRequest
-	(*ReloadResponse)(nil),         // 50: zio.gateway.v1.ReloadResponse
-	nil,                            // 51: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	(EndReason)(0),                 // 52: zio.gateway.v1.EndReason
-	(*Peer)(nil),                   // 53: zio.gateway.v1.Peer
-	(Direction)(0),                 // 54: zio.gateway.v1.Direction
-	(*structpb.Struct)(nil),        // 55: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),  // 56: google.protobuf.Timestamp
-	(*LeftOut)(nil),                // 57: zio.gateway.v1.LeftOut
-	(*durationpb.Duration)(nil),    // 58: google.protobuf.Duration
-	(*Bot)(nil),                    // 59: zio.gateway.v1.Bot
+	(NodeEvent)(0),                 // 3: zio.gateway.v1.NodeEvent
+	(RouteOrigin)(0),               // 4: zio.gateway.v1.RouteOrigin
+	(*Flow)(nil),                   // 5: zio.gateway.v1.Flow
+	(*CreditState)(nil),            // 6: zio.gateway.v1.CreditState
+	(*Traffic)(nil),                // 7: zio.gateway.v1.Traffic
+	(*Waits)(nil),                  // 8: zio.gateway.v1.Waits
+	(*GetStatusRequest)(nil),       // 9: zio.gateway.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),      // 10: zio.gateway.v1.GetStatusResponse
+	(*Endpoint)(nil),               // 11: zio.gateway.v1.Endpoint
+	(*Limits)(nil),                 // 12: zio.gateway.v1.Limits
+	(*ListFlowsRequest)(nil),       // 13: zio.gateway.v1.ListFlowsRequest
+	(*ListFlowsResponse)(nil),      // 14: zio.gateway.v1.ListFlowsResponse
+	(*GetFlowRequest)(nil),         // 15: zio.gateway.v1.GetFlowRequest
+	(*GetFlowResponse)(nil),        // 16: zio.gateway.v1.GetFlowResponse
+	(*WatchFlowsRequest)(nil),      // 17: zio.gateway.v1.WatchFlowsRequest
+	(*WatchFlowsResponse)(nil),     // 18: zio.gateway.v1.WatchFlowsResponse
+	(*EndFlowRequest)(nil),         // 19: zio.gateway.v1.EndFlowRequest
+	(*EndFlowResponse)(nil),        // 20: zio.gateway.v1.EndFlowResponse
+	(*ListPeersRequest)(nil),       // 21: zio.gateway.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),      // 22: zio.gateway.v1.ListPeersResponse
+	(*ConnectedPeer)(nil),          // 23: zio.gateway.v1.ConnectedPeer
+	(*DisconnectPeerRequest)(nil),  // 24: zio.gateway.v1.DisconnectPeerRequest
+	(*DisconnectPeerResponse)(nil), // 25: zio.gateway.v1.DisconnectPeerResponse
+	(*ListListenersRequest)(nil),   // 26: zio.gateway.v1.ListListenersRequest
+	(*ListListenersResponse)(nil),  // 27: zio.gateway.v1.ListListenersResponse
+	(*Listener)(nil),               // 28: zio.gateway.v1.Listener
+	(*ListNodesRequest)(nil),       // 29: zio.gateway.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),      // 30: zio.gateway.v1.ListNodesResponse
+	(*Node)(nil),                   // 31: zio.gateway.v1.Node
+	(*NodePort)(nil),               // 32: zio.gateway.v1.NodePort
+	(*WatchNodesRequest)(nil),      // 33: zio.gateway.v1.WatchNodesRequest
+	(*WatchNodesResponse)(nil),     // 34: zio.gateway.v1.WatchNodesResponse
+	(*Route)(nil),                  // 35: zio.gateway.v1.Route
+	(*BuiltinFactory)(nil),         // 36: zio.gateway.v1.BuiltinFactory
+	(*ListenerFactory)(nil),        // 37: zio.gateway.v1.ListenerFactory
+	(*ExecFactory)(nil),            // 38: zio.gateway.v1.ExecFactory
+	(*ConnectFactory)(nil),         // 39: zio.gateway.v1.ConnectFactory
+	(*RouteStatus)(nil),            // 40: zio.gateway.v1.RouteStatus
+	(*ListRoutesRequest)(nil),      // 41: zio.gateway.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),     // 42: zio.gateway.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),        // 43: zio.gateway.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),       // 44: zio.gateway.v1.AddRouteResponse
+	(*RemoveRouteRequest)(nil),     // 45: zio.gateway.v1.RemoveRouteRequest
+	(*RemoveRouteResponse)(nil),    // 46: zio.gateway.v1.RemoveRouteResponse
+	(*TestRouteRequest)(nil),       // 47: zio.gateway.v1.TestRouteRequest
+	(*TestRouteResponse)(nil),      // 48: zio.gateway.v1.TestRouteResponse
+	(*RouteVerdict)(nil),           // 49: zio.gateway.v1.RouteVerdict
+	(*DrainRequest)(nil),           // 50: zio.gateway.v1.DrainRequest
+	(*DrainResponse)(nil),          // 51: zio.gateway.v1.DrainResponse
+	(*UndrainRequest)(nil),         // 52: zio.gateway.v1.UndrainRequest
+	(*UndrainResponse)(nil),        // 53: zio.gateway.v1.UndrainResponse
+	(*SetLogLevelRequest)(nil),     // 54: zio.gateway.v1.SetLogLevelRequest
+	(*SetLogLevelResponse)(nil),    // 55: zio.gateway.v1.SetLogLevelResponse
+	(*ReloadRequest)(nil),          // 56: zio.gateway.v1.ReloadRequest
+	(*ReloadResponse)(nil),         // 57: zio.gateway.v1.ReloadResponse
+	nil,                            // 58: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	nil,                            // 59: zio.gateway.v1.Node.HeadersEntry
+	(EndReason)(0),                 // 60: zio.gateway.v1.EndReason
+	(*Peer)(nil),                   // 61: zio.gateway.v1.Peer
+	(Direction)(0),                 // 62: zio.gateway.v1.Direction
+	(*structpb.Struct)(nil),        // 63: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),  // 64: google.protobuf.Timestamp
+	(*LeftOut)(nil),                // 65: zio.gateway.v1.LeftOut
+	(*durationpb.Duration)(nil),    // 66: google.protobuf.Duration
+	(*Bot)(nil),                    // 67: zio.gateway.v1.Bot
 }
 var file_zio_gateway_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: zio.gateway.v1.Flow.state:type_name -> zio.gateway.v1.FlowState
-	52, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
-	53, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
-	53, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
-	54, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
-	55, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
-	56, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
-	56, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
-	56, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
-	5,  // 9: zio.gateway.v1.Flow.credit_state:type_name -> zio.gateway.v1.CreditState
-	6,  // 10: zio.gateway.v1.Flow.from_client:type_name -> zio.gateway.v1.Traffic
-	6,  // 11: zio.gateway.v1.Flow.from_handler:type_name -> zio.gateway.v1.Traffic
-	56, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
-	56, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
+	60, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
+	61, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
+	61, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
+	62, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
+	63, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
+	64, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
+	64, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
+	64, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
+	6,  // 9: zio.gateway.v1.Flow.credit_state:type_name -> zio.gateway.v1.CreditState
+	7,  // 10: zio.gateway.v1.Flow.from_client:type_name -> zio.gateway.v1.Traffic
+	7,  // 11: zio.gateway.v1.Flow.from_handler:type_name -> zio.gateway.v1.Traffic
+	64, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
+	64, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
 	1,  // 14: zio.gateway.v1.Flow.held_up_by:type_name -> zio.gateway.v1.HeldUpBy
-	7,  // 15: zio.gateway.v1.Flow.waits:type_name -> zio.gateway.v1.Waits
-	57, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
-	58, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
-	58, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
-	58, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
-	56, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	10, // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
-	51, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	11, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
-	56, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
-	58, // 25: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
-	58, // 26: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
-	58, // 27: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	58, // 28: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
+	8,  // 15: zio.gateway.v1.Flow.waits:type_name -> zio.gateway.v1.Waits
+	65, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
+	66, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
+	66, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
+	66, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
+	64, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	11, // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
+	58, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	12, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
+	64, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
+	66, // 25: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
+	66, // 26: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
+	66, // 27: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	66, // 28: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
 	0,  // 29: zio.gateway.v1.ListFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	4,  // 30: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
-	4,  // 31: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	5,  // 30: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
+	5,  // 31: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
 	0,  // 32: zio.gateway.v1.WatchFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	56, // 33: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
-	4,  // 34: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
-	4,  // 35: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
-	22, // 36: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
-	53, // 37: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
-	56, // 38: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
+	64, // 33: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
+	5,  // 34: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
+	5,  // 35: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	23, // 36: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
+	61, // 37: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
+	64, // 38: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
 	2,  // 39: zio.gateway.v1.ConnectedPeer.mechanism:type_name -> zio.gateway.v1.Mechanism
-	56, // 40: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
-	22, // 41: zio.gateway.v1.DisconnectPeerResponse.peer:type_name -> zio.gateway.v1.ConnectedPeer
-	27, // 42: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
-	53, // 43: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
-	56, // 44: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
-	29, // 45: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
-	30, // 46: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
-	31, // 47: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
-	32, // 48: zio.gateway.v1.Route.connect:type_name -> zio.gateway.v1.ConnectFactory
-	58, // 49: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
-	28, // 50: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
-	3,  // 51: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
-	33, // 52: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
-	28, // 53: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
-	33, // 54: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	33, // 55: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	59, // 56: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
-	53, // 57: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
-	42, // 58: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
-	3,  // 59: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
-	8,  // 60: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
-	12, // 61: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
-	14, // 62: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
-	16, // 63: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
-	18, // 64: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
-	20, // 65: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
-	23, // 66: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
-	25, // 67: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
-	34, // 68: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
-	36, // 69: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
-	38, // 70: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
-	40, // 71: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
-	43, // 72: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
-	45, // 73: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
-	47, // 74: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
-	49, // 75: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
-	9,  // 76: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
-	13, // 77: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
-	15, // 78: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
-	17, // 79: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
-	19, // 80: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
-	21, // 81: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
-	24, // 82: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
-	26, // 83: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
-	35, // 84: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
-	37, // 85: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
-	39, // 86: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
-	41, // 87: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
-	44, // 88: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
-	46, // 89: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
-	48, // 90: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
-	50, // 91: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
-	76, // [76:92] is the sub-list for method output_type
-	60, // [60:76] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	64, // 40: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
+	23, // 41: zio.gateway.v1.DisconnectPeerResponse.peer:type_name -> zio.gateway.v1.ConnectedPeer
+	28, // 42: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
+	61, // 43: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
+	64, // 44: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
+	31, // 45: zio.gateway.v1.ListNodesResponse.nodes:type_name -> zio.gateway.v1.Node
+	59, // 46: zio.gateway.v1.Node.headers:type_name -> zio.gateway.v1.Node.HeadersEntry
+	32, // 47: zio.gateway.v1.Node.ports:type_name -> zio.gateway.v1.NodePort
+	64, // 48: zio.gateway.v1.Node.entered:type_name -> google.protobuf.Timestamp
+	64, // 49: zio.gateway.v1.Node.changed:type_name -> google.protobuf.Timestamp
+	64, // 50: zio.gateway.v1.WatchNodesResponse.time:type_name -> google.protobuf.Timestamp
+	3,  // 51: zio.gateway.v1.WatchNodesResponse.event:type_name -> zio.gateway.v1.NodeEvent
+	31, // 52: zio.gateway.v1.WatchNodesResponse.node:type_name -> zio.gateway.v1.Node
+	36, // 53: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
+	37, // 54: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
+	38, // 55: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
+	39, // 56: zio.gateway.v1.Route.connect:type_name -> zio.gateway.v1.ConnectFactory
+	66, // 57: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
+	35, // 58: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
+	4,  // 59: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
+	40, // 60: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
+	35, // 61: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
+	40, // 62: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	40, // 63: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	67, // 64: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
+	61, // 65: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
+	49, // 66: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
+	4,  // 67: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
+	9,  // 68: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
+	13, // 69: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
+	15, // 70: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
+	17, // 71: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
+	19, // 72: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
+	21, // 73: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
+	24, // 74: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
+	26, // 75: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
+	29, // 76: zio.gateway.v1.AdminService.ListNodes:input_type -> zio.gateway.v1.ListNodesRequest
+	33, // 77: zio.gateway.v1.AdminService.WatchNodes:input_type -> zio.gateway.v1.WatchNodesRequest
+	41, // 78: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
+	43, // 79: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
+	45, // 80: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
+	47, // 81: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
+	50, // 82: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
+	52, // 83: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
+	54, // 84: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
+	56, // 85: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
+	10, // 86: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
+	14, // 87: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
+	16, // 88: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
+	18, // 89: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
+	20, // 90: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
+	22, // 91: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
+	25, // 92: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
+	27, // 93: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
+	30, // 94: zio.gateway.v1.AdminService.ListNodes:output_type -> zio.gateway.v1.ListNodesResponse
+	34, // 95: zio.gateway.v1.AdminService.WatchNodes:output_type -> zio.gateway.v1.WatchNodesResponse
+	42, // 96: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
+	44, // 97: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
+	46, // 98: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
+	48, // 99: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
+	51, // 100: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
+	53, // 101: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
+	55, // 102: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
+	57, // 103: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
+	86, // [86:104] is the sub-list for method output_type
+	68, // [68:86] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_zio_gateway_v1_admin_proto_init() }
@@ -4001,7 +4575,7 @@ func file_zio_gateway_v1_admin_proto_init() {
 	}
 	file_zio_gateway_v1_flow_proto_init()
 	file_zio_gateway_v1_handler_proto_init()
-	file_zio_gateway_v1_admin_proto_msgTypes[24].OneofWrappers = []any{
+	file_zio_gateway_v1_admin_proto_msgTypes[30].OneofWrappers = []any{
 		(*Route_Builtin)(nil),
 		(*Route_Listener)(nil),
 		(*Route_Exec)(nil),
@@ -4012,8 +4586,8 @@ func file_zio_gateway_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zio_gateway_v1_admin_proto_rawDesc), len(file_zio_gateway_v1_admin_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   48,
+			NumEnums:      5,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,8 @@ const (
 	AdminService_ListPeers_FullMethodName      = "/zio.gateway.v1.AdminService/ListPeers"
 	AdminService_DisconnectPeer_FullMethodName = "/zio.gateway.v1.AdminService/DisconnectPeer"
 	AdminService_ListListeners_FullMethodName  = "/zio.gateway.v1.AdminService/ListListeners"
+	AdminService_ListNodes_FullMethodName      = "/zio.gateway.v1.AdminService/ListNodes"
+	AdminService_WatchNodes_FullMethodName     = "/zio.gateway.v1.AdminService/WatchNodes"
 	AdminService_ListRoutes_FullMethodName     = "/zio.gateway.v1.AdminService/ListRoutes"
 	AdminService_AddRoute_FullMethodName       = "/zio.gateway.v1.AdminService/AddRoute"
 	AdminService_RemoveRoute_FullMethodName    = "/zio.gateway.v1.AdminService/RemoveRoute"
@@ -76,6 +78,13 @@ type AdminServiceClient interface {
 	// ListListeners shows the processes that have announced that they handle
 	// flows.
 	ListListeners(ctx context.Context, in *ListListenersRequest, opts ...grpc.CallOption) (*ListListenersResponse, error)
+	// ListNodes shows the nodes that the gateway has found on the network, in the order
+	// in which it found them. Without discovery there are none.
+	ListNodes(ctx context.Context, in *ListNodesRequest, opts ...grpc.CallOption) (*ListNodesResponse, error)
+	// WatchNodes tells of every node that enters, leaves or changes, from now on, until
+	// the caller ends the call. A caller that does not read fast enough is told how many
+	// events it has missed. The response's headers say that the watch has begun.
+	WatchNodes(ctx context.Context, in *WatchNodesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchNodesResponse], error)
 	// ListRoutes shows the routes in the order in which they are tried, listeners
 	// and default routes included.
 	ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error)
@@ -200,6 +209,35 @@ func (c *adminServiceClient) ListListeners(ctx context.Context, in *ListListener
 	return out, nil
 }
 
+func (c *adminServiceClient) ListNodes(ctx context.Context, in *ListNodesRequest, opts ...grpc.CallOption) (*ListNodesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListNodesResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListNodes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) WatchNodes(ctx context.Context, in *WatchNodesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchNodesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[1], AdminService_WatchNodes_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchNodesRequest, WatchNodesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchNodesClient = grpc.ServerStreamingClient[WatchNodesResponse]
+
 func (c *adminServiceClient) ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListRoutesResponse)
@@ -319,6 +357,13 @@ type AdminServiceServer interface {
 	// ListListeners shows the processes that have announced that they handle
 	// flows.
 	ListListeners(context.Context, *ListListenersRequest) (*ListListenersResponse, error)
+	// ListNodes shows the nodes that the gateway has found on the network, in the order
+	// in which it found them. Without discovery there are none.
+	ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error)
+	// WatchNodes tells of every node that enters, leaves or changes, from now on, until
+	// the caller ends the call. A caller that does not read fast enough is told how many
+	// events it has missed. The response's headers say that the watch has begun.
+	WatchNodes(*WatchNodesRequest, grpc.ServerStreamingServer[WatchNodesResponse]) error
 	// ListRoutes shows the routes in the order in which they are tried, listeners
 	// and default routes included.
 	ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error)
@@ -377,6 +422,12 @@ func (UnimplementedAdminServiceServer) DisconnectPeer(context.Context, *Disconne
 }
 func (UnimplementedAdminServiceServer) ListListeners(context.Context, *ListListenersRequest) (*ListListenersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListListeners not implemented")
+}
+func (UnimplementedAdminServiceServer) ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListNodes not implemented")
+}
+func (UnimplementedAdminServiceServer) WatchNodes(*WatchNodesRequest, grpc.ServerStreamingServer[WatchNodesResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchNodes not implemented")
 }
 func (UnimplementedAdminServiceServer) ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRoutes not implemented")
@@ -560,6 +611,35 @@ func _AdminService_ListListeners_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ListNodes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNodesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListNodes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListNodes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListNodes(ctx, req.(*ListNodesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_WatchNodes_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchNodesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).WatchNodes(m, &grpc.GenericServerStream[WatchNodesRequest, WatchNodesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchNodesServer = grpc.ServerStreamingServer[WatchNodesResponse]
+
 func _AdminService_ListRoutes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRoutesRequest)
 	if err := dec(in); err != nil {
@@ -740,6 +820,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AdminService_ListListeners_Handler,
 		},
 		{
+			MethodName: "ListNodes",
+			Handler:    _AdminService_ListNodes_Handler,
+		},
+		{
 			MethodName: "ListRoutes",
 			Handler:    _AdminService_ListRoutes_Handler,
 		},
@@ -776,6 +860,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchFlows",
 			Handler:       _AdminService_WatchFlows_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchNodes",
+			Handler:       _AdminService_WatchNodes_Handler,
 			ServerStreams: true,
 		},
 	},
