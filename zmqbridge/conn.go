@@ -51,6 +51,8 @@ type conn struct {
 	pinged            atomic.Int64  // likewise, of a PING that was not answered; 0 for none
 	ttl               atomic.Int64  // of the last PING that came; 0 for none
 	sentData          atomic.Bool   // a DAT was sent since the last byte came
+	deaf              atomic.Bool   // is not read from, since the budget has no room
+	listens           atomic.Int64  // Unix nanoseconds, before which silence does not count
 }
 
 // cut is why a connection was ended from this side.
@@ -206,6 +208,22 @@ func (c *conn) read(n int) {
 	if c.sentData.Load() {
 		c.sentData.Store(false)
 	}
+}
+
+// deafen takes note that the connection is not read from until listen: its peer's
+// silence says nothing meanwhile.
+func (c *conn) deafen() { c.deaf.Store(true) }
+
+// listen has the peer's silence count from now on.
+func (c *conn) listen() {
+	c.listens.Store(time.Now().UnixNano())
+	c.pinged.Store(0)
+	c.deaf.Store(false) // last, for check
+}
+
+// silent is for how long the peer could be heard and was not.
+func (c *conn) silent(now time.Time) time.Duration {
+	return time.Duration(now.UnixNano() - max(c.lastSeen.Load(), c.listens.Load()))
 }
 
 // log writes a line about the peer, of which there may be many.

@@ -70,6 +70,7 @@ func (o *Options) tick() time.Duration {
 
 // forgive counts from now on what the peer has not done.
 func (c *conn) forgive(now time.Time) {
+	c.listens.Store(now.UnixNano())
 	for _, since := range []*atomic.Int64{&c.pinged, &c.out.waitingSince} {
 		if was := since.Load(); was != 0 {
 			since.CompareAndSwap(was, now.UnixNano())
@@ -86,7 +87,7 @@ func (c *conn) check(now time.Time) {
 	o := &c.endpoint.options
 	if since := c.out.waitingSince.Load(); since != 0 {
 		stall := o.Stall
-		if c.endpoint.bridge.broker.Exhausted() {
+		if c.endpoint.bridge.broker.Exhausted() && !c.deaf.Load() {
 			stall = min(stall, pressed)
 		}
 		if waited := now.Sub(time.Unix(0, since)); waited > stall {
@@ -96,7 +97,10 @@ func (c *conn) check(now time.Time) {
 		}
 		return
 	}
-	silent := now.Sub(time.Unix(0, c.lastSeen.Load()))
+	if c.deaf.Load() {
+		return
+	}
+	silent := c.silent(now)
 	if ttl := time.Duration(c.ttl.Load()); ttl > 0 && silent > max(ttl, o.Heartbeat) {
 		c.cutSilent(ttl)
 		return

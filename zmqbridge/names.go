@@ -82,7 +82,7 @@ func (c *conn) yields(to *conn) bool {
 
 // alive asks the peer for a sign of life on behalf of another connection, and waits
 // for it. It returns false when there was none until the deadline, or when either
-// connection ends.
+// connection ends. A peer that is not being read from by then counts as alive.
 func (c *conn) alive(other *conn, deadline time.Time) bool {
 	asked := time.Now().UnixNano()
 	if c.zmtp.Pings() && !c.endpoint.begins(c) { // before its READY nothing else may be sent
@@ -98,7 +98,7 @@ func (c *conn) alive(other *conn, deadline time.Time) bool {
 			return true // so that it ends
 		case now := <-look.C:
 			if now.After(deadline) {
-				return false
+				return c.deaf.Load()
 			}
 		}
 	}
