@@ -51,6 +51,7 @@ type conn struct {
 	pinged            atomic.Int64  // likewise, of a PING that was not answered; 0 for none
 	ttl               atomic.Int64  // of the last PING that came; 0 for none
 	sentData          atomic.Bool   // a DAT was sent since the last byte came
+	failed            atomic.Bool   // a panic has ended it
 	deaf              atomic.Bool   // is not read from, since the budget has no room
 	listens           atomic.Int64  // Unix nanoseconds, before which silence does not count
 }
@@ -107,6 +108,7 @@ func hostOf(a net.Addr) string {
 
 // run serves the connection to its end.
 func (c *conn) run() {
+	defer c.recover()
 	defer c.close()
 	defer c.recover()
 	if !c.shakeHands() {
@@ -115,13 +117,21 @@ func (c *conn) run() {
 	c.serve()
 }
 
-// recover ends a connection on whose path something has panicked, and no other.
+// recover ends a connection on whose path something has panicked, and no other. It is
+// deferred by whoever works for the connection.
 func (c *conn) recover() {
 	if problem := recover(); problem != nil {
-		c.endpoint.bridge.stats.panics.Add(1)
-		c.cutFlow(causePanic, flow.PeerGone, "an error in the gateway")
-		c.log(slog.LevelError, "panic", "panic on a connection", "panic", fmt.Sprint(problem), "stack", string(debug.Stack()))
+		c.panicked(problem)
 	}
+}
+
+// panicked ends the connection because of a panic, and counts it once.
+func (c *conn) panicked(problem any) {
+	if !c.failed.Swap(true) {
+		c.endpoint.bridge.stats.panics.Add(1)
+	}
+	c.cutFlow(causePanic, flow.PeerGone, "an error in the gateway")
+	c.log(slog.LevelError, "panic", "panic on a connection", "panic", fmt.Sprint(problem), "stack", string(debug.Stack()))
 }
 
 // serve reads until the connection ends, and takes the peer out of the broker then.

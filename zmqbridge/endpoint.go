@@ -2,10 +2,12 @@ package zmqbridge
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -97,8 +99,16 @@ func (e *endpoint) accept(l *listener) {
 	}
 }
 
-// admit begins to serve a connection.
+// admit begins to serve a connection. A panic costs this one.
 func (e *endpoint) admit(socket net.Conn, l *listener) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			e.bridge.stats.panics.Add(1)
+			e.bridge.line(e, slog.LevelError, "panic", "panic on a connection that begins",
+				"panic", fmt.Sprint(problem), "stack", string(debug.Stack()))
+			_ = socket.Close()
+		}
+	}()
 	c, err := newConn(e, socket, e.options.CurveKey == "" || e.options.PlainLocal && l.local)
 	if err != nil {
 		_ = socket.Close()

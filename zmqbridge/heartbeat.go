@@ -46,15 +46,21 @@ func (e *endpoint) supervise() {
 			paused := now.Sub(last) - 2*e.options.tick()
 			last = now
 			for _, c := range e.all() {
-				if paused > 0 {
-					c.forgive(now)
-				} else {
-					c.check(now)
-				}
+				c.look(now, paused > 0)
 			}
 		case <-e.stopped:
 			return
 		}
+	}
+}
+
+// look looks after the connection. A panic ends this one.
+func (c *conn) look(now time.Time, paused bool) {
+	defer c.recover()
+	if paused {
+		c.forgive(now)
+	} else {
+		c.check(now)
 	}
 }
 

@@ -98,8 +98,10 @@ func (o *outbox) begin() bool {
 }
 
 // run writes until nothing is left or, unless it may wait, the socket is full. It
-// has the turn, and passes it on or ends it.
+// has the turn, and passes it on or ends it. A panic ends this connection, and not that
+// of whoever writes to it.
 func (o *outbox) run(wait bool) {
+	defer o.contain()
 	for {
 		o.write.fill(o)
 		if o.write.empty() {
@@ -140,12 +142,26 @@ func (o *outbox) drain() {
 	o.run(true)
 }
 
+// contain ends the connection if writing to it has panicked.
+func (o *outbox) contain() {
+	if problem := recover(); problem != nil {
+		o.conn.panicked(problem)
+		o.giveUp()
+	}
+}
+
 // fail gives the connection up, whose socket takes nothing any more.
 func (o *outbox) fail() {
-	o.write.drop()
-	o.close()
-	o.end()
+	o.giveUp()
 	o.conn.cut(causeGone, "connection closed")
+}
+
+// giveUp releases all there is and ends the turn, come what may.
+func (o *outbox) giveUp() {
+	defer o.conn.recover()
+	defer o.end()
+	defer o.close()
+	o.settle(o.write.drop())
 }
 
 // settle counts messages that have left.
