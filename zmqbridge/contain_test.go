@@ -100,7 +100,7 @@ func TestPanicWhileAccepting(t *testing.T) {
 func TestNothingIsQueuedAfterAFailure(t *testing.T) {
 	t.Parallel()
 	for _, single := range []bool{true, false} {
-		e := newEnd(t, kindOf(single), 64<<20, [2]*zmtp.Session{})
+		e := newEnd(t, sortOf(single), 64<<20, [2]*zmtp.Session{})
 		talk := newTalk(single, 1)
 		for range 300 { // more than a batch takes, and than a socket
 			m := talk.dat()

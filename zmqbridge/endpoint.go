@@ -217,9 +217,13 @@ func (e *endpoint) stop() error {
 }
 
 func (l *listener) close() error {
-	err := l.Listener.Close()
+	return errors.Join(l.Listener.Close(), l.giveUp())
+}
+
+// giveUp gives up what an address has besides its socket.
+func (l *listener) giveUp() (err error) {
 	if l.lock != nil {
-		err = errors.Join(err, l.lock.Release())
+		err = l.lock.Release()
 	}
 	if l.folder != "" {
 		err = errors.Join(err, os.RemoveAll(l.folder))

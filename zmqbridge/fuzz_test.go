@@ -170,7 +170,7 @@ func FuzzReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, single bool, seed uint64, wire []byte) {
 		want := &reference{single: single, most: fuzzMost + headRoom, weight: fuzzMost}
 		want.run(wire)
-		e := newEnd(t, kindOf(single), fuzzMost, [2]*zmtp.Session{})
+		e := newEnd(t, sortOf(single), fuzzMost, [2]*zmtp.Session{})
 		defer e.close()
 		compare(t, e, want.seen, feedPieces(t, e, seed, wire))
 	})
@@ -193,7 +193,7 @@ func FuzzConversation(f *testing.F) {
 			want.overhead = zmtp.Overhead
 		}
 		want.run(plainWire(said))
-		e := newEnd(t, kindOf(single), fuzzMost, sessions)
+		e := newEnd(t, sortOf(single), fuzzMost, sessions)
 		defer e.close()
 		err := feedPieces(t, e, pieces, wire)
 		if curve {
@@ -204,7 +204,7 @@ func FuzzConversation(f *testing.F) {
 	})
 }
 
-func kindOf(single bool) zmtp.SocketType {
+func sortOf(single bool) zmtp.SocketType {
 	if single {
 		return zmtp.Server
 	}
@@ -359,7 +359,7 @@ func convert(t *testing.T, m, want *zio.Message, to bool) {
 
 func convertSealed(t *testing.T, m, want *zio.Message, to bool) {
 	ours, theirs := newSessions(t)
-	c := &conn{session: ours, endpoint: newEndpoint(&bridge{}, kindOf(to), Options{})}
+	c := &conn{session: ours, endpoint: newEndpoint(&bridge{}, sortOf(to), Options{})}
 	b := new(batch)
 	own := b.seal(c, item{message: m})
 	defer own.release()
