@@ -40,6 +40,8 @@ type conn struct {
 	in  reader
 	out outbox
 
+	told bool // by this side, that the connection ends; its goroutine's
+
 	stop     chan struct{} // closed when the connection is being ended
 	stopping sync.Once
 	end      cut           // set before stop is closed
@@ -154,6 +156,7 @@ func (c *conn) leave() {
 	}
 	if c.end.cause != causeGone && c.end.cause != causeStalled && c.end.cause != causeSilent {
 		c.flushOut(c.endpoint.options.Linger)
+		c.told = true
 	}
 	c.peer.Leave(c.end.detail)
 	c.in.drop()
@@ -193,10 +196,23 @@ func (c *conn) cutFlow(why cause, reason flow.Reason, detail string) {
 	})
 }
 
+// ending tells whether the connection is being ended.
+func (c *conn) ending() bool {
+	select {
+	case <-c.stop:
+		return true
+	default:
+		return false
+	}
+}
+
 // close closes the connection, whose broker side is over.
 func (c *conn) close() {
 	c.cut(causeGone, "connection closed")
 	c.out.close()
+	if c.told {
+		c.part()
+	}
 	_ = c.socket.Close()
 	c.endpoint.forget(c)
 }

@@ -45,6 +45,21 @@ func bareEndpoint(t *testing.T, change func(*Options)) *endpoint {
 	return newEndpoint(&bridge{broker: b, options: o, sampler: logs.NewSampler(nil, logs.Options{})}, zmtp.Router, o)
 }
 
+// bareConn is a connection of an endpoint whose peer, of ZMTP 3.1, does nothing.
+func bareConn(t *testing.T, e *endpoint) (c *conn, done func()) {
+	t.Helper()
+	near, far := socketPair(t)
+	c, err := newConn(e, near, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.zmtp = &zmtp.Peer{Major: 3, Minor: 1}
+	return c, func() {
+		_ = c.socket.Close()
+		_ = far.Close()
+	}
+}
+
 // An error of the gateway's own in who looks after the connections ends the one at
 // which it is met, and the others are looked after.
 func TestPanicWhileSupervising(t *testing.T) {
@@ -52,16 +67,11 @@ func TestPanicWhileSupervising(t *testing.T) {
 	e := bareEndpoint(t, func(o *Options) { o.Heartbeat, o.HeartbeatTimeout = 20*time.Millisecond, time.Minute })
 	var conns [2]*conn
 	for i := range conns {
-		near, far := socketPair(t)
-		defer func() { _ = far.Close() }()
-		c, err := newConn(e, near, true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = c.socket.Close() }()
+		c, done := bareConn(t, e)
+		defer done()
 		e.conns[c], conns[i] = struct{}{}, c
 	}
-	conns[1].zmtp = &zmtp.Peer{Major: 3, Minor: 1} // which the other one lacks
+	conns[0].zmtp = nil // whom it will be asked for
 	var wait sync.WaitGroup
 	wait.Go(e.supervise)
 	<-conns[0].stop

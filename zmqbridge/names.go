@@ -60,11 +60,14 @@ func (e *endpoint) take(c *conn, name string, must bool) *conn {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	older := e.names[name]
-	if older != nil && older != c && !must && !older.yields(c) {
+	if older != nil && (older == c || older.ending()) {
+		older = nil
+	}
+	if older != nil && !must && !older.yields(c) {
 		return older
 	}
 	e.names[name] = c
-	if older != nil && older != c {
+	if older != nil {
 		older.log(slog.LevelInfo, "replaced", "connection ended", "cause", string(causeReplaced),
 			"identity", identityText(name), "by", c.address)
 		older.cut(causeReplaced, "another connection has taken its name")

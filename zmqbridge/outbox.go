@@ -102,7 +102,7 @@ func (o *outbox) begin() bool {
 // of whoever writes to it.
 func (o *outbox) run(wait bool) {
 	defer o.contain()
-	for {
+	for rounds := 1; ; rounds++ {
 		o.write.fill(o)
 		if o.write.empty() {
 			if o.end() {
@@ -124,10 +124,11 @@ func (o *outbox) run(wait bool) {
 		case err != nil:
 			o.fail()
 			return
-		case all:
+		case all && (wait || rounds < maxRounds):
 			continue
+		case !all:
+			o.waitingSince.CompareAndSwap(0, time.Now().UnixNano())
 		}
-		o.waitingSince.CompareAndSwap(0, time.Now().UnixNano())
 		if !wait {
 			o.conn.endpoint.running.Add(1) // Go would allocate twice
 			go o.drain()
@@ -135,6 +136,10 @@ func (o *outbox) run(wait bool) {
 		}
 	}
 }
+
+// maxRounds is how often whoever delivers writes, while others deliver more or the peer
+// sends PINGs, before the outbox's own goroutine goes on.
+const maxRounds = 32
 
 // drain has the turn, and waits for the socket.
 func (o *outbox) drain() {
