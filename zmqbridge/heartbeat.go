@@ -98,35 +98,29 @@ func (c *conn) forgive(now time.Time) {
 const pressed = 5 * time.Second
 
 // check ends the connection if its peer is stalled or silent, or asks it for a sign
-// of life. It returns in how long it has to judge the peer, unless that does something.
+// of life. It returns in how long the peer has to be judged, unless it does something.
 func (c *conn) check(now time.Time) (again time.Duration) {
 	o := &c.endpoint.options
-	never := o.tick()
+	again = o.tick()
 	if c.ending() {
-		return never
+		return again
 	}
 	if since := c.out.waitingSince.Load(); since != 0 {
 		return c.checkStall(now.Sub(time.Unix(0, since)))
 	}
 	if c.deaf.Load() {
-		return never
+		return again
 	}
 	silent := c.silent(now)
-	if ttl := time.Duration(c.ttl.Load()); ttl > 0 {
-		ttl = max(ttl, o.Heartbeat)
-		if silent >= ttl {
-			c.cutSilent(ttl)
-			return never
-		}
-		again = ttl - silent
-	} else {
-		again = never
+	if ttl := time.Duration(c.ttl.Load()); ttl > 0 && silent > max(ttl, o.Heartbeat) {
+		c.cutSilent(ttl)
+		return again
 	}
 	if o.Heartbeat <= 0 || !c.zmtp.Pings() {
 		return again
 	}
 	if pinged := c.pinged.Load(); pinged != 0 {
-		return min(again, c.checkAnswer(now.Sub(time.Unix(0, pinged))))
+		return c.checkAnswer(now.Sub(time.Unix(0, pinged)))
 	}
 	// It is asked as much earlier as the answer may be looked for later, so that a
 	// frozen peer is known within Heartbeat and HeartbeatTimeout.
@@ -140,7 +134,7 @@ func (c *conn) check(now time.Time) (again time.Duration) {
 		c.pinged.Store(0)
 		return again
 	}
-	return min(again, o.HeartbeatTimeout)
+	return o.HeartbeatTimeout
 }
 
 // checkStall judges a peer that has taken no byte for that long.
