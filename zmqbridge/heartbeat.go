@@ -48,7 +48,7 @@ func (e *endpoint) supervise() {
 		// The process was stopped, or the machine: what has arrived meanwhile is looked
 		// at before anybody is judged.
 		now := time.Now()
-		paused := now.Sub(last) > 2*tick
+		paused := now.Sub(last) > e.options.pause()
 		last = now
 		again := tick
 		for _, c := range e.all() {
@@ -68,6 +68,16 @@ func (c *conn) look(now time.Time, paused bool) (again time.Duration) {
 		return again
 	}
 	return min(again, c.check(now))
+}
+
+// pause is how far apart two looks have to be for the process to have stood still, and
+// not just to have had others before it.
+func (o *Options) pause() time.Duration {
+	late := 250 * time.Millisecond
+	if o.Heartbeat > 0 {
+		late = min(late, o.HeartbeatTimeout/2)
+	}
+	return max(2*o.tick(), late)
 }
 
 // leastTick is the least time between two looks at the connections, whatever they ask

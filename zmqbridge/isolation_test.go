@@ -137,7 +137,7 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 			default:
 			}
 		}
-		if took := time.Since(began); took < stall-100*time.Millisecond || took > stall+3*time.Second {
+		if took := time.Since(began); took < stall-100*time.Millisecond || took > stall+15*time.Second {
 			t.Errorf("it was cut after %v, want %v", took, stall)
 		}
 		if moved < 20 {

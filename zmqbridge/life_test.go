@@ -161,8 +161,8 @@ func TestSlowMessageIsLife(t *testing.T) {
 	})
 }
 
-// A frozen peer for which nothing waits is known within interval and patience, and not
-// before.
+// A frozen peer for which nothing waits is known when its patience is over, and not
+// before. TestFrozenPeerIsKnownInTime has it to the moment.
 func TestFrozenPeer(t *testing.T) {
 	t.Parallel()
 	const interval, patience = 400 * time.Millisecond, 800 * time.Millisecond
@@ -171,7 +171,7 @@ func TestFrozenPeer(t *testing.T) {
 		g.opens(taker, giver, 5)
 		began := time.Now() // the giver does nothing from now on
 		taker.want(zio.EOT, `"error":"peer_gone"`, "no sign of life for 800ms")
-		if took := time.Since(began); took < patience || took > interval+patience+time.Second {
+		if took := time.Since(began); took < patience || took > interval+patience+10*time.Second {
 			t.Errorf("it was taken for gone after %v, want %v", took, interval+patience)
 		}
 		until(t, "ended as silent", func() bool { return g.stats(kind).Ended["silent"] == 1 })
@@ -205,7 +205,7 @@ func TestBusyTaker(t *testing.T) {
 				giver.give(make([]byte, c.size))
 				began := time.Now() // the taker does nothing from now on
 				ended := waitForEnd(t, w)
-				if took := time.Since(began); took < stall-100*time.Millisecond || took > stall+3*time.Second {
+				if took := time.Since(began); took < stall-100*time.Millisecond || took > stall+15*time.Second {
 					t.Errorf("it was cut after %v, want %v", took, stall)
 				}
 				if ended.Reason != c.want {
