@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/zioflow/gateway/zmtp"
 )
 
@@ -16,8 +18,8 @@ import (
 // for other connections.
 func lookedAfter(t *testing.T, e *endpoint, first time.Duration, rng *rand.Rand, prepare func(*conn)) time.Duration {
 	t.Helper()
-	c, done := bareConn(t, e)
-	defer done()
+	c, far := bareConn(t, e)
+	defer func() { _ = c.socket.Close(); _ = far.Close() }() // there are many
 	began := time.Now()
 	c.lastSeen.Store(began.UnixNano())
 	prepare(c)
@@ -85,8 +87,7 @@ func TestTimeBeginsWithReading(t *testing.T) {
 	t.Parallel()
 	const interval, patience = 2 * time.Second, 6 * time.Second
 	e := bareEndpoint(t, func(o *Options) { o.Heartbeat, o.HeartbeatTimeout = interval, patience })
-	c, done := bareConn(t, e)
-	defer done()
+	c, _ := bareConn(t, e)
 	now := time.Now()
 	c.lastSeen.Store(now.Add(-time.Hour).UnixNano())
 	c.pinged.Store(now.Add(-time.Hour).UnixNano())
@@ -109,8 +110,7 @@ func TestTimeBeginsWithReading(t *testing.T) {
 func TestWriterHandsOver(t *testing.T) {
 	t.Parallel()
 	e := bareEndpoint(t, func(*Options) {})
-	c, done := bareConn(t, e)
-	defer done()
+	c, _ := bareConn(t, e)
 	pong := zmtp.AppendPong(nil, nil)
 	writes, own := 0, make(chan struct{})   // by who has the turn; closed to let the own goroutine go on
 	c.socket.writing = func(uintptr) bool { // a socket that takes all, and a PING for each write
@@ -145,8 +145,7 @@ func TestNameOfAnEndingConnection(t *testing.T) {
 	e := bareEndpoint(t, func(*Options) {})
 	var conns [2]*conn
 	for i := range conns {
-		c, done := bareConn(t, e)
-		defer done()
+		c, _ := bareConn(t, e)
 		c.address, c.zmtp.Identity, conns[i] = fmt.Sprint("host ", i), "twin", c
 	}
 	e.take(conns[0], "twin", false)
@@ -156,5 +155,27 @@ func TestNameOfAnEndingConnection(t *testing.T) {
 	conns[0].cut(causeProtocol, "a fault")
 	if e.take(conns[1], "twin", false) != nil || e.names["twin"] != conns[1] {
 		t.Error("the name is not free")
+	}
+}
+
+// A stranger that was told why it is not let in is not waited for where many others
+// come, so that it is not in their way.
+func TestStrangersAreNotInTheWay(t *testing.T) {
+	t.Parallel()
+	const most = 10
+	for others, waits := range map[int]bool{0: true, most / 2: true, most/2 + 1: false, most: false} {
+		e := bareEndpoint(t, func(o *Options) { o.MaxHandshakes = most })
+		for range others {
+			e.handshaking[new(conn)] = time.Now()
+		}
+		c, far := bareConn(t, e)
+		if err := unix.Shutdown(int(far.Fd()), unix.SHUT_WR); err != nil { // so that it need not be waited for
+			t.Fatal(err)
+		}
+		c.part()
+		n, _, err := unix.Recvfrom(int(far.Fd()), make([]byte, 1), unix.MSG_DONTWAIT)
+		if shown := n == 0 && err == nil; shown != waits {
+			t.Errorf("with %d others it was shown the end: %t (%v), want %t", others, shown, err, waits)
+		}
 	}
 }

@@ -4,6 +4,7 @@ package zmqbridge
 
 import (
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"testing"
@@ -46,7 +47,7 @@ func bareEndpoint(t *testing.T, change func(*Options)) *endpoint {
 }
 
 // bareConn is a connection of an endpoint whose peer, of ZMTP 3.1, does nothing.
-func bareConn(t *testing.T, e *endpoint) (c *conn, done func()) {
+func bareConn(t *testing.T, e *endpoint) (c *conn, far *os.File) {
 	t.Helper()
 	near, far := socketPair(t)
 	c, err := newConn(e, near, true)
@@ -54,10 +55,11 @@ func bareConn(t *testing.T, e *endpoint) (c *conn, done func()) {
 		t.Fatal(err)
 	}
 	c.zmtp = &zmtp.Peer{Major: 3, Minor: 1}
-	return c, func() {
+	t.Cleanup(func() {
 		_ = c.socket.Close()
 		_ = far.Close()
-	}
+	})
+	return c, far
 }
 
 // An error of the gateway's own in who looks after the connections ends the one at
@@ -67,8 +69,7 @@ func TestPanicWhileSupervising(t *testing.T) {
 	e := bareEndpoint(t, func(o *Options) { o.Heartbeat, o.HeartbeatTimeout = 20*time.Millisecond, time.Minute })
 	var conns [2]*conn
 	for i := range conns {
-		c, done := bareConn(t, e)
-		defer done()
+		c, _ := bareConn(t, e)
 		e.conns[c], conns[i] = struct{}{}, c
 	}
 	conns[0].zmtp = nil // whom it will be asked for

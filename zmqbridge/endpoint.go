@@ -183,6 +183,13 @@ func (e *endpoint) forget(c *conn) {
 	}
 }
 
+// crowded tells whether more than half of the places for handshakes are taken.
+func (e *endpoint) crowded() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.handshaking) > (e.options.MaxHandshakes+1)/2
+}
+
 // all are the connections whose handshake is over.
 func (e *endpoint) all() []*conn {
 	e.mu.Lock()

@@ -12,8 +12,12 @@ const (
 // part leaves a peer that was told something last. A network may drop that if the
 // socket is closed with bytes unread, by the reset that this sends: so the peer is shown
 // that nothing more comes, and what it sends is passed over until it has closed its side
-// or may have read ours.
+// or may have read ours. Strangers are left at once where they take up many of the places
+// of those whose handshake may yet succeed.
 func (c *conn) part() {
+	if c.peer == nil && c.endpoint.crowded() {
+		return
+	}
 	half, ok := c.socket.Conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
