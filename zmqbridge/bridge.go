@@ -83,12 +83,12 @@ func (o *Options) Validate() error {
 		name  string
 		value int64
 	}{
-		{"MaxMessage", int64(o.MaxMessage)},
-		{"HighWater", int64(o.HighWater)},
-		{"MaxConnections", int64(o.MaxConnections)},
-		{"MaxHandshakes", int64(o.MaxHandshakes)},
-		{"Stall", int64(o.Stall)},
-		{"Handshake", int64(o.Handshake)},
+		{"max-message", int64(o.MaxMessage)},
+		{"high-water", int64(o.HighWater)},
+		{"max-connections", int64(o.MaxConnections)},
+		{"max-handshakes", int64(o.MaxHandshakes)},
+		{"stall-timeout", int64(o.Stall)},
+		{"handshake", int64(o.Handshake)},
 	} {
 		if field.value < 1 {
 			return fmt.Errorf("%s is %d, want more than 0", field.name, field.value)
@@ -96,11 +96,11 @@ func (o *Options) Validate() error {
 	}
 	switch {
 	case o.Linger < 0:
-		return fmt.Errorf("Linger is %v, want 0 or more", o.Linger)
+		return fmt.Errorf("linger is %v, want 0 or more", o.Linger)
 	case o.Heartbeat < 0:
-		return fmt.Errorf("Heartbeat is %v, want 0 or more", o.Heartbeat)
+		return fmt.Errorf("heartbeat is %v, want 0 or more", o.Heartbeat)
 	case o.Heartbeat > 0 && o.HeartbeatTimeout <= 0:
-		return fmt.Errorf("HeartbeatTimeout is %v, want more than 0", o.HeartbeatTimeout)
+		return fmt.Errorf("heartbeat-timeout is %v, want more than 0", o.HeartbeatTimeout)
 	}
 	return nil
 }

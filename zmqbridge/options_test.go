@@ -18,15 +18,15 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 	defer b.Close(flow.Draining, "the test is over")
 	for want, spoil := range map[string]func(*zmqbridge.Options){
-		"MaxMessage is 0":        func(o *zmqbridge.Options) { o.MaxMessage = 0 },
-		"HighWater is 0":         func(o *zmqbridge.Options) { o.HighWater = 0 },
-		"MaxConnections is -1":   func(o *zmqbridge.Options) { o.MaxConnections = -1 },
-		"MaxHandshakes is 0":     func(o *zmqbridge.Options) { o.MaxHandshakes = 0 },
-		"Stall is 0":             func(o *zmqbridge.Options) { o.Stall = 0 },
-		"Handshake is 0":         func(o *zmqbridge.Options) { o.Handshake = 0 },
-		"Linger is -1ns":         func(o *zmqbridge.Options) { o.Linger = -1 },
-		"Heartbeat is -1ns":      func(o *zmqbridge.Options) { o.Heartbeat = -1 },
-		"HeartbeatTimeout is 0s": func(o *zmqbridge.Options) { o.HeartbeatTimeout = 0 },
+		"max-message is 0":        func(o *zmqbridge.Options) { o.MaxMessage = 0 },
+		"high-water is 0":         func(o *zmqbridge.Options) { o.HighWater = 0 },
+		"max-connections is -1":   func(o *zmqbridge.Options) { o.MaxConnections = -1 },
+		"max-handshakes is 0":     func(o *zmqbridge.Options) { o.MaxHandshakes = 0 },
+		"stall-timeout is 0":      func(o *zmqbridge.Options) { o.Stall = 0 },
+		"handshake is 0":          func(o *zmqbridge.Options) { o.Handshake = 0 },
+		"linger is -1ns":          func(o *zmqbridge.Options) { o.Linger = -1 },
+		"heartbeat is -1ns":       func(o *zmqbridge.Options) { o.Heartbeat = -1 },
+		"heartbeat-timeout is 0s": func(o *zmqbridge.Options) { o.HeartbeatTimeout = 0 },
 	} {
 		o := zmqbridge.DefaultOptions(b.Options())
 		o.Servers = []string{"tcp://127.0.0.1:*"}
