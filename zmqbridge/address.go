@@ -206,7 +206,7 @@ func listenIPC(path string) (_ *listener, err error) {
 		return nil, errors.New(bindProblem(err))
 	}
 	if err := l.lock.Restrict(); err != nil {
-		return nil, errors.Join(err, l.Listener.Close())
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }

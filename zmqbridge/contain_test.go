@@ -18,12 +18,12 @@ import (
 )
 
 // waitFor waits for what no channel tells.
-func waitFor(t *testing.T, what string, true func() bool) {
+func waitFor(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
 	deadline := time.After(time.Minute)
-	for !true() {
+	for !holds() {
 		select {
 		case <-ticker.C:
 		case <-deadline:

@@ -224,7 +224,7 @@ func (e *endpoint) stop() error {
 }
 
 func (l *listener) close() error {
-	return errors.Join(l.Listener.Close(), l.giveUp())
+	return errors.Join(l.Close(), l.giveUp())
 }
 
 // giveUp gives up what an address has besides its socket.
