@@ -186,7 +186,8 @@ func (b *budget) nextTurn() []*Flow {
 
 // recheck pays what f has room for, and lets f go when nothing is withheld. It returns
 // whether something has moved.
-func (f *Flow) recheck() bool {
+func (f *Flow) recheck() (moved bool) {
+	defer f.contain("paying what was withheld")
 	f.mu.Lock()
 	defer f.unlock()
 	before := f.state.Credit().Withheld()

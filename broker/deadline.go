@@ -87,6 +87,7 @@ func (f *Flow) lives(now time.Time) bool {
 // expire is called when a deadline has come, or was replaced in that moment, or when it
 // is time to look for a sign of life.
 func (f *Flow) expire() {
+	defer f.contain("a deadline")
 	f.mu.Lock()
 	defer f.unlock()
 	now := time.Now()

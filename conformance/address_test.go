@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -95,17 +96,35 @@ func TestIPCPath(t *testing.T) {
 }
 
 // TestIPCPathAgain: when its bridge has closed, a path can be bound anew, also
-// after a crash that has left the socket file behind.
+// after a crash that has left the socket behind. A file is not taken for one.
 func TestIPCPathAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "flow")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	if err := stale.Close(); err != nil {
 		t.Fatal(err)
 	}
 	g := startGateway(t)
-	for range 2 {
+	open := func(path string) (zmqbridge.Bridge, error) {
 		o := zmqbridge.DefaultOptions(g.broker.Options())
-		o.Servers = []string{"ipc://" + path}
-		bridge, err := zmqbridge.Open(g.broker, o)
+		o.Engine, o.Servers = engine(), []string{"ipc://" + path}
+		return zmqbridge.Open(g.broker, o)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(file); err == nil || !strings.Contains(err.Error(), file+" is no socket") {
+		t.Errorf("a file in the path's place: %v", err)
+	}
+	if kept, err := os.ReadFile(file); err != nil || string(kept) != "precious" {
+		t.Errorf("the file has %q, %v", kept, err)
+	}
+	for range 2 {
+		bridge, err := open(path)
 		if err != nil {
 			t.Fatal(err)
 		}

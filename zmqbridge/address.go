@@ -162,6 +162,9 @@ func ipName(a netip.Addr) (network, ip, name string, err error) {
 	if a.Is4() {
 		return "tcp4", a.String(), a.String(), nil
 	}
+	if a.IsUnspecified() {
+		return "tcp", "", "[::]", nil // IPv4 as well, as with libzmq
+	}
 	return "tcp6", a.String(), "[" + a.String() + "]", nil
 }
 
@@ -180,6 +183,11 @@ func hasIPv6() bool {
 // path of @NAME is Linux's abstract one, and * one of the gateway's choice.
 func listenIPC(path string) (_ *listener, err error) {
 	l := &listener{local: true}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.giveUp())
+		}
+	}()
 	if path == "*" {
 		folder, err := os.MkdirTemp("", "zio-gateway-")
 		if err != nil {
@@ -191,21 +199,14 @@ func listenIPC(path string) (_ *listener, err error) {
 	if l.lock, err = LockPath(l.bound); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil && l.lock != nil {
-			err = errors.Join(err, l.lock.Release())
-		}
-	}()
-	if l.lock != nil {
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err // what a crash has left behind
-		}
+	if err := l.lock.Clear(); err != nil {
+		return nil, err
 	}
 	if l.Listener, err = net.Listen("unix", path); err != nil {
 		return nil, errors.New(bindProblem(err))
 	}
 	if err := l.lock.Restrict(); err != nil {
-		return nil, errors.Join(err, l.Listener.Close())
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }

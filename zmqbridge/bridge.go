@@ -18,8 +18,8 @@ import (
 	"github.com/zioflow/gateway/zmtp"
 )
 
-// Options configure a bridge. Zero values, but for the addresses, stand for
-// what DefaultOptions has.
+// Options configure a bridge. DefaultOptions has values for all of them but the
+// addresses; Open refuses what Validate does.
 type Options struct {
 	// Engine is what speaks the wire protocol: "zmtp", this package, or "libzmq" if
 	// the program has it. Empty for zmtp.
@@ -29,21 +29,23 @@ type Options struct {
 	// "ipc:///run/zio/flow".
 	Servers, Routers []string
 	// MaxMessage is the largest payload, in bytes. Of a larger message nothing is
-	// kept.
+	// kept. At least 1.
 	MaxMessage int
-	// HighWater is how many messages may wait for one peer.
+	// HighWater is how many messages may wait for one peer. At least 1.
 	HighWater int
 	// MaxConnections bounds the established connections of an endpoint,
-	// MaxHandshakes those that are not yet.
+	// MaxHandshakes those that are not yet. At least 1.
 	MaxConnections, MaxHandshakes int
-	// Stall is how long a peer may take no byte while bytes wait for it.
+	// Stall is how long a peer may take no byte while bytes wait for it. Above 0.
 	Stall time.Duration
-	// Linger is how long Close waits for the last messages to go out.
+	// Linger is how long Close waits for the last messages to go out; 0 for not at
+	// all.
 	Linger time.Duration
-	// Handshake is how long a connection may take to become one.
+	// Handshake is how long a connection may take to become one. Above 0.
 	Handshake time.Duration
-	// Heartbeat is how often a silent peer is asked whether it is there, 0 for never;
-	// HeartbeatTimeout how long it may take to answer.
+	// Heartbeat is after how long a silence a peer is asked, at the latest, whether it
+	// is there, 0 for never; HeartbeatTimeout how long it may take to answer, above 0
+	// unless it is never asked. After both a frozen peer is known.
 	Heartbeat, HeartbeatTimeout time.Duration
 	// CurveKey is the secret key of the addresses, in Z85; empty for addresses
 	// without CURVE. Access knows the peers' keys.
@@ -52,7 +54,7 @@ type Options struct {
 	// PlainLocal leaves the addresses that only this machine can reach without
 	// CURVE.
 	PlainLocal bool
-	// Log takes the bridge's log; a line for whatever a peer may cause goes through
+	// Log takes the bridge's log, nil for none; a line for whatever a peer may cause goes through
 	// Sampler, nil for one of the bridge's own.
 	Log     *slog.Logger
 	Sampler *logs.Sampler
@@ -72,6 +74,35 @@ func DefaultOptions(limits broker.Options) Options {
 		HeartbeatTimeout: 6 * time.Second,
 		Log:              slog.New(slog.DiscardHandler),
 	}
+}
+
+// Validate names the first field that makes no sense. What is wrong with an address, or
+// a key, is found when it is put to use.
+func (o *Options) Validate() error {
+	for _, field := range []struct {
+		name  string
+		value int64
+	}{
+		{"max-message", int64(o.MaxMessage)},
+		{"high-water", int64(o.HighWater)},
+		{"max-connections", int64(o.MaxConnections)},
+		{"max-handshakes", int64(o.MaxHandshakes)},
+		{"stall-timeout", int64(o.Stall)},
+		{"handshake", int64(o.Handshake)},
+	} {
+		if field.value < 1 {
+			return fmt.Errorf("%s is %d, want more than 0", field.name, field.value)
+		}
+	}
+	switch {
+	case o.Linger < 0:
+		return fmt.Errorf("linger is %v, want 0 or more", o.Linger)
+	case o.Heartbeat < 0:
+		return fmt.Errorf("heartbeat is %v, want 0 or more", o.Heartbeat)
+	case o.Heartbeat > 0 && o.HeartbeatTimeout <= 0:
+		return fmt.Errorf("heartbeat-timeout is %v, want more than 0", o.HeartbeatTimeout)
+	}
+	return nil
 }
 
 // Bridge is a set of bound endpoints.
@@ -108,6 +139,9 @@ func Register(name string, opener Opener) { engines[name] = opener }
 func Open(b *broker.Broker, o Options) (Bridge, error) {
 	if o.Engine == "" {
 		o.Engine = "zmtp"
+	}
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("the ZeroMQ options: %w", err)
 	}
 	opener := engines[o.Engine]
 	switch {

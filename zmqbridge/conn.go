@@ -40,6 +40,8 @@ type conn struct {
 	in  reader
 	out outbox
 
+	told bool // by this side, that the connection ends; its goroutine's
+
 	stop     chan struct{} // closed when the connection is being ended
 	stopping sync.Once
 	end      cut           // set before stop is closed
@@ -51,6 +53,9 @@ type conn struct {
 	pinged            atomic.Int64  // likewise, of a PING that was not answered; 0 for none
 	ttl               atomic.Int64  // of the last PING that came; 0 for none
 	sentData          atomic.Bool   // a DAT was sent since the last byte came
+	failed            atomic.Bool   // a panic has ended it
+	deaf              atomic.Bool   // is not read from, since the budget has no room
+	listens           atomic.Int64  // Unix nanoseconds, before which silence does not count
 }
 
 // cut is why a connection was ended from this side.
@@ -105,6 +110,7 @@ func hostOf(a net.Addr) string {
 
 // run serves the connection to its end.
 func (c *conn) run() {
+	defer c.recover()
 	defer c.close()
 	defer c.recover()
 	if !c.shakeHands() {
@@ -113,13 +119,21 @@ func (c *conn) run() {
 	c.serve()
 }
 
-// recover ends a connection on whose path something has panicked, and no other.
+// recover ends a connection on whose path something has panicked, and no other. It is
+// deferred by whoever works for the connection.
 func (c *conn) recover() {
 	if problem := recover(); problem != nil {
-		c.endpoint.bridge.stats.panics.Add(1)
-		c.cutFlow(causePanic, flow.PeerGone, "an error in the gateway")
-		c.log(slog.LevelError, "panic", "panic on a connection", "panic", fmt.Sprint(problem), "stack", string(debug.Stack()))
+		c.panicked(problem)
 	}
+}
+
+// panicked ends the connection because of a panic, and counts it once.
+func (c *conn) panicked(problem any) {
+	if !c.failed.Swap(true) {
+		c.endpoint.bridge.stats.panics.Add(1)
+	}
+	c.cutFlow(causePanic, flow.PeerGone, "an error in the gateway")
+	c.log(slog.LevelError, "panic", "panic on a connection", "panic", fmt.Sprint(problem), "stack", string(debug.Stack()))
 }
 
 // serve reads until the connection ends, and takes the peer out of the broker then.
@@ -142,6 +156,7 @@ func (c *conn) leave() {
 	}
 	if c.end.cause != causeGone && c.end.cause != causeStalled && c.end.cause != causeSilent {
 		c.flushOut(c.endpoint.options.Linger)
+		c.told = true
 	}
 	c.peer.Leave(c.end.detail)
 	c.in.drop()
@@ -181,10 +196,23 @@ func (c *conn) cutFlow(why cause, reason flow.Reason, detail string) {
 	})
 }
 
+// ending tells whether the connection is being ended.
+func (c *conn) ending() bool {
+	select {
+	case <-c.stop:
+		return true
+	default:
+		return false
+	}
+}
+
 // close closes the connection, whose broker side is over.
 func (c *conn) close() {
 	c.cut(causeGone, "connection closed")
 	c.out.close()
+	if c.told {
+		c.part()
+	}
 	_ = c.socket.Close()
 	c.endpoint.forget(c)
 }
@@ -206,6 +234,22 @@ func (c *conn) read(n int) {
 	if c.sentData.Load() {
 		c.sentData.Store(false)
 	}
+}
+
+// deafen takes note that the connection is not read from until listen: its peer's
+// silence says nothing meanwhile.
+func (c *conn) deafen() { c.deaf.Store(true) }
+
+// listen has the peer's silence count from now on.
+func (c *conn) listen() {
+	c.listens.Store(time.Now().UnixNano())
+	c.pinged.Store(0)
+	c.deaf.Store(false) // last, for check
+}
+
+// silent is for how long the peer could be heard and was not.
+func (c *conn) silent(now time.Time) time.Duration {
+	return time.Duration(now.UnixNano() - max(c.lastSeen.Load(), c.listens.Load()))
 }
 
 // log writes a line about the peer, of which there may be many.

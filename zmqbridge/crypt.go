@@ -70,6 +70,7 @@ func (r *reader) sealed(h zmtp.Header, n int) (bool, error) {
 	if err := c.grow(r, true); err != nil {
 		return false, err
 	}
+	r.conn.peer.Cork() // which waiting for room has ended
 	c.have = copy(c.sealed.data, r.slab.data[r.scanned+n:r.to])
 	r.letGo()
 	return true, nil

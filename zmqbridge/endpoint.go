@@ -2,10 +2,12 @@ package zmqbridge
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -97,8 +99,16 @@ func (e *endpoint) accept(l *listener) {
 	}
 }
 
-// admit begins to serve a connection.
+// admit begins to serve a connection. A panic costs this one.
 func (e *endpoint) admit(socket net.Conn, l *listener) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			e.bridge.stats.panics.Add(1)
+			e.bridge.line(e, slog.LevelError, "panic", "panic on a connection that begins",
+				"panic", fmt.Sprint(problem), "stack", string(debug.Stack()))
+			_ = socket.Close()
+		}
+	}()
 	c, err := newConn(e, socket, e.options.CurveKey == "" || e.options.PlainLocal && l.local)
 	if err != nil {
 		_ = socket.Close()
@@ -173,6 +183,13 @@ func (e *endpoint) forget(c *conn) {
 	}
 }
 
+// crowded tells whether more than half of the places for handshakes are taken.
+func (e *endpoint) crowded() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.handshaking) > (e.options.MaxHandshakes+1)/2
+}
+
 // all are the connections whose handshake is over.
 func (e *endpoint) all() []*conn {
 	e.mu.Lock()
@@ -207,9 +224,13 @@ func (e *endpoint) stop() error {
 }
 
 func (l *listener) close() error {
-	err := l.Listener.Close()
+	return errors.Join(l.Close(), l.giveUp())
+}
+
+// giveUp gives up what an address has besides its socket.
+func (l *listener) giveUp() (err error) {
 	if l.lock != nil {
-		err = errors.Join(err, l.lock.Release())
+		err = l.lock.Release()
 	}
 	if l.folder != "" {
 		err = errors.Join(err, os.RemoveAll(l.folder))

@@ -20,10 +20,8 @@ func (c *conn) shakeHands() bool {
 	if c.socket.SetDeadline(deadline) != nil {
 		return false
 	}
-	select {
-	case <-c.stop: // whose deadline this has overwritten
+	if c.ending() { // whose deadline this has overwritten
 		return false
-	default:
 	}
 	handshake := zmtp.NewHandshake(c.config())
 	c.zmtp = handshake.Peer()
@@ -38,10 +36,8 @@ func (c *conn) shakeHands() bool {
 	c.in.begin(rest)
 	_ = c.socket.SetWriteDeadline(time.Time{})
 	_ = c.socket.SetReadDeadline(time.Time{})
-	select {
-	case <-c.stop:
+	if c.ending() {
 		_ = c.socket.SetReadDeadline(time.Unix(1, 0))
-	default:
 	}
 	c.endpoint.established(c)
 	return true
@@ -69,6 +65,7 @@ func (c *conn) exchange(h *zmtp.Handshake) (rest *unread, err error) {
 		c.endpoint.stats.bytesIn.Add(uint64(n))
 		used, out, err := h.Receive(in.bytes())
 		in.from += used
+		c.told = err != nil && len(out) > 0
 		if sendErr := c.send(out); err == nil {
 			err = sendErr
 		}
@@ -226,16 +223,15 @@ func (c *conn) judge(h *zmtp.Handshake, err error) (outcome, string) {
 	if z, ok := errors.AsType[*zmtp.Error](err); ok {
 		return outcome(z.Cause.String()), z.Detail
 	}
-	select {
-	case <-c.stop:
+	if c.ending() {
 		return "", ""
-	default:
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		_ = c.socket.SetWriteDeadline(time.Now().Add(time.Second))
 		if h.Peer().Mechanism != "" {
 			_ = c.send(zmtp.AppendError(nil, "the handshake takes too long"))
+			c.told = true
 		}
 		return outcomeSlow, fmt.Sprintf("the handshake was not over after %v: %s did not come", c.endpoint.options.Handshake, h.Waiting())
 	case errors.Is(err, io.EOF):

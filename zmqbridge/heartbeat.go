@@ -35,31 +35,57 @@ func (c *conn) command(body []byte) error {
 // are silent whether they are there, and ends those that do not answer, or take
 // nothing.
 func (e *endpoint) supervise() {
-	ticker := time.NewTicker(e.options.tick())
-	defer ticker.Stop()
+	tick := e.options.tick()
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
 	last := time.Now()
 	for {
 		select {
-		case now := <-ticker.C:
-			// The process was stopped, or the machine: what has arrived meanwhile is
-			// looked at before anybody is judged.
-			paused := now.Sub(last) - 2*e.options.tick()
-			last = now
-			for _, c := range e.all() {
-				if paused > 0 {
-					c.forgive(now)
-				} else {
-					c.check(now)
-				}
-			}
+		case <-timer.C:
 		case <-e.stopped:
 			return
 		}
+		// The process was stopped, or the machine: what has arrived meanwhile is looked
+		// at before anybody is judged.
+		now := time.Now()
+		paused := now.Sub(last) > e.options.pause()
+		last = now
+		again := tick
+		for _, c := range e.all() {
+			again = min(again, c.look(now, paused))
+		}
+		timer.Reset(max(again, e.options.leastTick()))
 	}
 }
 
-// tick is how often the connections are looked at: so that nothing is late by more
-// than a quarter of what it may take.
+// look looks after the connection, and returns in how long it is to be looked at again.
+// A panic ends this one.
+func (c *conn) look(now time.Time, paused bool) (again time.Duration) {
+	again = c.endpoint.options.tick()
+	defer c.recover()
+	if paused {
+		c.forgive(now)
+		return again
+	}
+	return min(again, c.check(now))
+}
+
+// pause is how far apart two looks have to be for the process to have stood still, and
+// not just to have had others before it.
+func (o *Options) pause() time.Duration {
+	late := 250 * time.Millisecond
+	if o.Heartbeat > 0 {
+		late = min(late, o.HeartbeatTimeout/2)
+	}
+	return max(2*o.tick(), late)
+}
+
+// leastTick is the least time between two looks at the connections, whatever they ask
+// for.
+func (o *Options) leastTick() time.Duration { return o.tick() / 8 }
+
+// tick is how often the connections are looked at if none asks for an earlier look:
+// four times in what may take the least time.
 func (o *Options) tick() time.Duration {
 	least := o.Stall
 	if o.Heartbeat > 0 {
@@ -70,6 +96,7 @@ func (o *Options) tick() time.Duration {
 
 // forgive counts from now on what the peer has not done.
 func (c *conn) forgive(now time.Time) {
+	c.listens.Store(now.UnixNano())
 	for _, since := range []*atomic.Int64{&c.pinged, &c.out.waitingSince} {
 		if was := since.Load(); was != 0 {
 			since.CompareAndSwap(was, now.UnixNano())
@@ -81,49 +108,71 @@ func (c *conn) forgive(now time.Time) {
 const pressed = 5 * time.Second
 
 // check ends the connection if its peer is stalled or silent, or asks it for a sign
-// of life.
-func (c *conn) check(now time.Time) {
+// of life. It returns in how long the peer has to be judged, unless it does something.
+func (c *conn) check(now time.Time) (again time.Duration) {
 	o := &c.endpoint.options
-	if since := c.out.waitingSince.Load(); since != 0 {
-		stall := o.Stall
-		if c.endpoint.bridge.broker.Exhausted() {
-			stall = min(stall, pressed)
-		}
-		if waited := now.Sub(time.Unix(0, since)); waited > stall {
-			detail := fmt.Sprintf("took no byte for %v", stall)
-			c.log(slog.LevelInfo, "stalled", "connection ended", "cause", string(causeStalled), "detail", detail)
-			c.cutFlow(causeStalled, flow.Overrun, detail)
-		}
-		return
+	again = o.tick()
+	if c.ending() {
+		return again
 	}
-	silent := now.Sub(time.Unix(0, c.lastSeen.Load()))
+	if since := c.out.waitingSince.Load(); since != 0 {
+		return c.checkStall(now.Sub(time.Unix(0, since)))
+	}
+	if c.deaf.Load() {
+		return again
+	}
+	silent := c.silent(now)
 	if ttl := time.Duration(c.ttl.Load()); ttl > 0 && silent > max(ttl, o.Heartbeat) {
 		c.cutSilent(ttl)
-		return
+		return again
 	}
 	if o.Heartbeat <= 0 || !c.zmtp.Pings() {
-		return
+		return again
 	}
 	if pinged := c.pinged.Load(); pinged != 0 {
-		// A PING that waits behind data says nothing: its receiver may be busy.
-		patience := o.HeartbeatTimeout
-		if c.sentData.Load() {
-			patience = max(patience, o.Stall)
-		}
-		if waited := now.Sub(time.Unix(0, pinged)); waited > patience {
-			c.cutSilent(patience)
-		}
-		return
+		return c.checkAnswer(now.Sub(time.Unix(0, pinged)))
 	}
-	if silent < o.Heartbeat {
-		return
+	// It is asked as much earlier as the answer may be looked for later, so that a
+	// frozen peer is known within Heartbeat and HeartbeatTimeout.
+	if silent < o.Heartbeat-o.tick()-o.leastTick() {
+		return again
 	}
 	// Without a TTL, which would have the peer close the connection while it is the
 	// only one that sends.
 	c.pinged.Store(now.UnixNano())
 	if !c.out.ping(zmtp.AppendPing(make([]byte, 0, 16), 0, nil)) {
 		c.pinged.Store(0)
+		return again
 	}
+	return o.HeartbeatTimeout
+}
+
+// checkStall judges a peer that has taken no byte for that long.
+func (c *conn) checkStall(waited time.Duration) (again time.Duration) {
+	stall := c.endpoint.options.Stall
+	if c.endpoint.bridge.broker.Exhausted() && !c.deaf.Load() {
+		stall = min(stall, pressed)
+	}
+	if waited < stall {
+		return stall - waited
+	}
+	detail := fmt.Sprintf("took no byte for %v", stall)
+	c.log(slog.LevelInfo, "stalled", "connection ended", "cause", string(causeStalled), "detail", detail)
+	c.cutFlow(causeStalled, flow.Overrun, detail)
+	return stall
+}
+
+// checkAnswer judges a peer that has left a PING unanswered for that long.
+func (c *conn) checkAnswer(waited time.Duration) (again time.Duration) {
+	patience := c.endpoint.options.HeartbeatTimeout
+	if c.sentData.Load() { // the PING waits behind data, whose receiver may be busy
+		patience = max(patience, c.endpoint.options.Stall)
+	}
+	if waited < patience {
+		return patience - waited
+	}
+	c.cutSilent(patience)
+	return patience
 }
 
 func (c *conn) cutSilent(patience time.Duration) {

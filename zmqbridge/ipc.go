@@ -1,6 +1,7 @@
 package zmqbridge
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -29,6 +30,36 @@ func LockPath(address string) (*PathLock, error) {
 		return nil, fmt.Errorf("another process serves this path: %w", err)
 	}
 	return &PathLock{path, file}, nil
+}
+
+// Clear removes the socket that a crash has left at the path. What is no socket may be
+// somebody's, and stays: that is an error. A nil lock does nothing.
+func (l *PathLock) Clear() error {
+	if l == nil {
+		return nil
+	}
+	switch info, err := os.Lstat(l.path); {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != os.ModeSocket:
+		return fmt.Errorf("%s is no socket, but %s: it is not removed", l.path, kindOf(info.Mode()))
+	}
+	return os.Remove(l.path)
+}
+
+// kindOf is what stands at a path, in words.
+func kindOf(mode os.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a directory"
+	case mode.IsRegular():
+		return "a file"
+	case mode.Type() == os.ModeSymlink:
+		return "a symbolic link"
+	}
+	return "of type " + mode.Type().String()
 }
 
 // Restrict lets only the gateway's user and group connect. A nil lock does nothing.

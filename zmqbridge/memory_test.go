@@ -101,7 +101,7 @@ func waitUntilStill(t *testing.T, b *broker.Broker) (most int64) {
 	t.Helper()
 	var before uint64
 	still := 0
-	for deadline := time.Now().Add(timeout); still < 30; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patient); still < 30; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the flows never stood still")
 		}

@@ -60,11 +60,14 @@ func (e *endpoint) take(c *conn, name string, must bool) *conn {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	older := e.names[name]
-	if older != nil && older != c && !must && !older.yields(c) {
+	if older != nil && (older == c || older.ending()) {
+		older = nil
+	}
+	if older != nil && !must && !older.yields(c) {
 		return older
 	}
 	e.names[name] = c
-	if older != nil && older != c {
+	if older != nil {
 		older.log(slog.LevelInfo, "replaced", "connection ended", "cause", string(causeReplaced),
 			"identity", identityText(name), "by", c.address)
 		older.cut(causeReplaced, "another connection has taken its name")
@@ -82,7 +85,7 @@ func (c *conn) yields(to *conn) bool {
 
 // alive asks the peer for a sign of life on behalf of another connection, and waits
 // for it. It returns false when there was none until the deadline, or when either
-// connection ends.
+// connection ends. A peer that is not being read from by then counts as alive.
 func (c *conn) alive(other *conn, deadline time.Time) bool {
 	asked := time.Now().UnixNano()
 	if c.zmtp.Pings() && !c.endpoint.begins(c) { // before its READY nothing else may be sent
@@ -98,7 +101,7 @@ func (c *conn) alive(other *conn, deadline time.Time) bool {
 			return true // so that it ends
 		case now := <-look.C:
 			if now.After(deadline) {
-				return false
+				return c.deaf.Load()
 			}
 		}
 	}

@@ -163,7 +163,7 @@ func TestNameKilledAndStarted(t *testing.T) {
 		if i%2 == 0 {
 			reset(p)
 		} else { // its connection stays, as one behind a network that was cut
-			p = g.dialWith(named("fixed", ""))
+			g.dialWith(named("fixed", ""))
 		}
 		taker.want(zio.EOT, `"error":"peer_gone"`)
 	}

@@ -98,9 +98,11 @@ func (o *outbox) begin() bool {
 }
 
 // run writes until nothing is left or, unless it may wait, the socket is full. It
-// has the turn, and passes it on or ends it.
+// has the turn, and passes it on or ends it. A panic ends this connection, and not that
+// of whoever writes to it.
 func (o *outbox) run(wait bool) {
-	for {
+	defer o.contain()
+	for rounds := 1; ; rounds++ {
 		o.write.fill(o)
 		if o.write.empty() {
 			if o.end() {
@@ -122,10 +124,11 @@ func (o *outbox) run(wait bool) {
 		case err != nil:
 			o.fail()
 			return
-		case all:
+		case all && (wait || rounds < maxRounds):
 			continue
+		case !all:
+			o.waitingSince.CompareAndSwap(0, time.Now().UnixNano())
 		}
-		o.waitingSince.CompareAndSwap(0, time.Now().UnixNano())
 		if !wait {
 			o.conn.endpoint.running.Add(1) // Go would allocate twice
 			go o.drain()
@@ -134,18 +137,36 @@ func (o *outbox) run(wait bool) {
 	}
 }
 
+// maxRounds is how often whoever delivers writes, while others deliver more or the peer
+// sends PINGs, before the outbox's own goroutine goes on.
+const maxRounds = 32
+
 // drain has the turn, and waits for the socket.
 func (o *outbox) drain() {
 	defer o.conn.endpoint.running.Done()
 	o.run(true)
 }
 
+// contain ends the connection if writing to it has panicked.
+func (o *outbox) contain() {
+	if problem := recover(); problem != nil {
+		o.conn.panicked(problem)
+		o.giveUp()
+	}
+}
+
 // fail gives the connection up, whose socket takes nothing any more.
 func (o *outbox) fail() {
-	o.write.drop()
-	o.close()
-	o.end()
+	o.giveUp()
 	o.conn.cut(causeGone, "connection closed")
+}
+
+// giveUp releases all there is and ends the turn, come what may.
+func (o *outbox) giveUp() {
+	defer o.conn.recover()
+	defer o.end()
+	defer o.close()
+	o.settle(o.write.drop())
 }
 
 // settle counts messages that have left.

@@ -153,7 +153,7 @@ const earlyFrom = 1 << 20
 
 // charged is a slab for n bytes, charged to the peer's account.
 func (r *reader) charged(n int, wait bool) (*slab, error) {
-	account, current := r.conn.account, r.current()
+	account, current := r.conn.account, r.current(false)
 	if current >= earlyFrom && r.conn.peer.Idle() {
 		account, current = r.conn.peer.Early(), broker.NoFree
 	}
@@ -161,14 +161,23 @@ func (r *reader) charged(n int, wait bool) (*slab, error) {
 	if class, ok := slabClass(n); ok {
 		size = int64(slabSizes[class])
 	}
-	switch {
-	case account.TryCharge(size, current):
-	case !wait:
-		return nil, errStopped
-	case !account.Charge(size, current, r.conn.stop):
+	if !account.TryCharge(size, current) && (!wait || !r.await(account, size, current)) {
 		return nil, errStopped
 	}
 	return newSlabFor(n).charged(account), nil
+}
+
+// await waits until there is room in the budget, or the connection is being ended.
+// What the peer has had delivered does not wait with it: the room may have to come
+// from that. The peer is not corked afterwards.
+func (r *reader) await(account *broker.ByteAccount, size, current int64) bool {
+	r.conn.peer.Uncork()
+	if current != broker.NoFree {
+		current = r.current(true) // nobody would be left to make room for the last slab
+	}
+	r.conn.deafen()
+	defer r.conn.listen()
+	return account.Charge(size, current, r.conn.stop)
 }
 
 // again uses the present slab from its beginning, if no message lies in it any more.
@@ -207,8 +216,9 @@ func restClass(n uint64) int {
 	return classLargest
 }
 
-// current is what the message that is being read has in the account.
-func (r *reader) current() int64 {
+// current is what the message that is being read has in the account: with the slab
+// that is being read into if nothing else lies in it, or with what is shared.
+func (r *reader) current(shared bool) int64 {
 	var n int64
 	var last *slab
 	if r.message != nil {
@@ -219,7 +229,7 @@ func (r *reader) current() int64 {
 			last = s.slab
 		}
 	}
-	if r.slab != nil && r.slab != last && r.slab.refs.Load() == 1 {
+	if r.slab != nil && r.slab != last && (shared || r.slab.refs.Load() == 1) {
 		n += int64(len(r.slab.data))
 	}
 	return n + r.crypt.held()

@@ -226,12 +226,12 @@ func (g *rig) stats(kind zmtp.SocketType) zmqbridge.Stats {
 }
 
 // until waits for what no channel tells.
-func until(t *testing.T, what string, true func() bool) {
+func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
 	deadline := time.After(patient)
-	for !true() {
+	for !holds() {
 		select {
 		case <-ticker.C:
 		case <-deadline:

@@ -107,14 +107,22 @@ func (w *writer) settle(n int) (messages, bytes int64, all bool) {
 	return messages, bytes, all
 }
 
-// drop releases what was not written.
-func (w *writer) drop() {
-	if b := w.batch; b != nil {
-		for ; b.done < len(b.items); b.done++ {
-			b.items[b.done].release()
-		}
-		w.recycle()
+// drop releases what was not written, and returns the messages in it and their weight.
+func (w *writer) drop() (messages, bytes int64) {
+	b := w.batch
+	if b == nil {
+		return 0, 0
 	}
+	for ; b.done < len(b.items); b.done++ {
+		p := &b.items[b.done]
+		if p.message != nil {
+			messages++
+			bytes += p.weight
+		}
+		p.release()
+	}
+	w.recycle()
+	return messages, bytes
 }
 
 func (p *pending) release() {
@@ -143,7 +151,8 @@ func (b *batch) add(c *conn, i item) {
 	if i.data {
 		c.sentData.Store(true)
 	}
-	p := pending{item: i}
+	b.items = append(b.items, pending{item: i}) // first, so that drop knows it in any case
+	p := &b.items[len(b.items)-1]
 	switch {
 	case c.session != nil:
 		p.sealed = b.seal(c, i)
@@ -157,7 +166,6 @@ func (b *batch) add(c *conn, i item) {
 		p.sealed.account = c.output
 	}
 	p.end = len(b.runs)
-	b.items = append(b.items, p)
 }
 
 // addRun adds bytes. What follows the bytes before it in memory becomes one run

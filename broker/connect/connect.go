@@ -18,15 +18,12 @@ import (
 // together.
 const maxConnections = 1 << 14
 
-// Directory finds nodes by name, as zre/nodes.Table does. Its methods may be called
+// Directory finds nodes by name, as zre/nodes.Table does. Its method may be called
 // concurrently.
 type Directory interface {
-	// Lookup returns the address of a node's port, tcp://HOST:PORT, or false while
-	// none is known.
-	Lookup(node, port string) (address string, found bool)
-	// Changed returns a channel that is closed when what Lookup returns after this call
-	// may be something else.
-	Changed() <-chan struct{}
+	// Lookup returns the address of a node's port, tcp://HOST:PORT, or false while none is
+	// known. The channel is closed when that may have changed.
+	Lookup(node, port string) (address string, found bool, changed <-chan struct{})
 }
 
 // Options configure a Connector.
@@ -163,7 +160,7 @@ func (f *Factory) Explain(*broker.View) string {
 	if f.target.Node == "" {
 		return ""
 	}
-	if _, found := f.connector.options.Directory.Lookup(f.target.Node, f.target.Port); !found {
+	if _, found, _ := f.connector.options.Directory.Lookup(f.target.Node, f.target.Port); !found {
 		return fmt.Sprintf("but %v is not to be seen: a flow waits for it as long as --handler-wait says, "+
 			"then ends with no_handler", f.target)
 	}

@@ -31,16 +31,10 @@ type directory struct {
 	changed chan struct{}
 }
 
-func (d *directory) Lookup(node, port string) (string, bool) {
+func (d *directory) Lookup(node, port string) (string, bool, <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.address, node == "files" && port == "flow" && d.address != ""
-}
-
-func (d *directory) Changed() <-chan struct{} {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.changed
+	return d.address, node == "files" && port == "flow" && d.address != "", d.changed
 }
 
 func (d *directory) move(address string) {

@@ -85,10 +85,7 @@ func (f *Factory) locate() (address string, found bool, changed <-chan struct{})
 	if f.target.Address != "" {
 		return f.target.Address, true, nil
 	}
-	nodes := f.connector.options.Directory
-	changed = nodes.Changed()
-	address, found = nodes.Lookup(f.target.Node, f.target.Port)
-	return address, found, changed
+	return f.connector.options.Directory.Lookup(f.target.Node, f.target.Port)
 }
 
 // connect connects to an address while the context lasts, or once.

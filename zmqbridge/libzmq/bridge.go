@@ -106,6 +106,9 @@ func (br *Bridge) bindOne(s *socket, address string) (string, error) {
 	if lock != nil {
 		br.locks = append(br.locks, lock)
 	}
+	if err := lock.Clear(); err != nil { // libzmq would remove any file
+		return "", err
+	}
 	// A socket for IPv6 binds IPv4 as well, but under names nobody would write.
 	host, _ := zmqbridge.SplitAddress(address)
 	if err := s.SetIpv6(host == "*" || strings.Contains(host, ":")); err != nil {
