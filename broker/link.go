@@ -43,8 +43,9 @@ type Link interface {
 
 // Mover is implemented by links that see how far a large message has come.
 type Mover interface {
-	// Moved counts the bytes of messages that were read or written, in whole or in
-	// part. It may be called concurrently, and does not wait.
+	// Moved is another number whenever bytes of messages were read, written, or taken
+	// by the peer's system, in whole or in part. It may be called concurrently, and does
+	// not wait.
 	Moved() uint64
 }
 

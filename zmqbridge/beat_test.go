@@ -4,12 +4,14 @@ package zmqbridge
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/zmtp"
 )
 
@@ -129,6 +131,7 @@ func TestWriterHandsOver(t *testing.T) {
 		return true
 	}
 	c.out.answerPing(pong)
+	c.out.Flush()
 	if c.out.empty() {
 		t.Error("all was written by who delivered")
 	}
@@ -177,5 +180,79 @@ func TestStrangersAreNotInTheWay(t *testing.T) {
 		if shown := n == 0 && err == nil; shown != waits {
 			t.Errorf("with %d others it was shown the end: %t (%v), want %t", others, shown, err, waits)
 		}
+	}
+}
+
+// A peer on a slow line takes bytes while its system's acknowledgements come in, though
+// the socket has had room for nothing new; one that stands still is cut in time.
+func TestSlowLine(t *testing.T) {
+	t.Parallel()
+	e := bareEndpoint(t, func(o *Options) { o.Stall = 8 * time.Second })
+	c, far := bareConn(t, e)
+	c.peer = e.bridge.broker.Attach(&c.out, broker.PeerInfo{Transport: "test"})
+	if err := unix.SetNonblock(int(far.Fd()), true); err != nil {
+		t.Fatal(err)
+	}
+	full := make([]byte, 1<<20)
+	var iov iovecs
+	iov.add(full)
+	written, err := c.socket.write(&iov, false)
+	if err != nil || written == len(full) {
+		t.Fatalf("wrote %d of %d, %v", written, len(full), err)
+	}
+	c.out.conn.moved.Add(uint64(written))
+	now := time.Now()
+	c.lastSeen.Store(now.UnixNano())
+	c.out.waitingSince.Store(now.UnixNano())
+	for range 4 { // much longer than it may take no byte
+		for range 7 {
+			now = now.Add(time.Second)
+			c.check(now)
+		}
+		before := c.out.Moved()
+		if _, err := io.ReadFull(far, full[:40<<10]); err != nil { // the system gives back some 32 KiB at a time
+			t.Fatal(err)
+		}
+		if c.ending() {
+			t.Fatalf("it is ended as %q", c.end.cause)
+		}
+		if c.out.Moved() == before {
+			t.Fatal("nothing has moved")
+		}
+	}
+	for range 10 {
+		now = now.Add(time.Second)
+		c.check(now)
+	}
+	if !c.ending() || c.end.cause != causeStalled {
+		t.Error("it stands still, and is not ended")
+	}
+}
+
+// PINGs that come together have one PONG, which is written with what else they cause.
+func TestPingsTogether(t *testing.T) {
+	t.Parallel()
+	e := bareEndpoint(t, func(*Options) {})
+	c, _ := bareConn(t, e)
+	c.peer = e.bridge.broker.Attach(&c.out, broker.PeerInfo{Transport: "test"})
+	writes := 0
+	c.socket.writing = func(uintptr) bool {
+		writes++
+		c.socket.put = c.out.write.batch.asked
+		return true
+	}
+	c.peer.Cork()
+	for range 10_000 {
+		if err := c.command(zmtp.AppendPing(nil, 0, []byte("x"))[2:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if writes > 0 {
+		t.Errorf("%d writes before all is read", writes)
+	}
+	c.in.uncork()
+	e.running.Wait()
+	if writes != 1 || !c.out.empty() {
+		t.Errorf("%d writes, want one", writes)
 	}
 }

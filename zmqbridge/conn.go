@@ -40,7 +40,9 @@ type conn struct {
 	in  reader
 	out outbox
 
-	told bool // by this side, that the connection ends; its goroutine's
+	told    bool // by this side, that the connection ends; its goroutine's
+	answers bool // a PONG waits to be written; its goroutine's
+	unsent  int  // as was seen last of what the system holds; the supervisor's
 
 	stop     chan struct{} // closed when the connection is being ended
 	stopping sync.Once

@@ -24,6 +24,7 @@ func (c *conn) command(body []byte) error {
 		}
 		c.ttl.Store(int64(ttl))
 		c.out.answerPing(zmtp.AppendPong(make([]byte, 0, 32), context))
+		c.answers = true
 	case "ERROR":
 		reason, _ := zmtp.ParseError(data)
 		return &protocolFault{causeProtocol, fmt.Sprintf("the peer sent ERROR %q", reason)}
@@ -116,7 +117,13 @@ func (c *conn) check(now time.Time) (again time.Duration) {
 		return again
 	}
 	if since := c.out.waitingSince.Load(); since != 0 {
-		return c.checkStall(now.Sub(time.Unix(0, since)))
+		// What the system holds is still on its way to a peer on a slow line.
+		if unsent := c.socket.unsent(); unsent != c.unsent {
+			c.unsent = unsent
+			c.out.waitingSince.CompareAndSwap(since, now.UnixNano())
+			return again
+		}
+		return min(again, c.checkStall(now.Sub(time.Unix(0, since))))
 	}
 	if c.deaf.Load() {
 		return again

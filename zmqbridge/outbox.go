@@ -74,7 +74,11 @@ func (o *outbox) Ended(flow.Reason, string) {}
 func (o *outbox) Disconnect(detail string) { o.conn.cutFlow(causeAdmin, flow.EndedByAdmin, detail) }
 
 // Moved implements broker.Mover.
-func (o *outbox) Moved() uint64 { return o.conn.moved.Load() }
+func (o *outbox) Moved() uint64 {
+	// Of a socket of this machine the system counts more than the bytes: the difference
+	// may be below 0.
+	return o.conn.moved.Load() - uint64(o.conn.socket.unsent())
+}
 
 // Describe implements broker.Describer.
 func (o *outbox) Describe() broker.LinkInfo { return o.conn.describe() }
@@ -216,13 +220,12 @@ func (o *outbox) next() (i item, ok bool) {
 // keepQueue is for how many items an empty queue keeps room.
 const keepQueue = 64
 
-// answerPing puts a PONG in front. One that waits already is replaced: of many PINGs
-// that a peer does not wait for, the latest is answered.
+// answerPing puts a PONG in front, for Flush. One that waits already is replaced: of many
+// PINGs that a peer does not wait for, the latest is answered.
 func (o *outbox) answerPing(frame []byte) {
 	o.mu.Lock()
 	o.pong = frame
 	o.mu.Unlock()
-	o.Flush()
 }
 
 // ping sends a frame if nothing waits in front of it.

@@ -77,8 +77,18 @@ func (r *reader) next() error {
 func (r *reader) look() error {
 	r.conn.peer.Cork()
 	err := r.scan()
-	r.conn.peer.Uncork()
+	r.uncork()
 	return err
+}
+
+// uncork has what was delivered written, and to the peer itself a PONG: one for all the
+// PINGs that came together.
+func (r *reader) uncork() {
+	r.conn.peer.Uncork()
+	if r.conn.answers {
+		r.conn.answers = false
+		r.conn.out.Flush()
+	}
 }
 
 // fill waits for bytes.
@@ -171,7 +181,7 @@ func (r *reader) charged(n int, wait bool) (*slab, error) {
 // What the peer has had delivered does not wait with it: the room may have to come
 // from that. The peer is not corked afterwards.
 func (r *reader) await(account *broker.ByteAccount, size, current int64) bool {
-	r.conn.peer.Uncork()
+	r.uncork()
 	if current != broker.NoFree {
 		current = r.current(true) // nobody would be left to make room for the last slab
 	}

@@ -14,6 +14,9 @@ type socket struct{ net.Conn }
 
 func newSocket(c net.Conn) (*socket, error) { return &socket{c}, nil }
 
+// unsent is not known here.
+func (s *socket) unsent() int { return 0 }
+
 // read waits for bytes and reads them into what room returns. Where that is nil it
 // returns 0.
 func (s *socket) read(room func() []byte, _ func()) (int, error) {

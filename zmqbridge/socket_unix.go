@@ -44,6 +44,15 @@ func newSocket(c net.Conn) (*socket, error) {
 	return s, nil
 }
 
+// unsent is how many of the bytes that were written the system holds, as the peer has
+// not taken them; 0 where that is not known. It may be called concurrently.
+func (s *socket) unsent() (n int) {
+	if s.raw.Control(func(fd uintptr) { n = unsentBytes(int(fd)) }) != nil {
+		return 0 // it is closed
+	}
+	return n
+}
+
 // read waits for bytes and reads them into what room returns; idle is called before
 // it waits. Where room returns nil, read returns 0 once there is something to read.
 func (s *socket) read(room func() []byte, idle func()) (int, error) {
