@@ -449,6 +449,20 @@ async def test_an_eot_that_is_not_answered(start):
         told.set()
 
 
+async def test_a_taker_slower_than_the_eot_timeout_is_seen_to_move(start):
+    async def handler(offer):
+        async with offer.accept(credit=10) as flow:
+            async for dat in flow:
+                await asyncio.sleep(0.4)  # its work
+                used.append(dat.payload[0])
+
+    used = []
+    gateway, _ = await start("--eot-timeout=1s")
+    async with _handling(gateway, "slow", handler):
+        await _give(gateway, {"to": "slow"}, *(b"%d" % n for n in range(5)))
+    assert used == [b"0", b"1", b"2", b"3", b"4"]
+
+
 async def test_a_gateway_that_stops_says_so(start):
     async def listen():
         async with gateway.handle("other", print, match="false") as listener:
