@@ -281,6 +281,27 @@ async def test_an_offer_is_answered_only_once(client, fake, over):
     assert len(errors) == 2
 
 
+@pytest.mark.parametrize("declines", [False, True])
+async def test_an_offer_that_is_delegated_stays_open(client, fake, over, declines):
+    async def handler(offer):
+        cids.append(offer.delegate())
+        for again in (offer.delegate, offer.accept):
+            with pytest.raises(RuntimeError):
+                again()
+        if declines:
+            await offer.decline("it did not come")
+        over.set()
+
+    cids = []
+    async with running(_listen(client, handler, over)):
+        listen = await fake.listening()
+        await listen.send(offer=_offer())
+    assert cids == [_CID]
+    if declines:
+        assert await fake.declined.get() == (_CID, "it did not come")
+    assert fake.declined.empty()
+
+
 async def test_leaving_waits_for_flows_and_cancels_offers(client, fake, over):
     cancelled = []
 

@@ -40,6 +40,7 @@ class _State(enum.Enum):
     OPEN = enum.auto()
     ACCEPTING = enum.auto()
     ACCEPTED = enum.auto()
+    DELEGATED = enum.auto()
     DECLINED = enum.auto()
 
 
@@ -107,6 +108,17 @@ class Offer:
         flow = make(self._connection, bot, accepted=self._accepted)
         self._state = _State.ACCEPTING
         return flow
+
+    def delegate(self) -> int:
+        """Leaves the offer to another process or a native peer; returns its cid.
+
+        Whoever opens a flow with that cid accepts the offer. The handler has no more
+        to do with it and may return, but may still decline it.
+        """
+        if self._state is not _State.OPEN:
+            raise RuntimeError("an offer can be accepted or declined only once")
+        self._state = _State.DELEGATED
+        return self.cid
 
     async def decline(self, detail: str = "") -> None:
         """Refuses the offer: the client sees `rejected` and the detail, cut to
