@@ -70,17 +70,22 @@ class Program:
             or _ROOT / "bin" / "gateway"
         )
         assert binary.is_file(), f"there is no {binary}: build it, or name it by ZIO_GATEWAY"
-        return binary
+        return binary.absolute()
 
     def __init__(
-        self, directory: pathlib.Path, *flags: str, router: str = "none", grpc: str = "127.0.0.1:0"
+        self,
+        directory: pathlib.Path,
+        *flags: str,
+        server: str = "none",
+        router: str = "none",
+        grpc: str = "127.0.0.1:0",
     ) -> None:
         binary = self.binary()
         self._told = False
         self._log = directory / "log"
         ready = directory / "ready.json"
         addresses = [
-            "--zmq-server=none",
+            f"--zmq-server={server}",
             f"--zmq-router={router}",
             f"--grpc={grpc}",
             "--http=none",
@@ -91,6 +96,7 @@ class Program:
                 [binary, "serve", *addresses, f"--ready-file={ready}", *flags],
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                cwd=directory,
                 env=environment,
             )
         try:
