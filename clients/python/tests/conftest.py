@@ -125,8 +125,12 @@ class Program:
             self._told = True
             self.process.send_signal(signal.SIGTERM)
 
+    def close(self) -> None:
+        """For contextlib.closing."""
+        self.stop()
+
     def stop(self) -> None:
-        """Stops it; it has to end in good order."""
+        """Stops it; it has to end in good order. Stopping again does nothing."""
         self.terminate()
         try:
             code = self.process.wait(20)

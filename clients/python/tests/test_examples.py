@@ -112,14 +112,13 @@ def test_dumper_exec(tmp_path, direction):
     config = tmp_path / "config.yaml"
     config.write_text(json.dumps({"routes": [route]}))  # JSON is YAML
     program = Program(tmp_path, f"--config={config}", router="tcp://127.0.0.1:0")
-    with Dealer(program.router) as client:
+    with contextlib.closing(program), Dealer(program.router) as client:
         if direction == "inject":
             answer, _ = client.opens("inject")
             assert answer["error"] == "no_handler"
         else:
             _give(client)
             _await(tmp_path / "log", "b'two'")
-    program.stop()
     log = (tmp_path / "log").read_text()
     for part in ("b'one'", "b'two'"):
         assert (part in log) == (direction == "extract"), log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import queue
@@ -33,6 +34,20 @@ def own(monkeypatch):
     """The arguments of a gateway of one's own that native peers reach by DEALER."""
     monkeypatch.setenv("ZIO_GATEWAY", str(Program.binary()))
     return {"flags": ["--zmq-router=tcp://127.0.0.1:0"]}
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts gateways of a test's own, in one folder, which end with it."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*flags, router="tcp://127.0.0.1:0", **addresses):
+            (tmp_path / "ready.json").unlink(missing_ok=True)
+            program = Program(tmp_path, *flags, router=router, **addresses)
+            stack.callback(program.stop)
+            return program
+
+        yield start
 
 
 def _router(service) -> str:
@@ -198,8 +213,8 @@ def test_one_call_at_a_time_or_as_many_as_asked_for(native_program):
         serve(native_program.address, factory, threads=0)
 
 
-def test_a_factory_that_is_too_slow_costs_its_own_client_only(tmp_path, caplog):
-    program = Program(tmp_path, "--pending-timeout=200ms", router="tcp://127.0.0.1:0")
+def test_a_factory_that_is_too_slow_costs_its_own_client_only(start, caplog):
+    program = start("--pending-timeout=1s")
     handlers, called, go_on = Handlers(program.router), threading.Event(), threading.Event()
 
     def factory(bot):
@@ -219,7 +234,6 @@ def test_a_factory_that_is_too_slow_costs_its_own_client_only(tmp_path, caplog):
         handlers.stop()
     assert handlers.taken == [b"x"]
     assert "it was too slow" in caplog.text
-    program.stop()
 
 
 def test_what_waits_for_the_factory_is_forgotten_with_its_client(native_program, factory):
@@ -258,8 +272,8 @@ def test_a_gateway_that_is_not_there():
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
 
 
-def test_a_gateway_that_restarts_finds_the_factory_again(tmp_path):
-    program = Program(tmp_path, router="tcp://127.0.0.1:0")
+def test_a_gateway_that_restarts_finds_the_factory_again(start):
+    program = start()
     factory = Handlers(program.router)
     with serve(program.address, factory) as server, Dealer(program.router) as client:
         for n in range(2):
@@ -268,12 +282,10 @@ def test_a_gateway_that_restarts_finds_the_factory_again(tmp_path):
             client.give([b"x"])
             if n == 0:
                 program.stop()
-                (tmp_path / "ready.json").unlink()
-                program = Program(tmp_path, router=program.router, grpc=program.address)
+                start(router=program.router, grpc=program.address)
         with pytest.raises(TimeoutError):
             server.wait(0)
         factory.stop()
-    program.stop()
     assert factory.taken == [b"x", b"x"]
     server.wait()  # it has been stopped: no error
 
