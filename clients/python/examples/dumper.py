@@ -12,7 +12,7 @@ from zioflow import Gateway, Offer
 
 
 async def dumper(offer: Offer) -> None:
-    async with offer.accept() as flow:
+    async with offer.take() as flow:
         async for dat in flow:  # and pays for them
             print(f"flow {flow.bot.flow_id}:", dat.seqno, dat.label, dat.payload, flush=True)
         print(f"flow {flow.bot.flow_id}: EOT", flush=True)

@@ -13,7 +13,7 @@ from zioflow import Direction, Gateway
 async def main() -> None:
     async with Gateway(os.environ["ZIO_GATEWAY_GRPC"]) as gateway:
         offer = gateway.offer(int(os.environ["ZIO_GATEWAY_CID"]), Direction.INJECT)
-        async with offer.accept() as flow:
+        async with offer.take() as flow:
             async for dat in flow:
                 print(dat.seqno, dat.label, dat.payload, flush=True)
 
