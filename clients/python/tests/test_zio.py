@@ -215,25 +215,19 @@ def test_one_call_at_a_time_or_as_many_as_asked_for(native_program):
 
 def test_a_factory_that_is_too_slow_costs_its_own_client_only(start, caplog):
     program = start("--pending-timeout=1s")
-    handlers, called, go_on = Handlers(program.router), threading.Event(), threading.Event()
-
-    def factory(bot):
-        if bot.label_object.get("slow"):
-            called.set()
-            assert go_on.wait(PATIENCE)
-        return handlers(bot)
-
-    with serve(program.address, factory), Dealer(program.router) as client:
-        client.say("BOT", direction="extract", credit=1, slow=True)
-        assert called.wait(PATIENCE)
+    factory = Handlers(program.router)
+    with Broker(program.address, factory) as broker, Dealer(program.router) as client:
+        client.say("BOT", direction="extract", credit=1)
+        request = broker._listening.next(PATIENCE)
         assert client.expect("EOT")["error"] == "handler_timeout"
-        go_on.set()
-        answer, _ = client.opens("extract")
-        assert answer["flow"] == "BOT"
+        _wait_until(lambda: request.gone)
+        assert request.ask(factory) is None  # too late: its handler is turned away
+        assert "it was too slow" in caplog.text
+        client.say("BOT", direction="extract", credit=1)
+        broker.poll(PATIENCE * 1000)
+        client.expect("BOT")
         client.give([b"x"])
-        handlers.stop()
-    assert handlers.taken == [b"x"]
-    assert "it was too slow" in caplog.text
+    assert factory.taken == [b"x"]
 
 
 def test_what_waits_for_the_factory_is_forgotten_with_its_client(native_program, factory):
@@ -306,7 +300,14 @@ def test_a_gateway_of_ones_own(own):
             assert late.expect("EOT")["error"] == "draining"
     assert factory.taken == [b"x"]
     assert factory.stopped == 1
-    assert _is_free(_router(broker))
+    assert broker._program._process.returncode == 0
+
+
+def _wait_until(condition) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)  # nothing tells
 
 
 def _is_free(address: str) -> bool:
@@ -326,7 +327,7 @@ def test_the_gateway_is_stopped_though_the_factory_fails_to(own):
     server = serve("tcp://127.0.0.1:0", Factory(), **own)
     with pytest.raises(OSError, match="cannot stop"):
         server.stop()
-    assert _is_free(_router(server))
+    assert server._program._process.returncode == 0
 
 
 def test_a_gateway_of_ones_own_that_ends(own, caplog):
@@ -342,7 +343,13 @@ def test_a_gateway_of_ones_own_that_ends(own, caplog):
     server.stop()
 
 
-def test_a_gateway_ends_with_the_program_that_has_started_it(own, tmp_path):
+def test_ctrl_c_is_for_the_program_alone(own):
+    with Broker("tcp://127.0.0.1:0", print, **own) as broker:
+        process = broker._program._process
+        assert os.getpgid(process.pid) != os.getpgid(0)
+
+
+def test_a_gateway_ends_with_the_program_that_has_started_it(own):
     code = """if True:
         from zioflow.zio import Broker
         broker = Broker("tcp://127.0.0.1:0", print)
@@ -360,10 +367,7 @@ def test_a_gateway_ends_with_the_program_that_has_started_it(own, tmp_path):
         address = program.stdout.readline().strip()
         assert not _is_free(address)
         program.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + PATIENCE
-    while not _is_free(address):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    _wait_until(lambda: _is_free(address))
 
 
 def test_no_program_and_one_that_does_not_start(own, monkeypatch, tmp_path):
@@ -428,6 +432,8 @@ def test_a_port_has_to_be_bound_and_a_servers(own):
         with pytest.raises(ValueError, match=words):
             Broker(port, print)
         port.sock.close()
+    with pytest.raises(TypeError, match="a port of ZIO's, not int"):
+        Broker(5678, print)
 
 
 def test_with_zio_the_factory_gets_its_messages(native_program, monkeypatch):

@@ -96,7 +96,7 @@ class Program:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={k: v for k, v in os.environ.items() if not k.startswith("ZIO_GATEWAY_")},
+            start_new_session=True,  # Ctrl-C is for this program, which then stops it
         )
         self._end = weakref.finalize(self, _end, self._process)
         assert self._process.stdout is not None

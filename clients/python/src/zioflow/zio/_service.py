@@ -81,11 +81,12 @@ class Service:
         a gateway that has other handlers needs a match that says which flows are this
         factory's. Credentials, token and max_message are as for `Gateway`. The gateway
         is the program to start, if it is not `gateway` on the PATH or what the variable
-        ZIO_GATEWAY names; the flags are added to its command line.
+        ZIO_GATEWAY names; the flags are added to its command line. It is set by its own
+        environment variables as well, where the command line does not say otherwise.
 
         Raises FlowError if the gateway can't be reached or does not register the
         listener, FileNotFoundError if there is no program, `GatewayExited` if it does
-        not start, ValueError for a port that is not bound.
+        not start, ValueError for a port that is not bound, TypeError for what is none.
         """
         self.factory = factory
         self._stopped = False
@@ -153,6 +154,8 @@ def _own_gateway(
         if not where.startswith(("tcp://", "ipc://")):
             return None
         return Program(server=[where], binary=binary, flags=flags)
+    if not hasattr(where, "sock"):
+        raise TypeError(f"want an address or a port of ZIO's, not {type(where).__name__}")
     kind = int(where.sock.type)
     if kind not in (_SERVER, _ROUTER):
         raise ValueError(f"a broker's port has a SERVER or a ROUTER socket, not type {kind}")
