@@ -28,7 +28,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 0.5
 #: The channel by itself would soon wait for minutes.
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
 )
 
@@ -88,7 +87,8 @@ class Listening:
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
-                request = self._requests.get(timeout=left)
+                # Python 3.10 takes a timeout of 0 for none.
+                request = self._requests.get(block=left != 0, timeout=left)
             except queue.Empty:
                 return None
             if request is None:
