@@ -167,8 +167,24 @@ def test_poll_says_when_none_came(native_program, factory):
             with pytest.raises(TimeoutError, match=f"no BOT came within {timeout} ms"):
                 broker.poll(timeout)
             assert timeout / 1000 <= time.monotonic() - begun < PATIENCE
-    with pytest.raises(RuntimeError, match="has been stopped"):
+    with pytest.raises(ValueError, match="has been stopped"):
         broker.poll(0)
+
+
+def test_poll_ends_when_another_thread_stops_the_broker(native_program, factory):
+    def poll():
+        with pytest.raises(ValueError, match="has been closed"):
+            broker.poll()
+        ended.set()
+
+    ended = threading.Event()
+    broker = Broker(native_program.address, factory)
+    thread = threading.Thread(target=poll)
+    thread.start()
+    broker._listening.close()
+    assert ended.wait(PATIENCE)
+    thread.join()
+    broker.stop()
 
 
 def test_poll_calls_the_factory_in_its_own_thread_and_raises_what_it_does(native_program):
@@ -335,8 +351,9 @@ def test_a_gateway_of_ones_own_that_ends(own, caplog):
     server = serve("tcp://127.0.0.1:0", print, **own)
     for service in (broker, server):
         service._program._process.kill()
-    with pytest.raises(GatewayExited, match="has ended with status -9"):
+    with pytest.raises(GatewayExited, match="has ended with status -9") as caught:
         broker.poll(PATIENCE * 1000)
+    assert not isinstance(caught.value, RuntimeError)  # which says that a BOT was refused
     with pytest.raises(GatewayExited, match="has ended with status -9"):
         server.wait(PATIENCE)
     broker.stop()

@@ -81,7 +81,7 @@ class Listening:
     def next(self, timeout: float | None) -> Request | None:
         """The next request; None when none has come within so many seconds.
 
-        Raises what has ended the listener, or RuntimeError if it was closed.
+        Raises what has ended the listener, or ValueError if it was closed.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -112,7 +112,7 @@ class Listening:
 
     def _ended(self) -> BaseException:
         if self._error is None:
-            return RuntimeError("the listener has been closed")
+            return ValueError("the listener has been closed")
         return self._error._again() if isinstance(self._error, FlowError) else self._error
 
     def _run(self) -> None:

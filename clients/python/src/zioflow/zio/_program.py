@@ -38,8 +38,11 @@ _LEVEL = re.compile(r"\blevel=(DEBUG|INFO|WARN|ERROR)\b")
 _LEVELS = {"DEBUG": logging.DEBUG, "WARN": logging.WARNING, "ERROR": logging.ERROR}
 
 
-class GatewayExited(RuntimeError):
-    """The gateway that this program had started could not start, or has ended by itself."""
+class GatewayExited(Exception):
+    """The gateway that this program had started could not start, or has ended by itself.
+
+    No RuntimeError, by which `Broker.poll` says that a BOT was refused and others may come.
+    """
 
 
 class Program:

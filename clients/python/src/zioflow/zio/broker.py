@@ -27,10 +27,10 @@ class Broker(Service):
         TimeoutError says that none came, RuntimeError that the factory refused one:
         its client has been told. What the factory raises refuses the BOT with these
         words, and is raised. `GatewayExited` and FlowError say that none will come
-        any more.
+        any more, ValueError that the broker was stopped.
         """
         if self._stopped:
-            raise RuntimeError("the broker has been stopped")
+            raise ValueError("the broker has been stopped")
         request = self._listening.next(None if timeout is None else timeout / 1000)
         if request is None:
             raise TimeoutError(f"no BOT came within {timeout} ms")
