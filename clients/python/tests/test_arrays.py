@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import types
 
 import pytest
 from fake import running
@@ -231,12 +232,32 @@ def test_order_and_ascend_are_followed():
     assert numpy.shares_memory(got, numpy.frombuffer(payload[0], "u1"))
 
 
-def test_xarray_keeps_its_names():
-    xarray = pytest.importorskip("xarray")
-    array = xarray.DataArray(numpy.arange(6.0).reshape(2, 3), dims=("time", "wire"), name="adc")
-    (tensor,) = _read(write_dat([array])).tensors()
-    assert tensor.metadata == {"name": "adc", "dims": "time wire"}
-    assert (tensor.array == array.values).all()
+class DataArray:
+    """What is used of xarray's, where that is not installed."""
+
+    def __init__(self, values, *, dims, name=None):
+        self.values, self.dims, self.name = values, dims, name
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_xarray_keeps_its_names(monkeypatch, real):
+    if real:
+        xarray = pytest.importorskip("xarray")
+    else:
+        xarray = types.SimpleNamespace(DataArray=DataArray)
+        monkeypatch.setitem(sys.modules, "xarray", xarray)
+    values = numpy.arange(6.0).reshape(2, 3)
+    named = xarray.DataArray(values, dims=("time", "wire"), name="adc")
+    plain = xarray.DataArray(values, dims=("x", "y"))
+    both = _read(write_dat([named, Tensor(plain, {"gain": 2})])).tensors()
+    assert [t.metadata for t in both] == [
+        {"name": "adc", "dims": "time wire"},
+        {"dims": "x y", "gain": 2},
+    ]
+    assert all((t.array == values).all() for t in both)
 
 
 def test_ml_dtypes():
