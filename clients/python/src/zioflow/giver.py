@@ -85,9 +85,10 @@ class Giver(Flow):
         """Gives one DAT whose parts are these arrays, in ZIO's form TENS.
 
         The arrays are NumPy's or what becomes one, or a `Tensor`, which has metadata of
-        its own. They may have booleans, integers of 1 to 8 bytes, floats of 2 to 8 and
-        complex numbers of 8 and 16; where ml_dtypes is installed also what that has,
-        which other readers see as unsigned integers. TypeError names any other dtype.
+        its own. They may have booleans, integers of 1 to 8 bytes, floats of 2 to 8,
+        complex numbers of 8 and 16, and long doubles, which only machines of the same
+        kind understand; where ml_dtypes is installed also what that has, which other
+        readers see as unsigned integers. TypeError names any other dtype.
         An xarray.DataArray keeps its name and the names of its dimensions, as metadata.
 
         They go out row by row, as every reader of ZIO's expects; with the order "K", one

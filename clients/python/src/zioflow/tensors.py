@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 #: The key of a label that describes tensors.
 KEY = "TENS"
 
-#: What TENS has for elements: the letter, and so many bytes.
-_WORDS = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8), "c": (8, 16)}
+#: What TENS has for elements: the letter, and so many bytes. The largest are C's long
+#: doubles, which differ between kinds of machines.
+_WORDS = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8, 16), "c": (8, 16, 32)}
 
-#: As many dimensions as every NumPy has.
-_MAX_DIMENSIONS = 32
+#: As many dimensions as any NumPy has.
+_MAX_DIMENSIONS = 64
 
 #: A tensor's key for an element type that TENS lacks, and ml_dtypes has: others see
 #: unsigned integers of its size.
@@ -192,7 +193,11 @@ class _Reader:
         letter, word = self._tensor.get("dtype"), self._tensor.get("word")
         if not isinstance(letter, str) or not _is_count(word) or word not in _WORDS.get(letter, ()):
             self._fail(f"has dtype {letter!r} of {word!r} bytes, which TENS has not")
-        return numpy.dtype(f"<{letter}{word}")
+        try:
+            return numpy.dtype(f"<{letter}{word}")
+        except TypeError:
+            what = f"dtype {letter!r} of {word} bytes, which NumPy has not here"
+            raise ValueError(f"tensor {self._index} has {what}") from None
 
     def _part(self) -> bytes:
         part = self._tensor.get("part", self._index)
