@@ -126,7 +126,8 @@ def test_gateway(name):
     program, *arguments = shlex.split(command.removeprefix("$ "))
     assert program == "bin/gateway"
     arguments = [argument.replace("5678", "0") for argument in arguments]
-    elsewhere = {  # the other ports may be in use
+    elsewhere = {  # the other ports may be in use, and others listen
+        "ZIO_GATEWAY_NODE": "none",
         "ZIO_GATEWAY_ZMQ_ROUTER": "tcp://127.0.0.1:0",
         "ZIO_GATEWAY_GRPC": "127.0.0.1:0",
         "ZIO_GATEWAY_HTTP": "127.0.0.1:0",

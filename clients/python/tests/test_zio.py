@@ -360,6 +360,19 @@ def test_a_gateway_of_ones_own_that_ends(own, caplog):
     server.stop()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="it asks /proc")
+def test_a_gateway_of_ones_own_is_no_node_unless_it_is_told_to(own, monkeypatch):
+    def node(broker):
+        environment = pathlib.Path(f"/proc/{broker._program._process.pid}/environ").read_bytes()
+        return [v for v in environment.split(b"\0") if v.startswith(b"ZIO_GATEWAY_NODE=")]
+
+    with Broker("tcp://127.0.0.1:0", print, **own) as broker:
+        assert node(broker) == [b"ZIO_GATEWAY_NODE=none"]
+    monkeypatch.setenv("ZIO_GATEWAY_NODE", "mine")
+    with Broker("tcp://127.0.0.1:0", print, **own) as broker:
+        assert node(broker) == [b"ZIO_GATEWAY_NODE=mine"]
+
+
 def test_ctrl_c_is_for_the_program_alone(own):
     with Broker("tcp://127.0.0.1:0", print, **own) as broker:
         process = broker._program._process

@@ -34,6 +34,10 @@ _GUARD = """exec 3<&0
 (read -r over <&3 || kill -TERM $$) >/dev/null 2>&1 &
 exec "$@" 3<&- </dev/null"""
 
+#: No node of ZIO's, unless it is told to be one: several programs would have gateways of
+#: one name, and who connects by it connects to all of them.
+_SETTINGS = {"ZIO_GATEWAY_NODE": "none"}
+
 _LEVEL = re.compile(r"\blevel=(DEBUG|INFO|WARN|ERROR)\b")
 _LEVELS = {"DEBUG": logging.DEBUG, "WARN": logging.WARNING, "ERROR": logging.ERROR}
 
@@ -99,6 +103,7 @@ class Program:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            env={**_SETTINGS, **os.environ},
             start_new_session=True,  # Ctrl-C is for this program, which then stops it
         )
         self._end = weakref.finalize(self, _end, self._process)

@@ -82,7 +82,8 @@ class Service:
         factory's. Credentials, token and max_message are as for `Gateway`. The gateway
         is the program to start, if it is not `gateway` on the PATH or what the variable
         ZIO_GATEWAY names; the flags are added to its command line. It is set by its own
-        environment variables as well, where the command line does not say otherwise.
+        environment variables as well, where the command line does not say otherwise, and
+        is no node of ZIO's unless these say `--node`.
 
         Raises FlowError if the gateway can't be reached or does not register the
         listener, FileNotFoundError if there is no program, `GatewayExited` if it does
