@@ -159,6 +159,64 @@ func ExampleGateway_Handle() {
 	// context canceled
 }
 
+// The dumper of ZIO's tutorial: takes every flow that is given, and prints it.
+func ExampleGateway_Handle_dumper() {
+	gateway, stop := exampleGateway()
+	defer stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+
+	dumped := make(chan struct{})
+	dumper := func(ctx context.Context, offer *zioflow.Offer) error {
+		taker, err := offer.Take(ctx, zioflow.Bot{Credit: 10})
+		if err != nil {
+			return err
+		}
+		defer taker.Abort()
+		for dat, err := range taker.All(ctx) { // and pays for them
+			if err != nil {
+				return err
+			}
+			fmt.Printf("%d %s %q\n", dat.Seqno, dat.Label, dat.Payload)
+		}
+		fmt.Println("EOT")
+		close(dumped) // there is one flow only
+		return nil
+	}
+
+	// The factory: what it refuses to handle, its Match leaves to others.
+	listener := zioflow.Listener{Name: "dumper", Match: `direction == "inject"`}
+	listening, stopped := make(chan struct{}), make(chan error)
+	listener.OnListening = func(uint64) { close(listening) }
+	go func() { stopped <- gateway.Handle(ctx, listener, dumper) }()
+	<-listening
+
+	giver, err := gateway.Give(ctx, zioflow.Bot{Credit: 2, Attributes: map[string]any{"stream": "s1"}})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer giver.Abort()
+	for n := range 3 {
+		dat := zioflow.Dat{Label: fmt.Appendf(nil, `{"flow":"DAT","n":%d}`, n), Payload: [][]byte{{'x'}, {byte('0' + n)}}}
+		if err := giver.Put(ctx, dat); err != nil {
+			log.Print(err)
+			return
+		}
+	}
+	fmt.Println(giver.Close(ctx))
+	<-dumped
+	cancel()
+	fmt.Println(<-stopped)
+	// Unordered output:
+	// 1 {"flow":"DAT","n":0} ["x" "0"]
+	// 2 {"flow":"DAT","n":1} ["x" "1"]
+	// 3 {"flow":"DAT","n":2} ["x" "2"]
+	// EOT
+	// <nil>
+	// context canceled
+}
+
 func ExampleGateway_Serve() {
 	gateway, stop := exampleGateway()
 	defer stop()

@@ -23,8 +23,8 @@ type Tensor struct {
 	// boolean, 'c' complex. Word is its bytes.
 	Dtype byte
 	Word  int
-	// Order names the dimensions from the slowest to the fastest; empty where the last
-	// one runs fastest.
+	// Order names the dimensions from the fastest to the slowest, as ZIO has it; empty
+	// where the last one runs fastest.
 	Order []int
 	// Metadata is the application's own.
 	Metadata map[string]any

@@ -21,7 +21,7 @@ export interface Tensor {
    * bytes, for which JavaScript has no array, is a Uint16Array of its bits.
    */
   readonly data: TypedArray;
-  /** The order of the dimensions from the slowest to the fastest, where it is not 0, 1, 2, … */
+  /** The dimensions from the fastest to the slowest, as ZIO has it; left out where the last one runs fastest. */
   readonly order?: readonly number[];
   readonly metadata?: Readonly<Record<string, unknown>>;
 }

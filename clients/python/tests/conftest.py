@@ -70,39 +70,53 @@ class Program:
             or _ROOT / "bin" / "gateway"
         )
         assert binary.is_file(), f"there is no {binary}: build it, or name it by ZIO_GATEWAY"
-        return binary
+        return binary.absolute()
 
-    def __init__(self, directory: pathlib.Path, *flags: str) -> None:
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        *flags: str,
+        server: str = "none",
+        router: str = "none",
+        grpc: str = "127.0.0.1:0",
+    ) -> None:
         binary = self.binary()
         self._told = False
         self._log = directory / "log"
         ready = directory / "ready.json"
-        addresses = ["--zmq-server=none", "--zmq-router=none", "--grpc=127.0.0.1:0", "--http=none"]
+        addresses = [
+            f"--zmq-server={server}",
+            f"--zmq-router={router}",
+            f"--grpc={grpc}",
+            "--http=none",
+        ]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ZIO_GATEWAY")}
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
                 [binary, "serve", *addresses, "--node=none", f"--ready-file={ready}", *flags],
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                cwd=directory,
                 env=environment,
             )
         try:
-            self.address = self._await_ready(ready)
+            addresses = self._await_ready(ready)
         except BaseException:
             self.process.kill()
             self.process.wait()
             raise
+        self.address = addresses["grpc"]
+        #: Where DEALER sockets connect to.
+        self.router = (addresses.get("zmq_router") or [""])[0]
 
-    def _await_ready(self, ready: pathlib.Path) -> str:
+    def _await_ready(self, ready: pathlib.Path) -> dict:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self._log.read_text()
             try:
-                address = json.loads(ready.read_text())["grpc"]
+                return json.loads(ready.read_text())
             except (FileNotFoundError, ValueError):
                 time.sleep(0.02)  # there is nothing to wait on but the file
-                continue
-            return address if isinstance(address, str) else address[0]
         raise AssertionError(f"the gateway is not ready:\n{self._log.read_text()}")
 
     def terminate(self) -> None:
@@ -111,8 +125,12 @@ class Program:
             self._told = True
             self.process.send_signal(signal.SIGTERM)
 
+    def close(self) -> None:
+        """For contextlib.closing."""
+        self.stop()
+
     def stop(self) -> None:
-        """Stops it; it has to end in good order."""
+        """Stops it; it has to end in good order. Stopping again does nothing."""
         self.terminate()
         try:
             code = self.process.wait(20)
@@ -135,6 +153,14 @@ def program(tmp_path_factory):
 def plain_program(tmp_path_factory):
     """A gateway as users have it that have set nothing."""
     program = Program(tmp_path_factory.mktemp("plain"))
+    yield program
+    program.stop()
+
+
+@pytest.fixture(scope="session")
+def native_program(tmp_path_factory):
+    """One that native peers reach, by DEALER sockets."""
+    program = Program(tmp_path_factory.mktemp("native"), router="tcp://127.0.0.1:0")
     yield program
     program.stop()
 

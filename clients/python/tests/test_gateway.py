@@ -63,7 +63,7 @@ async def test_get_of_nothing(gateway):
 async def test_the_largest_message(gateway):
     (dat,) = [dat async for dat in gateway.get({"count": 1, "size": _BIG})]
     assert dat.payload == (_pattern(0, _BIG),)
-    await gateway.put([dat])
+    await gateway.put_all([dat])
 
 
 async def test_credit_is_lowered_to_the_gateways_limit(gateway):
@@ -86,7 +86,7 @@ async def test_give_to_dump(gateway):
 
 
 async def test_put_to_dump(gateway):
-    result = await gateway.put([b"12", (b"345", b""), Dat(payload=(b"6",))])
+    result = await gateway.put_all([b"12", (b"345", b""), Dat(payload=(b"6",))])
     assert (result.messages, result.bytes) == (3, 6)
     assert result.flow_id > 0
 
@@ -164,7 +164,7 @@ async def test_a_handler_refuses(gateway, how):
         assert error.reason == "rejected"
         assert error.detail == "nicht heute, später"
         assert error.code is grpc.StatusCode.FAILED_PRECONDITION
-        assert (await _fails(gateway.put([], {"to": how}))).reason == "rejected"
+        assert (await _fails(gateway.put_all([], {"to": how}))).reason == "rejected"
         assert (await _fails(anext(gateway.get({"to": how})))).reason == "rejected"
 
 
@@ -219,7 +219,7 @@ async def test_a_handler_that_breaks_off_is_gone(gateway, how):
 
     calls = {
         "give": lambda to: _give(gateway, to, *[b"x"] * 1000, credit=20),
-        "put": lambda to: gateway.put([b"x"] * 1000, to, credit=20),
+        "put": lambda to: gateway.put_all([b"x"] * 1000, to, credit=20),
         "take": take,
         "get": lambda to: _all(gateway.get(to, credit=20)),
     }
@@ -247,7 +247,7 @@ async def test_a_taker_that_ends_the_flow_says_how_much_it_used(gateway):
             await _give(gateway, {"to": "few", "uses": 3}, *[b"x"] * 100)
         assert caught.value.taken == 3
         with pytest.raises(FlowEnded) as caught:
-            await gateway.put([b"x"] * 100, {"to": "few", "uses": 4})
+            await gateway.put_all([b"x"] * 100, {"to": "few", "uses": 4})
         assert caught.value.taken == 4
         # What fits into the credit has been sent when the taker ends the flow.
         with pytest.raises(FlowEnded) as caught:
@@ -378,7 +378,7 @@ async def test_an_offer_has_what_its_listener_can_take(gateway, program):
 
 
 async def test_put_tells_who_has_taken(gateway):
-    result = await gateway.put([b"x"])
+    result = await gateway.put_all([b"x"])
     assert result.bot.taken_by.route == "dump"
     assert result.bot.taken_by.identity == "dump"
 
@@ -433,7 +433,7 @@ async def test_message_too_large(start):
     gateway, _ = await start("--max-message=1000")
     await _give(gateway, None, bytes(1000))
     assert (await _fails(_give(gateway, None, bytes(1001)))).reason == "message_too_large"
-    assert (await _fails(gateway.put([bytes(1001)]))).reason == "message_too_large"
+    assert (await _fails(gateway.put_all([bytes(1001)]))).reason == "message_too_large"
 
 
 async def test_an_eot_that_is_not_answered(start):
@@ -447,6 +447,20 @@ async def test_an_eot_that_is_not_answered(start):
     async with _handling(gateway, "stuck", handler):
         assert (await _fails(_give(gateway, {"to": "stuck"}, b"x"))).reason == "eot_timeout"
         told.set()
+
+
+async def test_a_taker_slower_than_the_eot_timeout_is_seen_to_move(start):
+    async def handler(offer):
+        async with offer.accept(credit=10) as flow:
+            async for dat in flow:
+                await asyncio.sleep(0.4)  # its work
+                used.append(dat.payload[0])
+
+    used = []
+    gateway, _ = await start("--eot-timeout=1s")
+    async with _handling(gateway, "slow", handler):
+        await _give(gateway, {"to": "slow"}, *(b"%d" % n for n in range(5)))
+    assert used == [b"0", b"1", b"2", b"3", b"4"]
 
 
 async def test_a_gateway_that_stops_says_so(start):

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from fake import running, settle
 
-from zioflow import Direction, EndReason, FlowEnded, FlowError, Gateway
+from zioflow import Dat, Direction, EndReason, FlowEnded, FlowError, Gateway
 from zioflow._gen.zio.gateway.v1 import flow_pb2
 
 _COMPLETED = flow_pb2.END_REASON_COMPLETED
@@ -359,10 +359,15 @@ async def test_what_no_dat_can_be_made_of_does_not_harm_the_flow(fake):
         async with Gateway(fake.address, max_message=1000) as gateway, gateway.give() as flow:
             with pytest.raises(ValueError, match="bytes"):
                 await flow.put(bytes(1000 + (64 << 10)))
-            with pytest.raises(TypeError):
-                await flow.put("text")
-            with pytest.raises(TypeError):
-                await flow.put(5)
+            for wrong in (5, [b"x"], None, (b"x", 5)):
+                with pytest.raises(TypeError, match="put_all"):
+                    await flow.put(wrong)
+            with pytest.raises(TypeError, match="tuple is no part"):
+                await flow.put((b"x",), b"y")
+            with pytest.raises(TypeError, match="its own label"):
+                await flow.put(Dat(payload=(b"x",)), label={"n": 1})
+            with pytest.raises(TypeError, match="for bytes there is put"):
+                await flow.put_all(b"xyz")
             with pytest.raises(ValueError):
                 await flow.put(label={"x": float("nan")})
             with pytest.raises(ValueError, match="level"):
@@ -376,6 +381,33 @@ async def test_what_no_dat_can_be_made_of_does_not_harm_the_flow(fake):
         await stream.answer(pay=1)
         assert (await stream.expect("dat")).payload == [b"0"]
         await stream.complete()
+
+
+async def test_put_and_put_all_mean_the_same(client, fake):
+    items = [
+        b"1",
+        "zwei",
+        (b"3", "4"),
+        (),
+        Dat(payload=(b"5",), label='{"n":1}', origin=2, level=3),
+    ]
+
+    async def give():
+        async with client.give(origin=7) as flow:
+            for item in items:
+                await flow.put(item)
+            await flow.put_all(items)
+            await flow.put(b"3", "4")  # as the tuple
+
+    async with running(give()):
+        stream = await fake.called()
+        await stream.answer(credit=20, pay=20)
+        dats = [await stream.expect("dat") for _ in range(11)]
+        await stream.complete()
+    parts = [[b"1"], [b"zwei"], [b"3", b"4"], [], [b"5"]]
+    assert [list(dat.payload) for dat in dats] == [*parts, *parts, [b"3", b"4"]]
+    assert [dat.origin for dat in dats[:5]] == [7, 7, 7, 7, 2]
+    assert (dats[4].label, dats[4].level) == (dats[9].label, dats[9].level) == ('{"n":1}', 3)
 
 
 async def test_a_flow_is_used_inside_its_block_and_once(client, fake):
@@ -415,7 +447,7 @@ async def test_cancelling_does_not_wait_for_a_gateway_that_does_not_answer(call)
         async with Gateway("127.0.0.1:{1}".format(*server.getsockname())) as gateway:
             calls = {
                 "give": lambda: _give(gateway),
-                "put": lambda: gateway.put([b"0"]),
+                "put": lambda: gateway.put_all([b"0"]),
                 "get": lambda: anext(gateway.get()),
                 "handle": lambda: handle(gateway),
             }

@@ -112,6 +112,29 @@ async def test_an_offer_is_accepted_and_given(client, fake, over):
         await stream.complete()
 
 
+@pytest.mark.parametrize("gives", [False, True])
+async def test_an_offer_is_one_to_give_or_one_to_take(client, fake, over, gives):
+    async def handler(offer):
+        right, wrong = (offer.give, offer.take) if gives else (offer.take, offer.give)
+        with pytest.raises(ValueError, match="the offer is one to"):
+            wrong()
+        async with right({"mine": 1}, credit=2, payload=[b"p"], origin=6) as flow:
+            assert isinstance(flow, Giver if gives else Taker)
+        over.set()
+
+    direction = flow_pb2.DIRECTION_EXTRACT if gives else flow_pb2.DIRECTION_INJECT
+    async with running(_listen(client, handler, over)):
+        listen = await fake.listening()
+        await listen.send(offer=_offer(direction=direction))
+        stream = await fake.called()
+        bot = await stream.answer(credit=2)
+        assert (bot.cid, bot.credit, bot.label, bot.origin) == (_CID, 2, '{"mine":1}', 6)
+        assert (bot.direction, bot.payload) == (direction, [b"p"])
+        if not gives:
+            await stream.expect("pay")
+        await stream.complete()
+
+
 async def test_an_offer_is_known_by_its_cid(client, fake):
     async def handle():
         async with client.offer(_CID, Direction.EXTRACT).accept(credit=4) as flow:
@@ -279,6 +302,27 @@ async def test_an_offer_is_answered_only_once(client, fake, over):
         listen = await fake.listening()
         await listen.send(offer=_offer())
     assert len(errors) == 2
+
+
+@pytest.mark.parametrize("declines", [False, True])
+async def test_an_offer_that_is_delegated_stays_open(client, fake, over, declines):
+    async def handler(offer):
+        cids.append(offer.delegate())
+        for again in (offer.delegate, offer.accept):
+            with pytest.raises(RuntimeError):
+                again()
+        if declines:
+            await offer.decline("it did not come")
+        over.set()
+
+    cids = []
+    async with running(_listen(client, handler, over)):
+        listen = await fake.listening()
+        await listen.send(offer=_offer())
+    assert cids == [_CID]
+    if declines:
+        assert await fake.declined.get() == (_CID, "it did not come")
+    assert fake.declined.empty()
 
 
 async def test_leaving_waits_for_flows_and_cancels_offers(client, fake, over):

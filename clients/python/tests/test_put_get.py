@@ -39,11 +39,11 @@ async def test_put_gives_parts_sequences_and_dats(client, fake):
     items = [
         b"one",
         bytearray(b"two"),
-        (b"three", b"four"),
-        [],
+        (b"three", "vier€"),
+        (),
         Dat(payload=(b"five",), label='{"n":1}', origin=2, granule=3, seqno=4, level=5),
     ]
-    async with running(client.put(items, {"a": 1}, credit=3, origin=9)) as putting:
+    async with running(client.put_all(items, {"a": 1}, credit=3, origin=9)) as putting:
         stream = await fake.called()
         bot = await stream.expect("bot")
         assert (bot.label, bot.credit, bot.origin) == ('{"a":1}', 3, 9)
@@ -52,7 +52,7 @@ async def test_put_gives_parts_sequences_and_dats(client, fake):
         assert await stream.inbox.get() is None
         stream.summary = _summary(5)
         stream.finish()
-    parts = [[b"one"], [b"two"], [b"three", b"four"], [], [b"five"]]
+    parts = [[b"one"], [b"two"], [b"three", "vier€".encode()], [], [b"five"]]
     assert [list(dat.payload) for dat in dats] == parts
     assert [dat.origin for dat in dats] == [9, 9, 9, 9, 2]
     assert (dats[4].label, dats[4].granule, dats[4].level) == ('{"n":1}', 3, 5)
@@ -71,7 +71,7 @@ async def test_put_gives_parts_sequences_and_dats(client, fake):
     ],
 )
 async def test_put_raises_for_items_that_were_not_used(client, fake, messages, label, taken):
-    putting = asyncio.ensure_future(client.put([b"0", b"1"]))
+    putting = asyncio.ensure_future(client.put_all([b"0", b"1"]))
     stream = await fake.called()
     stream.summary = _summary(messages, label)
     for kind in ("bot", "dat", "dat"):
@@ -82,7 +82,7 @@ async def test_put_raises_for_items_that_were_not_used(client, fake, messages, l
 
 
 async def test_put_raises_when_the_taker_ends_before_the_items_do(client, fake):
-    putting = asyncio.ensure_future(client.put(_endless()))
+    putting = asyncio.ensure_future(client.put_all(_endless()))
     stream = await fake.called()
     await stream.expect("bot")
     await stream.expect("dat")
@@ -92,7 +92,7 @@ async def test_put_raises_when_the_taker_ends_before_the_items_do(client, fake):
 
 
 async def test_put_raises_when_the_flow_fails_though_no_item_comes(client, fake):
-    putting = asyncio.ensure_future(client.put(_endless()))
+    putting = asyncio.ensure_future(client.put_all(_endless()))
     stream = await fake.called()
     await stream.expect("bot")
     stream.fail(grpc.StatusCode.ABORTED, "peer_gone: left", info="PEER_GONE", flow_id=3)
@@ -100,7 +100,7 @@ async def test_put_raises_when_the_flow_fails_though_no_item_comes(client, fake)
     assert (error.reason, error.detail, error.flow_id) == ("peer_gone", "left", 3)
 
 
-@pytest.mark.parametrize("bad", ["text", 5, [5], pytest.param(bytes(65 << 20), id="too large")])
+@pytest.mark.parametrize("bad", [5, [b"list"], pytest.param(bytes(65 << 20), id="too large")])
 async def test_put_breaks_off_when_the_items_fail(client, fake, bad):
     async def items():
         yield b"0"
@@ -108,7 +108,7 @@ async def test_put_breaks_off_when_the_items_fail(client, fake, bad):
         yield bad
 
     given = asyncio.Event()
-    putting = asyncio.ensure_future(client.put(items()))
+    putting = asyncio.ensure_future(client.put_all(items()))
     stream = await fake.called()
     await stream.expect("bot")
     await stream.expect("dat")
@@ -117,8 +117,43 @@ async def test_put_breaks_off_when_the_items_fail(client, fake, bad):
     await stream.cancelled.wait()
 
 
+@pytest.mark.parametrize(
+    "item, parts",
+    [
+        (b"one", [b"one"]),
+        ("zwei", [b"zwei"]),
+        ((b"three", "four"), [b"three", b"four"]),
+        (Dat(payload=(b"five",)), [b"five"]),
+    ],
+)
+async def test_put_gives_one_dat(client, fake, item, parts):
+    async with running(client.put(item, {"a": 1}, credit=3, origin=9)):
+        stream = await fake.called()
+        bot = await stream.expect("bot")
+        assert (bot.label, bot.credit, bot.origin) == ('{"a":1}', 3, 9)
+        assert (await stream.expect("dat")).payload == parts
+        await stream.expect("eot")
+        stream.summary = _summary(1)
+        stream.finish()
+
+
+async def test_put_of_an_iterable_is_deprecated(client, fake):
+    with pytest.warns(DeprecationWarning, match="put_all"):
+        async with running(client.put([b"one", b"two"])):
+            stream = await fake.called()
+            for kind in ("bot", "dat", "dat", "eot"):
+                await stream.expect(kind)
+            stream.summary = _summary(2)
+            stream.finish()
+
+
+@pytest.mark.parametrize("items", [b"bytes", "text", Dat()])
+async def test_put_all_of_one_is_refused(client, fake, items):
+    await _raises(TypeError, client.put_all(items))
+
+
 async def test_put_that_is_cancelled_breaks_off(client, fake):
-    putting = asyncio.ensure_future(client.put(_endless()))
+    putting = asyncio.ensure_future(client.put_all(_endless()))
     stream = await fake.called()
     await stream.expect("bot")
     putting.cancel()

@@ -103,6 +103,7 @@ async def test_eot_is_answered_when_all_is_used(client, fake):
         await settle(client)
         assert stream.inbox.empty()
         used.set()
+        assert (await stream.expect("pay")).credit == 1
         eot = await stream.expect("eot")
         assert json.loads(eot.label) == {"taken": 2}
         assert eot.origin == 8
@@ -110,6 +111,60 @@ async def test_eot_is_answered_when_all_is_used(client, fake):
         assert not taking.done()
         stream.finish()
     assert taking.result().attributes == {"sum": 2}
+
+
+async def test_after_the_eot_each_dat_is_paid_for(client, fake):
+    """What the client has buffered, the gateway believes to be taken: it sees by the
+    PAYs that the client moves."""
+    go_on = asyncio.Semaphore(0)
+
+    async def take():
+        async with client.take(credit=10) as flow:
+            async for _ in flow:
+                await go_on.acquire()
+
+    async with running(take()):
+        stream = await fake.called()
+        await stream.answer(credit=10)
+        assert (await stream.expect("pay")).credit == 10
+        await stream.give(b"0", b"1", b"2", b"3", b"4")
+        for _ in range(2):
+            go_on.release()
+        await settle(client)
+        assert stream.inbox.empty()  # two of ten are not worth a PAY
+        await stream.say_eot()
+        await settle(client)
+        for owed in (3, 1):  # with the two of before
+            go_on.release()
+            assert (await stream.expect("pay")).credit == owed
+        go_on.release()
+        await stream.expect("eot")  # which says of the last one that it was used
+        stream.finish()
+    assert not stream.messages()
+
+
+async def test_after_an_eot_that_says_failure_nothing_is_paid(client, fake):
+    """The flow is over: a PAY would come too late."""
+    failed = asyncio.Event()
+
+    async def take():
+        async with client.take(credit=2) as flow:
+            async for _ in flow:
+                await failed.wait()
+
+    taking = asyncio.ensure_future(take())
+    stream = await fake.called()
+    await stream.answer(credit=2)
+    await stream.expect("pay")
+    await stream.give(b"0", b"1")
+    await stream.say_eot(reason=flow_pb2.END_REASON_PEER_GONE)
+    await settle(client)
+    failed.set()
+    await settle(client)
+    stream.fail(grpc.StatusCode.ABORTED, "peer_gone", info="PEER_GONE")
+    with pytest.raises(FlowError):
+        await taking
+    assert not stream.messages()
 
 
 async def test_dats_come_as_they_were_given(client, fake):

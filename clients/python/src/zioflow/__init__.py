@@ -12,6 +12,7 @@ from .giver import Giver
 from .handler import Listener, Offer, Peer
 from .messages import Bot, Dat, Direction, Eot, LeftOut, TakenBy
 from .taker import Taker
+from .tensors import Tensor
 
 __all__ = [
     "Bot",
@@ -31,4 +32,5 @@ __all__ = [
     "PutResult",
     "TakenBy",
     "Taker",
+    "Tensor",
 ]

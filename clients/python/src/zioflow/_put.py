@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from dataclasses import dataclass
 from typing import Any, Union
 
@@ -14,17 +14,15 @@ from ._connection import Connection
 from ._ending import Ending
 from ._gen.zio.gateway.v1 import flow_pb2
 from .errors import FlowEnded, error_from_rpc
-from .messages import Bot, Dat, Eot, Part, read_bot, taken_by, write_dat
+from .messages import Bot, Dat, Eot, Item, read_bot, taken_by, write_item
 
-#: What `Gateway.put` makes a DAT of: one part, a sequence of parts, or a Dat,
-#: whose seqno is ignored.
-Item = Union[Part, Sequence[Part], Dat]
+#: What `put_all` gives.
 Items = Union[Iterable[Item], AsyncIterable[Item]]
 
 
 @dataclass(frozen=True)
 class PutResult:
-    """What became of a `Gateway.put`."""
+    """What became of a `Gateway.put` or `put_all`."""
 
     #: The flow's id, by which operators know it.
     flow_id: int
@@ -51,9 +49,9 @@ class _Feed:
         """Raises what the items raise, and nothing if the call fails."""
         if not await self._write(flow_pb2.PutRequest(bot=bot)):
             return
-        async with contextlib.aclosing(_each(items)) as each:
+        async with contextlib.aclosing(items_of(items)) as each:
             async for item in each:
-                if not await self._write(flow_pb2.PutRequest(dat=_dat(item, bot.origin))):
+                if not await self._write(flow_pb2.PutRequest(dat=write_item(item, bot.origin))):
                     return
                 self.written += 1
         self.finished = True
@@ -72,7 +70,7 @@ class _Feed:
 
 
 async def put(connection: Connection, bot: flow_pb2.Bot, items: Items) -> PutResult:
-    """See Gateway.put."""
+    """See Gateway.put_all."""
     call = connection.flows.Put()
     ending = Ending(call)
     feed = _Feed(connection, call)
@@ -117,23 +115,14 @@ def _check(feed: _Feed, result: PutResult) -> None:
     )
 
 
-async def _each(items: Items) -> AsyncGenerator[Item, None]:
+async def items_of(items: Items) -> AsyncGenerator[Item, None]:
+    """The items, whichever way they are iterated over; TypeError for one that is text
+    or bytes, whose characters would be DATs."""
+    if isinstance(items, (str, bytes, bytearray, memoryview, Dat)):
+        raise TypeError(f"put_all gives many: for {type(items).__name__} there is put")
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield item
     else:
         for item in items:
             yield item
-
-
-def _dat(item: Item, origin: int) -> flow_pb2.Dat:
-    if isinstance(item, Dat):
-        return write_dat(
-            item.payload,
-            label=item.label,
-            origin=item.origin,
-            granule=item.granule,
-            level=item.level,
-        )
-    parts = [item] if isinstance(item, (bytes, bytearray, memoryview)) else item
-    return write_dat(parts, label="", origin=origin, granule=0, level=0)

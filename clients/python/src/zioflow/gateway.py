@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import grpc
 
@@ -15,7 +16,7 @@ from ._put import Items, PutResult, put
 from .errors import error_from_rpc
 from .giver import Giver
 from .handler import Handler, Listener, Offer
-from .messages import Dat, Direction, Label, Part, read_dat, write_bot
+from .messages import Dat, Direction, Item, Label, Part, is_item, read_dat, write_bot
 from .taker import Taker
 
 
@@ -26,7 +27,7 @@ class Gateway:
     unreachable gateway shows in the first call, as FlowError with the code
     UNAVAILABLE. Leaving the block breaks off what still uses the connection.
 
-    Any number of flows share one gateway. All methods but `put` and `get` only
+    Any number of flows share one gateway. All methods but `put`, `put_all` and `get` only
     prepare what they return: nothing is sent before that is entered.
     """
 
@@ -182,6 +183,30 @@ class Gateway:
 
     async def put(
         self,
+        item: Item,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        credit: int = 10,
+        label: Label = "",
+        payload: Sequence[Part] = (),
+        origin: int = 0,
+    ) -> PutResult:
+        """Gives a flow of one DAT, and returns when the taker has ended the flow as well.
+
+        The item is an array, bytes or a text, which is one part; a tuple, which holds the
+        parts; or a Dat. The other arguments are those of give, for the BOT. FlowEnded
+        says that the taker has not used it. To give an iterable of items by this method
+        is deprecated: there is `put_all`.
+        """
+        items: Items = (item,)
+        if not is_item(item):
+            warnings.warn("put is for one DAT: give many by put_all", DeprecationWarning, 2)
+            items = cast(Items, item)
+        options = {"credit": credit, "label": label, "payload": payload, "origin": origin}
+        return await self.put_all(items, attributes, **options)  # type: ignore[arg-type]
+
+    async def put_all(
+        self,
         items: Items,
         attributes: Mapping[str, Any] | None = None,
         *,
@@ -190,11 +215,11 @@ class Gateway:
         payload: Sequence[Part] = (),
         origin: int = 0,
     ) -> PutResult:
-        """Gives all items, and returns when the taker has ended the flow as well.
+        """Gives a DAT for each item, and returns when the taker has ended the flow as well.
 
-        An item is one part, a sequence of parts, or a Dat. The other arguments
-        are those of give. FlowEnded says that the taker has not used all items.
-        An exception of the iterable breaks the flow off and is raised.
+        An item is what `put` gives. The other arguments are those of give, for the BOT.
+        FlowEnded says that the taker has not used all items. An exception of the iterable
+        breaks the flow off and is raised.
         """
         bot = write_bot(
             Direction.EXTRACT,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from ._gen.zio.gateway.v1 import flow_pb2
+from ._put import Items, items_of
 from .errors import EndReason, FlowEnded
 from .flow import Flow
-from .messages import Label, Part, taken_by, write_dat
+from .messages import Dat, Label, Part, taken_by, write_dat, write_item
+from .tensors import Array
 
 
 class Giver(Flow):
@@ -29,7 +33,7 @@ class Giver(Flow):
 
     async def put(
         self,
-        *payload: Part,
+        *payload: Part | Array | tuple[Part | Array, ...] | Dat,
         label: Label = "",
         origin: int | None = None,
         granule: int = 0,
@@ -37,7 +41,10 @@ class Giver(Flow):
     ) -> None:
         """Gives one DAT with these parts, once the taker has paid for it.
 
-        A granule of 0 becomes the present, an origin of None the flow's.
+        A part is bytes, a text, which goes out in UTF-8, or an array, which the label
+        describes, see `put_arrays`. A single tuple holds the parts; a single Dat is
+        given as it is, but for its seqno. A granule of 0 becomes the present, in
+        microseconds since the epoch, an origin of None the flow's.
 
         FlowEnded says that the taker has ended the flow, FlowError that the flow
         failed; in both cases the taker does not use this DAT. ValueError or
@@ -47,13 +54,68 @@ class Giver(Flow):
         Cancelled while it waits for credit, it gives nothing. Cancelled later,
         the DAT goes out all the same. Concurrent calls take turns.
         """
-        dat = write_dat(
-            payload,
-            label=label,
-            origin=self._origin if origin is None else origin,
-            granule=granule,
-            level=level,
+        parts: Any = payload
+        if len(payload) == 1 and isinstance(payload[0], (tuple, Dat)):
+            parts = payload[0]
+        if isinstance(parts, Dat):
+            if label or origin is not None or granule or level:
+                raise TypeError("a Dat has its own label, origin, granule and level")
+            await self._give(write_item(parts, self._origin))
+            return
+        await self._give(
+            write_dat(
+                parts,
+                label=label,
+                origin=self._origin if origin is None else origin,
+                granule=granule,
+                level=level,
+            )
         )
+
+    async def put_arrays(
+        self,
+        *arrays: Array,
+        metadata: Mapping[str, Any] | None = None,
+        order: str = "C",
+        label: Label = "",
+        origin: int | None = None,
+        granule: int = 0,
+        level: int = 0,
+    ) -> None:
+        """Gives one DAT whose parts are these arrays, in ZIO's form TENS.
+
+        The arrays are NumPy's or what becomes one, or a `Tensor`, which has metadata of
+        its own. They may have booleans, integers of 1 to 8 bytes, floats of 2 to 8,
+        complex numbers of 8 and 16, and long doubles, which only machines of the same
+        kind understand; where ml_dtypes is installed also what that has, which other
+        readers see as unsigned integers. TypeError names any other dtype.
+        An xarray.DataArray keeps its name and the names of its dimensions, as metadata.
+
+        They go out row by row, as every reader of ZIO's expects; with the order "K", one
+        that lies column by column goes out as it lies, and its description says so,
+        which readers of ZIO's own ignore. The metadata is that of the message.
+        The other arguments, and errors, are those of put.
+        """
+        await self._give(
+            write_dat(
+                arrays,
+                label=label,
+                origin=self._origin if origin is None else origin,
+                granule=granule,
+                level=level,
+                metadata=metadata or {},
+                order=order,
+            )
+        )
+
+    async def put_all(self, items: Items) -> None:
+        """Gives a DAT for each item: what put makes one of. FlowEnded and FlowError are
+        those of put; what the iterable raises is raised."""
+        async with contextlib.aclosing(items_of(items)) as each:
+            async for item in each:
+                await self._give(write_item(item, self._origin))
+
+    async def _give(self, dat: flow_pb2.Dat) -> None:
         request = flow_pb2.OpenRequest(dat=dat)
         self._connection.check_size(request)
         async with self._turn:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
@@ -22,6 +22,8 @@ from .messages import Bot, Direction, Label, Part, read_bot, write_bot
 from .taker import Taker
 
 _log = logging.getLogger("zioflow")
+
+_Side = TypeVar("_Side", Giver, Taker)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class _State(enum.Enum):
     OPEN = enum.auto()
     ACCEPTING = enum.auto()
     ACCEPTED = enum.auto()
+    DELEGATED = enum.auto()
     DECLINED = enum.auto()
 
 
@@ -92,21 +95,63 @@ class Offer:
         handler's BOT, as for `Gateway.give`; the credit agreed is the smaller of
         both sides'.
         """
+        options = {"credit": credit, "label": label, "payload": payload, "origin": origin}
+        if self.direction is Direction.EXTRACT:
+            return self._open(Giver, attributes, options)
+        return self._open(Taker, attributes, options)
+
+    def give(
+        self,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        credit: int = 10,
+        label: Label = "",
+        payload: Sequence[Part] = (),
+        origin: int = 0,
+    ) -> Giver:
+        """What accept does, for an offer to give; ValueError if it is one to take."""
+        options = {"credit": credit, "label": label, "payload": payload, "origin": origin}
+        self._expect(Direction.EXTRACT)
+        return self._open(Giver, attributes, options)
+
+    def take(
+        self,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        credit: int = 10,
+        label: Label = "",
+        payload: Sequence[Part] = (),
+        origin: int = 0,
+    ) -> Taker:
+        """What accept does, for an offer to take; ValueError if it is one to give."""
+        options = {"credit": credit, "label": label, "payload": payload, "origin": origin}
+        self._expect(Direction.INJECT)
+        return self._open(Taker, attributes, options)
+
+    def _expect(self, direction: Direction) -> None:
+        if self.direction is not direction:
+            raise ValueError(f"the offer is one to {self.direction}, not to {direction}")
+
+    def _open(
+        self, make: type[_Side], attributes: Mapping[str, Any] | None, options: dict[str, Any]
+    ) -> _Side:
         if self._state is not _State.OPEN:
             raise RuntimeError("an offer can be accepted or declined only once")
-        bot = write_bot(
-            self.direction,
-            attributes,
-            credit=credit,
-            label=label,
-            payload=payload,
-            origin=origin,
-            cid=self.cid,
-        )
-        make = Giver if self.direction is Direction.EXTRACT else Taker
+        bot = write_bot(self.direction, attributes, cid=self.cid, **options)
         flow = make(self._connection, bot, accepted=self._accepted)
         self._state = _State.ACCEPTING
         return flow
+
+    def delegate(self) -> int:
+        """Leaves the offer to another process or a native peer; returns its cid.
+
+        Whoever opens a flow with that cid accepts the offer. The handler has no more
+        to do with it and may return, but may still decline it.
+        """
+        if self._state is not _State.OPEN:
+            raise RuntimeError("an offer can be accepted or declined only once")
+        self._state = _State.DELEGATED
+        return self.cid
 
     async def decline(self, detail: str = "") -> None:
         """Refuses the offer: the client sees `rejected` and the detail, cut to

@@ -9,14 +9,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Union
 
+from . import tensors
 from ._gen.zio.gateway.v1 import flow_pb2
 from .errors import EndReason, reason_from_proto
+from .tensors import Array, Tensor
 
 #: A label: a JSON object as text, which crosses the gateway byte for byte, or a
 #: mapping to be written as one.
 Label = Union[str, Mapping[str, Any]]
-#: What can be one part of a payload.
-Part = Union[bytes, bytearray, memoryview]
+#: What can be one part of a payload: bytes, or a text in UTF-8.
+Part = Union[bytes, bytearray, memoryview, str]
+#: What `put` makes one DAT of: one part, a tuple of parts, or a Dat, whose seqno is
+#: ignored. An array is a part that the label describes.
+Item = Union[Part, Array, "tuple[Part | Array, ...]", "Dat"]
 
 #: Keys of a BOT's label that are fields of their own.
 _BOT_FIELDS = ("flow", "direction", "credit", "cid")
@@ -98,6 +103,25 @@ class LeftOut:
 class Dat(_Message):
     """A DAT: data."""
 
+    def tensors(self) -> list[Tensor]:
+        """The tensors that the label describes, in its order.
+
+        Their arrays are views of the payload, which can't be written to, and keep it.
+        ValueError if the label describes none, or not what the payload has.
+        """
+        return tensors.read(self.attributes, self.payload)
+
+    def arrays(self) -> list[Any]:
+        """The tensors as NumPy arrays, see `tensors`."""
+        return [tensor.array for tensor in self.tensors()]
+
+    def array(self) -> Any:
+        """The only tensor as a NumPy array; ValueError if there are others."""
+        found = self.arrays()
+        if len(found) != 1:
+            raise ValueError(f"the DAT has {len(found)} tensors, not one")
+        return found[0]
+
 
 @dataclass(frozen=True)
 class Bot(_Message):
@@ -159,11 +183,31 @@ def write_label(label: Label) -> str:
 
 
 def write_parts(payload: Sequence[Part]) -> list[bytes]:
-    """Payload parts as bytes; TypeError for what is no bytes-like object."""
+    """Payload parts as bytes; TypeError for what is none."""
     if isinstance(payload, (bytes, bytearray, memoryview, str)):
         raise TypeError("a payload is a sequence of parts, not one part")
-    # bytes(5) is five bytes, so a number must not get there.
-    return [part if isinstance(part, bytes) else bytes(memoryview(part)) for part in payload]
+    return [_write_part(part) for part in payload]
+
+
+def _write_part(part: Any) -> bytes:
+    if isinstance(part, bytes):
+        return part
+    if isinstance(part, str):
+        return part.encode()
+    if tensors.is_array(part):
+        raise TypeError(
+            "only a DAT has arrays: give their bytes, and say in the label what they are"
+        )
+    try:
+        view = memoryview(part)  # bytes(5) is five bytes, so a number must not get there
+    except TypeError:
+        raise TypeError(f"{type(part).__name__} is no part of a payload: {_PARTS}") from None
+    if "O" in view.format:
+        raise TypeError("a part of a payload can't have Python's objects in it")
+    return view.tobytes()
+
+
+_PARTS = "that is an array, bytes or str; a tuple has the parts of one DAT, put_all gives many"
 
 
 def write_bot(
@@ -201,17 +245,52 @@ def write_bot(
 
 
 def write_dat(
-    payload: Sequence[Part], *, label: Label, origin: int, granule: int, level: int
+    payload: Sequence[Part | Array],
+    *,
+    label: Label = "",
+    origin: int = 0,
+    granule: int = 0,
+    level: int = 0,
+    metadata: Mapping[str, Any] | None = None,
+    order: str = "C",
 ) -> flow_pb2.Dat:
-    """A DAT to send."""
+    """A DAT to send, whose label describes the arrays in it."""
     if not 0 <= level <= 8:
         raise ValueError(f"level is {level}, want 0 to 8")
+    arrays = [(n, part) for n, part in enumerate(payload) if tensors.is_array(part)]
+    packed: dict[int, bytes] = {}
+    if arrays or metadata is not None:
+        described, packed = tensors.write(arrays, metadata=metadata or {}, order=order)
+        base = parse_label(label) if isinstance(label, str) else label
+        if tensors.KEY in base:
+            raise ValueError(f"the label has {tensors.KEY} already, and there are arrays")
+        label = {**base, tensors.KEY: described}
     return flow_pb2.Dat(
         label=write_label(label),
-        payload=write_parts(payload),
+        payload=[packed[n] if n in packed else _write_part(part) for n, part in enumerate(payload)],
         origin=origin,
         granule=granule,
         level=level,
+    )
+
+
+def write_item(item: Item, origin: int) -> flow_pb2.Dat:
+    """The DAT that an item makes; TypeError if it is none. A Dat keeps its own origin."""
+    if isinstance(item, Dat):
+        return write_dat(
+            item.payload,
+            label=item.label,
+            origin=item.origin,
+            granule=item.granule,
+            level=item.level,
+        )
+    return write_dat(item if isinstance(item, tuple) else (item,), origin=origin)
+
+
+def is_item(value: Any) -> bool:
+    """Whether one DAT can be made of it."""
+    return isinstance(value, (bytes, bytearray, memoryview, str, tuple, Dat)) or tensors.is_array(
+        value
     )
 
 

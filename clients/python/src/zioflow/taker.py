@@ -15,14 +15,14 @@ class Taker(Flow):
     """A side that takes: iterate over it, in one place at a time.
 
     It pays by itself: for everything at the beginning, then, whenever half of the
-    credit has been used, for what was used. A DAT counts as used when the next
-    one is asked for.
+    credit has been used, for what was used; and one by one once the giver has said
+    EOT. A DAT counts as used when the next one is asked for.
 
     The iteration stops when the giver has said EOT, everything was used, and the
     flow has completed. If the flow fails, the iteration still yields what came
-    before and then raises FlowError. The gateway limits how long an EOT may wait
-    for its answer (30 s by default), so ask for no more credit than what is used
-    in that time.
+    before and then raises FlowError. Once the giver has said EOT, the gateway waits
+    for its answer for a while only after the last sign of life (30 s by default), so
+    no single DAT may take longer to use.
 
     Leaving the block before that ends the flow in good order; the giver is told
     how many DATs were used.
@@ -57,7 +57,18 @@ class Taker(Flow):
         self._pay(bot.credit)
 
     def _pay_back(self, total: int) -> None:
-        if self._owed >= max(1, total // 2) and self._eot is None and not self._done:
+        """Pays for what was used, if that is due.
+
+        After the giver's EOT nothing more comes, and what has come may lie here or
+        in grpc: only by the PAYs does the gateway see that this side still moves.
+        The last one is not paid for, as the answer to the EOT follows.
+        """
+        due = max(1, total // 2)
+        if self._eot is not None:
+            if self._eot_failed() or not self._came:
+                return
+            due = 1
+        if self._owed >= due and not self._done:
             owed, self._owed = self._owed, 0
             self._pay(owed)
 
