@@ -23,8 +23,11 @@ import (
 
 // Bounds of an evaluation.
 const (
-	// MaxTime is how long one may take, from its start.
+	// MaxTime is how much of a processor's time one may take, where the system can
+	// bound that, and MaxWait how long it may take at the most: on a machine that is
+	// busy with something else the two differ.
 	MaxTime = 3 * time.Second
+	MaxWait = 15 * time.Second
 	// MaxMemory is how much memory it may use, in bytes.
 	MaxMemory = 256 << 20
 	// MaxResult is how long the JSON that it yields may be, in bytes; MaxText the
@@ -34,6 +37,8 @@ const (
 
 	// processors is how many it may use at once: one, and one for its garbage.
 	processors = 2
+	// startTime is what of a processor's time its start may take.
+	startTime = time.Second
 	// maxStack bounds how deep a text's calls may go.
 	maxStack = 200
 	// maxError bounds what is told of an error, in bytes.
@@ -69,7 +74,7 @@ func Evaluate(ctx context.Context, source Source) ([]byte, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	limited, cancel := context.WithTimeoutCause(ctx, MaxTime, errTime)
+	limited, cancel := context.WithTimeoutCause(ctx, MaxWait, errTime)
 	defer cancel()
 	return run(limited, source)
 }
