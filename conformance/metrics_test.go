@@ -99,11 +99,11 @@ var elsewhere = map[string]string{
 	"zio_gateway_reloads_total":            "TestIdentitiesReload",
 	"zio_gateway_reloads_failing":          "TestIdentitiesReload",
 	"zio_gateway_issuer_key_fetches_total": "TestSecured",
-	"zio_gateway_nodes":              "TestDiscoveryDocument", // these with discovery alone
-	"zio_gateway_node_connecting":    "telemetry: TestNodeMetrics",
-	"zio_gateway_node_beacons_total": "telemetry: TestNodeMetrics",
-	"zio_gateway_node_dropped_total": "telemetry: TestNodeMetrics",
-	"zio_gateway_node_panics_total":  "telemetry: TestNodeMetrics",
+	"zio_gateway_nodes":                    "TestDiscoveryDocument", // these with discovery alone
+	"zio_gateway_node_connecting":          "telemetry: TestNodeMetrics",
+	"zio_gateway_node_beacons_total":       "telemetry: TestNodeMetrics",
+	"zio_gateway_node_dropped_total":       "telemetry: TestNodeMetrics",
+	"zio_gateway_node_panics_total":        "telemetry: TestNodeMetrics",
 
 	"zio_gateway_waiting_readers":                "telemetry: TestBudgetMetrics",
 	"zio_gateway_zmq_panics_total":               "telemetry: TestZMQMetrics",
@@ -304,7 +304,7 @@ func TestMetricsWords(t *testing.T) {
 	for label, name := range map[string]string{
 		"outcome": "zio_gateway_zmq_handshakes_total", "cause": "zio_gateway_zmq_connections_ended_total",
 	} {
-		_, table, found := strings.Cut(string(text), "| `"+label+"` |")
+		_, table, found := strings.Cut(string(text), "\n| `"+label+"` |")
 		table, _, _ = strings.Cut(table, "\n\n")
 		var documented, served []string
 		for _, row := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\|").FindAllStringSubmatch(table, -1) {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"maps"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
@@ -53,7 +54,10 @@ func (s *adminService) WatchNodes(request *gatewayv1.WatchNodesRequest, stream g
 			err = stream.Send(&gatewayv1.WatchNodesResponse{
 				Time: timeOf(e.Time), Event: nodeEvents[e.Kind], Node: toNode(e.Node), Reason: e.Reason, Missed: missed,
 			})
-			missed = 0
+			if missed = watcher.Missed(); missed > 0 && err == nil {
+				err = stream.Send(&gatewayv1.WatchNodesResponse{Time: timeOf(time.Now()), Missed: missed})
+				missed = 0
+			}
 		case <-stream.Context().Done():
 			return status.FromContextError(stream.Context().Err()).Err()
 		case <-s.stop.Done():

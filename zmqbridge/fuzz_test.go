@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"github.com/zioflow/gateway/broker/zio"
@@ -258,8 +257,8 @@ func compare(t *testing.T, e *end, want seen, err error) {
 			t.Errorf("message %d: %s", i, difference)
 		}
 	}
-	if !slices.Equal(e.pongs, want.pongs) {
-		t.Errorf("%d PONGs came, want %d, or others than these", len(e.pongs), len(want.pongs))
+	if !withoutSome(e.pongs, want.pongs) { // of PINGs that come together the last is answered
+		t.Errorf("%d PONGs came, want some of %d, the last among them", len(e.pongs), len(want.pongs))
 	}
 	if n := int(e.conn.endpoint.stats.tooLarge.Load()); n < want.sure || n > want.large {
 		t.Errorf("%d messages were too large, want %d to %d", n, want.sure, want.large)
@@ -285,8 +284,7 @@ func withoutSome(some, all []string) bool {
 }
 
 // compareSealed is compare where a connection may be closed for a message that is too
-// large and encrypted: up to there all must be the same. PINGs that nobody sees in what
-// is fed may be too many at a time for each to be answered.
+// large and encrypted: up to there all must be the same.
 func compareSealed(t *testing.T, e *end, want seen, err error) {
 	var fault *protocolFault
 	if errors.As(err, &fault) && fault.cause == causeTooLarge {
@@ -298,9 +296,6 @@ func compareSealed(t *testing.T, e *end, want seen, err error) {
 		want.fault, want.ended = true, "too large"
 		want.large = int(e.conn.endpoint.stats.tooLarge.Load())
 		want.sure = want.large
-	}
-	if withoutSome(e.pongs, want.pongs) {
-		want.pongs = e.pongs
 	}
 	compare(t, e, want, err)
 }

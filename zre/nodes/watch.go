@@ -59,6 +59,17 @@ func (t *Table) Watch(room int) *Watcher {
 // Events is where the events arrive, in their order. Closed by Close.
 func (w *Watcher) Events() <-chan Event { return w.events }
 
+// Missed returns how many events were dropped since the last that was taken in, if
+// nothing waits in Events: no event may follow that would tell it. It is told once.
+func (w *Watcher) Missed() (n uint64) {
+	w.table.mu.Lock()
+	defer w.table.mu.Unlock()
+	if len(w.events) == 0 {
+		n, w.missed = w.missed, 0
+	}
+	return n
+}
+
 // Close ends the watch. Closing again does nothing.
 func (w *Watcher) Close() {
 	w.once.Do(func() {

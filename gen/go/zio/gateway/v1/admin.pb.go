@@ -2633,7 +2633,8 @@ type WatchNodesResponse struct {
 	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
 	// What.
 	Event NodeEvent `protobuf:"varint,2,opt,name=event,proto3,enum=zio.gateway.v1.NodeEvent" json:"event,omitempty"`
-	// The node as it is now, or as it was when it left.
+	// The node as it is now, or as it was when it left. Not set where the response only
+	// tells what was missed.
 	Node *Node `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
 	// Why it left: "left" (it said so), "closed" (a connection was closed), "expired"
 	// (it was silent), "replaced" (another node is at its endpoint), "protocol" (it
