@@ -21,7 +21,7 @@ const (
 	// tick is how often the machine is told the time.
 	tick = time.Second / 2
 	// rescan is how often the interfaces are looked at.
-	rescan = 5 * time.Second
+	rescan = 2 * time.Second
 	// farewell is how much earlier a node says that it leaves than it closes its
 	// connections: others should learn it in that order.
 	farewell = 20 * time.Millisecond
