@@ -101,7 +101,7 @@ func TestFound_PEER_9(t *testing.T) {
 		if info.UUID != other.UUID() || !info.Local || !strings.HasPrefix(info.Endpoint, "tcp://127.0.0.1:") {
 			t.Errorf("found %+v", info)
 		}
-		if got, ok := n.Table().Lookup(info.Name, "flow"); got != "tcp://127.0.0.1:5555" || !ok {
+		if got, ok, _ := n.Table().Lookup(info.Name, "flow"); got != "tcp://127.0.0.1:5555" || !ok {
 			t.Errorf("its port is at %q, %t", got, ok)
 		}
 	}

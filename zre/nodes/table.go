@@ -98,12 +98,15 @@ func NewTable() *Table {
 // Lookup returns the address of a node's port, such as tcp://10.9.0.1:5555: the first
 // one at which this machine may reach it. Where several nodes have the name, it is that
 // of the one that is known for longest and has such a port. It returns false if there
-// is none, which may change at any time: see Changed.
+// is none. The channel is closed with the next change of the table: to follow a port,
+// wait for that and look it up again. Nothing is missed that way, however slow the caller.
 //
 // Nobody proves a name: whoever is on the network may take any.
-func (t *Table) Lookup(node, port string) (address string, ok bool) {
-	p, ok := t.LookupPort(node, port)
-	return p.Address, ok
+func (t *Table) Lookup(node, port string) (address string, ok bool, changed <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p, ok := t.find(node, port)
+	return p.Address, ok, t.changed
 }
 
 // LookupPort is Lookup that returns the port with its socket's type. Its address is one.
@@ -129,8 +132,7 @@ func (t *Table) find(node, port string) (found Port, ok bool) {
 }
 
 // Changed returns a channel that is closed when the next node enters, leaves or
-// changes. To follow a port: call it, then Lookup, then wait, and so on. Nothing is
-// missed that way, however slow the caller.
+// changes.
 func (t *Table) Changed() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()

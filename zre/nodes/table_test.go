@@ -31,7 +31,7 @@ func TestLookup(t *testing.T) {
 	table := nodes.NewTable()
 	want := func(name, port, address string) {
 		t.Helper()
-		got, ok := table.Lookup(name, port)
+		got, ok, _ := table.Lookup(name, port)
 		if got != address || ok != (address != "") {
 			t.Errorf("%s %s is %q, %t, want %q", name, port, got, ok, address)
 		}
@@ -89,7 +89,7 @@ func TestWatch(t *testing.T) {
 	t.Parallel()
 	table := nodes.NewTable()
 	w := table.Watch(3)
-	changed := table.Changed()
+	_, _, changed := table.Lookup("a", "flow")
 	n := table.Put(node("a", "tcp://10.0.0.1:1"))
 	<-changed
 	changed = table.Changed()
@@ -156,7 +156,7 @@ func TestConcurrent(t *testing.T) {
 			w := table.Watch(10)
 			for j := range 100 {
 				n := table.Put(node(fmt.Sprint(i), fmt.Sprintf("tcp://10.0.0.1:%d", j+1)))
-				if _, ok := table.Lookup(fmt.Sprint(i), "flow"); !ok || len(table.After(0)) == 0 {
+				if _, ok, _ := table.Lookup(fmt.Sprint(i), "flow"); !ok || len(table.After(0)) == 0 {
 					t.Errorf("node %d is not there", i)
 				}
 				<-w.Events()
