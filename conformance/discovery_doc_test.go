@@ -4,7 +4,9 @@ package conformance_test
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -13,6 +15,23 @@ import (
 
 	"github.com/zioflow/gateway/internal/netns"
 )
+
+// await waits until a command that ends by itself prints as many lines as are shown, and the
+// last one so.
+func (d *document) await(b block) {
+	d.t.Helper()
+	eventually(d.t, b.command, func() error {
+		c := exec.CommandContext(d.ctx, "bash", "-c", d.addresses.Replace(b.command))
+		c.Dir = d.root
+		d.change(c)
+		out, err := c.Output()
+		lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+		if err != nil || len(lines) != len(b.output) || plain(lines[len(lines)-1]) != plain(b.output[len(lines)-1]) {
+			return fmt.Errorf("it prints (%w)\n%s", err, out)
+		}
+		return nil
+	})
+}
 
 // codeBlock is one with its language.
 var codeBlock = regexp.MustCompile("(?s)```(\\w+)\n(.*?)```")
@@ -55,6 +74,9 @@ func TestDiscoveryDocument(t *testing.T) {
 		addresses: strings.NewReplacer("bin/gateway", program, "python find.py", python+" find.py"),
 	}
 	for _, b := range blocks {
+		if strings.Contains(b.command, "ListNodes") || strings.HasPrefix(b.command, "curl ") {
+			doc.await(b) // who is asked may hear a moment later of who comes and goes
+		}
 		doc.run(b)
 	}
 	p := serveBy(t, onHost(h), []string{"--grpc=none", "--http=none"}, []string{"--config=" + filepath.Join(folder, "gateway.yaml"), "--zmq-server=tcp://*:0", "--zmq-router=tcp://*:0"}, nil)

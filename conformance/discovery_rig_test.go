@@ -27,6 +27,7 @@ type pyre struct {
 	command *exec.Cmd
 	stdin   io.Closer
 	events  chan pyreEvent // closed when it has ended
+	passed  []pyreEvent    // that nobody has wanted yet
 	log     *logBuffer
 	uuid    string
 }
@@ -77,19 +78,26 @@ func (p *pyre) read(stdout io.Reader) {
 	_ = p.command.Wait()
 }
 
-// want waits for an event about a node of that name; others are passed over.
+// want waits for an event about a node of that name. Others are kept for later.
 func (p *pyre) want(t *testing.T, event, name string) pyreEvent {
 	t.Helper()
+	wanted := func(e pyreEvent) bool { return e.Event == event && e.Name == name }
+	if i := slices.IndexFunc(p.passed, wanted); i >= 0 {
+		e := p.passed[i]
+		p.passed = slices.Delete(p.passed, i, i+1)
+		return e
+	}
 	deadline := time.After(patience)
 	for {
 		select {
 		case e, open := <-p.events:
-			if e.Event == event && e.Name == name {
+			if wanted(e) {
 				return e
 			}
 			if !open {
 				t.Fatalf("pyre has ended, without %s of %s:\n%s", event, name, p.log.text())
 			}
+			p.passed = append(p.passed, e)
 		case <-deadline:
 			t.Fatalf("pyre does not see %s of %s:\n%s", event, name, p.log.text())
 		}

@@ -219,6 +219,12 @@ setup_prometheus() {
   install_missing
 }
 
+# setup_hosts: what makes hosts of their own for the tests of discovery.
+setup_hosts() {
+  want iproute2 command -v ip
+  install_missing
+}
+
 # setup_proxies: what stands between some of the tests' peers and the gateway.
 setup_proxies() {
   local name
@@ -237,6 +243,7 @@ setup_test() {
   (cd conformance/peers/go && go mod download)
   setup_prometheus
   setup_proxies
+  setup_hosts
   scripts/tools.sh gotestsum grpcurl
 }
 

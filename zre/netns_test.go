@@ -29,6 +29,7 @@ const (
 func runNode() error {
 	o := zre.DefaultOptions(os.Getenv("ZRE_TEST_NODE"))
 	o.Peers.Evasive, o.Peers.Expire, o.Peers.Renew = shortEvasive, shortExpire, shortRenew
+	o.Peers.Answer = time.Second
 	o.Table = zre.NewTable()
 	w := o.Table.Watch(100)
 	n, err := zre.Open(o)

@@ -21,7 +21,7 @@ const (
 	// tick is how often the machine is told the time.
 	tick = time.Second / 2
 	// rescan is how often the interfaces are looked at.
-	rescan = 5 * time.Second
+	rescan = 2 * time.Second
 	// farewell is how much earlier a node says that it leaves than it closes its
 	// connections: others should learn it in that order.
 	farewell = 20 * time.Millisecond
@@ -208,61 +208,6 @@ func (n *Node) recover(what string) {
 		n.panics.Add(1)
 		n.log.Error(what, "error", fmt.Sprint(problem), "stack", string(debug.Stack()))
 	}
-}
-
-// look sees to it that what is announced is what the interfaces are.
-func (n *Node) look() {
-	all, err := interfaces()
-	if err != nil {
-		n.log.Warn("the interfaces cannot be listed; discovery goes on with those before", "error", err)
-		return
-	}
-	a, beacons := n.options.announcement(all, n.inbox.port)
-	if blind := len(a.Sites) == 0; blind != n.blind {
-		n.blind = blind
-		if blind {
-			n.log.Warn("no interface at which this node could be found; it goes on looking for one", "node", n.options.Name)
-		}
-	}
-	n.beacons = beacons
-	n.step(peers.Announced{Announcement: a})
-}
-
-// shout sends a beacon to every network.
-func (n *Node) shout(port uint16) {
-	beacon := wire.Beacon{UUID: n.uuid, Port: port}.Append(make([]byte, 0, wire.MaxBeacon))
-	for _, to := range n.beacons {
-		if _, err := n.udp.WriteToUDPAddrPort(beacon, netip.AddrPortFrom(to, n.options.BeaconPort)); err != nil {
-			n.sampler.Log(n.ctx, slog.LevelDebug, "beacon", logs.Peer{}, "beacon not sent", "to", to.String(), "error", err)
-			continue
-		}
-		n.sent.Add(1)
-	}
-}
-
-// listen reads beacons until the node is closed.
-func (n *Node) listen() {
-	buffer := make([]byte, wire.MaxBeacon)
-	for n.ctx.Err() == nil {
-		size, from, err := n.udp.ReadFromUDPAddrPort(buffer)
-		if err != nil {
-			select {
-			case <-n.ctx.Done():
-			case <-time.After(50 * time.Millisecond): // an error that may last
-			}
-			continue
-		}
-		n.heard.Add(1)
-		n.offer(parse(buffer[:size], from.Addr().Unmap()))
-	}
-}
-
-func parse(datagram []byte, from netip.Addr) peers.Event {
-	b, err := wire.ParseBeacon(datagram)
-	if err != nil {
-		return peers.Garbled{From: from, Err: err}
-	}
-	return peers.Heard{From: from, Beacon: b}
 }
 
 // offer gives the loop an event, unless too many wait.

@@ -111,31 +111,18 @@ func (m *Machine) offend(in In, why Cause) {
 
 // hello takes a HELLO: the first of a peer, or a later one with which it begins anew.
 func (m *Machine) hello(in In, c *incoming, p *peer, hello *wire.Message) {
-	site, own, _ := m.says.at(c.from)
 	inbox, ok := parseEndpoint(hello.Endpoint)
-	at, atOwn, _ := m.says.at(inbox.Addr())
-	size := helloSize(hello)
-	was := 0
-	if p != nil {
-		was = p.bytes
-	}
-	switch {
-	case hello.Sequence != 1: // PEER-5
-		m.offend(in, Sequence)
-		return
-	case !ok || inbox.Addr() != c.from && (!own || !atOwn || at == nil) || own && m.mine(inbox):
-		m.offend(in, Endpoint)
-		return
-	case site == nil || p == nil && !m.room(c.from) || m.bytes-was+size > m.options.MaxBytes:
-		m.offend(in, Full)
+	if why := m.fault(c, p, hello, inbox, ok); why != "" {
+		m.offend(in, why)
 		return
 	}
 	if p == nil {
+		site, own, _ := m.says.at(c.from)
 		p = m.add(c.uuid, c.from, own, site)
 	}
 	answer := p.hello != nil && p.connected && m.now.Sub(p.said) >= m.options.Answer
-	m.bytes += size - p.bytes
-	p.hello, p.bytes, p.got, p.seen = hello, size, 1, m.now
+	m.bytes += helloSize(hello) - p.bytes
+	p.hello, p.bytes, p.got, p.seen = hello, helloSize(hello), 1, m.now
 	m.do(Greeted{in})
 	if p.inbox != inbox {
 		m.move(p, inbox)
@@ -145,6 +132,26 @@ func (m *Machine) hello(in In, c *incoming, p *peer, hello *wire.Message) {
 		m.sayHello(p)
 	}
 	m.enter(p)
+}
+
+// fault is why a HELLO is refused; empty if it is not. An inbox is where its HELLO comes
+// from, or on the same machine as this node, and never this node's own.
+func (m *Machine) fault(c *incoming, p *peer, hello *wire.Message, inbox netip.AddrPort, isInbox bool) Cause {
+	site, own, _ := m.says.at(c.from)
+	_, inboxOwn, onSite := m.says.at(inbox.Addr())
+	before := 0
+	if p != nil {
+		before = p.bytes
+	}
+	switch {
+	case hello.Sequence != 1: // PEER-5
+		return Sequence
+	case !isInbox, own && m.mine(inbox), inbox.Addr() != c.from && (!own || !inboxOwn || !onSite):
+		return Endpoint
+	case site == nil, p == nil && !m.room(c.from), m.bytes-before+helloSize(hello) > m.options.MaxBytes:
+		return Full
+	}
+	return ""
 }
 
 // move connects to the inbox that a peer's HELLO names. Another peer there has gone: only
