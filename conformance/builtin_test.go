@@ -26,6 +26,9 @@ func TestBuiltinDump_FLOW_3_FLOW_7_BRK_21(t *testing.T) {
 		t.Run(string(via), func(t *testing.T) {
 			client := g.dial(t, via)
 			for _, p := range parts {
+				if raceDetector && p.largest() > maxUnderRace {
+					continue
+				}
 				s := openBuiltin(t, client, via, botMessage(zio.Extract, p.offer, 0), p.credit)
 				s.ends = true // dump takes what there is
 				if err := s.give(p.corpus); err != nil {
@@ -57,6 +60,9 @@ func TestBuiltinGenerate_FLOW_13_BRK_10(t *testing.T) {
 		t.Run(string(via), func(t *testing.T) {
 			client := g.dial(t, via)
 			for _, p := range parts {
+				if raceDetector && p.size > maxUnderRace {
+					continue
+				}
 				count := p.count
 				if p.takerEnds {
 					count = 1 << 52

@@ -24,6 +24,10 @@ type corpus struct {
 	hashes func() [][sha256.Size]byte
 }
 
+// maxUnderRace is up to which size, in bytes, messages cross under the race detector, where
+// they cost several times as much; scripts/test.sh has the larger ones cross without it.
+const maxUnderRace = 10_000_000
+
 // corpora are the rows that cross every pairing.
 var corpora = []*corpus{
 	newCorpus("small", 250, smallSizes, func(n int) string { return labels[n%len(labels)] }),

@@ -21,7 +21,7 @@ echo "== Go, the benchmarks' chart"
 # Too slow with the race detector: messages of 60 MB through every pairing. And it
 # allocates, where a test says that nothing does.
 echo "== Go, without the race detector: the largest messages, no allocation"
-gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 5m -run '^(TestPairing|TestNoAllocation)' ./conformance ./zmqbridge || status=1
+gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 5m -run '^(TestPairing|TestBuiltin|TestNoAllocation)' ./conformance ./zmqbridge || status=1
 
 # The second engine: what is played in one process. The soak has all of it.
 echo "== Go, with libzmq as the ZeroMQ engine"
