@@ -43,7 +43,6 @@ func startForeignPeer(t *testing.T, k foreignKind, address string, keys *native.
 	p := &foreignPeer{kind: k, received: make(chan [][]byte, 64)}
 	p.command = exec.Command(arguments[0], append(arguments[1:len(arguments):len(arguments)], settings...)...)
 	p.command.Stderr = &p.stderr
-	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also if it is frozen
 	output, err := p.start()
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +68,7 @@ func (p *foreignPeer) start() (output *os.File, err error) {
 		return nil, err
 	}
 	p.input, p.command.Stdin, p.command.Stdout = input, theirInput, theirOutput
-	err = p.command.Start()
+	err = startWithParent(p.command)
 	return output, errors.Join(err, theirInput.Close(), theirOutput.Close())
 }
 
