@@ -68,9 +68,9 @@ func (s *socket) tryRead(fd uintptr) bool {
 	for {
 		n, err := receive(int(fd), b)
 		switch {
-		case err == unix.EINTR:
+		case err == unix.EINTR: //nolint:errorlint // the call itself returns it, for every read and write
 			continue
-		case err == unix.EAGAIN:
+		case err == unix.EAGAIN: //nolint:errorlint // likewise
 			s.idle()
 			return false
 		case err != nil:
@@ -109,9 +109,9 @@ func (s *socket) tryWrite(fd uintptr) bool {
 	for {
 		n, err := s.iov.writeTo(int(fd))
 		switch {
-		case err == unix.EINTR:
+		case err == unix.EINTR: //nolint:errorlint // the call itself returns it, for every read and write
 			continue
-		case err == unix.EAGAIN:
+		case err == unix.EAGAIN: //nolint:errorlint // likewise
 			return !s.wait
 		case err != nil:
 			s.writeError = err

@@ -143,10 +143,14 @@ func (g *golang) BreakOff() error {
 	}
 	err := g.last()
 	g.Close()
-	if ok := err == nil || errors.Is(err, io.EOF); ok != good {
-		return fmt.Errorf("the call ended with %v", err)
+	switch ok := err == nil || errors.Is(err, io.EOF); {
+	case ok == good:
+		return nil
+	case ok:
+		return errors.New("the call ended well")
+	default:
+		return fmt.Errorf("the call ended with %w", err)
 	}
-	return nil
 }
 
 // Close implements Peer.

@@ -122,7 +122,7 @@ func TestAskingTooOften(t *testing.T) {
 		v, conn, far := enter(t, c, "a")
 		known, _, _ := enter(t, c, "a")
 		known.Know()
-		if !v.Ask() || !v.Ask() {
+		if first, second := v.Ask(), v.Ask(); !first || !second {
 			t.Fatal("may not ask twice at once")
 		}
 		time.Sleep(time.Second)
