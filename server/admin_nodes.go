@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"maps"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
@@ -47,13 +48,17 @@ func (s *adminService) WatchNodes(request *gatewayv1.WatchNodesRequest, stream g
 		select {
 		case e := <-watcher.Events():
 			missed += e.Missed
-			if name := request.GetName(); name != "" && e.Node.Name != name && e.Was != name {
-				continue
+			if name := request.GetName(); name == "" || e.Node.Name == name || e.Was == name {
+				err = stream.Send(&gatewayv1.WatchNodesResponse{
+					Time: timeOf(e.Time), Event: nodeEvents[e.Kind], Node: toNode(e.Node), Reason: e.Reason, Missed: missed,
+				})
+				missed = 0
 			}
-			err = stream.Send(&gatewayv1.WatchNodesResponse{
-				Time: timeOf(e.Time), Event: nodeEvents[e.Kind], Node: toNode(e.Node), Reason: e.Reason, Missed: missed,
-			})
-			missed = 0
+			// What was dropped last is told at once: the next event may be long in coming.
+			if missed += watcher.Missed(); missed > 0 && err == nil {
+				err = stream.Send(&gatewayv1.WatchNodesResponse{Time: timeOf(time.Now()), Missed: missed})
+				missed = 0
+			}
 		case <-stream.Context().Done():
 			return status.FromContextError(stream.Context().Err()).Err()
 		case <-s.stop.Done():
