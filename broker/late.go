@@ -56,7 +56,13 @@ func (f *Flow) settleAnswer(side flow.Side) {
 func (f *Flow) forgetAnswer(side flow.Side) {
 	f.mu.Lock()
 	defer f.unlock()
+	if f.owing[side] == nil {
+		return
+	}
 	f.owing[side] = nil
+	if f.owing == [2]*Peer{} {
+		f.setDeadline(0) // which would keep the flow in memory
+	}
 }
 
 // remind sends a second EOT to a peer whose connection goes on, to others none. f.mu is

@@ -48,13 +48,14 @@ func (s *adminService) WatchNodes(request *gatewayv1.WatchNodesRequest, stream g
 		select {
 		case e := <-watcher.Events():
 			missed += e.Missed
-			if name := request.GetName(); name != "" && e.Node.Name != name && e.Was != name {
-				continue
+			if name := request.GetName(); name == "" || e.Node.Name == name || e.Was == name {
+				err = stream.Send(&gatewayv1.WatchNodesResponse{
+					Time: timeOf(e.Time), Event: nodeEvents[e.Kind], Node: toNode(e.Node), Reason: e.Reason, Missed: missed,
+				})
+				missed = 0
 			}
-			err = stream.Send(&gatewayv1.WatchNodesResponse{
-				Time: timeOf(e.Time), Event: nodeEvents[e.Kind], Node: toNode(e.Node), Reason: e.Reason, Missed: missed,
-			})
-			if missed = watcher.Missed(); missed > 0 && err == nil {
+			// What was dropped last is told at once: the next event may be long in coming.
+			if missed += watcher.Missed(); missed > 0 && err == nil {
 				err = stream.Send(&gatewayv1.WatchNodesResponse{Time: timeOf(time.Now()), Missed: missed})
 				missed = 0
 			}

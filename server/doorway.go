@@ -125,13 +125,17 @@ var errUnknown = status.Error(codes.Unimplemented, "there is no such method")
 // tap sees calls before gRPC has begun them, and before it looks at their method. It is
 // called on the connection's own goroutine, so does not wait.
 func (d *doorway) tap(ctx context.Context, call *tap.Info) (context.Context, error) {
-	if v := visitOf(ctx); v != nil && !v.visitor.Ask() {
+	v := visitOf(ctx)
+	if v != nil && !v.visitor.Ask() {
 		return nil, status.Error(codes.ResourceExhausted, "too many calls of somebody who is not known")
 	}
 	if service, method, found := strings.Cut(strings.TrimPrefix(call.FullMethodName, "/"), "/"); !found ||
 		!strings.HasPrefix(call.FullMethodName, "/") || service == "" || method == "" {
 		d.counters.unknown.Inc() // gRPC refuses it by itself, and shows it to nobody
 		return nil, errUnknown
+	}
+	if v != nil && ctx.Err() == nil { // gRPC refuses a call that is too late already
+		v.visitor.Called()
 	}
 	return ctx, nil
 }

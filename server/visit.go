@@ -65,6 +65,14 @@ func know(ctx context.Context) {
 	}
 }
 
+// begin tells that a handler has begun with a call.
+func begin(ctx context.Context, _ string) error {
+	if v := visitOf(ctx); v != nil {
+		v.visitor.Begun()
+	}
+	return nil
+}
+
 // disconnected tells whether the connection of a call is closed.
 func disconnected(ctx context.Context) bool {
 	v := visitOf(ctx)

@@ -57,6 +57,7 @@ func (s *State) receivePending(e Event, fx *Effects) {
 	switch e.head.Type {
 	case zio.BOT: // a duplicate: the first one is being served (BRK-9)
 	case zio.EOT:
+		s.sides[e.side].said = true // so ours is the answer, which nothing follows (BRK-17)
 		s.end(PeerGone, "the client ended the flow before a handler came", fx)
 	default:
 		s.end(ProtocolError, fmt.Sprintf("the client sent %v before it was sent a BOT", e.head.Type), fx)

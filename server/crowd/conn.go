@@ -6,11 +6,13 @@ import (
 )
 
 // Conn is a visitor's connection: closing it takes the visitor out, and a stranger who
-// does not read what is written to him loses it.
+// does not read what is written to him loses it. Of one whose calls wait, nothing more is
+// read.
 type Conn struct {
 	net.Conn
 	visitor *Visitor
-	limited bool // in its writes; used by the goroutine that writes
+	limited bool   // in its writes; used by the goroutine that writes
+	calls   uint64 // as of the last read; used by the goroutine that reads
 }
 
 // Conn is conn, with which the visitor is now served: as it was accepted, or encrypted.

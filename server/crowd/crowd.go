@@ -49,6 +49,7 @@ type Visitor struct {
 	conn  net.Conn // as it was accepted
 	host  string
 	calls *rate.Limiter
+	rush  rush
 
 	isKnown atomic.Bool
 	writing atomic.Int64  // since when something is being written, in ns since the epoch; 0 for nothing
@@ -60,6 +61,7 @@ type Visitor struct {
 // where all who are known fill the room, this one.
 func (c *Crowd) Enter(conn net.Conn) *Visitor {
 	v := &Visitor{crowd: c, conn: conn, host: host(conn), calls: rate.NewLimiter(rate.Limit(c.limits.Calls), c.limits.Burst)}
+	v.rush.fewer = make(chan struct{}, 1)
 	if out := c.add(v); out != nil {
 		_ = out.conn.Close() // who reads from it sees that
 	}

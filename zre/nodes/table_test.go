@@ -141,8 +141,20 @@ func TestWatchedBytes(t *testing.T) {
 	for range 100 {
 		table.Put(n)
 	}
-	if waiting := len(w.Events()); waiting > 6 {
+	waiting := len(w.Events())
+	if waiting > 6 {
 		t.Errorf("%d MiB wait for a watcher", waiting)
+	}
+	for range waiting {
+		if missed := w.Missed(); missed != 0 {
+			t.Errorf("%d missed, before events that wait", missed)
+		}
+		<-w.Events()
+	}
+	for _, want := range []uint64{100 - uint64(waiting), 0} {
+		if missed := w.Missed(); missed != want {
+			t.Errorf("%d missed, want %d", missed, want)
+		}
 	}
 }
 

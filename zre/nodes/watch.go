@@ -59,15 +59,17 @@ func (t *Table) Watch(room int) *Watcher {
 // Events is where the events arrive, in their order. Closed by Close.
 func (w *Watcher) Events() <-chan Event { return w.events }
 
-// Missed returns how many events were dropped since the last that was taken in, if
-// nothing waits in Events: no event may follow that would tell it. It is told once.
-func (w *Watcher) Missed() (n uint64) {
+// Missed is how many events were dropped after the last one that was taken in, and
+// begins counting anew. It is 0 while events wait: those come first.
+func (w *Watcher) Missed() uint64 {
 	w.table.mu.Lock()
 	defer w.table.mu.Unlock()
-	if len(w.events) == 0 {
-		n, w.missed = w.missed, 0
+	if len(w.events) > 0 {
+		return 0
 	}
-	return n
+	missed := w.missed
+	w.missed = 0
+	return missed
 }
 
 // Close ends the watch. Closing again does nothing.

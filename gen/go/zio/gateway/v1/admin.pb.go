@@ -2631,7 +2631,7 @@ type WatchNodesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When.
 	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	// What.
+	// What. Not set where the response only tells what was missed.
 	Event NodeEvent `protobuf:"varint,2,opt,name=event,proto3,enum=zio.gateway.v1.NodeEvent" json:"event,omitempty"`
 	// The node as it is now, or as it was when it left. Not set where the response only
 	// tells what was missed.
@@ -2640,8 +2640,8 @@ type WatchNodesResponse struct {
 	// (it was silent), "replaced" (another node is at its endpoint), "protocol" (it
 	// broke the protocol), "offline" (the gateway's own discovery ended).
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	// How many events, of any node, were dropped before this one, because the caller had
-	// not read earlier ones.
+	// How many events, of any node, were dropped before this response, because the caller
+	// had not read earlier ones.
 	Missed        uint64 `protobuf:"varint,5,opt,name=missed,proto3" json:"missed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
