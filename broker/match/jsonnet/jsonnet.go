@@ -151,9 +151,9 @@ func broken(ended error, trouble string) error {
 	first, _, _ := strings.Cut(trouble, "\n")
 	var exit *exec.ExitError
 	switch killed := errors.As(ended, &exit) && exit.ExitCode() < 0; {
-	case timeWords.MatchString(first):
+	case timeWords.MatchString(first), killed && exit.UserTime()+exit.SystemTime() > MaxTime:
 		return errTime
-	case killed, memoryWords.MatchString(first): // nobody but the system kills it, for want of memory
+	case killed, memoryWords.MatchString(first): // nobody but the system kills it, else for want of memory
 		return errMemory
 	}
 	if ended == nil {

@@ -14,7 +14,7 @@ import (
 func limitProcess() {
 	// The soft limit has the runtime say why it ends.
 	seconds := uint64((MaxTime + startTime) / time.Second)
-	_ = unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: seconds, Max: seconds + 1})
+	_ = unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: seconds, Max: seconds + 3})
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
