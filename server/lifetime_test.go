@@ -175,7 +175,7 @@ func (c *told) Release() {
 // await waits until it is so; the garbage collector has its part in it.
 func await(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !so(); runtime.Gosched() {
+	for deadline := time.Now().Add(time.Minute); !so(); runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: never", what)
 		}
