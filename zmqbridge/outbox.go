@@ -218,7 +218,7 @@ func (o *outbox) next() (i item, ok bool) {
 }
 
 // keepQueue is for how many items an empty queue keeps room.
-const keepQueue = 64
+const keepQueue = 256
 
 // answerPing puts a PONG in front, for Flush. One that waits already is replaced: of many
 // PINGs that a peer does not wait for, the latest is answered.
