@@ -8,8 +8,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
-	"github.com/zioflow/gateway/broker"
-	"github.com/zioflow/gateway/broker/flow"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/zre/nodes"
 )
@@ -62,7 +60,7 @@ func (s *adminService) WatchNodes(request *gatewayv1.WatchNodesRequest, stream g
 		case <-stream.Context().Done():
 			return status.FromContextError(stream.Context().Err()).Err()
 		case <-s.stop.Done():
-			return endError(&broker.EndError{Reason: flow.Draining, Detail: "the gateway is shutting down"}, 0)
+			return errStopping()
 		}
 	}
 	return err

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/zioflow/gateway/broker"
-	"github.com/zioflow/gateway/broker/flow"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
@@ -103,7 +102,7 @@ func (q *watchQueue) take(ctx, stop context.Context) (watched, error) {
 		case <-ctx.Done():
 			return watched{}, status.FromContextError(ctx.Err()).Err()
 		case <-stop.Done():
-			return watched{}, endError(&broker.EndError{Reason: flow.Draining, Detail: "the gateway is shutting down"}, 0)
+			return watched{}, errStopping()
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (a *allowances) of(fullMethod string) *allowance {
 	switch fullMethod {
 	case gatewayv1.HandlerService_Listen_FullMethodName:
 		return a.listeners
-	case gatewayv1.AdminService_WatchFlows_FullMethodName:
+	case gatewayv1.AdminService_WatchFlows_FullMethodName, gatewayv1.AdminService_WatchNodes_FullMethodName:
 		return a.watches
 	default:
 		return a.others

@@ -74,7 +74,7 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 		case <-listener.Gone():
 			return status.Error(codes.ResourceExhausted, "the listener does not read its offers")
 		case <-s.stop.Done():
-			return endError(&broker.EndError{Reason: flow.Draining, Detail: "the gateway is shutting down"}, 0)
+			return errStopping()
 		}
 	}
 	return err

@@ -5,7 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
-	"github.com/zioflow/gateway/server/crowd"
+	"github.com/zioflow/gateway/internal/crowd"
 )
 
 // counters are what the server itself counts. They may be used concurrently.

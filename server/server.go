@@ -27,8 +27,8 @@ import (
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/crowd"
 	"github.com/zioflow/gateway/internal/logs"
-	"github.com/zioflow/gateway/server/crowd"
 	"github.com/zioflow/gateway/zre/nodes"
 )
 

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
-	"github.com/zioflow/gateway/server/crowd"
+	"github.com/zioflow/gateway/internal/crowd"
 )
 
 // usher has connections enter the crowd before they are encrypted, and knows later

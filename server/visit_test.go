@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/tap"
 
+	"github.com/zioflow/gateway/internal/crowd"
 	"github.com/zioflow/gateway/internal/logs"
-	"github.com/zioflow/gateway/server/crowd"
 )
 
 // visiting is a stream of a visitor's connection.

@@ -9,7 +9,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/zioflow/gateway/server/crowd"
+	"github.com/zioflow/gateway/internal/crowd"
 	"github.com/zioflow/gateway/zmtp"
 	"github.com/zioflow/gateway/zre/peers"
 	"github.com/zioflow/gateway/zre/wire"

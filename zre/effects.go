@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"strings"
 
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/zre/peers"
@@ -71,7 +72,7 @@ func (n *Node) exited(uuid wire.UUID, reason string) {
 
 // line writes a line about a node, sampled by its host.
 func (n *Node) line(level slog.Level, kind, message string, about *NodeInfo, more ...any) {
-	_, at, _ := cutScheme(about.Endpoint)
+	_, at, _ := strings.Cut(about.Endpoint, "://")
 	n.sampler.Log(context.Background(), level, "node "+kind, logs.Of("", at), message,
 		append([]any{"name", about.Name, "endpoint", about.Endpoint, "uuid", about.UUID.String(), "headers", len(about.Headers)}, more...)...)
 }

@@ -9,8 +9,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/zioflow/gateway/internal/crowd"
 	"github.com/zioflow/gateway/internal/logs"
-	"github.com/zioflow/gateway/server/crowd"
 )
 
 // What somebody may take who comes to the HTTP address, where nobody is asked who he is.

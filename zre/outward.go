@@ -3,7 +3,6 @@ package zre
 import (
 	"context"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -103,5 +102,3 @@ func (n *Node) hang(out peers.Out) {
 		delete(n.outs, out)
 	}
 }
-
-func cutScheme(address string) (scheme, rest string, ok bool) { return strings.Cut(address, "://") }

@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/zioflow/gateway/server/crowd"
+	"github.com/zioflow/gateway/internal/crowd"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zioflow/gateway/server/crowd"
+	"github.com/zioflow/gateway/internal/crowd"
 )
 
 // mostWaiting, smallRead and longestWait are what rush.go says.
