@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/zioflow/gateway/broker"
@@ -28,14 +27,14 @@ type handler struct {
 	link    *link
 	peer    *broker.Peer // nil before it is asked
 
-	asked bool        // it was sent the BOT
-	eot   atomic.Bool // it has sent EOT
+	asked    bool          // it was sent the BOT
+	answered chan struct{} // closed when it has sent EOT
 }
 
 func newHandler(f *Factory, conn Conn, address string) *handler {
 	limit := f.connector.options.Broker.Options().OutboxLimit()
 	return &handler{
-		factory: f, conn: conn, link: newLink(conn, limit),
+		factory: f, conn: conn, link: newLink(conn, limit), answered: make(chan struct{}),
 		info: broker.PeerInfo{Transport: "zmq-client", Address: address, Identity: f.target.Node},
 	}
 }
@@ -112,7 +111,7 @@ func (h *handler) accepted(answer *zio.Message, offer broker.Offer, credit int64
 	switch head.Type {
 	case zio.BOT:
 	case zio.EOT:
-		h.eot.Store(true)
+		h.sawEOT()
 		return nil, &broker.EndError{Reason: flow.Rejected, Detail: refusal(answer.Label)}
 	default:
 		return nil, h.broken(fmt.Sprintf("answers a BOT with a %v", head.Type))
@@ -154,7 +153,7 @@ func (h *handler) lost(err error) error {
 
 // abandon gives up a handler that has not become one, and tells it.
 func (h *handler) abandon(why error) {
-	if h.asked && !h.eot.Load() {
+	if h.asked && !h.hasAnswered() {
 		reason := flow.NotEnded
 		if end, ok := errors.AsType[*broker.EndError](why); ok {
 			reason = end.Reason
@@ -164,7 +163,23 @@ func (h *handler) abandon(why error) {
 	h.connector().flows.Go(func() { _ = h.conn.Close(linger) })
 	if h.peer != nil {
 		h.peer.Leave("the handler has not accepted")
-		h.link.close()
+		h.link.Close()
+	}
+}
+
+// sawEOT takes note of the handler's EOT. It is called by who reads.
+func (h *handler) sawEOT() {
+	if !h.hasAnswered() {
+		close(h.answered)
+	}
+}
+
+func (h *handler) hasAnswered() bool {
+	select {
+	case <-h.answered:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -198,7 +213,7 @@ func (h *handler) serve() {
 	cancel()
 	running.Wait()
 	h.peer.Leave(detail)
-	h.link.close()
+	h.link.Close()
 }
 
 // read passes on what the handler sends, and returns why nothing more comes.
@@ -215,8 +230,7 @@ func (h *handler) read(ctx context.Context) (detail string) {
 			return h.left(err)
 		}
 		if head, err := zio.Peek(m.Label); err == nil && head.Type == zio.EOT {
-			h.eot.Store(true)
-			h.link.Flush() // so that write sees it
+			h.sawEOT()
 		}
 		h.peer.Receive(m)
 	}
@@ -233,44 +247,49 @@ func (h *handler) left(err error) string {
 	return text.Detail("the handler: " + err.Error())
 }
 
-// write sends what is delivered, until the flow is over and nothing waits: an EOT that
-// the handler has not answered may have to be repeated (BRK-17).
+// write sends what is delivered, until nobody waits for the handler any more.
 func (h *handler) write(ctx context.Context) {
+	wanted, done := context.WithCancel(ctx)
+	defer done()
+	go func() { // ends with write
+		h.outlive(wanted)
+		done()
+	}()
 	var batch []broker.Delivery
-	over, closing := h.link.over, h.connector().closing
-	var answer <-chan time.Time // when the handler is no longer waited for
 	for {
-		batch = h.link.take(batch)
-		if len(batch) > 0 {
-			if err := h.send(ctx, batch); err != nil {
-				return
-			}
-			continue
-		}
-		if answer != nil && h.eot.Load() {
-			return
-		}
-		select {
-		case <-h.link.wake:
-		case <-over:
-			over = nil
-			timer := time.NewTimer(h.connector().options.Broker.Options().EOTTimeout + linger)
-			defer timer.Stop()
-			answer = timer.C
-		case <-answer:
-			return
-		case <-closing:
-			closing, over = nil, nil
-			answer = time.After(0) // once nothing waits
-		case <-ctx.Done():
+		var err error
+		if batch, err = h.link.Take(wanted, batch); err != nil || h.send(ctx, batch) != nil {
 			return
 		}
 	}
 }
 
+// outlive returns when the flow is over, and the handler has said EOT or has had its time
+// for that: an EOT that it has not answered may have to be repeated (BRK-17).
+func (h *handler) outlive(ctx context.Context) {
+	select {
+	case <-h.link.over:
+	case <-ctx.Done():
+		return
+	}
+	answer := time.NewTimer(h.connector().options.Broker.Options().EOTTimeout + linger)
+	defer answer.Stop()
+	select {
+	case <-h.answered:
+	case <-answer.C:
+	case <-h.connector().closing:
+	case <-ctx.Done():
+	}
+}
+
 // send writes deliveries, and returns when they have left.
 func (h *handler) send(ctx context.Context, batch []broker.Delivery) error {
+	var data broker.Count
 	for i, d := range batch {
+		if d.Type == zio.DAT {
+			data.Messages++
+			data.Bytes += uint64(d.Message.Size())
+		}
 		if err := h.conn.Send(ctx, d.Message); err != nil {
 			for _, left := range batch[i:] {
 				left.Message.Release()
@@ -278,7 +297,11 @@ func (h *handler) send(ctx context.Context, batch []broker.Delivery) error {
 			return err
 		}
 	}
-	return h.conn.Flush(ctx)
+	if err := h.conn.Flush(ctx); err != nil {
+		return err
+	}
+	h.link.departed(data)
+	return nil
 }
 
 // contain ends a handler on whose path something has panicked, and nobody else.
