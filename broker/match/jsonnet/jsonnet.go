@@ -139,21 +139,20 @@ func self() (string, error) {
 	return os.Executable()
 }
 
-// Words that are among the runtime's last when it can have no more memory (the third
-// of its race detector), and no more time.
-var (
-	memoryWords = regexp.MustCompile("memory|allocate|address space")
-	timeWords   = regexp.MustCompile("SIGXCPU")
-)
+// memoryWords are among the runtime's last when it can have no more memory; the third of
+// its race detector.
+var memoryWords = regexp.MustCompile("memory|allocate|address space")
 
 // broken says why the process has not answered.
 func broken(ended error, trouble string) error {
 	first, _, _ := strings.Cut(trouble, "\n")
 	var exit *exec.ExitError
 	switch killed := errors.As(ended, &exit) && exit.ExitCode() < 0; {
-	case timeWords.MatchString(first), killed && exit.UserTime()+exit.SystemTime() > MaxTime:
+	case memoryWords.MatchString(first):
+		return errMemory
+	case killed && exit.UserTime()+exit.SystemTime() > MaxTime:
 		return errTime
-	case killed, memoryWords.MatchString(first): // nobody but the system kills it, else for want of memory
+	case killed: // by the system, which wants its memory
 		return errMemory
 	}
 	if ended == nil {

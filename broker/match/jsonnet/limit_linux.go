@@ -12,9 +12,8 @@ import (
 // also when the gateway is gone. Where the system does not let it, as under some
 // filters of system calls, the gateway and watchMemory are what is left.
 func limitProcess() {
-	// The soft limit has the runtime say why it ends.
 	seconds := uint64((MaxTime + startTime) / time.Second)
-	_ = unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: seconds, Max: seconds + 3})
+	_ = unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: seconds, Max: seconds})
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
