@@ -21,18 +21,28 @@ func checkLabel(label []byte) error {
 	return nil
 }
 
+// membersOf are a label's members, with the text of their values; none of an empty one.
+func membersOf(label []byte) (map[string]json.RawMessage, error) {
+	members := map[string]json.RawMessage{}
+	if len(label) == 0 {
+		return members, nil
+	}
+	if err := checkLabel(label); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(label, &members); err != nil {
+		return nil, fmt.Errorf("%w: label: %w", ErrInvalid, err)
+	}
+	return members, nil
+}
+
 // mergeLabel is a BOT's label with attributes merged over it, and without the
 // protocol's keys. A label that needs no change keeps its text; any other keeps
 // the text of its values.
 func mergeLabel(label []byte, attributes map[string]any) (string, error) {
-	members := map[string]json.RawMessage{}
-	if len(label) > 0 {
-		if err := checkLabel(label); err != nil {
-			return "", err
-		}
-		if err := json.Unmarshal(label, &members); err != nil {
-			return "", fmt.Errorf("%w: label: %w", ErrInvalid, err)
-		}
+	members, err := membersOf(label)
+	if err != nil {
+		return "", err
 	}
 	changed := len(attributes) > 0
 	for _, key := range reserved {
@@ -60,14 +70,9 @@ func mergeLabel(label []byte, attributes map[string]any) (string, error) {
 
 // withMember is a DAT's label with one member set, and the text of all others as it was.
 func withMember(label []byte, key string, value any) ([]byte, error) {
-	members := map[string]json.RawMessage{}
-	if len(label) > 0 {
-		if err := checkLabel(label); err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal(label, &members); err != nil {
-			return nil, fmt.Errorf("%w: label: %w", ErrInvalid, err)
-		}
+	members, err := membersOf(label)
+	if err != nil {
+		return nil, err
 	}
 	text, err := encodeJSON(value)
 	if err != nil {

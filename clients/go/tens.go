@@ -153,6 +153,25 @@ type tensEntry struct {
 	Part     *int           `json:"part,omitempty"`
 	Order    []int          `json:"order,omitempty"`
 	Metadata map[string]any `json:"metadata,omitempty"`
+
+	// These change how the data is to be read, and are refused.
+	Ascend  []bool          `json:"ascend,omitempty"`
+	Packing string          `json:"packing,omitempty"`
+	Pointer json.RawMessage `json:"pointer,omitempty"`
+}
+
+// unread says which of what changes the data's meaning is not known here; empty for
+// nothing.
+func (e *tensEntry) unread() string {
+	switch {
+	case slices.Contains(e.Ascend, false):
+		return "a dimension that does not ascend"
+	case e.Packing != "" && e.Packing != "dense":
+		return fmt.Sprintf("packing %.20q", e.Packing)
+	case e.Pointer != nil:
+		return "a pointer, into another process's memory"
+	}
+	return ""
 }
 
 // SetTensors makes tensors the payload of d, and describes them in its label, whose other
@@ -169,7 +188,9 @@ func (d *Dat) SetTensors(metadata map[string]any, tensors ...Tensor) error {
 			return fmt.Errorf("%w (number %d)", err, i)
 		}
 		part := i
-		tens.Tensors[i] = tensEntry{append([]int{}, t.Shape...), t.Word, string(t.Dtype), &part, t.Order, t.Metadata}
+		tens.Tensors[i] = tensEntry{
+			Shape: append([]int{}, t.Shape...), Word: t.Word, Dtype: string(t.Dtype), Part: &part, Order: t.Order, Metadata: t.Metadata,
+		}
 		payload[i] = t.Data
 	}
 	label, err := withMember(d.Label, "TENS", tens)
@@ -202,6 +223,9 @@ func (d *Dat) Tensors() (tensors []Tensor, metadata map[string]any, err error) {
 		}
 		if part < 0 || part >= len(d.Payload) || len(e.Dtype) != 1 {
 			return nil, nil, fmt.Errorf("%w: tensor %d: dtype %.8q, part %d of %d", ErrInvalid, i, e.Dtype, part, len(d.Payload))
+		}
+		if what := e.unread(); what != "" {
+			return nil, nil, fmt.Errorf("%w: tensor %d has %s, which is not known here", ErrInvalid, i, what)
 		}
 		tensors[i] = Tensor{e.Shape, e.Dtype[0], e.Word, e.Order, e.Metadata, d.Payload[part]}
 		if err := tensors[i].check(); err != nil {

@@ -127,6 +127,9 @@ func TestTensors_invalid(t *testing.T) {
 		t.Errorf("a shape of more elements: %v", err)
 	}
 	for label, words := range map[string]string{
+		`{"TENS":{"tensors":[{"shape":[2],"word":4,"dtype":"f","ascend":[false]}]}}`:   "does not ascend",
+		`{"TENS":{"tensors":[{"shape":[2],"word":4,"dtype":"f","packing":"sparse"}]}}`: `packing "sparse"`,
+		`{"TENS":{"tensors":[{"shape":[2],"word":4,"dtype":"f","pointer":5}]}}`:        "a pointer",
 		`{"TENS":3}`: "TENS",
 		`{"TENS":{"tensors":[{"shape":[2],"word":4,"dtype":"f","part":1}]}}`: "part 1 of 1",
 		`{"TENS":{"tensors":[{"shape":[2],"word":4,"dtype":"float"}]}}`:      `dtype "float"`,

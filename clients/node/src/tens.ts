@@ -108,6 +108,10 @@ function readTensor(entry: unknown, index: number, payload: readonly Uint8Array[
   };
   if (!isObject(entry)) return fail("it is no object");
   const { shape, dtype, word, part = index, order, metadata } = entry;
+  // These change how the data is to be read.
+  if (Array.isArray(entry["ascend"]) && entry["ascend"].includes(false)) return fail("it has a dimension that does not ascend, which is not known here");
+  if ((entry["packing"] ?? "dense") !== "dense") return fail(`it has packing ${JSON.stringify(entry["packing"])}, which is not known here`);
+  if (entry["pointer"] !== undefined) return fail("it has a pointer, into another process's memory");
   const array = arrays.get(`${String(dtype)}${String(word)}`);
   if (!array) return fail(`there is no dtype ${JSON.stringify(dtype)} of ${JSON.stringify(word)} bytes`);
   if (!Array.isArray(shape) || !shape.every((n) => typeof n === "number")) return fail("it has no shape");

@@ -85,4 +85,7 @@ test("what comes is checked against its bytes", () => {
   assert.throws(of(one({ part: "0" }), eight), /its part is "0"/);
   assert.throws(of(one({ dtype: "constructor", word: "" }), eight), /there is no dtype/);
   assert.throws(of(one({ order: [1] }), eight), /its order is \[1\]/);
+  assert.throws(of(one({ ascend: [false] }), eight), /does not ascend/);
+  assert.throws(of(one({ packing: "sparse" }), eight), /packing "sparse"/);
+  assert.throws(of(one({ pointer: 5 }), eight), /a pointer/);
 });
