@@ -17,7 +17,7 @@ type Outbox struct {
 	mu     sync.Mutex
 	queue  []Delivery // guarded by mu
 	waits  Count      // guarded by mu; in the queue
-	taken  Count      // guarded by mu; in what Take answered last
+	taken  Count      // guarded by mu; in what Take returned last
 	end    EndError   // guarded by mu
 	ended  bool       // guarded by mu
 	closed bool       // guarded by mu
@@ -60,7 +60,7 @@ func (o *Outbox) put(d Delivery) error {
 	return nil
 }
 
-// Queued implements Link. What Take has answered counts until the next Take.
+// Queued implements Link. What Take has returned counts until the next Take.
 func (o *Outbox) Queued() (messages, bytes int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -82,24 +82,27 @@ func (o *Outbox) ring() {
 	}
 }
 
-// Take waits for messages and answers all there are. The caller releases them;
-// room, if given, is a slice of an earlier answer to be used again. When nothing
-// is left of a flow that has ended, the error is the *EndError that says why,
-// Completed included; when the context ends first, its cause.
+// Take waits for messages and returns all there are. The caller releases them;
+// room, if given, is a slice that Take returned earlier, to be used again. When
+// nothing is left of a flow that has ended, the error is the *EndError that says
+// why, Completed included; when the context ends first, its cause. What was
+// delivered before the context ended is returned, not lost to it.
 func (o *Outbox) Take(ctx context.Context, room []Delivery) ([]Delivery, error) {
 	clear(room)
 	for {
+		over := ctx.Err() != nil // asked before the queue is looked at
 		batch, end := o.swap(room[:0])
 		switch {
 		case len(batch) > 0:
 			return batch, nil
 		case end != nil:
 			return nil, end
+		case over:
+			return nil, context.Cause(ctx)
 		}
 		select {
 		case <-o.wake:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
 		}
 	}
 }
