@@ -354,9 +354,11 @@ func (f *Flow) unlock() {
 	}
 }
 
-// unlockBatched is unlock for a message of a peer, which may want to flush later.
+// unlockBatched is unlock for a message of a peer, which may want to flush later. If not,
+// it delivers one message after the other: a Gatherer is left to write what has come by
+// then.
 func (f *Flow) unlockBatched(p *Peer) {
-	if p == nil || !p.corked {
+	if p == nil {
 		f.unlock()
 		return
 	}
@@ -364,7 +366,14 @@ func (f *Flow) unlockBatched(p *Peer) {
 	f.unflushed = [2]Link{}
 	f.mu.Unlock()
 	for _, link := range links {
-		p.flushLater(link)
+		switch gatherer, ok := link.(Gatherer); {
+		case p.corked:
+			p.flushLater(link)
+		case ok:
+			gatherer.FlushSoon()
+		case link != nil:
+			link.Flush()
+		}
 	}
 }
 

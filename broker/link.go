@@ -41,6 +41,13 @@ type Link interface {
 	Ended(flow.Reason, string)
 }
 
+// Gatherer is implemented by links that can write on a goroutine of their own. So what is
+// delivered meanwhile, by who delivers one message after the other, is written at once.
+type Gatherer interface {
+	// FlushSoon is Flush that leaves the writing to that goroutine.
+	FlushSoon()
+}
+
 // Mover is implemented by links that see how far a large message has come.
 type Mover interface {
 	// Moved is another number whenever bytes of messages were read, written, or taken

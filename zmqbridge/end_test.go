@@ -7,6 +7,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -98,6 +99,7 @@ func newEnd(t testing.TB, kind zmtp.SocketType, most int, sessions [2]*zmtp.Sess
 	e.conn.zmtp, e.conn.session = &zmtp.Peer{Major: 3, Minor: 1}, sessions[0]
 	e.conn.attach()
 	e.open(b)
+	e.conn.endpoint.running.Wait() // what it was sent by then has been written
 	return e
 }
 
@@ -135,15 +137,29 @@ func (e *end) feed(b []byte) error {
 	return nil
 }
 
-// sent reads what the peer was sent.
+// sent reads what the peer was sent, once all of it has been written.
 func (e *end) sent() {
+	written := make(chan struct{})
+	go func() {
+		e.conn.endpoint.running.Wait() // for an outbox's own goroutine, which may wait for this one
+		close(written)
+	}()
 	b := make([]byte, 64<<10)
-	for {
+	for over := false; ; {
 		n, _, err := unix.Recvfrom(int(e.far.Fd()), b, unix.MSG_DONTWAIT)
-		if n <= 0 || err != nil {
+		if n > 0 && err == nil {
+			e.unread = append(e.unread, b[:n]...)
+			continue
+		}
+		if over {
 			break
 		}
-		e.unread = append(e.unread, b[:n]...)
+		select {
+		case <-written:
+			over = true // but for what came since
+		default:
+			runtime.Gosched()
+		}
 	}
 	for {
 		h, n, err := zmtp.ParseHeader(e.unread)

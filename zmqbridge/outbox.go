@@ -90,6 +90,19 @@ func (o *outbox) Flush() {
 	}
 }
 
+// FlushSoon implements broker.Gatherer.
+func (o *outbox) FlushSoon() {
+	if o.begin() {
+		o.hand()
+	}
+}
+
+// hand has the outbox's own goroutine go on, which may wait for the socket.
+func (o *outbox) hand() {
+	o.conn.endpoint.running.Add(1) // Go would allocate twice
+	go o.drain()
+}
+
 // begin takes the turn, if there is something to write and nobody has it.
 func (o *outbox) begin() bool {
 	o.mu.Lock()
@@ -134,8 +147,7 @@ func (o *outbox) run(wait bool) {
 			o.waitingSince.CompareAndSwap(0, time.Now().UnixNano())
 		}
 		if !wait {
-			o.conn.endpoint.running.Add(1) // Go would allocate twice
-			go o.drain()
+			o.hand()
 			return
 		}
 	}
