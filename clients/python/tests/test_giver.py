@@ -12,6 +12,7 @@ from fake import running, settle
 
 from zioflow import Dat, Direction, EndReason, FlowEnded, FlowError, Gateway
 from zioflow._gen.zio.gateway.v1 import flow_pb2
+from zioflow.messages import Pay
 
 _COMPLETED = flow_pb2.END_REASON_COMPLETED
 
@@ -327,7 +328,7 @@ async def test_a_put_does_not_overtake_an_earlier_one(client, fake):
         async with client.give() as flow:
             earlier = asyncio.ensure_future(flow.put(b"0"))
             await asyncio.sleep(0)  # lets it begin
-            flow._take_in("pay", flow_pb2.Pay(credit=2))
+            flow._side.received(Pay(2))
             flow._tell()
             await flow.put(b"1")  # before the earlier one has noticed
             await earlier

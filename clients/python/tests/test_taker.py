@@ -199,7 +199,7 @@ async def test_leaving_early_ends_the_flow_and_tells_how_much_was_used(client, f
     async def take():
         async with client.take(credit=4) as flow:
             async for _ in flow:
-                while not flow._came:
+                while not flow._side.came:
                     await flow._news.wait()
                 return flow
 
@@ -214,7 +214,7 @@ async def test_leaving_early_ends_the_flow_and_tells_how_much_was_used(client, f
         assert not taking.done()
         await stream.say_eot(reason=flow_pb2.END_REASON_COMPLETED)
         stream.finish()
-    assert not taking.result()._came  # what is not used is not kept
+    assert not taking.result()._side.came  # what is not used is not kept
     with pytest.raises(RuntimeError):
         await taking.result().__anext__()
     assert not stream.messages()
@@ -260,7 +260,7 @@ async def test_what_came_before_a_failure_is_taken_before_it_is_told(client, fak
         async with client.take() as flow:
             async for dat in flow:
                 await failed.wait()
-                while not flow._done:
+                while not flow._side.done:
                     await flow._news.wait()
                 taken.append(dat.payload[0])
                 if len(taken) == 3:

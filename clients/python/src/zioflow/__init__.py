@@ -10,12 +10,13 @@ from .flow import Flow
 from .gateway import Gateway
 from .giver import Giver
 from .handler import Listener, Offer, Peer
-from .messages import Bot, Dat, Direction, Eot, LeftOut, TakenBy
+from .messages import Bot, BotOptions, Dat, Direction, Eot, LeftOut, TakenBy
 from .taker import Taker
 from .tensors import Tensor
 
 __all__ = [
     "Bot",
+    "BotOptions",
     "Dat",
     "Direction",
     "EndReason",

@@ -12,9 +12,9 @@ import grpc
 
 from ._connection import Connection
 from ._ending import Ending
-from ._gen.zio.gateway.v1 import flow_pb2
+from ._wire import put_request, read_bot
 from .errors import FlowEnded, error_from_rpc
-from .messages import Bot, Dat, Eot, Item, read_bot, taken_by, write_item
+from .messages import Bot, Dat, Eot, GivenDat, Item, taken_by, write_item
 
 #: What `put_all` gives.
 Items = Union[Iterable[Item], AsyncIterable[Item]]
@@ -45,23 +45,23 @@ class _Feed:
         self.written = 0
         self.finished = False
 
-    async def run(self, bot: flow_pb2.Bot, items: Items) -> None:
+    async def run(self, bot: Bot, items: Items) -> None:
         """Raises what the items raise, and nothing if the call fails."""
-        if not await self._write(flow_pb2.PutRequest(bot=bot)):
+        if not await self._write(bot):
             return
         async with contextlib.aclosing(items_of(items)) as each:
             async for item in each:
-                if not await self._write(flow_pb2.PutRequest(dat=write_item(item, bot.origin))):
+                if not await self._write(write_item(item, bot.origin)):
                     return
                 self.written += 1
         self.finished = True
         # Said, and not left to the end of the stream, which says as much of a caller that
         # was cut off.
-        if await self._write(flow_pb2.PutRequest(eot=flow_pb2.Eot())):
+        if await self._write(Eot()):
             await self._call.done_writing()
 
-    async def _write(self, request: flow_pb2.PutRequest) -> bool:
-        self._connection.check_size(request)
+    async def _write(self, message: Bot | GivenDat | Eot) -> bool:
+        request = put_request(message, self._connection.limit)
         try:
             await self._call.write(request)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
@@ -69,7 +69,7 @@ class _Feed:
         return True
 
 
-async def put(connection: Connection, bot: flow_pb2.Bot, items: Items) -> PutResult:
+async def put(connection: Connection, bot: Bot, items: Items) -> PutResult:
     """See Gateway.put_all."""
     call = connection.flows.Put()
     ending = Ending(call)

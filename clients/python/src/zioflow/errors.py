@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -112,12 +113,12 @@ class FlowError(Exception):
         An exception that is raised refers to those it passed: who keeps it, and
         raises another, is not kept alive by it, nor is the connection.
         """
+        return self._with(reason=self.reason, detail=self.detail, flow_id=self.flow_id)
+
+    def _with(self, *, reason: EndReason, detail: str, flow_id: int) -> FlowError:
+        """Another one that differs in this."""
         return FlowError(
-            self.reason,
-            self.detail,
-            code=self.code,
-            flow_id=self.flow_id,
-            retry_after=self.retry_after,
+            reason, detail, code=self.code, flow_id=flow_id, retry_after=self.retry_after
         )
 
 
@@ -137,17 +138,17 @@ class FlowEnded(FlowError):
         self.taken = taken
 
 
-def error_from_rpc(error: grpc.aio.AioRpcError, *, flow_id: int = 0) -> FlowError:
+def error_from_rpc(error: Any) -> FlowError:
     """The error that a call's status tells of, with the gateway's details.
 
-    flow_id is the flow's id as far as it is known already.
+    It has the status as grpc.Call and grpc.aio.AioRpcError do.
     """
-    reason, retry_after = EndReason.UNSPECIFIED, None
+    reason, retry_after, flow_id = EndReason.UNSPECIFIED, None, 0
     for detail in _details(error):
         info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
         if detail.Unpack(info) and info.domain == _DOMAIN:
             reason = _reason(info.reason)
-            flow_id = int(info.metadata.get("flow_id", flow_id))
+            flow_id = int(info.metadata.get("flow_id", 0))
         elif detail.Unpack(retry):
             retry_after = retry.retry_delay.ToTimedelta().total_seconds()
     text = error.details() or ""
@@ -156,7 +157,7 @@ def error_from_rpc(error: grpc.aio.AioRpcError, *, flow_id: int = 0) -> FlowErro
     return FlowError(reason, text, code=error.code(), flow_id=flow_id, retry_after=retry_after)
 
 
-def _details(error: grpc.aio.AioRpcError) -> list:  # type: ignore[type-arg]
+def _details(error: Any) -> list[Any]:
     for key, value in error.trailing_metadata() or ():
         if key == _DETAILS:
             try:

@@ -1,4 +1,4 @@
-"""What both sides of a flow have in common: the stream, the BOTs and the EOTs."""
+"""What both sides of a flow have in common, on asyncio: the rules are in _core."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any, TypeVar
 
 import grpc
 
-from ._connection import Connection
-from ._ending import Ending
-from ._gen.zio.gateway.v1 import flow_pb2
-from .errors import EndReason, FlowEnded, FlowError, error_from_rpc
-from .messages import Bot, Eot, read_bot, read_eot
+from ._core import Side
+from .errors import EndReason, FlowError
+from .messages import Bot, Eot
+from .transport import Stream, StreamEnded, Transport
 
 _Self = TypeVar("_Self", bound="Flow")
 
@@ -31,57 +30,53 @@ class Flow:
 
     def __init__(
         self,
-        connection: Connection,
-        bot: flow_pb2.Bot,
+        transport: Transport,
+        bot: Bot,
+        side: Side,
         *,
         accepted: Callable[[], None] = lambda: None,
     ) -> None:
-        self._connection = connection
-        self._request = flow_pb2.OpenRequest(bot=bot)
-        self._connection.check_size(self._request)
-        self._origin = bot.origin
+        self._transport = transport
+        self._side = side
+        self._request = transport.encode(bot)
         self._accepted = accepted
-        self._call: Any = None
+        self._stream: Stream | None = None
         self._reader: asyncio.Task[Any] | None = None
-        self._bot: Bot | None = None
-        self._eot: Eot | None = None
-        self._error: FlowError | None = None
-        self._said_eot = False
-        self._left = False
-        self._done = False
+        self._writer: asyncio.Task[Any] | None = None
         # Replaced whenever it is set: who waits for it waits for the next news.
         self._news = asyncio.Event()
-        # Those under way, in order: each waits for the one before.
-        self._writes: collections.deque[asyncio.Task[bool]] = collections.deque()
+        # What is to be sent, and whom to tell whether it was.
+        self._frames: collections.deque[tuple[Any, asyncio.Future[bool]]] = collections.deque()
+        self._more = asyncio.Event()
 
     @property
     def bot(self) -> Bot:
         """The other side's BOT, with the credit agreed and the flow's id."""
-        if self._bot is None:
+        if self._side.bot is None:
             raise RuntimeError("the flow has not been entered")
-        return self._bot
+        return self._side.bot
 
     @property
     def eot(self) -> Eot | None:
         """The other side's EOT, or the gateway's in its place; None before."""
-        return self._eot
+        return self._side.eot
 
     async def __aenter__(self: _Self) -> _Self:
-        if self._call is not None:
+        if self._stream is not None:
             raise RuntimeError("a flow can be entered only once")
-        self._call = self._connection.flows.Open()
-        self._reader = self._connection.spawn(self._read(Ending(self._call)))
+        self._stream = self._transport.open()
+        self._writer = self._transport.spawn(self._write(self._stream))
+        self._reader = self._transport.spawn(self._read(self._stream))
         try:
             self._post(self._request)
-            while self._bot is None and not self._done:
+            while not self._side.opened():
                 await self._news.wait()
-            if self._bot is None:
-                raise self._failure()
         except BaseException:
             await self._abandon()
             raise
         self._accepted()
-        self._begin(self._bot)
+        self._side.begin()
+        self._flush()
         return self
 
     async def __aexit__(
@@ -90,145 +85,100 @@ class Flow:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave()
-        # Where both sides have said EOT, FlowEnded leaves nothing to break off.
-        both = self._said_eot and self._eot is not None
-        if error is not None and not (both and isinstance(error, FlowEnded)):
+        self._side.leave()
+        if self._side.breaks_off(error):
             await self._abandon()
             return
         try:
-            self._say_eot()
+            self._side.say_eot()
+            self._tell()
             await self._until_done()
         except BaseException:
             await self._abandon()
             raise
         if error is None:
-            self._conclude()
+            self._side.conclude()
 
-    def _leave(self) -> None:
-        """Does what comes first when the block is left."""
-        self._left = True
-
-    def _begin(self, bot: Bot) -> None:
-        """Does what comes after the BOTs."""
-
-    def _take_in(self, kind: str, message: Any) -> None:
-        """Deals with a message that came."""
-        raise NotImplementedError
-
-    def _eot_label(self) -> str:
-        return ""
-
-    def _conclude(self) -> None:
-        """Raises unless the flow, which is done, has ended well."""
-        if self._error is not None or self._eot is None:
-            raise self._failure()
-
-    def _failure(self) -> FlowError:
-        """Why the stream is done, for one that still needed it."""
-        if self._error is not None:
-            return self._error._again()
-        detail = "the gateway ended the stream too early"
-        return FlowError(EndReason.UNSPECIFIED, detail, flow_id=self._flow_id())
-
-    def _flow_id(self) -> int:
-        return self._bot.flow_id if self._bot is not None else 0
-
-    async def _read(self, ending: Ending) -> None:
+    async def _read(self, stream: Stream) -> None:
         """Takes in what comes until the stream ends; a task of its own.
 
         No one else reads: in grpc, a read that is cancelled ends the call.
         """
+        failure: FlowError | None = None
         try:
-            async for response in self._call:
-                self._receive(response)
+            while (message := await stream.read()) is not None:
+                self._side.received(message)
                 self._tell()
-        except grpc.aio.AioRpcError as error:
-            self._error = self._as_told(error)
-            self._error = await self._meant(error, ending)
-        except asyncio.CancelledError:  # of the call, or of all tasks at the very end
-            self._error = FlowError(
+        except FlowError as error:
+            failure = error
+        except asyncio.CancelledError:  # of the stream, or of all tasks at the very end
+            failure = FlowError(
                 EndReason.UNSPECIFIED,
                 "the flow was broken off on this side",
                 code=grpc.StatusCode.CANCELLED,
-                flow_id=self._flow_id(),
             )
         finally:
-            self._call.cancel()
-            for write in self._writes:  # which would wait for ever for a call that never began
-                write.cancel()
-            self._done = True
+            stream.cancel()
+            assert self._writer is not None
+            self._writer.cancel()  # which would wait for ever for a call that never began
+            self._side.closed(failure)
             self._tell()
 
-    def _receive(self, response: flow_pb2.OpenResponse) -> None:
-        kind = response.WhichOneof("message")
-        if kind is None:
-            return
-        message = getattr(response, kind)
-        if kind == "bot":
-            self._bot = read_bot(message)
-        elif kind == "eot":
-            self._eot = read_eot(message)
-        self._take_in(kind, message)
+    async def _write(self, stream: Stream) -> None:
+        """Sends what is posted until the stream ends; a task of its own.
 
-    async def _meant(self, error: grpc.aio.AioRpcError, ending: Ending) -> FlowError | None:
-        status = await ending.of(error)
-        return self._as_told(status) if status is not None else None
+        No one else writes: in grpc, a write that is cancelled ends the call.
+        """
+        try:
+            while True:
+                while not self._frames:
+                    self._more.clear()
+                    await self._more.wait()
+                await stream.write(self._frames[0][0])
+                _, sent = self._frames.popleft()
+                _settle(sent, True)
+        except (StreamEnded, asyncio.CancelledError):
+            pass  # the reader learns why
+        finally:
+            while self._frames:
+                _settle(self._frames.popleft()[1], False)
 
-    def _as_told(self, status: grpc.aio.AioRpcError) -> FlowError:
-        """The status as an error; the EOT's reason counts if the status has none."""
-        error = error_from_rpc(status, flow_id=self._flow_id())
-        if self._eot is None or not self._eot_failed() or error.reason is not EndReason.UNSPECIFIED:
-            return error
-        return FlowError(self._eot.reason, self._eot.detail, code=error.code, flow_id=error.flow_id)
+    def _post(self, frame: Any) -> asyncio.Future[bool]:
+        """Sends a frame after all earlier ones, whoever waits for it or not.
 
-    def _eot_failed(self) -> bool:
-        """Whether the EOT that came says that the flow has failed."""
-        good = (EndReason.UNSPECIFIED, EndReason.COMPLETED)
-        return self._eot is not None and self._eot.reason not in good
+        The result is whether it was sent; False says that the stream has ended.
+        """
+        sent: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if self._writer is None or self._writer.done():
+            sent.set_result(False)
+        else:
+            self._frames.append((frame, sent))
+            self._more.set()
+        return sent
+
+    def _flush(self) -> None:
+        """Sends what the rules want to be sent."""
+        for message in self._side.outgoing():
+            self._post(self._transport.encode(message))
 
     def _tell(self) -> None:
+        """Deals with a change: sends what follows from it, and wakes who waits for news."""
+        self._flush()
         news, self._news = self._news, asyncio.Event()
         news.set()
 
     async def _until_done(self) -> None:
-        while not self._done:
+        while not self._side.done:
             await self._news.wait()
-
-    def _say_eot(self) -> None:
-        """Says EOT unless that has been done, or is too late."""
-        if self._said_eot or self._done:
-            return
-        self._said_eot = True
-        self._tell()
-        eot = flow_pb2.Eot(label=self._eot_label(), origin=self._origin)
-        self._post(flow_pb2.OpenRequest(eot=eot))
-
-    def _post(self, request: flow_pb2.OpenRequest) -> asyncio.Task[bool]:
-        """Sends a message after all earlier ones, whoever waits for it or not.
-
-        The task answers False, or is cancelled, if the stream has ended. No one
-        else may cancel it: in grpc, a write that is cancelled ends the call.
-        """
-        before = self._writes[-1] if self._writes else None
-        write = self._connection.spawn(self._write(request, before))
-        self._writes.append(write)
-        write.add_done_callback(self._writes.remove)
-        return write
-
-    async def _write(
-        self, request: flow_pb2.OpenRequest, before: asyncio.Task[bool] | None
-    ) -> bool:
-        try:
-            if before is not None:
-                await asyncio.wait({before})
-            await self._call.write(request)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, asyncio.CancelledError):
-            return False  # the reader learns why
-        return True
 
     async def _abandon(self) -> None:
         """Ends the stream at once, and waits until nothing of it is left."""
-        self._call.cancel()
-        if self._reader is not None:
-            await asyncio.wait({self._reader, *self._writes})
+        if self._stream is None or self._reader is None or self._writer is None:
+            return
+        self._stream.cancel()
+        await asyncio.wait({self._reader, self._writer})
+
+
+def _settle(sent: asyncio.Future[bool], result: bool) -> None:
+    if not sent.done():
+        sent.set_result(result)

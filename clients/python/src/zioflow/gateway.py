@@ -6,18 +6,22 @@ import contextlib
 import warnings
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
+from . import _wire
 from ._connection import MAX_MESSAGE, Connection, is_local
 from ._gen.zio.gateway.v1 import flow_pb2, handler_pb2
 from ._put import Items, PutResult, put
 from .errors import error_from_rpc
 from .giver import Giver
 from .handler import Handler, Listener, Offer
-from .messages import Dat, Direction, Item, Label, Part, is_item, read_dat, write_bot
+from .messages import Bot, BotOptions, Dat, Direction, Item, is_item, write_bot
 from .taker import Taker
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Gateway:
@@ -44,10 +48,10 @@ class Gateway:
 
         Without credentials, such as grpc.ssl_channel_credentials(ca), the
         connection is not encrypted. The token, without space around it such as a
-        newline, is shown with every call; one that
-        has to be renewed is a function that answers it. ValueError if it would
-        leave this machine in clear text. max_message is the largest payload in bytes, which should be the gateway's own limit.
-        Options are gRPC channel options, which win over those set here.
+        newline, is shown with every call; one that has to be renewed is a function
+        that returns it. ValueError if it would leave this machine in clear text.
+        max_message is the largest payload in bytes, which should be the gateway's own
+        limit. Options are gRPC channel options, which win over those set here.
         """
         if token is not None and credentials is None and not is_local(address):
             raise ValueError(f"a token for {address} would cross the network in clear text")
@@ -83,11 +87,7 @@ class Gateway:
     def give(
         self,
         attributes: Mapping[str, Any] | None = None,
-        *,
-        credit: int = 10,
-        label: Label = "",
-        payload: Sequence[Part] = (),
-        origin: int = 0,
+        **bot: Unpack[BotOptions],
     ) -> Giver:
         """Opens a flow as a client that gives::
 
@@ -95,28 +95,17 @@ class Gateway:
                 await flow.put(b"one", b"two")
 
         The attributes, by which a handler is found, become the BOT's label,
-        merged over `label`. Credit is how many DATs may be under way; the
-        handler may lower it, and with 0 chooses it. Payload and origin go into
-        the BOT; the origin into every later message as well.
+        merged over `label`. `BotOptions` tells of the keyword arguments: credit, which
+        is how many DATs may be under way, and which the handler may lower; label, payload
+        and origin.
         """
-        bot = write_bot(
-            Direction.EXTRACT,
-            attributes,
-            credit=credit,
-            label=label,
-            payload=payload,
-            origin=origin,
-        )
-        return Giver(self._connected(), bot)
+        opening = write_bot(Direction.EXTRACT, attributes, **bot)
+        return Giver(self._connected(), opening)
 
     def take(
         self,
         attributes: Mapping[str, Any] | None = None,
-        *,
-        credit: int = 10,
-        label: Label = "",
-        payload: Sequence[Part] = (),
-        origin: int = 0,
+        **bot: Unpack[BotOptions],
     ) -> Taker:
         """Opens a flow as a client that takes::
 
@@ -126,15 +115,8 @@ class Gateway:
 
         The arguments are those of give.
         """
-        bot = write_bot(
-            Direction.INJECT,
-            attributes,
-            credit=credit,
-            label=label,
-            payload=payload,
-            origin=origin,
-        )
-        return Taker(self._connected(), bot)
+        opening = write_bot(Direction.INJECT, attributes, **bot)
+        return Taker(self._connected(), opening)
 
     def handle(
         self, name: str, handler: Handler, *, match: str = "", max_flows: int = 0
@@ -174,22 +156,13 @@ class Gateway:
         environment as ZIO_GATEWAY_CID, the direction in the JSON on its standard
         input. Nothing else is known of the offer here.
         """
-        wire = {
-            Direction.EXTRACT: flow_pb2.DIRECTION_EXTRACT,
-            Direction.INJECT: flow_pb2.DIRECTION_INJECT,
-        }[direction]
-        bot = flow_pb2.Bot(direction=wire)
-        return Offer(self._connected(), handler_pb2.Offer(cid=cid, bot=bot))
+        return Offer(self._connected(), cid, Bot(direction=direction))
 
     async def put(
         self,
         item: Item,
         attributes: Mapping[str, Any] | None = None,
-        *,
-        credit: int = 10,
-        label: Label = "",
-        payload: Sequence[Part] = (),
-        origin: int = 0,
+        **bot: Unpack[BotOptions],
     ) -> PutResult:
         """Gives a flow of one DAT, and returns when the taker has ended the flow as well.
 
@@ -202,18 +175,13 @@ class Gateway:
         if not is_item(item):
             warnings.warn("put is for one DAT: give many by put_all", DeprecationWarning, 2)
             items = cast(Items, item)
-        options = {"credit": credit, "label": label, "payload": payload, "origin": origin}
-        return await self.put_all(items, attributes, **options)  # type: ignore[arg-type]
+        return await self.put_all(items, attributes, **bot)
 
     async def put_all(
         self,
         items: Items,
         attributes: Mapping[str, Any] | None = None,
-        *,
-        credit: int = 10,
-        label: Label = "",
-        payload: Sequence[Part] = (),
-        origin: int = 0,
+        **bot: Unpack[BotOptions],
     ) -> PutResult:
         """Gives a DAT for each item, and returns when the taker has ended the flow as well.
 
@@ -221,24 +189,13 @@ class Gateway:
         FlowEnded says that the taker has not used all items. An exception of the iterable
         breaks the flow off and is raised.
         """
-        bot = write_bot(
-            Direction.EXTRACT,
-            attributes,
-            credit=credit,
-            label=label,
-            payload=payload,
-            origin=origin,
-        )
-        return await put(self._connected(), bot, items)
+        opening = write_bot(Direction.EXTRACT, attributes, **bot)
+        return await put(self._connected(), opening, items)
 
     async def get(
         self,
         attributes: Mapping[str, Any] | None = None,
-        *,
-        credit: int = 10,
-        label: Label = "",
-        payload: Sequence[Part] = (),
-        origin: int = 0,
+        **bot: Unpack[BotOptions],
     ) -> AsyncGenerator[Dat, None]:
         """Takes everything that a flow gives: `async for dat in gateway.get():`
 
@@ -246,20 +203,13 @@ class Gateway:
         did not complete. Leaving the loop early, or cancelling it, breaks the
         flow off; `take` can end it in good order.
         """
-        bot = write_bot(
-            Direction.INJECT,
-            attributes,
-            credit=credit,
-            label=label,
-            payload=payload,
-            origin=origin,
-        )
-        call = self._connected().flows.Get(flow_pb2.GetRequest(bot=bot))
+        opening = write_bot(Direction.INJECT, attributes, **bot)
+        call = self._connected().flows.Get(flow_pb2.GetRequest(bot=_wire.write_bot(opening)))
         try:
             async with contextlib.aclosing(aiter(call)) as responses:
                 async for response in responses:
                     if response.HasField("dat"):
-                        yield read_dat(response.dat)
+                        yield _wire.read_dat(response.dat)
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error) from None
         finally:

@@ -7,12 +7,12 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from ._gen.zio.gateway.v1 import flow_pb2
+from ._core import Giving
 from ._put import Items, items_of
-from .errors import EndReason, FlowEnded
 from .flow import Flow
-from .messages import Dat, Label, Part, taken_by, write_dat, write_item
+from .messages import Bot, Dat, GivenDat, Label, Part, write_dat, write_given, write_item
 from .tensors import Array
+from .transport import Transport
 
 
 class Giver(Flow):
@@ -24,10 +24,9 @@ class Giver(Flow):
     is known only that they ended the flow, unless both sides did so at once.)
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._credit = 0
-        self._sent = 0
+    def __init__(self, transport: Transport, bot: Bot, **options: Any) -> None:
+        self._giving = Giving(bot.origin)
+        super().__init__(transport, bot, self._giving, **options)
         # Held by the one whose turn it is to put.
         self._turn = asyncio.Lock()
 
@@ -54,19 +53,12 @@ class Giver(Flow):
         Cancelled while it waits for credit, it gives nothing. Cancelled later,
         the DAT goes out all the same. Concurrent calls take turns.
         """
-        parts: Any = payload
-        if len(payload) == 1 and isinstance(payload[0], (tuple, Dat)):
-            parts = payload[0]
-        if isinstance(parts, Dat):
-            if label or origin is not None or granule or level:
-                raise TypeError("a Dat has its own label, origin, granule and level")
-            await self._give(write_item(parts, self._origin))
-            return
         await self._give(
-            write_dat(
-                parts,
+            write_given(
+                payload,
+                self._giving.origin,
                 label=label,
-                origin=self._origin if origin is None else origin,
+                origin=origin,
                 granule=granule,
                 level=level,
             )
@@ -100,7 +92,7 @@ class Giver(Flow):
             write_dat(
                 arrays,
                 label=label,
-                origin=self._origin if origin is None else origin,
+                origin=self._giving.origin if origin is None else origin,
                 granule=granule,
                 level=level,
                 metadata=metadata or {},
@@ -113,62 +105,16 @@ class Giver(Flow):
         those of put; what the iterable raises is raised."""
         async with contextlib.aclosing(items_of(items)) as each:
             async for item in each:
-                await self._give(write_item(item, self._origin))
+                await self._give(write_item(item, self._giving.origin))
 
-    async def _give(self, dat: flow_pb2.Dat) -> None:
-        request = flow_pb2.OpenRequest(dat=dat)
-        self._connection.check_size(request)
+    async def _give(self, dat: GivenDat) -> None:
+        frame = self._transport.encode(dat)
         async with self._turn:
-            await self._earn()
-            self._credit -= 1
-            self._sent += 1
-            write = self._post(request)
-            await asyncio.wait({write})
-        if write.cancelled() or not write.result():
+            while not self._giving.may_give():
+                await self._news.wait()
+            self._giving.give()
+            sent = self._post(frame)
+            await asyncio.wait({sent})
+        if not sent.result():
             await self._until_done()
-            raise self._ended() if self._error is None else self._failure()
-
-    async def _earn(self) -> None:
-        """Waits for credit."""
-        if self._bot is None or self._left:
-            raise RuntimeError("a flow can be used only inside its block")
-        while self._credit < 1 and self._eot is None and not self._done and not self._left:
-            await self._news.wait()
-        if self._eot is not None and not self._eot_failed():
-            raise self._ended()
-        if self._eot is not None or self._done:
-            await self._until_done()
-            raise self._failure()
-        if self._left:
-            raise RuntimeError("a flow can be used only inside its block")
-
-    def _take_in(self, kind: str, message: Any) -> None:
-        if kind == "pay":
-            self._credit += message.credit
-        elif kind == "eot" and not self._eot_failed():
-            # Nothing more will be taken: there is nothing to wait for.
-            self._say_eot()
-
-    def _taken(self) -> int | None:
-        return taken_by(self._eot) if self._eot is not None else None
-
-    def _ended(self) -> FlowEnded:
-        taken = self._taken()
-        used = "an unknown number" if taken is None else taken
-        return FlowEnded(
-            f"the taker ended the flow after using {used} of {self._sent} DATs",
-            flow_id=self._flow_id(),
-            taken=taken,
-        )
-
-    def _conclude(self) -> None:
-        super()._conclude()
-        taken = self._taken()
-        if taken is not None:
-            lost = taken < self._sent
-        else:
-            # An EOT that does not answer ours may have come before it all was used.
-            asked = self._eot is not None and self._eot.reason is EndReason.COMPLETED
-            lost = self._sent > 0 and not asked
-        if lost:
-            raise self._ended()
+            raise self._giving.not_sent()

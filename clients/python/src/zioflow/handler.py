@@ -6,24 +6,31 @@ import asyncio
 import datetime
 import enum
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
-from ._connection import Connection
+from ._connection import EOF, Connection
 from ._cut import cut
 from ._gen.zio.gateway.v1 import handler_pb2
+from ._wire import read_bot
 from .errors import EndReason, FlowError, error_from_rpc
 from .giver import Giver
-from .messages import Bot, Direction, Label, Part, read_bot, write_bot
+from .messages import Bot, BotOptions, Direction, write_bot
 from .taker import Taker
+from .transport import Transport
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _log = logging.getLogger("zioflow")
 
 _Side = TypeVar("_Side", Giver, Taker)
+
+_EPOCH = datetime.datetime.fromtimestamp(0, datetime.timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -52,20 +59,28 @@ class Offer:
     #: The client's BOT; its direction is the handler's, its credit the client's
     #: proposal, 0 if it leaves that to the handler.
     bot: Bot
-    #: When the offer lapses.
+    #: When the offer lapses; the epoch where it was made by other means.
     deadline: datetime.datetime
     #: Who the client is.
     peer: Peer
     #: The token that accepts it, for a handler in another process.
     cid: int
 
-    def __init__(self, connection: Connection, offer: handler_pb2.Offer) -> None:
-        self._connection = connection
+    def __init__(
+        self,
+        transport: Transport,
+        cid: int,
+        bot: Bot,
+        *,
+        deadline: datetime.datetime = _EPOCH,
+        peer: Peer | None = None,
+    ) -> None:
+        self._transport = transport
         self._state = _State.OPEN
-        self.bot = read_bot(offer.bot)
-        self.deadline = offer.deadline.ToDatetime(tzinfo=datetime.timezone.utc)
-        self.peer = Peer(offer.peer.transport, offer.peer.address, offer.peer.identity)
-        self.cid = offer.cid
+        self.bot = bot
+        self.deadline = deadline
+        self.peer = peer or Peer()
+        self.cid = cid
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -82,11 +97,7 @@ class Offer:
     def accept(
         self,
         attributes: Mapping[str, Any] | None = None,
-        *,
-        credit: int = 10,
-        label: Label = "",
-        payload: Sequence[Part] = (),
-        origin: int = 0,
+        **bot: Unpack[BotOptions],
     ) -> Giver | Taker:
         """The handler's side of the flow, a Giver or a Taker by the direction.
 
@@ -95,50 +106,39 @@ class Offer:
         handler's BOT, as for `Gateway.give`; the credit agreed is the smaller of
         both sides'.
         """
-        options = {"credit": credit, "label": label, "payload": payload, "origin": origin}
         if self.direction is Direction.EXTRACT:
-            return self._open(Giver, attributes, options)
-        return self._open(Taker, attributes, options)
+            return self._open(Giver, attributes, bot)
+        return self._open(Taker, attributes, bot)
 
     def give(
         self,
         attributes: Mapping[str, Any] | None = None,
-        *,
-        credit: int = 10,
-        label: Label = "",
-        payload: Sequence[Part] = (),
-        origin: int = 0,
+        **bot: Unpack[BotOptions],
     ) -> Giver:
         """What accept does, for an offer to give; ValueError if it is one to take."""
-        options = {"credit": credit, "label": label, "payload": payload, "origin": origin}
         self._expect(Direction.EXTRACT)
-        return self._open(Giver, attributes, options)
+        return self._open(Giver, attributes, bot)
 
     def take(
         self,
         attributes: Mapping[str, Any] | None = None,
-        *,
-        credit: int = 10,
-        label: Label = "",
-        payload: Sequence[Part] = (),
-        origin: int = 0,
+        **bot: Unpack[BotOptions],
     ) -> Taker:
         """What accept does, for an offer to take; ValueError if it is one to give."""
-        options = {"credit": credit, "label": label, "payload": payload, "origin": origin}
         self._expect(Direction.INJECT)
-        return self._open(Taker, attributes, options)
+        return self._open(Taker, attributes, bot)
 
     def _expect(self, direction: Direction) -> None:
         if self.direction is not direction:
             raise ValueError(f"the offer is one to {self.direction}, not to {direction}")
 
     def _open(
-        self, make: type[_Side], attributes: Mapping[str, Any] | None, options: dict[str, Any]
+        self, make: type[_Side], attributes: Mapping[str, Any] | None, options: BotOptions
     ) -> _Side:
         if self._state is not _State.OPEN:
             raise RuntimeError("an offer can be accepted or declined only once")
         bot = write_bot(self.direction, attributes, cid=self.cid, **options)
-        flow = make(self._connection, bot, accepted=self._accepted)
+        flow = make(self._transport, bot, accepted=self._accepted)
         self._state = _State.ACCEPTING
         return flow
 
@@ -162,12 +162,7 @@ class Offer:
         if self._state in (_State.ACCEPTED, _State.DECLINED):
             raise RuntimeError("an offer can be accepted or declined only once")
         self._state = _State.DECLINED
-        request = handler_pb2.DeclineRequest(cid=self.cid, detail=cut(detail))
-        try:
-            await self._connection.handlers.Decline(request)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.NOT_FOUND:
-                raise error_from_rpc(error) from None
+        await self._transport.decline(self.cid, cut(detail))
 
     def _accepted(self) -> None:
         self._state = _State.ACCEPTED
@@ -175,6 +170,16 @@ class Offer:
     @property
     def _pending(self) -> bool:
         return self._state in (_State.OPEN, _State.ACCEPTING)
+
+
+def _read_offer(connection: Connection, offer: handler_pb2.Offer) -> Offer:
+    return Offer(
+        connection,
+        offer.cid,
+        read_bot(offer.bot),
+        deadline=offer.deadline.ToDatetime(tzinfo=datetime.timezone.utc),
+        peer=Peer(offer.peer.transport, offer.peer.address, offer.peer.identity),
+    )
 
 
 #: What handles one flow. See `Gateway.handle`.
@@ -222,7 +227,7 @@ class Listener:
             first = await self._call.read()
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error) from None
-        if first is grpc.aio.EOF or first.WhichOneof("event") != "listening":
+        if first is EOF or first.WhichOneof("event") != "listening":
             self._call.cancel()
             raise FlowError(EndReason.UNSPECIFIED, "the gateway did not confirm the listener")
         self._reader = self._connection.spawn(self._read())
@@ -251,7 +256,7 @@ class Listener:
     async def _read(self) -> None:
         """Takes in offers until the stream ends; a task of its own."""
         try:
-            while (response := await self._call.read()) is not grpc.aio.EOF:
+            while (response := await self._call.read()) is not EOF:
                 self._receive(response)
             self._error = FlowError(EndReason.UNSPECIFIED, "the gateway ended the listener")
         except grpc.aio.AioRpcError as error:
@@ -267,7 +272,7 @@ class Listener:
     def _receive(self, response: handler_pb2.ListenResponse) -> None:
         event = response.WhichOneof("event")
         if event == "offer":
-            offer = Offer(self._connection, response.offer)
+            offer = _read_offer(self._connection, response.offer)
             task = asyncio.ensure_future(self._handle(offer))
             self._handling[task] = offer
             task.add_done_callback(self._handling.pop)

@@ -7,11 +7,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Union
+from typing import Any, TypedDict, Union
 
 from . import tensors
-from ._gen.zio.gateway.v1 import flow_pb2
-from .errors import EndReason, reason_from_proto
+from .errors import EndReason
 from .tensors import Array, Tensor
 
 #: A label: a JSON object as text, which crosses the gateway byte for byte, or a
@@ -138,6 +137,8 @@ class Bot(_Message):
     taken_by: TakenBy | None = None
     #: What is left out of an offer; None for nothing.
     left_out: LeftOut | None = None
+    #: The token of the offer that it accepts; 0 for none.
+    cid: int = 0
 
     def _own_keys(self) -> Sequence[str]:
         return _BOT_FIELDS
@@ -151,6 +152,44 @@ class Eot(_Message):
     reason: EndReason = EndReason.UNSPECIFIED
     #: The cause in words.
     detail: str = ""
+
+
+@dataclass(frozen=True)
+class Pay:
+    """A PAY: how many more DATs may be given."""
+
+    credit: int
+
+
+@dataclass
+class GivenDat:
+    """A DAT on its way out. Its parts may be views of memory that changes later."""
+
+    label: str
+    payload: list[bytes | memoryview]
+    origin: int = 0
+    granule: int = 0
+    level: int = 0
+
+
+#: What a side sends, and what comes to it.
+Outgoing = Union[Bot, Pay, GivenDat, Eot]
+Incoming = Union[Bot, Pay, Dat, Eot]
+
+
+class BotOptions(TypedDict, total=False):
+    """What else a BOT has, besides its attributes: the keyword arguments of all that opens
+    a flow or accepts one."""
+
+    #: How many DATs may be under way, 10 if it is not given. The smaller of both sides'
+    #: counts; with 0 a client leaves it to the handler.
+    credit: int
+    #: A label, over which the attributes are merged.
+    label: Label
+    #: Opaque parts, which the other side sees in its `bot` or `offer.bot`.
+    payload: Sequence[Part]
+    #: The application's own number for who sends: in the BOT and in every later message.
+    origin: int
 
 
 def write_taken(taken: int) -> str:
@@ -186,10 +225,11 @@ def write_parts(payload: Sequence[Part]) -> list[bytes]:
     """Payload parts as bytes; TypeError for what is none."""
     if isinstance(payload, (bytes, bytearray, memoryview, str)):
         raise TypeError("a payload is a sequence of parts, not one part")
-    return [_write_part(part) for part in payload]
+    return [bytes(_view(part)) for part in payload]
 
 
-def _write_part(part: Any) -> bytes:
+def _view(part: Any) -> bytes | memoryview:
+    """A part's bytes, without a copy where they lie in a row; TypeError for what is none."""
     if isinstance(part, bytes):
         return part
     if isinstance(part, str):
@@ -204,6 +244,8 @@ def _write_part(part: Any) -> bytes:
         raise TypeError(f"{type(part).__name__} is no part of a payload: {_PARTS}") from None
     if "O" in view.format:
         raise TypeError("a part of a payload can't have Python's objects in it")
+    if view.format == "B" and view.ndim == 1 and view.c_contiguous:
+        return view
     return view.tobytes()
 
 
@@ -214,15 +256,15 @@ def write_bot(
     direction: Direction,
     attributes: Mapping[str, Any] | None,
     *,
-    credit: int,
-    label: Label,
-    payload: Sequence[Part],
-    origin: int,
+    credit: int = 10,
+    label: Label = "",
+    payload: Sequence[Part] = (),
+    origin: int = 0,
     cid: int = 0,
-) -> flow_pb2.Bot:
-    """A BOT to send.
+) -> Bot:
+    """A BOT to send; see BotOptions.
 
-    Attributes go into the label, not into the message's `attributes`: there all
+    Attributes go into the label, not into the contract's `attributes`: there all
     numbers are doubles.
     """
     if credit < 0:
@@ -233,12 +275,11 @@ def write_bot(
                 raise ValueError(f"attribute {key!r} is one of ZIO's own")
         base = parse_label(label) if isinstance(label, str) else label
         label = {**base, **attributes}
-    extract = direction is Direction.EXTRACT
-    return flow_pb2.Bot(
+    return Bot(
+        payload=tuple(write_parts(payload)),
         label=write_label(label),
-        payload=write_parts(payload),
         origin=origin,
-        direction=flow_pb2.DIRECTION_EXTRACT if extract else flow_pb2.DIRECTION_INJECT,
+        direction=direction,
         credit=credit,
         cid=cid,
     )
@@ -253,28 +294,28 @@ def write_dat(
     level: int = 0,
     metadata: Mapping[str, Any] | None = None,
     order: str = "C",
-) -> flow_pb2.Dat:
+) -> GivenDat:
     """A DAT to send, whose label describes the arrays in it."""
     if not 0 <= level <= 8:
         raise ValueError(f"level is {level}, want 0 to 8")
     arrays = [(n, part) for n, part in enumerate(payload) if tensors.is_array(part)]
-    packed: dict[int, bytes] = {}
+    packed: dict[int, memoryview] = {}
     if arrays or metadata is not None:
         described, packed = tensors.write(arrays, metadata=metadata or {}, order=order)
         base = parse_label(label) if isinstance(label, str) else label
         if tensors.KEY in base:
             raise ValueError(f"the label has {tensors.KEY} already, and there are arrays")
         label = {**base, tensors.KEY: described}
-    return flow_pb2.Dat(
+    return GivenDat(
         label=write_label(label),
-        payload=[packed[n] if n in packed else _write_part(part) for n, part in enumerate(payload)],
+        payload=[packed[n] if n in packed else _view(part) for n, part in enumerate(payload)],
         origin=origin,
         granule=granule,
         level=level,
     )
 
 
-def write_item(item: Item, origin: int) -> flow_pb2.Dat:
+def write_item(item: Item, origin: int) -> GivenDat:
     """The DAT that an item makes; TypeError if it is none. A Dat keeps its own origin."""
     if isinstance(item, Dat):
         return write_dat(
@@ -287,50 +328,34 @@ def write_item(item: Item, origin: int) -> flow_pb2.Dat:
     return write_dat(item if isinstance(item, tuple) else (item,), origin=origin)
 
 
+def write_given(
+    payload: tuple[Any, ...],
+    flow_origin: int,
+    *,
+    label: Label,
+    origin: int | None,
+    granule: int,
+    level: int,
+) -> GivenDat:
+    """The DAT that the arguments of a `put` make; TypeError if there is none."""
+    parts: Any = payload
+    if len(payload) == 1 and isinstance(payload[0], (tuple, Dat)):
+        parts = payload[0]
+    if isinstance(parts, Dat):
+        if label or origin is not None or granule or level:
+            raise TypeError("a Dat has its own label, origin, granule and level")
+        return write_item(parts, flow_origin)
+    return write_dat(
+        parts,
+        label=label,
+        origin=flow_origin if origin is None else origin,
+        granule=granule,
+        level=level,
+    )
+
+
 def is_item(value: Any) -> bool:
     """Whether one DAT can be made of it."""
     return isinstance(value, (bytes, bytearray, memoryview, str, tuple, Dat)) or tensors.is_array(
         value
     )
-
-
-def _envelope(message: Any) -> dict[str, Any]:
-    return {
-        "payload": tuple(message.payload),
-        "label": message.label,
-        "origin": message.origin,
-        "granule": message.granule,
-        "seqno": message.seqno,
-        "level": message.level,
-    }
-
-
-def read_dat(dat: flow_pb2.Dat) -> Dat:
-    """A DAT that came."""
-    return Dat(**_envelope(dat))
-
-
-def read_bot(bot: flow_pb2.Bot) -> Bot:
-    """A BOT that came."""
-    direction = {
-        flow_pb2.DIRECTION_EXTRACT: Direction.EXTRACT,
-        flow_pb2.DIRECTION_INJECT: Direction.INJECT,
-    }.get(bot.direction)
-    by, left = bot.taken_by, bot.left_out
-    return Bot(
-        **_envelope(bot),
-        direction=direction,
-        credit=bot.credit,
-        flow_id=bot.flow_id,
-        taken_by=TakenBy(by.route, by.transport, by.address, by.identity)
-        if bot.HasField("taken_by")
-        else None,
-        left_out=LeftOut(left.payload_bytes, left.payload_parts, left.label_bytes)
-        if left.payload_parts or left.label_bytes
-        else None,
-    )
-
-
-def read_eot(eot: flow_pb2.Eot) -> Eot:
-    """An EOT that came."""
-    return Eot(**_envelope(eot), reason=reason_from_proto(eot.reason), detail=eot.detail)

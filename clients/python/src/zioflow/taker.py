@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import AsyncIterator
 from typing import Any
 
-from ._gen.zio.gateway.v1 import flow_pb2
+from ._core import Taking
 from .flow import Flow
-from .messages import Bot, Dat, read_dat, write_taken
+from .messages import Bot, Dat
+from .transport import Transport
 
 
 class Taker(Flow):
@@ -28,60 +28,21 @@ class Taker(Flow):
     how many DATs were used.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._came: collections.deque[flow_pb2.Dat] = collections.deque()
-        self._taken = 0
-        self._owed = 0
+    def __init__(self, transport: Transport, bot: Bot, **options: Any) -> None:
+        self._taking = Taking(bot.origin)
+        super().__init__(transport, bot, self._taking, **options)
 
     def __aiter__(self) -> AsyncIterator[Dat]:
         return self
 
     async def __anext__(self) -> Dat:
         """The next DAT. Cancelled, it has taken none."""
-        if self._bot is None or self._left:
-            raise RuntimeError("a flow can be used only inside its block")
-        self._pay_back(self._bot.credit)
-        while not self._came:
-            if self._done:
-                self._conclude()
+        self._taking.ask()
+        while True:
+            dat = self._taking.take()
+            self._flush()
+            if dat is not None:
+                return dat
+            if self._taking.done:
                 raise StopAsyncIteration
-            if self._eot is not None and not self._eot_failed():
-                self._say_eot()
             await self._news.wait()
-        self._taken += 1
-        self._owed += 1  # from the next call on
-        return read_dat(self._came.popleft())
-
-    def _begin(self, bot: Bot) -> None:
-        self._pay(bot.credit)
-
-    def _pay_back(self, total: int) -> None:
-        """Pays for what was used, if that is due.
-
-        After the giver's EOT nothing more comes, and what has come may lie here or
-        in grpc: only by the PAYs does the gateway see that this side still moves.
-        The last one is not paid for, as the answer to the EOT follows.
-        """
-        due = max(1, total // 2)
-        if self._eot is not None:
-            if self._eot_failed() or not self._came:
-                return
-            due = 1
-        if self._owed >= due and not self._done:
-            owed, self._owed = self._owed, 0
-            self._pay(owed)
-
-    def _pay(self, credit: int) -> None:
-        self._post(flow_pb2.OpenRequest(pay=flow_pb2.Pay(credit=credit)))
-
-    def _take_in(self, kind: str, message: Any) -> None:
-        if kind == "dat" and not self._left:
-            self._came.append(message)
-
-    def _leave(self) -> None:
-        super()._leave()
-        self._came.clear()
-
-    def _eot_label(self) -> str:
-        return write_taken(self._taken)

@@ -58,8 +58,9 @@ def is_array(part: Any) -> bool:
 
 def write(
     arrays: Sequence[tuple[int, Any]], *, metadata: Mapping[str, Any], order: str
-) -> tuple[dict[str, Any], dict[int, bytes]]:
-    """The value of KEY for arrays by the index of their parts, and these parts."""
+) -> tuple[dict[str, Any], dict[int, memoryview]]:
+    """The value of KEY for arrays by the index of their parts, and these parts: views of
+    the arrays' own memory where it lies in the right order."""
     if order not in ("C", "K"):
         raise ValueError(f"order is {order!r}, want 'C' or 'K'")
     described, parts = [], {}
@@ -71,7 +72,7 @@ def write(
     return {"tensors": described, "metadata": dict(metadata)}, parts
 
 
-def _describe(given: Any, order: str) -> tuple[dict[str, Any], bytes]:
+def _describe(given: Any, order: str) -> tuple[dict[str, Any], memoryview]:
     import numpy
 
     metadata: dict[str, Any] = {}
@@ -99,7 +100,8 @@ def _describe(given: Any, order: str) -> tuple[dict[str, Any], bytes]:
         array = array.T
     if metadata:
         described["metadata"] = metadata
-    return described, array.tobytes()
+    flat = numpy.ascontiguousarray(numpy.asarray(array)).reshape(-1)
+    return described, flat.view(numpy.uint8).data
 
 
 def _element(dtype: numpy.dtype[Any]) -> dict[str, Any]:
