@@ -36,6 +36,16 @@ check_shell() {
   git ls-files -z --cached --others --exclude-standard '*.sh' .ci/run | xargs -0 shellcheck
 }
 
+# check_python: style and types of the Python client.
+check_python() {
+  local bin=$root/.deps/python-lint/bin
+  (
+    cd clients/python
+    "$bin/ruff" check -q . && "$bin/ruff" format --check -q . &&
+      "$bin/mypy" && "$bin/pyright" --pythonpath "$bin/python"
+  )
+}
+
 echo "== gofmt"
 check_gofmt || status=1
 echo "== go vet"
@@ -52,5 +62,7 @@ echo "== buf breaking"
 check_breaking || status=1
 echo "== shellcheck"
 check_shell || status=1
+echo "== Python"
+check_python || status=1
 
 exit $status

@@ -261,8 +261,25 @@ setup_bench() {
   scripts/tools.sh benchstat
 }
 
+# setup_python_lint: the virtual environment in .deps/python-lint.
+setup_python_lint() {
+  local venv=.deps/python-lint stamp
+  local files=(clients/python/requirements-dev.txt clients/python/requirements-lint.txt)
+  stamp=$(echo "$root" | cat - "${files[@]}" | sha256sum)
+  [[ -x $venv/bin/python && $(cat "$venv/.stamp" 2>/dev/null) == "$stamp" ]] && return
+
+  want python3 command -v python3
+  want python3-venv python3 -c 'import ensurepip'
+  install_missing
+  echo "setup: Python's linters into $venv"
+  python3 -m venv --clear "$venv"
+  "$venv/bin/pip" install -q --disable-pip-version-check -r "${files[0]}" -r "${files[1]}"
+  echo "$stamp" >"$venv/.stamp"
+}
+
 setup_lint() {
   setup_libzmq
+  setup_python_lint
   want shellcheck command -v shellcheck
   install_missing
   scripts/tools.sh golangci-lint buf
