@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -196,6 +197,10 @@ func (c *serveCommand) Run() error {
 	}
 	c.warnOpen(g.bound, log)
 	_, _ = fmt.Fprintln(out, g.ready())
+	var quiet sync.WaitGroup
+	quiet.Go(func() { memory.ReturnWhenQuiet(signals) })
+	defer quiet.Wait()
+	defer stop() // before that
 	var failed error
 	for serving := true; serving; {
 		select {
