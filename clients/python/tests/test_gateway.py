@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import sys
 
 import grpc
@@ -485,3 +486,28 @@ async def test_a_gateway_that_stops_says_so(start):
     error = await listener
     assert error.reason is EndReason.DRAINING
     assert error.retry_after > 0
+
+
+async def test_a_taker_that_refuses_says_why(gateway):
+    """The DAT that it refuses is not counted as used, and the giver is told the reason."""
+
+    async def handler(offer):
+        async with offer.take() as flow:
+            async for dat in flow:
+                if dat.payload[0] == b"bad":
+                    flow.refuse("it is bad")
+                    break
+
+    match = "attributes.stream == 'refused'"
+    async with gateway.handle("refusing", handler, match=match):
+        with pytest.raises(FlowEnded, match="after using 2 of .* DATs: it is bad") as ended:
+            async with gateway.give({"stream": "refused"}) as flow:
+                for payload in (b"good", b"good", b"bad", b"good"):
+                    await flow.put(payload)
+    assert ended.value.taken == 2
+    assert json.loads(flow.eot.label) == {
+        "flow": "EOT",
+        "error": "rejected",
+        "detail": "it is bad",
+        "taken": 2,
+    }

@@ -13,7 +13,7 @@ from __future__ import annotations
 import collections
 
 from .errors import EndReason, FlowEnded, FlowError
-from .messages import Bot, Dat, Eot, Incoming, Pay, taken_by, write_taken
+from .messages import Bot, Dat, Eot, Incoming, Pay, refusal_of, taken_by, write_taken
 
 
 class Side:
@@ -162,8 +162,10 @@ class Giving(Side):
         """The error that says what the taker has used before it ended the flow."""
         taken = self._taken()
         used = "an unknown number" if taken is None else taken
+        why = refusal_of(self.eot) if self.eot is not None else ""
         return FlowEnded(
-            f"the taker ended the flow after using {used} of {self._sent} DATs",
+            f"the taker ended the flow after using {used} of {self._sent} DATs"
+            + (f": {why}" if why else ""),
             flow_id=self._flow_id(),
             taken=taken,
         )
@@ -199,6 +201,7 @@ class Taking(Side):
         self.came: collections.deque[Dat] = collections.deque()
         self._taken = 0
         self._owed = 0
+        self._refusal = ""
 
     def begin(self) -> None:
         """Pays for all of the credit agreed."""
@@ -244,10 +247,17 @@ class Taking(Side):
             self.say_eot()
         return None
 
+    def refuse(self, detail: str) -> None:
+        """The DAT taken last is not used, for this reason, and no more are taken."""
+        if self._owed:
+            self._taken -= 1
+            self._owed -= 1
+        self._refusal = detail
+
     def leave(self) -> None:
         """The application has left the flow's block; what was not taken is not kept."""
         super().leave()
         self.came.clear()
 
     def _eot_label(self) -> str:
-        return write_taken(self._taken)
+        return write_taken(self._taken, self._refusal)

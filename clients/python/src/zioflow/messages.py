@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, TypedDict, Union
 
 from . import tensors
+from ._cut import cut
 from .errors import EndReason
 from .tensors import Array, Tensor
 
@@ -192,9 +193,11 @@ class BotOptions(TypedDict, total=False):
     origin: int
 
 
-def write_taken(taken: int) -> str:
-    """The label of the EOT of a taker that has used so many DATs."""
-    return write_label({_TAKEN: taken})
+def write_taken(taken: int, refusal: str = "") -> str:
+    """The label of the EOT of a taker that has used so many DATs, and why it refused to use
+    more, if it did: in the words in which the gateway says why a flow ended."""
+    why = {"error": EndReason.REJECTED.value, "detail": cut(refusal)} if refusal else {}
+    return write_label({**why, _TAKEN: taken})
 
 
 def taken_by(eot: _Message) -> int | None:
@@ -204,6 +207,15 @@ def taken_by(eot: _Message) -> int | None:
     except ValueError:
         return None
     return taken if type(taken) is int else None
+
+
+def refusal_of(eot: _Message) -> str:
+    """Why a taker refused to use more; empty if it does not say."""
+    try:
+        detail = eot.attributes.get("detail")
+    except ValueError:
+        return ""
+    return cut(detail) if isinstance(detail, str) else ""
 
 
 def parse_label(label: str) -> dict[str, Any]:

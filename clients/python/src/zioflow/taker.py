@@ -46,3 +46,12 @@ class Taker(Flow):
             if self._taking.done:
                 raise StopAsyncIteration
             await self._news.wait()
+
+    def refuse(self, detail: str) -> None:
+        """Says why no more is taken: for the EOT, which the end of the block sends.
+
+        The DAT that came last counts as not used. A giver gets FlowEnded with the detail,
+        which is cut to 1,024 bytes; a native one reads it in the EOT's label, as `detail`.
+        Leave the block then, without an exception.
+        """
+        self._taking.refuse(detail)
