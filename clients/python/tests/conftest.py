@@ -106,8 +106,9 @@ class Program:
             self.process.wait()
             raise
         self.address = addresses["grpc"]
-        #: Where DEALER sockets connect to.
+        #: Where DEALER sockets connect to, and CLIENT sockets.
         self.router = (addresses.get("zmq_router") or [""])[0]
+        self.server = (addresses.get("zmq_server") or [""])[0]
 
     def _await_ready(self, ready: pathlib.Path) -> dict:
         deadline = time.monotonic() + 20
@@ -152,7 +153,7 @@ def program(tmp_path_factory):
 @pytest.fixture(scope="session")
 def plain_program(tmp_path_factory):
     """A gateway as users have it that have set nothing."""
-    program = Program(tmp_path_factory.mktemp("plain"))
+    program = Program(tmp_path_factory.mktemp("plain"), router="tcp://127.0.0.1:0")
     yield program
     program.stop()
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 _README = pathlib.Path(__file__).parents[1] / "README.md"
-_DEFAULT = "127.0.0.1:7575"
+_DEFAULT, _NATIVE = "127.0.0.1:7575", "tcp://127.0.0.1:5556"
 _EXAMPLE = re.compile(
     r"^```python\n(?P<code>.*?)^```\n^```output\n(?P<output>.*?)^```$", re.M | re.S
 )
@@ -25,11 +25,12 @@ def _examples():
 
 @pytest.mark.parametrize("code, output", _examples())
 def test_example(plain_program, code, output):
-    assert _DEFAULT in code
+    assert _DEFAULT in code or _NATIVE in code
+    code = code.replace(_DEFAULT, plain_program.address).replace(_NATIVE, plain_program.router)
     if "import numpy" in code:
         pytest.importorskip("numpy")
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code.replace(_DEFAULT, plain_program.address)],
+        [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
         text=True,
         timeout=30,

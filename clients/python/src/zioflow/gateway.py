@@ -19,9 +19,15 @@ from .giver import Giver
 from .handler import Handler, Listener, Offer
 from .messages import Bot, BotOptions, Dat, Direction, Item, is_item, write_bot
 from .taker import Taker
+from .transport import Transport
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
+
+    from .native import Curve
+
+#: What ZeroMQ's addresses begin with, and gRPC's do not.
+_NATIVE = ("tcp://", "ipc://")
 
 
 class Gateway:
@@ -35,16 +41,24 @@ class Gateway:
     prepare what they return: nothing is sent before that is entered.
     """
 
+    def __new__(cls, address: str = "127.0.0.1:7575", **_: Any) -> Self:
+        if cls is Gateway and address.startswith(_NATIVE):
+            from . import native
+
+            return cast("Self", object.__new__(native.Gateway))
+        return super().__new__(cls)
+
     def __init__(
         self,
         address: str = "127.0.0.1:7575",
         *,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: grpc.ChannelCredentials | Curve | None = None,
         token: str | Callable[[], str] | None = None,
         max_message: int = MAX_MESSAGE,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
-        """A gateway at an address, in gRPC's notation.
+        """A gateway at an address, in gRPC's notation, or in ZeroMQ's: `tcp://HOST:PORT` and
+        `ipc://PATH` make a `zioflow.native.Gateway`, whose arguments are its own.
 
         Without credentials, such as grpc.ssl_channel_credentials(ca), the
         connection is not encrypted. The token, without space around it such as a
@@ -55,6 +69,8 @@ class Gateway:
         """
         if token is not None and credentials is None and not is_local(address):
             raise ValueError(f"a token for {address} would cross the network in clear text")
+        if credentials is not None and not isinstance(credentials, grpc.ChannelCredentials):
+            raise ValueError(f"credentials for gRPC are not {type(credentials).__name__}")
         self._address = address
         self._token = token
         self._credentials = credentials
@@ -62,7 +78,7 @@ class Gateway:
         self._options = tuple(options)
         self._connection: Connection | None = None
 
-    async def __aenter__(self) -> Gateway:
+    async def __aenter__(self) -> Self:
         if self._connection is not None:
             raise RuntimeError("the gateway has been entered already")
         self._connection = Connection(
@@ -100,7 +116,7 @@ class Gateway:
         and origin.
         """
         opening = write_bot(Direction.EXTRACT, attributes, **bot)
-        return Giver(self._connected(), opening)
+        return Giver(self._flows(), opening)
 
     def take(
         self,
@@ -116,7 +132,7 @@ class Gateway:
         The arguments are those of give.
         """
         opening = write_bot(Direction.INJECT, attributes, **bot)
-        return Taker(self._connected(), opening)
+        return Taker(self._flows(), opening)
 
     def handle(
         self, name: str, handler: Handler, *, match: str = "", max_flows: int = 0
@@ -156,7 +172,7 @@ class Gateway:
         environment as ZIO_GATEWAY_CID, the direction in the JSON on its standard
         input. Nothing else is known of the offer here.
         """
-        return Offer(self._connected(), cid, Bot(direction=direction))
+        return Offer(self._flows(), cid, Bot(direction=direction))
 
     async def put(
         self,
@@ -214,6 +230,10 @@ class Gateway:
             raise error_from_rpc(error) from None
         finally:
             call.cancel()
+
+    def _flows(self) -> Transport:
+        """What flows run on."""
+        return self._connected()
 
     def _connected(self) -> Connection:
         if self._connection is None:

@@ -1,0 +1,134 @@
+"""The gateway, as a native peer reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import zmq
+
+from .. import gateway
+from .._connection import MAX_MESSAGE
+from .._put import Items, PutResult, items_of
+from ..handler import Handler, Listener
+from ..messages import BotOptions, Dat, write_item
+from ..transport import Transport as AnyTransport
+from ._asyncio import Transport
+from ._curve import Curve
+from ._socket import Endpoint, no_listener
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+
+class Gateway(gateway.Gateway):
+    """A ZIO flow gateway, or another broker of ZIO's, that is reached over ZeroMQ.
+
+    It is used as `zioflow.Gateway`, which makes one of these by itself for an address such
+    as `tcp://127.0.0.1:5556`. Every flow has a connection of its own: a DEALER socket, whose
+    identity begins with `python-` and the process's number. That connection is not made
+    again when it is lost, which a flow sees as FlowError with the reason PEER_GONE; one that
+    cannot be made at all has the code UNAVAILABLE. The next flow tries anew.
+
+    What ZIO's messages do not say is not known here: a flow's id is 0, and `taken_by` is
+    None. An EOT that crosses one's own looks like its answer, so that a giver learns only of
+    takers that say how much they have used, as those of this library do, that something was
+    lost when both sides ended the flow at once.
+
+    `handle` is not for native peers; `offer` is, with the cid that a command of an exec route
+    finds in its environment, or that `Offer.delegate` returns.
+    """
+
+    def __init__(
+        self,
+        address: str = "tcp://127.0.0.1:5556",
+        *,
+        credentials: grpc.ChannelCredentials | Curve | None = None,
+        token: str | Callable[[], str] | None = None,
+        max_message: int = MAX_MESSAGE,
+        options: Sequence[tuple[str, Any]] = (),
+        client: bool = False,
+        silence: float = 60.0,
+    ) -> None:
+        """A gateway at an address of its `--zmq-router`, `tcp://HOST:PORT` or `ipc://PATH`.
+
+        The credentials are a `Curve`, for a gateway that asks for keys. max_message is the
+        largest payload in bytes. With client it is reached by CLIENT sockets, at an address
+        of its `--zmq-server`, which needs a pyzmq that has drafts. A gateway that shows no
+        sign of life for `silence` seconds is taken for lost. Tokens and channel options are
+        gRPC's: ValueError says so.
+        """
+        if token is not None:
+            raise ValueError("a token is for gRPC: natively there is credentials=Curve(...)")
+        if options:
+            raise ValueError("there are no channel options over ZeroMQ")
+        if credentials is not None and not isinstance(credentials, Curve):
+            raise ValueError(f"credentials over ZeroMQ are a Curve, not {type(credentials)}")
+        if client and not zmq.has("draft"):
+            raise ValueError(
+                "this pyzmq has no CLIENT sockets, which are drafts of ZeroMQ's: leave out"
+                " client, and give an address of the gateway's --zmq-router"
+            )
+        if not silence > 0:
+            raise ValueError(f"silence is {silence}, want more than 0 seconds")
+        self._endpoint = Endpoint(address, credentials, client, silence)
+        self._max_message = max_message
+        self._transport: Transport | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._transport is not None:
+            raise RuntimeError("the gateway has been entered already")
+        self._transport = Transport(self._endpoint, max_message=self._max_message)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.close()
+
+    def handle(
+        self, name: str, handler: Handler, *, match: str = "", max_flows: int = 0
+    ) -> Listener:
+        """NotImplementedError, which says what to do instead: ZeroMQ has no listeners."""
+        raise no_listener()
+
+    async def put_all(
+        self,
+        items: Items,
+        attributes: Mapping[str, Any] | None = None,
+        **bot: Unpack[BotOptions],
+    ) -> PutResult:
+        """See zioflow.Gateway."""
+        messages = size = 0
+        async with self.give(attributes, **bot) as flow:
+            async with aclosing(items_of(items)) as each:
+                async for item in each:
+                    dat = write_item(item, bot.get("origin", 0))
+                    await flow._give(dat)
+                    messages += 1
+                    size += sum(map(len, dat.payload))
+        assert flow.eot is not None
+        return PutResult(flow.bot.flow_id, flow.bot, messages, size, flow.eot.label)
+
+    async def get(
+        self,
+        attributes: Mapping[str, Any] | None = None,
+        **bot: Unpack[BotOptions],
+    ) -> AsyncGenerator[Dat, None]:
+        """See zioflow.Gateway."""
+        async with self.take(attributes, **bot) as flow:
+            async for dat in flow:
+                yield dat
+
+    def _flows(self) -> AnyTransport:
+        if self._transport is None:
+            raise RuntimeError("the gateway has not been entered, or has been left")
+        return self._transport
