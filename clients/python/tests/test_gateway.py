@@ -466,7 +466,7 @@ async def test_a_taker_slower_than_the_eot_timeout_is_seen_to_move(start):
 
 async def test_a_gateway_that_stops_says_so(start):
     async def listen():
-        async with gateway.handle("other", print, match="false") as listener:
+        async with gateway.handle("other", print, match="false", reconnect=False) as listener:
             listening.set()
             await listener.wait()
 

@@ -395,7 +395,7 @@ async def test_a_refused_listener_is_a_flow_error(client, fake, over):
 @pytest.mark.parametrize("waits", [False, True])
 async def test_a_listener_that_ends_by_itself_is_not_silent(client, fake, over, waits):
     async def listen():
-        async with client.handle("test", _returns) as listener:
+        async with client.handle("test", _returns, reconnect=False) as listener:
             if waits:
                 await listener.wait()
             await over.wait()

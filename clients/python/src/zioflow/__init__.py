@@ -9,7 +9,7 @@ from .errors import EndReason, FlowEnded, FlowError
 from .flow import Flow
 from .gateway import Gateway
 from .giver import Giver
-from .handler import Listener, Offer, Peer
+from .handler import Listener, ListenerState, Offer, Peer
 from .messages import Bot, BotOptions, Dat, Direction, Eot, LeftOut, TakenBy
 from .taker import Taker
 from .tensors import Tensor
@@ -28,6 +28,7 @@ __all__ = [
     "Giver",
     "LeftOut",
     "Listener",
+    "ListenerState",
     "Offer",
     "Peer",
     "PutResult",

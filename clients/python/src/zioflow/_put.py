@@ -12,9 +12,10 @@ import grpc
 
 from ._connection import Connection
 from ._ending import Ending
+from ._gen.zio.gateway.v1 import flow_pb2
 from ._wire import put_request, read_bot
 from .errors import FlowEnded, error_from_rpc
-from .messages import Bot, Dat, Eot, GivenDat, Item, taken_by, write_item
+from .messages import Bot, Dat, Eot, GivenDat, Item, refusal_of, taken_by, write_item
 
 #: What `put_all` gives.
 Items = Union[Iterable[Item], AsyncIterable[Item]]
@@ -88,14 +89,8 @@ async def put(connection: Connection, bot: Bot, items: Items) -> PutResult:
         feeding.cancel()
         answer.cancel()
         await asyncio.gather(feeding, answer, return_exceptions=True)
-    result = PutResult(
-        flow_id=response.flow_id,
-        bot=read_bot(response.bot),
-        messages=response.messages,
-        bytes=response.bytes,
-        eot_label=response.eot_label,
-    )
-    _check(feed, result)
+    result = read_result(response)
+    check_used(result, written=feed.written, finished=feed.finished)
     return result
 
 
@@ -103,26 +98,45 @@ async def _answer(call: Any) -> Any:
     return await call
 
 
-def _check(feed: _Feed, result: PutResult) -> None:
-    """Raises FlowEnded if the taker is known not to have used everything."""
-    taken = taken_by(Eot(label=result.eot_label))
-    used = result.messages if taken is None else min(taken, result.messages)
-    if feed.finished and used >= feed.written:
-        return
-    of = f"of {feed.written} DATs" if feed.finished else "DATs, before the last one was given"
-    raise FlowEnded(
-        f"the taker ended the flow after using {used} {of}", flow_id=result.flow_id, taken=taken
+def read_result(response: flow_pb2.PutResponse) -> PutResult:
+    """What the gateway says of a Put."""
+    return PutResult(
+        flow_id=response.flow_id,
+        bot=read_bot(response.bot),
+        messages=response.messages,
+        bytes=response.bytes,
+        eot_label=response.eot_label,
     )
 
 
-async def items_of(items: Items) -> AsyncGenerator[Item, None]:
-    """The items, whichever way they are iterated over; TypeError for one that is text
-    or bytes, whose characters would be DATs."""
+def check_used(result: PutResult, *, written: int, finished: bool) -> None:
+    """Raises FlowEnded if the taker is known not to have used everything: finished says
+    whether everything was written."""
+    eot = Eot(label=result.eot_label)
+    taken, why = taken_by(eot), refusal_of(eot)
+    used = result.messages if taken is None else min(taken, result.messages)
+    if finished and used >= written:
+        return
+    of = f"of {written} DATs" if finished else "DATs, before the last one was given"
+    raise FlowEnded(
+        f"the taker ended the flow after using {used} {of}" + (f": {why}" if why else ""),
+        flow_id=result.flow_id,
+        taken=taken,
+    )
+
+
+def each_of(items: Iterable[Item]) -> Iterable[Item]:
+    """The items; TypeError for one that is text or bytes, whose characters would be DATs."""
     if isinstance(items, (str, bytes, bytearray, memoryview, Dat)):
         raise TypeError(f"put_all gives many: for {type(items).__name__} there is put")
+    return items
+
+
+async def items_of(items: Items) -> AsyncGenerator[Item, None]:
+    """The items, whichever way they are iterated over; see each_of."""
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield item
     else:
-        for item in items:
+        for item in each_of(items):
             yield item

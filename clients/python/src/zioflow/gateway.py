@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
 from . import _wire
-from ._connection import MAX_MESSAGE, Connection, is_local
-from ._gen.zio.gateway.v1 import flow_pb2, handler_pb2
+from ._connection import Connection
+from ._gen.zio.gateway.v1 import flow_pb2
 from ._put import Items, PutResult, put
+from ._retry import OnState, Registration
+from ._settings import NATIVE, AnyGateway
 from .errors import error_from_rpc
 from .giver import Giver
 from .handler import Handler, Listener, Offer
@@ -24,13 +26,8 @@ from .transport import Transport
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from .native import Curve
 
-#: What ZeroMQ's addresses begin with, and gRPC's do not.
-_NATIVE = ("tcp://", "ipc://")
-
-
-class Gateway:
+class Gateway(AnyGateway):
     """A connection to a ZIO flow gateway.
 
     An asynchronous context manager. Entering does not wait for the network: an
@@ -41,53 +38,19 @@ class Gateway:
     prepare what they return: nothing is sent before that is entered.
     """
 
+    _connection: Connection | None = None
+
     def __new__(cls, address: str = "127.0.0.1:7575", **_: Any) -> Self:
-        if cls is Gateway and address.startswith(_NATIVE):
+        if cls is Gateway and address.startswith(NATIVE):
             from . import native
 
             return cast("Self", object.__new__(native.Gateway))
         return super().__new__(cls)
 
-    def __init__(
-        self,
-        address: str = "127.0.0.1:7575",
-        *,
-        credentials: grpc.ChannelCredentials | Curve | None = None,
-        token: str | Callable[[], str] | None = None,
-        max_message: int = MAX_MESSAGE,
-        options: Sequence[tuple[str, Any]] = (),
-    ) -> None:
-        """A gateway at an address, in gRPC's notation, or in ZeroMQ's: `tcp://HOST:PORT` and
-        `ipc://PATH` make a `zioflow.native.Gateway`, whose arguments are its own.
-
-        Without credentials, such as grpc.ssl_channel_credentials(ca), the
-        connection is not encrypted. The token, without space around it such as a
-        newline, is shown with every call; one that has to be renewed is a function
-        that returns it. ValueError if it would leave this machine in clear text.
-        max_message is the largest payload in bytes, which should be the gateway's own
-        limit. Options are gRPC channel options, which win over those set here.
-        """
-        if token is not None and credentials is None and not is_local(address):
-            raise ValueError(f"a token for {address} would cross the network in clear text")
-        if credentials is not None and not isinstance(credentials, grpc.ChannelCredentials):
-            raise ValueError(f"credentials for gRPC are not {type(credentials).__name__}")
-        self._address = address
-        self._token = token
-        self._credentials = credentials
-        self._max_message = max_message
-        self._options = tuple(options)
-        self._connection: Connection | None = None
-
     async def __aenter__(self) -> Self:
         if self._connection is not None:
             raise RuntimeError("the gateway has been entered already")
-        self._connection = Connection(
-            self._address,
-            credentials=self._credentials,
-            token=self._token,
-            max_message=self._max_message,
-            options=self._options,
-        )
+        self._connection = Connection(self._settings)
         return self
 
     async def __aexit__(
@@ -135,7 +98,14 @@ class Gateway:
         return Taker(self._flows(), opening)
 
     def handle(
-        self, name: str, handler: Handler, *, match: str = "", max_flows: int = 0
+        self,
+        name: str,
+        handler: Handler,
+        *,
+        match: str = "",
+        max_flows: int = 0,
+        reconnect: bool = True,
+        on_state: OnState = None,
     ) -> Listener:
         """Handles flows that clients open, for as long as the block lasts::
 
@@ -156,14 +126,17 @@ class Gateway:
         off the flow. All are logged, by the logger "zioflow". The task is
         cancelled if the offer is withdrawn. A BOT's payload beyond max_message is
         left out of its offer, as `offer.bot.left_out` says.
+
+        If the gateway is lost once it has registered the listener, that registers again,
+        after a pause of 50 ms, which doubles up to half a second with each attempt that
+        fails, give or take a quarter; flows that were accepted are broken off. Not
+        after an error that another attempt would not change, such as
+        UNAUTHENTICATED, or without reconnect: then `wait` raises it. on_state is called
+        in the event loop with each `ListenerState`.
         """
-        request = handler_pb2.ListenRequest(
-            name=name,
-            match=match,
-            max_flows=max_flows,
-            max_offer_bytes=min(self._max_message, 2**32 - 1),  # what is received here
-        )
-        return Listener(self._connected(), request, handler)
+        request = self._listen_request(name, match, max_flows)
+        registration = Registration(reconnect=reconnect, on_state=on_state)
+        return Listener(self._connected(), request, handler, registration)
 
     def offer(self, cid: int, direction: Direction) -> Offer:
         """The offer with a cid that this program was told by other means.
@@ -172,7 +145,7 @@ class Gateway:
         environment as ZIO_GATEWAY_CID, the direction in the JSON on its standard
         input. Nothing else is known of the offer here.
         """
-        return Offer(self._flows(), cid, Bot(direction=direction))
+        return Offer(self._flows(), cid=cid, bot=Bot(direction=direction))
 
     async def put(
         self,

@@ -11,8 +11,9 @@ import grpc
 import zmq
 
 from .. import gateway
-from .._connection import MAX_MESSAGE
 from .._put import Items, PutResult, items_of
+from .._retry import OnState
+from .._settings import MAX_MESSAGE
 from ..handler import Handler, Listener
 from ..messages import BotOptions, Dat, write_item
 from ..transport import Transport as AnyTransport
@@ -95,7 +96,14 @@ class Gateway(gateway.Gateway):
             await transport.close()
 
     def handle(
-        self, name: str, handler: Handler, *, match: str = "", max_flows: int = 0
+        self,
+        name: str,
+        handler: Handler,
+        *,
+        match: str = "",
+        max_flows: int = 0,
+        reconnect: bool = True,
+        on_state: OnState = None,
     ) -> Listener:
         """NotImplementedError, which says what to do instead: ZeroMQ has no listeners."""
         raise no_listener()

@@ -5,39 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import random
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-import grpc
-
+from .._retry import Pauses, is_final
 from ..errors import FlowError
 from ..gateway import Gateway
 from ..handler import Offer
 from ._request import Request
 
 _log = logging.getLogger("zioflow")
-
-#: How long, in seconds, it waits at most before it asks a gateway that was lost, for the
-#: first time and later. With the channel's own pauses it is back well before the two
-#: seconds are over that a flow waits for a handler.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 0.5
-
-#: The channel by itself would soon wait for minutes.
-_OPTIONS = (
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 500),
-)
-
-#: What the same listener would be told again.
-_FINAL = (
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.PERMISSION_DENIED,
-    grpc.StatusCode.UNAUTHENTICATED,
-    grpc.StatusCode.UNIMPLEMENTED,
-)
 
 
 class Listening:
@@ -126,25 +105,30 @@ class Listening:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        pause = _FIRST_PAUSE
-        async with Gateway(self._address, options=_OPTIONS, **self._connection) as gateway:
+        pauses = Pauses()
+        async with Gateway(self._address, **self._connection) as gateway:
             while not self._stop.is_set():
                 self._listens = False
                 try:
                     await self._listen(gateway)
                 except FlowError as error:
                     self._check()
-                    if not self._registered.is_set() or error.code in _FINAL:
+                    if not self._registered.is_set() or is_final(error):
                         raise
                     level = logging.WARNING if self._listens else logging.DEBUG
                     _log.log(level, "the gateway at %s is lost: %s", self._address, error)
-                pause = _FIRST_PAUSE if self._listens else min(2 * pause, _LONGEST_PAUSE)
-                await self._pause(random.uniform(pause / 2, pause))
+                if self._listens:
+                    pauses.reset()
+                await self._pause(pauses.next())
 
     async def _listen(self, gateway: Gateway) -> None:
         """Listens until the registration or this ends."""
         assert self._stop is not None
-        async with gateway.handle(handler=self._offered, **self._listener) as listener:  # type: ignore[arg-type]
+        async with gateway.handle(
+            handler=self._offered,
+            reconnect=False,
+            **self._listener,  # type: ignore[arg-type]
+        ) as listener:
             self._listens = True
             if self._registered.is_set():
                 _log.warning("the gateway at %s is back", self._address)

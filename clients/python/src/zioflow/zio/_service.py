@@ -13,7 +13,7 @@ from typing import Any, TypedDict, TypeVar
 
 import grpc
 
-from .._connection import MAX_MESSAGE
+from .._settings import MAX_MESSAGE
 from ._listening import Listening
 from ._program import Program
 

@@ -1,0 +1,173 @@
+"""The gateway, from which everything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from .. import _wire
+from .._gen.zio.gateway.v1 import flow_pb2
+from .._put import PutResult
+from .._retry import OnState, Registration
+from .._settings import AnyGateway
+from ..errors import error_from_rpc
+from ..messages import Bot, BotOptions, Dat, Direction, Item, write_bot
+from ._connection import Connection
+from ._flow import Giver, Taker
+from ._handler import Handler, Listener, Offer
+from ._put import put
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Gateway(AnyGateway):
+    """A connection to a ZIO flow gateway, for any number of threads.
+
+    It connects by itself when it is used; an unreachable gateway shows in the first call,
+    as FlowError with the code UNAVAILABLE. As a context manager it is closed when the
+    block is left; in a notebook `close` does that.
+
+    Any number of flows share one gateway. All methods but `put`, `put_all` and `get` only
+    prepare what they return: nothing is sent before that is entered.
+    """
+
+    _connection: Connection | None = None
+    _closed = False
+
+    def __enter__(self) -> Gateway:
+        self._connected()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Breaks off what still uses the connection. Closing again does nothing."""
+        self._closed = True
+        if self._connection is not None:
+            self._connection.close()
+
+    def give(self, attributes: Mapping[str, Any] | None = None, **bot: Unpack[BotOptions]) -> Giver:
+        """Opens a flow as a client that gives::
+
+            with gateway.give({"stream": "raw"}) as flow:
+                flow.put(b"one", b"two")
+
+        The attributes, by which a handler is found, become the BOT's label,
+        merged over `label`. `BotOptions` tells of the keyword arguments: credit, which
+        is how many DATs may be under way, and which the handler may lower; label, payload
+        and origin.
+        """
+        return Giver(self._connected(), write_bot(Direction.EXTRACT, attributes, **bot))
+
+    def take(self, attributes: Mapping[str, Any] | None = None, **bot: Unpack[BotOptions]) -> Taker:
+        """Opens a flow as a client that takes::
+
+            with gateway.take({"stream": "raw"}) as flow:
+                for dat in flow:
+                    ...
+
+        The arguments are those of give.
+        """
+        return Taker(self._connected(), write_bot(Direction.INJECT, attributes, **bot))
+
+    def handle(
+        self,
+        name: str,
+        handler: Handler,
+        *,
+        match: str = "",
+        max_flows: int = 0,
+        reconnect: bool = True,
+        on_state: OnState = None,
+    ) -> Listener:
+        """Handles flows that clients open, for as long as the block lasts::
+
+            def handler(offer):
+                with offer.accept() as flow:
+                    ...
+
+            with gateway.handle("raw", handler, match="...") as listener:
+                listener.wait()
+
+        As `zioflow.Gateway.handle`, but that every offer gets a thread, which nobody
+        can cancel: if the offer is withdrawn, `offer.withdrawn` says so, and accepting it
+        raises FlowError. on_state is called in a thread of the listener's own, but for the
+        first time. max_flows bounds the threads as well.
+        """
+        request = self._listen_request(name, match, max_flows)
+        registration = Registration(reconnect=reconnect, on_state=on_state)
+        return Listener(self._connected(), request, handler, registration)
+
+    def offer(self, cid: int, direction: Direction) -> Offer:
+        """The offer with a cid that this program was told by other means.
+
+        A route has started the program for one flow: the cid is in its
+        environment as ZIO_GATEWAY_CID, the direction in the JSON on its standard
+        input. Nothing else is known of the offer here.
+        """
+        return Offer(self._connected(), cid=cid, bot=Bot(direction=direction))
+
+    def put(
+        self,
+        item: Item,
+        attributes: Mapping[str, Any] | None = None,
+        **bot: Unpack[BotOptions],
+    ) -> PutResult:
+        """Gives a flow of one DAT, and returns when the taker has ended the flow as well.
+
+        The item is an array, bytes or a text, which is one part; a tuple, which holds the
+        parts; or a Dat. The other arguments are those of give, for the BOT. FlowEnded
+        says that the taker has not used it.
+        """
+        return self.put_all((item,), attributes, **bot)
+
+    def put_all(
+        self,
+        items: Iterable[Item],
+        attributes: Mapping[str, Any] | None = None,
+        **bot: Unpack[BotOptions],
+    ) -> PutResult:
+        """Gives a DAT for each item, and returns when the taker has ended the flow as well.
+
+        An item is what `put` gives. The other arguments are those of give, for the BOT.
+        FlowEnded says that the taker has not used all items. An exception of the iterable
+        breaks the flow off and is raised.
+        """
+        return put(self._connected(), write_bot(Direction.EXTRACT, attributes, **bot), items)
+
+    def get(
+        self, attributes: Mapping[str, Any] | None = None, **bot: Unpack[BotOptions]
+    ) -> Generator[Dat, None, None]:
+        """Takes everything that a flow gives: `for dat in gateway.get():`
+
+        The arguments are those of give. FlowError at the end says that the flow
+        did not complete. Leaving the loop early breaks the flow off; `take` can end it
+        in good order.
+        """
+        opening = _wire.write_bot(write_bot(Direction.INJECT, attributes, **bot))
+        call = self._connected().flows.Get(flow_pb2.GetRequest(bot=opening))
+        try:
+            for response in call:
+                if response.HasField("dat"):
+                    yield _wire.read_dat(response.dat)
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from None
+        finally:
+            call.cancel()
+
+    def _connected(self) -> Connection:
+        if self._closed:
+            raise RuntimeError("the gateway has been closed")
+        if self._connection is None:
+            self._connection = Connection(self._settings)
+        return self._connection
