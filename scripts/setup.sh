@@ -252,6 +252,7 @@ setup_test() {
 setup_soak() {
   setup_test
   setup_java
+  setup_python_draft
   want debootstrap command -v debootstrap
   install_missing
 }
@@ -259,6 +260,24 @@ setup_soak() {
 setup_bench() {
   setup_libzmq
   scripts/tools.sh benchstat
+}
+
+# setup_python_draft: a virtual environment in .deps/python-draft whose pyzmq has CLIENT
+# sockets, which wheels leave out: it is built with the libzmq of setup_libzmq.
+setup_python_draft() {
+  local venv=.deps/python-draft file=clients/python/requirements-dev.txt stamp prefix
+  stamp=$(echo "$root" | cat - "$file" .deps/libzmq/.stamp | sha256sum)
+  [[ -x $venv/bin/python && $(cat "$venv/.stamp" 2>/dev/null) == "$stamp" ]] && return
+
+  want python3-dev python3 -c 'import os, sysconfig; os.stat(sysconfig.get_paths()["include"] + "/Python.h")'
+  install_missing
+  echo "setup: a pyzmq with drafts into $venv"
+  python3 -m venv --clear "$venv"
+  prefix=$(PKG_CONFIG_PATH=$root/.deps/libzmq/lib/pkgconfig pkg-config --variable=prefix libzmq)
+  # Where the library is a static one, it does not say what it needs itself.
+  LDFLAGS="-Wl,--no-as-needed -lstdc++ -lsodium" ZMQ_PREFIX=$prefix ZMQ_DRAFT_API=1 \
+    "$venv/bin/pip" install -q --disable-pip-version-check --no-cache-dir --no-binary pyzmq -r "$file"
+  echo "$stamp" >"$venv/.stamp"
 }
 
 # setup_python_lint: the virtual environment in .deps/python-lint.

@@ -18,6 +18,9 @@ go test -tags soak,libzmq -count 1 -timeout 90m -v "$@" ./soak || status=1
 echo "== JeroMQ among the peers on other libraries"
 go test -tags soak,libzmq -count 1 -timeout 20m -run '^TestForeign' ./conformance || status=1
 
+echo "== the Python client on CLIENT sockets"
+(cd clients/python && "$root/.deps/python-draft/bin/python" -m pytest -q tests/test_native{,_sync,_wire}.py) || status=1
+
 echo "== libzmq as the ZeroMQ engine"
 TEST_ZMQ_ENGINE=libzmq go test -tags soak,libzmq -count 1 -timeout 20m ./conformance ./zmqbridge/... || status=1
 

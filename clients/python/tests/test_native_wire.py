@@ -32,13 +32,16 @@ def _dat(**fields) -> GivenDat:
 
 def _written(*messages) -> list[list[bytes]]:
     numbering = Numbering()
-    return [numbering.parts(encode(message, _LIMIT)) for message in messages]
+    encoded = [encode(message, _LIMIT) for message in messages]
+    for message in encoded:
+        numbering.number(message)
+    return [message.toparts() for message in encoded]
 
 
 def _read(parts, *, answered=False):
     reading = Reading(_LIMIT)
     reading.answered = answered
-    return reading.read(parts)
+    return reading.read(Message.of, parts)
 
 
 def test_the_example_of_the_protocol_page():
@@ -56,6 +59,9 @@ def test_messages_of_the_reference(vector):
     parts = [bytes.fromhex(part) for part in vector["parts"]]
     message = Message.of(parts)
     assert message.toparts() == parts
+    frame = bytes.fromhex(vector["encoded"])
+    assert message.toframe() == frame
+    assert Message.offrame(frame) == message
     if json.loads(vector["label"] or "{}").get("flow") == "DAT":
         dat = _read(parts)
         assert dat.label == vector["label"]
@@ -63,6 +69,21 @@ def test_messages_of_the_reference(vector):
         assert (dat.origin, dat.granule, dat.seqno) == coord
         assert list(dat.payload) == [bytes.fromhex(part) for part in vector["payload"]]
         assert (dat.level, message.form) == (vector["level"], vector["form"])
+
+
+def test_long_and_short_parts_of_a_frame():
+    message = Message(label='{"flow":"DAT"}', payload=[bytes(254), bytes(255), b"", bytes(70000)])
+    frame = message.toframe()
+    assert Message.offrame(frame) == message
+    begin = len(frame) - 70005 - 1 - 260 - 255
+    assert frame[begin] == 254
+    assert frame[begin + 255 : begin + 260] == b"\xff\x00\x00\x00\xff"
+    prefix, coord = message.toparts()[:2]
+    long = b"".join(b"\xff" + len(part).to_bytes(4, "big") + part for part in (prefix, coord))
+    assert Message.offrame(long).label == message.label
+    for end in range(1, len(long)):
+        with pytest.raises(ValueError):
+            Message.offrame(long[:end])
 
 
 @pytest.mark.parametrize(
@@ -287,7 +308,7 @@ def test_what_is_read_is_what_the_gateway_reads(native_program):
 def test_what_an_eot_means(label, said, reason, detail, failed):
     reading = Reading(_LIMIT)
     reading.answered = said
-    eot = reading.read(Message(label=label).toparts())
+    eot = reading.read(Message.of, Message(label=label).toparts())
     assert (eot.reason.name, eot.detail) == (reason, detail)
     assert reading.ended
     assert (reading.error is not None) == failed

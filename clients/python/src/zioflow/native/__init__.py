@@ -1,5 +1,7 @@
 """ZIO over ZeroMQ: the same classes, at the gateway's address for DEALER sockets.
 
+`zioflow.Gateway` and `zioflow.sync.Gateway` make those of here by the address.
+
 It needs pyzmq: `pip install 'zioflow[native]'`.
 """
 
@@ -11,6 +13,6 @@ except ImportError as error:
     ) from None
 
 from ._curve import Curve
-from ._gateway import Gateway
+from ._gateway import Gateway, SyncGateway
 
-__all__ = ["Curve", "Gateway"]
+__all__ = ["Curve", "Gateway", "SyncGateway"]

@@ -1,28 +1,17 @@
-"""Flows over ZeroMQ, on asyncio."""
+"""Flows over ZeroMQ, on asyncio: by DEALER sockets, as those have a descriptor to wait for."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Union
 
 import zmq
 import zmq.asyncio
 
-from ..messages import Eot, Incoming, Outgoing
+from ..messages import Incoming, Outgoing
 from ..transport import StreamEnded
-from ..zio._message import Message
-from . import _socket
-from ._wire import HEAD_ROOM, Numbering, Reading, encode
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A message that is ready but for its number."""
-
-    message: Message
-    is_eot: bool
+from . import _exchange, _pump, _socket
 
 
 class Transport:
@@ -30,27 +19,30 @@ class Transport:
 
     def __init__(self, endpoint: _socket.Endpoint, *, max_message: int) -> None:
         self._endpoint = endpoint
-        self.limit = max_message + HEAD_ROOM
+        self._max_message = max_message
         self._context = zmq.asyncio.Context()
-        self._context.set(zmq.MAX_SOCKETS, self._context.get(zmq.SOCKET_LIMIT))
-        self._streams: set[Stream] = set()
+        _socket.prepare(self._context)
+        self._plain: zmq.Context[zmq.Socket[bytes]]
+        self._plain = zmq.Context.shadow(self._context.underlying)
+        self._streams: set[AnyStream] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def encode(self, message: Outgoing) -> Frame:
+    def encode(self, message: Outgoing) -> _exchange.Frame:
         """See transport.Transport."""
-        return Frame(encode(message, self.limit), isinstance(message, Eot))
+        return _exchange.frame(message, self._max_message)
 
-    def open(self) -> Stream:
-        """See transport.Transport."""
-        stream = Stream(self, *self._endpoint.socket(self._context))
+    def open(self) -> AnyStream:
+        """See transport.Transport. ValueError says that the address is none."""
+        exchange = _exchange.Exchange(self._endpoint, self._max_message)
+        stream: AnyStream
+        if self._endpoint.client:
+            stream = PumpedStream(self, exchange, *self._endpoint.socket(self._plain))
+        else:
+            stream = Stream(self, exchange, *self._endpoint.socket(self._context))
         self._streams.add(stream)
         return stream
 
-    def connection(self) -> _socket.Connection:
-        """What becomes of a new socket's connection."""
-        return _socket.Connection(self._endpoint)
-
-    def closed(self, stream: Stream) -> None:
+    def closed(self, stream: AnyStream) -> None:
         """A stream is told to have closed."""
         self._streams.discard(stream)
 
@@ -80,57 +72,55 @@ class Stream:
     def __init__(
         self,
         transport: Transport,
+        exchange: _exchange.Exchange,
         socket: zmq.asyncio.Socket,
         monitor: zmq.asyncio.Socket,
     ) -> None:
         self._transport = transport
+        self._exchange = exchange
         self._socket, self._monitor = socket, monitor
-        self._delimiter = [] if socket.type == zmq.CLIENT else [_socket.DELIMITER]
-        self._numbering, self._reading = Numbering(), Reading(transport.limit)
-        self._connection = transport.connection()
-        self._cancelled = self._closed = False
+        self._closed = False
         # Done when nothing more comes than what has come.
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._watching = transport.spawn(self._watch())
 
-    async def write(self, frame: Frame) -> None:
+    async def write(self, frame: _exchange.Frame) -> None:
         """See transport.Stream."""
         if self._over.done():
             raise StreamEnded
-        parts = [*self._delimiter, *self._numbering.parts(frame.message)]
+        parts = self._exchange.outgoing(frame)
         sending: Any = self._socket.send_multipart(parts, copy=False)
         await self._either(sending)
         if not sending.done() or sending.cancelled() or sending.exception() is not None:
             raise StreamEnded
-        if frame.is_eot:
-            self._reading.answered = True
-            self._check_completed()
+        self._exchange.sent(frame)
+        if self._exchange.over:
+            self._finish()
 
     async def read(self) -> Incoming | None:
         """See transport.Stream."""
         parts = await self._receive()
-        if parts is None:
-            self._conclude()
-            return None
-        try:
-            message = self._reading.read(parts[len(self._delimiter) :])
-        except BaseException:
-            self.cancel()
-            raise
-        self._check_completed()
-        return message
+        message = self._exchange.incoming(parts) if parts is not None else None
+        if self._exchange.over:
+            self._finish()
+        if message is not None:
+            return message
+        failure = self._exchange.failure()
+        self._close(self._exchange.linger)
+        if failure is not None:
+            raise failure
+        return None
 
     def cancel(self) -> None:
         """See transport.Stream."""
-        if self._closed:
-            return
-        self._cancelled = True
-        self._finish()
-        self._close(0)
+        if not self._closed:
+            self._exchange.cancelled = True
+            self._finish()
+            self._close(0)
 
     async def _receive(self) -> list[bytes] | None:
         """The parts of the next message; None if none will come."""
-        while not self._completed and not self._closed:
+        while not self._exchange.over and not self._closed:
             receiving: Any = self._socket.recv_multipart(zmq.NOBLOCK if self._over.done() else 0)
             await self._either(receiving)
             if receiving.done() and not receiving.cancelled():
@@ -139,27 +129,6 @@ class Stream:
                 parts: list[bytes] = receiving.result()
                 return parts
         return None
-
-    @property
-    def _completed(self) -> bool:
-        reading = self._reading
-        return reading.error is not None or (reading.answered and reading.ended)
-
-    def _check_completed(self) -> None:
-        if self._completed:
-            self._finish()
-
-    def _conclude(self) -> None:
-        """Ends the stream, from which nothing more will come; raises why."""
-        error = self._reading.error
-        if error is None:
-            if self._completed:
-                self._close(_socket.LINGER)
-                return
-            error = _socket.broken_off() if self._cancelled else self._connection.lost
-        self._close(0)
-        assert error is not None
-        raise error._again()
 
     async def _either(self, future: asyncio.Future[Any]) -> None:
         """Waits for the future, but not any more when it is over."""
@@ -173,8 +142,8 @@ class Stream:
 
     async def _watch(self) -> None:
         """Sees what becomes of the connection; a task of its own."""
-        while self._connection.lost is None:
-            self._connection.happened(await self._monitor.recv_multipart())
+        while self._exchange.connection.lost is None:
+            self._exchange.connection.happened(await self._monitor.recv_multipart())
         self._finish()
 
     def _finish(self) -> None:
@@ -188,3 +157,64 @@ class Stream:
         self._watching.cancel()
         _socket.close(self._socket, self._monitor, linger)
         self._transport.closed(self)
+
+
+class PumpedStream:
+    """One flow's CLIENT socket, which a thread works, as it has no descriptor; see
+    transport.Stream."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        exchange: _exchange.Exchange,
+        socket: zmq.Socket[bytes],
+        monitor: zmq.Socket[bytes],
+    ) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        # Replaced whenever it is set.
+        self._news = asyncio.Event()
+        self._pump = _pump.Pump(exchange, socket, monitor, notify=self._notify)
+
+    async def write(self, frame: _exchange.Frame) -> None:
+        """See transport.Stream."""
+        self._pump.post(frame)
+        while not self._pump.idle and not self._pump.over:
+            await self._news.wait()
+        if not self._pump.idle:
+            raise StreamEnded
+
+    async def read(self) -> Incoming | None:
+        """See transport.Stream."""
+        while True:
+            over = self._pump.over  # before what came last is looked for
+            message = self._pump.next()
+            if message is not None:
+                return message
+            if over:
+                break
+            await self._news.wait()
+        self._transport.closed(self)
+        failure = self._pump.failure()
+        if failure is not None:
+            raise failure
+        return None
+
+    def cancel(self) -> None:
+        """See transport.Stream."""
+        self._pump.cancel()
+        self._transport.closed(self)
+
+    def _notify(self) -> None:
+        """There are news; in the pump's thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._tell)
+        except RuntimeError:
+            pass  # the loop is closed: nobody waits
+
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+
+AnyStream = Union[Stream, PumpedStream]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import zmq
 
-from .. import gateway
-from .._put import Items, PutResult, items_of
-from .._retry import OnState
+from .. import gateway, transport
+from .._put import Items, PutResult, each_of, items_of
 from .._settings import MAX_MESSAGE
-from ..handler import Handler, Listener
-from ..messages import BotOptions, Dat, write_item
-from ..transport import Transport as AnyTransport
-from ._asyncio import Transport
+from ..messages import BotOptions, Dat, Eot, Item, write_item
+from ..sync import _connection as sync_transport
+from ..sync import _gateway as sync_gateway
+from . import _asyncio, _threads
 from ._curve import Curve
 from ._socket import Endpoint, no_listener
 
@@ -25,14 +25,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
 
-class Gateway(gateway.Gateway):
-    """A ZIO flow gateway, or another broker of ZIO's, that is reached over ZeroMQ.
+class AnyGateway:
+    """What native gateways have in common, to be used by asyncio or by threads.
 
-    It is used as `zioflow.Gateway`, which makes one of these by itself for an address such
-    as `tcp://127.0.0.1:5556`. Every flow has a connection of its own: a DEALER socket, whose
-    identity begins with `python-` and the process's number. That connection is not made
-    again when it is lost, which a flow sees as FlowError with the reason PEER_GONE; one that
-    cannot be made at all has the code UNAVAILABLE. The next flow tries anew.
+    Every flow has a connection of its own: a DEALER socket, whose identity begins with
+    `python-` and the process's number. That connection is not made again when it is lost,
+    which a flow sees as FlowError with the reason PEER_GONE; one that cannot be made at all
+    has the code UNAVAILABLE. The next flow tries anew.
 
     What ZIO's messages do not say is not known here: a flow's id is 0, and `taken_by` is
     None. An EOT that crosses one's own looks like its answer, so that a giver learns only of
@@ -77,12 +76,25 @@ class Gateway(gateway.Gateway):
             raise ValueError(f"silence is {silence}, want more than 0 seconds")
         self._endpoint = Endpoint(address, credentials, client, silence)
         self._max_message = max_message
-        self._transport: Transport | None = None
+
+    def handle(self, *_: Any, **__: Any) -> Any:
+        """NotImplementedError, which says what to do instead: ZeroMQ has no listeners."""
+        raise no_listener()
+
+
+class Gateway(AnyGateway, gateway.Gateway):
+    """A ZIO flow gateway, or another broker of ZIO's, that is reached over ZeroMQ.
+
+    It is used as `zioflow.Gateway`, which makes one of these by itself for an address such
+    as `tcp://127.0.0.1:5556`. AnyGateway says what is different.
+    """
+
+    _transport: _asyncio.Transport | None = None
 
     async def __aenter__(self) -> Self:
         if self._transport is not None:
             raise RuntimeError("the gateway has been entered already")
-        self._transport = Transport(self._endpoint, max_message=self._max_message)
+        self._transport = _asyncio.Transport(self._endpoint, max_message=self._max_message)
         return self
 
     async def __aexit__(
@@ -91,22 +103,9 @@ class Gateway(gateway.Gateway):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            await transport.close()
-
-    def handle(
-        self,
-        name: str,
-        handler: Handler,
-        *,
-        match: str = "",
-        max_flows: int = 0,
-        reconnect: bool = True,
-        on_state: OnState = None,
-    ) -> Listener:
-        """NotImplementedError, which says what to do instead: ZeroMQ has no listeners."""
-        raise no_listener()
+        left, self._transport = self._transport, None
+        if left is not None:
+            await left.close()
 
     async def put_all(
         self,
@@ -115,16 +114,14 @@ class Gateway(gateway.Gateway):
         **bot: Unpack[BotOptions],
     ) -> PutResult:
         """See zioflow.Gateway."""
-        messages = size = 0
+        count = _Count()
         async with self.give(attributes, **bot) as flow:
             async with aclosing(items_of(items)) as each:
                 async for item in each:
                     dat = write_item(item, bot.get("origin", 0))
                     await flow._give(dat)
-                    messages += 1
-                    size += sum(map(len, dat.payload))
-        assert flow.eot is not None
-        return PutResult(flow.bot.flow_id, flow.bot, messages, size, flow.eot.label)
+                    count.add(dat.payload)
+        return count.result(flow)
 
     async def get(
         self,
@@ -136,7 +133,76 @@ class Gateway(gateway.Gateway):
             async for dat in flow:
                 yield dat
 
-    def _flows(self) -> AnyTransport:
+    def _flows(self) -> transport.Transport:
         if self._transport is None:
             raise RuntimeError("the gateway has not been entered, or has been left")
         return self._transport
+
+
+class SyncGateway(AnyGateway, sync_gateway.Gateway):
+    """A `Gateway` for threads: it is used as `zioflow.sync.Gateway`, which makes one of these
+    by itself. Every flow has a thread that works its socket."""
+
+    def __init__(self, address: str = "tcp://127.0.0.1:5556", **options: Any) -> None:
+        """The arguments are those of `Gateway`."""
+        super().__init__(address, **options)
+        self._lock = threading.Lock()
+        self._transport: _threads.Transport | None = None  # guarded by the lock
+
+    def __enter__(self) -> Self:
+        self._flows()
+        return self
+
+    def close(self) -> None:
+        """See zioflow.sync.Gateway. Waits until what was said last has left."""
+        with self._lock:
+            self._closed = True
+            left = self._transport
+        if left is not None:
+            left.close()
+
+    def put_all(
+        self,
+        items: Iterable[Item],
+        attributes: Mapping[str, Any] | None = None,
+        **bot: Unpack[BotOptions],
+    ) -> PutResult:
+        """See zioflow.sync.Gateway."""
+        count = _Count()
+        with self.give(attributes, **bot) as flow:
+            for item in each_of(items):
+                dat = write_item(item, bot.get("origin", 0))
+                flow._give(dat)
+                count.add(dat.payload)
+        return count.result(flow)
+
+    def get(
+        self, attributes: Mapping[str, Any] | None = None, **bot: Unpack[BotOptions]
+    ) -> Generator[Dat, None, None]:
+        """See zioflow.sync.Gateway."""
+        with self.take(attributes, **bot) as flow:
+            yield from flow
+
+    def _flows(self) -> sync_transport.Transport:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the gateway has been closed")
+            if self._transport is None:
+                self._transport = _threads.Transport(self._endpoint, max_message=self._max_message)
+            return self._transport
+
+
+class _Count:
+    """What has been put."""
+
+    def __init__(self) -> None:
+        self._messages = self._bytes = 0
+
+    def add(self, payload: Sequence[bytes | memoryview]) -> None:
+        self._messages += 1
+        self._bytes += sum(map(len, payload))
+
+    def result(self, flow: Any) -> PutResult:
+        """What became of it, once the flow has completed."""
+        eot: Eot = flow.eot
+        return PutResult(flow.bot.flow_id, flow.bot, self._messages, self._bytes, eot.label)

@@ -48,9 +48,9 @@ class Endpoint:
         that. ValueError says that the address is none."""
         socket = context.socket(zmq.CLIENT if self.client else zmq.DEALER)
         try:
+            name = f"python-{os.getpid()}-{secrets.token_hex(8)}"
             if not self.client:
-                # By it, operators tell flows of this process from others'.
-                socket.identity = f"python-{os.getpid()}-{secrets.token_hex(8)}".encode()
+                socket.identity = name.encode()  # by which operators find the process
             socket.linger = 0
             socket.sndhwm = _QUEUE
             socket.rcvhwm = 0  # what has been paid for is the bound
@@ -62,7 +62,7 @@ class Endpoint:
             socket.setsockopt(zmq.IPV6, 1)
             if self.curve is not None:
                 self.curve.apply(socket)
-            monitor = socket.get_monitor_socket(zmq.EVENT_ALL)
+            monitor = socket.get_monitor_socket(zmq.EVENT_ALL, f"inproc://{name}")
         except BaseException:
             socket.close(0)
             raise
@@ -74,6 +74,11 @@ class Endpoint:
                 raise ValueError(f"{self.address} is no address: {error}") from None
             raise
         return socket, monitor
+
+
+def prepare(context: zmq.Context[Any]) -> None:
+    """Lets a context have as many sockets as there can be, and not just a thousand."""
+    context.set(zmq.MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT))
 
 
 def close(socket: zmq.Socket[Any], monitor: zmq.Socket[Any], linger: int) -> None:
@@ -136,19 +141,6 @@ _FAILED = (
 )
 #: Any of these ends the connection: it is not made again.
 _LOST = (zmq.EVENT_CLOSED, zmq.EVENT_CONNECT_RETRIED, zmq.EVENT_DISCONNECTED, *_FAILED)
-
-
-def broken_off() -> FlowError:
-    """Why a stream that was cancelled has ended."""
-    return FlowError(
-        EndReason.UNSPECIFIED,
-        "the flow was broken off on this side",
-        code=grpc.StatusCode.CANCELLED,
-    )
-
-
-#: What a DEALER has before every message.
-DELIMITER = b""
 
 
 def no_listener() -> NotImplementedError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import EndReason, FlowError
@@ -71,12 +71,10 @@ class Numbering:
     def __init__(self) -> None:
         self._seqno = 0
 
-    def parts(self, message: Message) -> list[bytes]:
-        """The parts of the next message, without a delimiter. A granule of 0 becomes the
-        present, in microseconds."""
+    def number(self, message: Message) -> None:
+        """Makes a message the next one. A granule of 0 becomes the present, in microseconds."""
         message.seqno, self._seqno = self._seqno, self._seqno + 1
         message.granule = message.granule or time.time_ns() // 1000
-        return message.toparts()
 
 
 def _bot_label(bot: Bot) -> str:
@@ -132,19 +130,19 @@ class Reading:
         #: Why the flow has failed, by the EOT that came.
         self.error: FlowError | None = None
 
-    def read(self, parts: Sequence[bytes]) -> Incoming:
-        """The message in these parts; FlowError if it is none of a flow.
+    def read(self, decode: Callable[[Any], Message], came: bytes | Sequence[bytes]) -> Incoming:
+        """The message in what came; FlowError if it is none of a flow.
 
         An EOT that answers none of this side's has no reason; one with which the
         gateway ended the flow has its reason. An EOT that crosses this side's cannot be
         told from one that answers it: ZIO has nothing that says so.
         """
-        size = sum(map(len, parts))
+        size = len(came) if isinstance(came, bytes) else sum(map(len, came))
         if size > self._limit:
             detail = f"a message of {size} bytes came, at most {self._limit} are taken here"
             raise FlowError(EndReason.MESSAGE_TOO_LARGE, detail)
         try:
-            message = Message.of(parts)
+            message = decode(came)
             # The gateway lets no key `flow` stand twice.
             is_dat = _DAT.match(message.label)
             label = {"flow": "DAT"} if is_dat else parse_label(message.label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
@@ -12,16 +12,16 @@ from .. import _wire
 from .._gen.zio.gateway.v1 import flow_pb2
 from .._put import PutResult
 from .._retry import OnState, Registration
-from .._settings import AnyGateway
+from .._settings import NATIVE, AnyGateway
 from ..errors import error_from_rpc
 from ..messages import Bot, BotOptions, Dat, Direction, Item, write_bot
-from ._connection import Connection
+from ._connection import Connection, Transport
 from ._flow import Giver, Taker
 from ._handler import Handler, Listener, Offer
 from ._put import put
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
 
 class Gateway(AnyGateway):
@@ -38,7 +38,14 @@ class Gateway(AnyGateway):
     _connection: Connection | None = None
     _closed = False
 
-    def __enter__(self) -> Gateway:
+    def __new__(cls, address: str = "127.0.0.1:7575", **_: Any) -> Self:
+        if cls is Gateway and address.startswith(NATIVE):
+            from .. import native
+
+            return cast("Self", object.__new__(native.SyncGateway))
+        return super().__new__(cls)
+
+    def __enter__(self) -> Self:
         self._connected()
         return self
 
@@ -67,7 +74,7 @@ class Gateway(AnyGateway):
         is how many DATs may be under way, and which the handler may lower; label, payload
         and origin.
         """
-        return Giver(self._connected(), write_bot(Direction.EXTRACT, attributes, **bot))
+        return Giver(self._flows(), write_bot(Direction.EXTRACT, attributes, **bot))
 
     def take(self, attributes: Mapping[str, Any] | None = None, **bot: Unpack[BotOptions]) -> Taker:
         """Opens a flow as a client that takes::
@@ -78,7 +85,7 @@ class Gateway(AnyGateway):
 
         The arguments are those of give.
         """
-        return Taker(self._connected(), write_bot(Direction.INJECT, attributes, **bot))
+        return Taker(self._flows(), write_bot(Direction.INJECT, attributes, **bot))
 
     def handle(
         self,
@@ -115,7 +122,7 @@ class Gateway(AnyGateway):
         environment as ZIO_GATEWAY_CID, the direction in the JSON on its standard
         input. Nothing else is known of the offer here.
         """
-        return Offer(self._connected(), cid=cid, bot=Bot(direction=direction))
+        return Offer(self._flows(), cid=cid, bot=Bot(direction=direction))
 
     def put(
         self,
@@ -164,6 +171,10 @@ class Gateway(AnyGateway):
             raise error_from_rpc(error) from None
         finally:
             call.cancel()
+
+    def _flows(self) -> Transport:
+        """What flows run on."""
+        return self._connected()
 
     def _connected(self) -> Connection:
         if self._closed:

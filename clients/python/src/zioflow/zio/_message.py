@@ -14,6 +14,15 @@ from ..messages import Bot
 #: origin, granule and seqno: 64 bits each, little-endian.
 _COORD = struct.Struct("<QQQ")
 
+#: Instead of a part's length, before one of four bytes.
+_LONG = 255
+
+
+def _length(part: bytes) -> bytes:
+    if len(part) < _LONG:
+        return bytes((len(part),))
+    return bytes((_LONG,)) + len(part).to_bytes(4, "big")
+
 
 @dataclass
 class Message:
@@ -58,6 +67,26 @@ class Message:
         """
         prefix = f"ZIO{self.level:d}{self.form[:4]:4}{self.label}".encode()
         return [prefix, _COORD.pack(self.origin, self.granule, self.seqno), *self.payload]
+
+    def toframe(self) -> bytes:
+        """The only part in which the message crosses ZeroMQ where there is but one: from a
+        CLIENT to a SERVER, and back."""
+        return b"".join(piece for part in self.toparts() for piece in (_length(part), part))
+
+    @classmethod
+    def offrame(cls, frame: bytes) -> Message:
+        """The message in a frame that a CLIENT or a SERVER has received; ValueError if it is
+        none."""
+        parts, at = [], 0
+        while at < len(frame):
+            size, at = frame[at], at + 1
+            if size == _LONG:
+                size, at = int.from_bytes(frame[at : at + 4], "big"), at + 4
+            parts.append(frame[at : at + size])
+            at += size
+        if at != len(frame):
+            raise ValueError("the frame ends too early")
+        return cls.of(parts)
 
     @classmethod
     def of(cls, parts: Sequence[bytes]) -> Message:
