@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Makes a bare Debian or Ubuntu machine ready:
-#   scripts/setup.sh [build|libzmq|gen|test|soak|bench|lint|python|node|java]...
+#   scripts/setup.sh [build|libzmq|gen|test|soak|bench|lint|python|node|java|cpp]...
 # build (the default) is what the gateway itself needs, which is Go alone. libzmq is
 # what its tests need besides: a C++ compiler and libzmq, for real ZeroMQ peers. gen,
 # test, soak, bench and lint are what those make targets need; python is the virtual
 # environment in .deps/python, node the packages in conformance/node and clients/node,
-# java a peer that only the soak needs.
+# java a peer that only the soak needs, and cpp what another one there is built with.
 # Installs only what is missing; does nothing, at once, when nothing is.
 set -euo pipefail
 
@@ -247,11 +247,24 @@ setup_test() {
   scripts/tools.sh gotestsum grpcurl
 }
 
-# setup_soak: what the tests need, one more peer, and what makes a bare machine to try
+# setup_cpp: what C++ programs need that have nothing but the contract.
+setup_cpp() {
+  want g++ command -v c++
+  want pkg-config command -v pkg-config
+  want protobuf-compiler command -v protoc
+  want protobuf-compiler-grpc command -v grpc_cpp_plugin
+  want libprotobuf-dev pkg-config --exists protobuf
+  want libgrpc++-dev pkg-config --exists grpc++
+  want libssl-dev pkg-config --exists libcrypto
+  install_missing
+}
+
+# setup_soak: what the tests need, two more peers, and what makes a bare machine to try
 # the set-up on.
 setup_soak() {
   setup_test
   setup_java
+  setup_cpp
   setup_python_draft
   want debootstrap command -v debootstrap
   install_missing
@@ -307,7 +320,7 @@ setup_lint() {
 (($#)) || set -- build
 for part in "$@"; do
   case $part in
-  build | libzmq | gen | test | soak | bench | lint | python | node | java) "setup_$part" ;;
+  build | libzmq | gen | test | soak | bench | lint | python | node | java | cpp) "setup_$part" ;;
   *) sed -n '2,/^set/ { /^#/ s/^# \?//p }' "$0" && exit 2 ;;
   esac
 done

@@ -21,6 +21,9 @@ go test -tags soak,libzmq -count 1 -timeout 20m -run '^TestForeign' ./conformanc
 echo "== the Python client on CLIENT sockets"
 (cd clients/python && "$root/.deps/python-draft/bin/python" -m pytest -q tests/test_native{,_sync,_wire}.py) || status=1
 
+echo "== C++ in the matrix of clients and handlers"
+go test -tags soak -count 1 -timeout 20m ./conformance/matrix || status=1
+
 echo "== libzmq as the ZeroMQ engine"
 TEST_ZMQ_ENGINE=libzmq go test -tags soak,libzmq -count 1 -timeout 20m ./conformance ./zmqbridge/... || status=1
 
