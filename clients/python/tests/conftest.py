@@ -24,13 +24,14 @@ _LIMIT = 30  # seconds for one test
 def pytest_collection_modifyitems(items):
     for item in items:
         if inspect.iscoroutinefunction(item.obj):
-            item.obj = _limited(item.obj)
+            marked = item.get_closest_marker("limit")
+            item.obj = _limited(item.obj, marked.args[0] if marked else _LIMIT)
 
 
-def _limited(test):
+def _limited(test, seconds):
     @functools.wraps(test)
     async def limited(*args, **kwargs):
-        await asyncio.wait_for(test(*args, **kwargs), _LIMIT)
+        await asyncio.wait_for(test(*args, **kwargs), seconds)
 
     return limited
 

@@ -340,7 +340,7 @@ async def test_nobody_there(tmp_path):
         ):
             async with Gateway(address) as gateway:
                 error = await _fails(FlowError, _enters(gateway.take()))
-                assert str(error) == f"unspecified: no gateway can be reached at {address}"
+                assert str(error) == f"no gateway can be reached at {address}"
                 assert error.code is grpc.StatusCode.UNAVAILABLE
 
 

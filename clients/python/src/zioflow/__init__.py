@@ -4,7 +4,9 @@ Everything starts from a `Gateway`. All objects belong to the event loop in whic
 they were made, and none may be used from another thread.
 """
 
+from . import _quiet
 from ._put import PutResult
+from ._settings import tls
 from .errors import EndReason, FlowEnded, FlowError
 from .flow import Flow
 from .gateway import Gateway
@@ -13,6 +15,8 @@ from .handler import Listener, ListenerState, Offer, Peer
 from .messages import Bot, BotOptions, Dat, Direction, Eot, LeftOut, TakenBy
 from .taker import Taker
 from .tensors import Tensor
+
+del _quiet
 
 __all__ = [
     "Bot",
@@ -35,4 +39,5 @@ __all__ = [
     "TakenBy",
     "Taker",
     "Tensor",
+    "tls",
 ]

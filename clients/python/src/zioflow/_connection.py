@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import grpc
@@ -12,8 +12,8 @@ from google.protobuf.message import DecodeError
 from . import _wire
 from ._ending import Ending
 from ._gen.zio.gateway.v1 import handler_pb2
-from ._settings import Settings
-from .errors import EndReason, FlowError, error_from_rpc
+from ._settings import Process, Settings
+from .errors import EndReason, FlowError
 from .messages import Incoming, Outgoing
 from .transport import StreamEnded
 
@@ -30,19 +30,37 @@ class Connection:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._channel = settings.channel(grpc.aio)
-        self.flows, self.handlers = settings.stubs(self._channel)
+        self._flows, self._handlers = settings.stubs(self._channel)
+        self._process = Process()
         #: The most bytes that a message may have.
         self.limit = settings.limit
         self._closing = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    @property
+    def flows(self) -> Any:
+        """The calls about flows; RuntimeError in a process that was forked."""
+        self._process.check()
+        return self._flows
+
+    @property
+    def handlers(self) -> Any:
+        """The calls about handlers; likewise."""
+        self._process.check()
+        return self._handlers
+
+    def failure(self, error: grpc.aio.AioRpcError) -> FlowError:
+        """What a call's status says."""
+        return self._settings.failure(error)
+
     def encode(self, message: Outgoing) -> bytes:
         """See Transport."""
+        self._process.check()
         return _wire.open_request(message, self.limit)
 
     def open(self) -> _Stream:
         """See Transport."""
-        return _Stream(self.flows.Open())
+        return _Stream(self.flows.Open(), self.failure)
 
     async def decline(self, cid: int, detail: str) -> None:
         """See Transport."""
@@ -50,7 +68,7 @@ class Connection:
             await self.handlers.Decline(handler_pb2.DeclineRequest(cid=cid, detail=detail))
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.NOT_FOUND:
-                raise error_from_rpc(error) from None
+                raise self.failure(error) from None
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A task that close waits for. The work ends when its call does."""
@@ -59,16 +77,21 @@ class Connection:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def pause(self, seconds: float) -> bool:
-        """Waits for so long, or until the connection is closed: then it returns False."""
+    async def pause(self, seconds: float, leaving: asyncio.Event) -> bool:
+        """Waits for so long; returns False, at once, when the connection is closed or the
+        event is set."""
+        ends = [asyncio.ensure_future(event.wait()) for event in (self._closing, leaving)]
         try:
-            await asyncio.wait_for(self._closing.wait(), seconds)
-        except asyncio.TimeoutError:
-            return True
-        return False
+            await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+        return not (self._closing.is_set() or leaving.is_set())
 
     async def close(self) -> None:
         """Ends all calls and waits until nothing of them is left."""
+        if not self._process.is_this:
+            return
         self._closing.set()
         await self._channel.close()
         if self._tasks:
@@ -78,8 +101,9 @@ class Connection:
 class _Stream:
     """A call of Open; see transport.Stream."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, failure: Callable[[Any], FlowError]) -> None:
         self._call = call
+        self._failure = failure
         self._ending = Ending(call)
 
     async def write(self, frame: bytes) -> None:
@@ -97,7 +121,7 @@ class _Stream:
         except grpc.aio.AioRpcError as error:
             status = await self._ending.of(error)
             if status is not None:
-                raise error_from_rpc(status) from None
+                raise self._failure(status) from None
         except DecodeError:
             detail = "what came is no message of a gateway's"
             raise FlowError(EndReason.UNSPECIFIED, detail) from None

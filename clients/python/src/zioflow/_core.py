@@ -103,6 +103,14 @@ class Side:
         detail = "the gateway ended the stream too early"
         return FlowError(EndReason.UNSPECIFIED, detail, flow_id=self._flow_id())
 
+    def start_again(self) -> None:
+        """Forgets a stream that ended before the other side had answered: there will be
+        another one."""
+        assert self.bot is None
+        self.eot = self._error = None
+        self.done = self._said_eot = False
+        self._out.clear()
+
     def _check_in_use(self) -> None:
         if self.bot is None or self._left:
             raise RuntimeError("a flow can be used only inside its block")
@@ -154,6 +162,12 @@ class Giving(Side):
         self._credit -= 1
         self._sent += 1
 
+    def failure(self) -> FlowError:
+        """Why the stream has ended, and how much was given until then."""
+        error = super().failure()
+        error.given = self._sent
+        return error
+
     def not_sent(self) -> FlowError:
         """What to raise for a DAT that was not sent, as the stream has ended."""
         return self.ended() if self._error is None else self.failure()
@@ -163,12 +177,14 @@ class Giving(Side):
         taken = self._taken()
         used = "an unknown number" if taken is None else taken
         why = refusal_of(self.eot) if self.eot is not None else ""
-        return FlowEnded(
+        ended = FlowEnded(
             f"the taker ended the flow after using {used} of {self._sent} DATs"
             + (f": {why}" if why else ""),
             flow_id=self._flow_id(),
             taken=taken,
         )
+        ended.given = self._sent
+        return ended
 
     def conclude(self) -> None:
         """Raises FlowEnded as well, if the taker has not used everything, or did not say
@@ -246,6 +262,12 @@ class Taking(Side):
         elif self.eot is not None and not self._eot_failed():
             self.say_eot()
         return None
+
+    def failure(self) -> FlowError:
+        """Why the stream has ended, and how much was taken until then."""
+        error = super().failure()
+        error.taken = self._taken
+        return error
 
     def refuse(self, detail: str) -> None:
         """The DAT taken last is not used, for this reason, and no more are taken."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import grpc
 
@@ -14,8 +14,11 @@ from ._connection import Connection
 from ._ending import Ending
 from ._gen.zio.gateway.v1 import flow_pb2
 from ._wire import put_request, read_bot
-from .errors import FlowEnded, error_from_rpc
+from .errors import FlowEnded
 from .messages import Bot, Dat, Eot, GivenDat, Item, refusal_of, taken_by, write_item
+
+if TYPE_CHECKING:
+    from .giver import Giver
 
 #: What `put_all` gives.
 Items = Union[Iterable[Item], AsyncIterable[Item]]
@@ -83,7 +86,7 @@ async def put(connection: Connection, bot: Bot, items: Items) -> PutResult:
             feeding.result()  # what the items raised
         response = await answer
     except grpc.aio.AioRpcError as error:
-        raise error_from_rpc(await ending.of(error) or error) from None
+        raise connection.failure(await ending.of(error) or error) from None
     finally:
         call.cancel()
         feeding.cancel()
@@ -107,6 +110,24 @@ def read_result(response: flow_pb2.PutResponse) -> PutResult:
         bytes=response.bytes,
         eot_label=response.eot_label,
     )
+
+
+def result_of(bot: Bot, eot: Eot | None, messages: int, size: int) -> PutResult:
+    """What became of a flow that was given, which has completed."""
+    assert eot is not None
+    return PutResult(bot.flow_id, bot, messages, size, eot.label)
+
+
+async def put_by_flow(flow: Giver, items: Items) -> PutResult:
+    """What put does, by a flow of which it is known that it was opened."""
+    messages = size = 0
+    async with flow, contextlib.aclosing(items_of(items)) as each:
+        async for item in each:
+            dat = write_item(item, flow._giving.origin)
+            await flow._give(dat)
+            messages += 1
+            size += sum(map(len, dat.payload))
+    return result_of(flow.bot, flow.eot, messages, size)
 
 
 def check_used(result: PutResult, *, written: int, finished: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Union
@@ -107,23 +108,26 @@ class Registration:
             _log.exception("on_state failed")
 
 
-class Opening:
+class Attempts:
     """Whether opening a flow is tried again, for so many seconds in all."""
 
     def __init__(self, seconds: float) -> None:
         if not 0 <= seconds < float("inf"):
-            raise ValueError(f"retry is {seconds}, want seconds, 0 or more")
-        self._left = seconds
+            raise ValueError(f"retry is {seconds}, want a number of seconds, 0 or more")
+        self._seconds = seconds
+        self._until: float | None = None
         self._pauses = Pauses()
 
-    def failed(self, error: FlowError, spent: float) -> float | None:
-        """The pause before the next attempt; None if there will be none.
+    def failed(self, error: FlowError) -> float | None:
+        """The pause, in seconds, before the next attempt; None if there will be none.
 
-        Only what failed before the other side had answered gets here: nothing was given
-        or taken. Spent are the seconds that the attempt and the pause before it took.
+        Only what failed before the other side had answered may get here: nothing was
+        given or taken.
         """
-        self._left -= spent
+        now = time.monotonic()
+        if self._until is None:
+            self._until = now + self._seconds
         if error.code is not grpc.StatusCode.UNAVAILABLE and error.retry_after is None:
             return None
         pause = max(self._pauses.next(), error.retry_after or 0)
-        return pause if pause < self._left else None
+        return pause if now + pause < self._until else None

@@ -63,7 +63,9 @@ def _request(field: int, message: Outgoing, limit: int) -> bytes:
     pieces[:0] = _tag(field), _varint(size)
     size += len(pieces[0]) + len(pieces[1])
     if size > limit:
-        raise ValueError(f"the message has {size} bytes, at most {limit} can be sent")
+        raise ValueError(
+            f"the message has {size} bytes, at most {limit} can be sent: see max_message"
+        )
     return b"".join(pieces)
 
 

@@ -90,6 +90,11 @@ class FlowError(Exception):
     #: After how many seconds the same may be tried again; None if the gateway
     #: does not suggest that.
     retry_after: float | None
+    #: How many DATs this side had given when its flow failed; None where it gave none.
+    given: int | None = None
+    #: How many DATs this side had taken when its flow failed, that in use included; None
+    #: where it took none.
+    taken: int | None = None
 
     def __init__(
         self,
@@ -100,7 +105,8 @@ class FlowError(Exception):
         flow_id: int = 0,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        said = detail and reason is EndReason.UNSPECIFIED
+        super().__init__(detail if said else f"{reason}: {detail}" if detail else str(reason))
         self.reason = reason
         self.detail = detail
         self.code = code
@@ -117,9 +123,11 @@ class FlowError(Exception):
 
     def _with(self, *, reason: EndReason, detail: str, flow_id: int) -> FlowError:
         """Another one that differs in this."""
-        return FlowError(
+        error = FlowError(
             reason, detail, code=self.code, flow_id=flow_id, retry_after=self.retry_after
         )
+        error.given, error.taken = self.given, self.taken
+        return error
 
 
 class FlowEnded(FlowError):
@@ -130,7 +138,7 @@ class FlowEnded(FlowError):
     """
 
     #: How many DATs the taker has used, counted from the first; None if it did
-    #: not say.
+    #: not say. Of those that were `given`.
     taken: int | None
 
     def __init__(self, detail: str, *, flow_id: int = 0, taken: int | None = None) -> None:

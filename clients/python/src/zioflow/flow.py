@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import grpc
 
 from ._core import Side
+from ._retry import Attempts
 from .errors import EndReason, FlowError
 from .messages import Bot, Eot
 from .transport import Stream, StreamEnded, Transport
@@ -35,11 +36,13 @@ class Flow:
         side: Side,
         *,
         accepted: Callable[[], None] = lambda: None,
+        retry: float = 0,
     ) -> None:
         self._transport = transport
         self._side = side
         self._request = transport.encode(bot)
         self._accepted = accepted
+        self._attempts = Attempts(retry)
         self._stream: Stream | None = None
         self._reader: asyncio.Task[Any] | None = None
         self._writer: asyncio.Task[Any] | None = None
@@ -64,6 +67,23 @@ class Flow:
     async def __aenter__(self: _Self) -> _Self:
         if self._stream is not None:
             raise RuntimeError("a flow can be entered only once")
+        while True:
+            try:
+                await self._open()
+                break
+            except FlowError as error:
+                pause = self._attempts.failed(error)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+            self._side.start_again()
+        self._accepted()
+        self._side.begin()
+        self._flush()
+        return self
+
+    async def _open(self) -> None:
+        """Opens a stream, and waits until the other side has answered."""
         self._stream = self._transport.open()
         self._writer = self._transport.spawn(self._write(self._stream))
         self._reader = self._transport.spawn(self._read(self._stream))
@@ -74,10 +94,6 @@ class Flow:
         except BaseException:
             await self._abandon()
             raise
-        self._accepted()
-        self._side.begin()
-        self._flush()
-        return self
 
     async def __aexit__(
         self,

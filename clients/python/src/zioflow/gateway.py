@@ -13,10 +13,9 @@ import grpc
 from . import _wire
 from ._connection import Connection
 from ._gen.zio.gateway.v1 import flow_pb2
-from ._put import Items, PutResult, put
+from ._put import Items, PutResult, put, put_by_flow
 from ._retry import OnState, Registration
 from ._settings import NATIVE, AnyGateway
-from .errors import error_from_rpc
 from .giver import Giver
 from .handler import Handler, Listener, Offer
 from .messages import Bot, BotOptions, Dat, Direction, Item, is_item, write_bot
@@ -66,6 +65,8 @@ class Gateway(AnyGateway):
     def give(
         self,
         attributes: Mapping[str, Any] | None = None,
+        *,
+        retry: float = 0,
         **bot: Unpack[BotOptions],
     ) -> Giver:
         """Opens a flow as a client that gives::
@@ -77,13 +78,20 @@ class Gateway(AnyGateway):
         merged over `label`. `BotOptions` tells of the keyword arguments: credit, which
         is how many DATs may be under way, and which the handler may lower; label, payload
         and origin.
+
+        With retry, opening is tried again for so many seconds while the gateway can't be
+        reached, or says that another attempt may succeed, as when no handler is there:
+        nothing was given yet. A handler may see that as a flow that broke off empty. A flow
+        that was opened is never opened again.
         """
         opening = write_bot(Direction.EXTRACT, attributes, **bot)
-        return Giver(self._flows(), opening)
+        return Giver(self._flows(), opening, retry=retry)
 
     def take(
         self,
         attributes: Mapping[str, Any] | None = None,
+        *,
+        retry: float = 0,
         **bot: Unpack[BotOptions],
     ) -> Taker:
         """Opens a flow as a client that takes::
@@ -95,7 +103,7 @@ class Gateway(AnyGateway):
         The arguments are those of give.
         """
         opening = write_bot(Direction.INJECT, attributes, **bot)
-        return Taker(self._flows(), opening)
+        return Taker(self._flows(), opening, retry=retry)
 
     def handle(
         self,
@@ -151,12 +159,14 @@ class Gateway(AnyGateway):
         self,
         item: Item,
         attributes: Mapping[str, Any] | None = None,
+        *,
+        retry: float = 0,
         **bot: Unpack[BotOptions],
     ) -> PutResult:
         """Gives a flow of one DAT, and returns when the taker has ended the flow as well.
 
         The item is an array, bytes or a text, which is one part; a tuple, which holds the
-        parts; or a Dat. The other arguments are those of give, for the BOT. FlowEnded
+        parts; or a Dat. The other arguments are those of give. FlowEnded
         says that the taker has not used it. To give an iterable of items by this method
         is deprecated: there is `put_all`.
         """
@@ -164,20 +174,25 @@ class Gateway(AnyGateway):
         if not is_item(item):
             warnings.warn("put is for one DAT: give many by put_all", DeprecationWarning, 2)
             items = cast(Items, item)
-        return await self.put_all(items, attributes, **bot)
+        return await self.put_all(items, attributes, retry=retry, **bot)
 
     async def put_all(
         self,
         items: Items,
         attributes: Mapping[str, Any] | None = None,
+        *,
+        retry: float = 0,
         **bot: Unpack[BotOptions],
     ) -> PutResult:
         """Gives a DAT for each item, and returns when the taker has ended the flow as well.
 
-        An item is what `put` gives. The other arguments are those of give, for the BOT.
+        An item is what `put` gives. The other arguments are those of give: with retry
+        no item is asked for before a handler has answered.
         FlowEnded says that the taker has not used all items. An exception of the iterable
         breaks the flow off and is raised.
         """
+        if retry:
+            return await put_by_flow(self.give(attributes, retry=retry, **bot), items)
         opening = write_bot(Direction.EXTRACT, attributes, **bot)
         return await put(self._connected(), opening, items)
 
@@ -193,14 +208,15 @@ class Gateway(AnyGateway):
         flow off; `take` can end it in good order.
         """
         opening = write_bot(Direction.INJECT, attributes, **bot)
-        call = self._connected().flows.Get(flow_pb2.GetRequest(bot=_wire.write_bot(opening)))
+        connection = self._connected()
+        call = connection.flows.Get(flow_pb2.GetRequest(bot=_wire.write_bot(opening)))
         try:
             async with contextlib.aclosing(aiter(call)) as responses:
                 async for response in responses:
                     if response.HasField("dat"):
                         yield _wire.read_dat(response.dat)
         except grpc.aio.AioRpcError as error:
-            raise error_from_rpc(error) from None
+            raise connection.failure(error) from None
         finally:
             call.cancel()
 

@@ -15,7 +15,7 @@ from ._cut import cut
 from ._gen.zio.gateway.v1 import handler_pb2
 from ._offer import AnyOffer, Peer, read_offer
 from ._retry import ListenerState, Registration
-from .errors import EndReason, FlowError, error_from_rpc
+from .errors import EndReason, FlowError
 from .giver import Giver
 from .messages import BotOptions, Direction
 from .taker import Taker
@@ -103,6 +103,7 @@ class Listener:
         self._call: Any = None
         self._running: asyncio.Task[None] | None = None
         self._error: FlowError | None = None
+        self._leaving = asyncio.Event()
         self._handling: dict[asyncio.Task[None], Offer] = {}
 
     async def wait(self) -> None:
@@ -131,7 +132,8 @@ class Listener:
     ) -> None:
         try:
             if self._running is not None:
-                self._running.cancel()
+                # Not the task, whose read would leave something of grpc's behind.
+                self._leaving.set()
                 self._call.cancel()
                 await asyncio.wait({self._running})
             if error is None and self._handling:
@@ -151,7 +153,7 @@ class Listener:
         try:
             first = await self._call.read()
         except grpc.aio.AioRpcError as error:
-            raise error_from_rpc(error) from None
+            raise self._connection.failure(error) from None
         if first is EOF or first.WhichOneof("event") != "listening":
             self._call.cancel()
             raise FlowError(EndReason.UNSPECIFIED, "the gateway did not confirm the listener")
@@ -172,7 +174,7 @@ class Listener:
 
     async def _again(self, pause: float) -> FlowError | None:
         """Registers after a pause; returns why that has ended, None if it is over."""
-        if not await self._connection.pause(pause):
+        if not await self._connection.pause(pause, self._leaving):
             return None
         try:
             await self._register()
@@ -187,7 +189,7 @@ class Listener:
                 self._receive(response)
             return FlowError(EndReason.UNSPECIFIED, "the gateway ended the listener")
         except grpc.aio.AioRpcError as error:
-            return error_from_rpc(error)
+            return self._connection.failure(error)
         finally:
             self._call.cancel()
             for task, offer in self._handling.items():

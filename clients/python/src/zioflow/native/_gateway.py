@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +11,12 @@ import grpc
 import zmq
 
 from .. import gateway, transport
-from .._put import Items, PutResult, each_of, items_of
+from .._put import Items, PutResult, put_by_flow
 from .._settings import MAX_MESSAGE
-from ..messages import BotOptions, Dat, Eot, Item, write_item
-from ..sync import _connection as sync_transport
+from ..messages import BotOptions, Dat, Item
 from ..sync import _gateway as sync_gateway
+from ..sync import _put as sync_put
+from ..sync import transport as sync_transport
 from . import _asyncio, _threads
 from ._curve import Curve
 from ._socket import Endpoint, no_listener
@@ -111,17 +111,12 @@ class Gateway(AnyGateway, gateway.Gateway):
         self,
         items: Items,
         attributes: Mapping[str, Any] | None = None,
+        *,
+        retry: float = 0,
         **bot: Unpack[BotOptions],
     ) -> PutResult:
         """See zioflow.Gateway."""
-        count = _Count()
-        async with self.give(attributes, **bot) as flow:
-            async with aclosing(items_of(items)) as each:
-                async for item in each:
-                    dat = write_item(item, bot.get("origin", 0))
-                    await flow._give(dat)
-                    count.add(dat.payload)
-        return count.result(flow)
+        return await put_by_flow(self.give(attributes, retry=retry, **bot), items)
 
     async def get(
         self,
@@ -165,16 +160,12 @@ class SyncGateway(AnyGateway, sync_gateway.Gateway):
         self,
         items: Iterable[Item],
         attributes: Mapping[str, Any] | None = None,
+        *,
+        retry: float = 0,
         **bot: Unpack[BotOptions],
     ) -> PutResult:
         """See zioflow.sync.Gateway."""
-        count = _Count()
-        with self.give(attributes, **bot) as flow:
-            for item in each_of(items):
-                dat = write_item(item, bot.get("origin", 0))
-                flow._give(dat)
-                count.add(dat.payload)
-        return count.result(flow)
+        return sync_put.put_by_flow(self.give(attributes, retry=retry, **bot), items)
 
     def get(
         self, attributes: Mapping[str, Any] | None = None, **bot: Unpack[BotOptions]
@@ -190,19 +181,3 @@ class SyncGateway(AnyGateway, sync_gateway.Gateway):
             if self._transport is None:
                 self._transport = _threads.Transport(self._endpoint, max_message=self._max_message)
             return self._transport
-
-
-class _Count:
-    """What has been put."""
-
-    def __init__(self) -> None:
-        self._messages = self._bytes = 0
-
-    def add(self, payload: Sequence[bytes | memoryview]) -> None:
-        self._messages += 1
-        self._bytes += sum(map(len, payload))
-
-    def result(self, flow: Any) -> PutResult:
-        """What became of it, once the flow has completed."""
-        eot: Eot = flow.eot
-        return PutResult(flow.bot.flow_id, flow.bot, self._messages, self._bytes, eot.label)

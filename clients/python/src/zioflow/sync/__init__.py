@@ -13,6 +13,7 @@ It works where an event loop runs as well, as in a notebook, and holds that up m
 from .._offer import Peer
 from .._put import PutResult
 from .._retry import ListenerState
+from .._settings import tls
 from ..errors import EndReason, FlowEnded, FlowError
 from ..messages import Bot, BotOptions, Dat, Direction, Eot, LeftOut, TakenBy
 from ..tensors import Tensor
@@ -41,4 +42,5 @@ __all__ = [
     "TakenBy",
     "Taker",
     "Tensor",
+    "tls",
 ]

@@ -4,71 +4,17 @@ from __future__ import annotations
 
 import collections
 import threading
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from .. import _wire
 from .._gen.zio.gateway.v1 import handler_pb2
-from .._settings import Settings
-from ..errors import EndReason, FlowError, error_from_rpc
+from .._settings import Process, Settings
+from ..errors import EndReason, FlowError
 from ..messages import Incoming, Outgoing
-
-
-class Stream(Protocol):
-    """The messages of one flow, as one side sends and receives them: what
-    `zioflow.transport.Stream` is, for threads.
-
-    One thread reads at a time. All else may be called by any thread at any time.
-    """
-
-    def write(self, frame: Any) -> None:
-        """Sends what `Transport.encode` has made of a message, after all before it.
-
-        Returns at once; `drain` tells whether it was sent.
-        """
-
-    def drain(self) -> bool:
-        """Waits until everything that was written is on its way.
-
-        False says that the stream ended before; `read` tells why.
-        """
-        ...
-
-    def read(self) -> Incoming | None:
-        """The next message; None when the other side has ended the stream in good order.
-
-        FlowError says why it has ended otherwise, also after `cancel`.
-        """
-        ...
-
-    def cancel(self) -> None:
-        """Ends the stream at once, for both sides. Ending it again, or one that has
-        ended, does nothing."""
-
-
-class Transport(Protocol):
-    """Opens streams; shared by any number of flows and threads: what
-    `zioflow.transport.Transport` is, for threads."""
-
-    def encode(self, message: Outgoing) -> Any:
-        """The message as it is sent.
-
-        ValueError says that it cannot be sent, as it is too large or a number in it is.
-        What is returned does not change when the memory of the message's parts does.
-        """
-        ...
-
-    def open(self) -> Stream:
-        """A stream for one flow: this side will send a BOT first. Returns at once."""
-        ...
-
-    def decline(self, cid: int, detail: str) -> None:
-        """Refuses the offer with this cid, saying why in at most 1,024 bytes of UTF-8.
-
-        One that is gone needs no refusal. FlowError says that it could not be refused.
-        """
 
 
 class Connection:
@@ -77,31 +23,51 @@ class Connection:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._channel = settings.channel(grpc)
-        self.flows, self.handlers = settings.stubs(self._channel)
+        self._flows, self._handlers = settings.stubs(self._channel)
+        self._process = Process()
         #: The most bytes that a message may have.
         self.limit = settings.limit
         #: Set when it is closed.
         self.closing = threading.Event()
 
+    @property
+    def flows(self) -> Any:
+        """The calls about flows; RuntimeError in a process that was forked."""
+        self._process.check()
+        return self._flows
+
+    @property
+    def handlers(self) -> Any:
+        """The calls about handlers; likewise."""
+        self._process.check()
+        return self._handlers
+
+    def failure(self, error: grpc.RpcError) -> FlowError:
+        """What a call's status says."""
+        return self._settings.failure(error)
+
     def encode(self, message: Outgoing) -> bytes:
         """See Transport."""
+        self._process.check()
         return _wire.open_request(message, self.limit)
 
     def open(self) -> _Stream:
         """See Transport."""
-        return _Stream(self.flows.Open)
+        return _Stream(self.flows.Open, self.failure)
 
     def decline(self, cid: int, detail: str) -> None:
         """See Transport."""
         try:
             self.handlers.Decline(handler_pb2.DeclineRequest(cid=cid, detail=detail))
         except grpc.RpcError as error:
-            failure = error_from_rpc(error)
+            failure = self.failure(error)
             if failure.code is not grpc.StatusCode.NOT_FOUND:
                 raise failure from None
 
     def close(self) -> None:
         """Ends all calls."""
+        if not self._process.is_this:
+            return
         self.closing.set()
         self._channel.close()
 
@@ -153,7 +119,8 @@ class Outbox:
 class _Stream:
     """A call of Open."""
 
-    def __init__(self, opens: Any) -> None:
+    def __init__(self, opens: Any, failure: Callable[[Any], FlowError]) -> None:
+        self._failure = failure
         self._outbox = Outbox()
         self.write, self.drain = self._outbox.put, self._outbox.drain
         self._call = opens(self._outbox)
@@ -166,7 +133,7 @@ class _Stream:
                 if message is not None:
                     return message
         except grpc.RpcError as error:
-            raise error_from_rpc(error) from None
+            raise self._failure(error) from None
         except DecodeError:
             detail = "what came is no message of a gateway's"
             raise FlowError(EndReason.UNSPECIFIED, detail) from None

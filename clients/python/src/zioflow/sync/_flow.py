@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
 from .._core import Giving, Side, Taking
 from .._put import each_of
+from .._retry import Attempts
 from ..errors import FlowError
 from ..messages import (
     Bot,
@@ -23,7 +25,7 @@ from ..messages import (
     write_item,
 )
 from ..tensors import Array
-from ._connection import Stream, Transport
+from .transport import Stream, Transport
 
 _Self = TypeVar("_Self", bound="Flow")
 
@@ -45,10 +47,12 @@ class Flow:
         side: Side,
         *,
         accepted: Callable[[], None] = lambda: None,
+        retry: float = 0,
     ) -> None:
         self._transport = transport
         self._request = transport.encode(bot)
         self._accepted = accepted
+        self._attempts = Attempts(retry)
         # Guards the side, and tells of news.
         self._changed = threading.Condition()
         self._side = side
@@ -69,20 +73,34 @@ class Flow:
     def __enter__(self: _Self) -> _Self:
         if self._stream is not None:
             raise RuntimeError("a flow can be entered only once")
-        self._stream = self._transport.open()
-        try:
-            self._stream.write(self._request)
-            while not self._side.opened():
-                self._step(self._stream)
-        except BaseException:
-            self._abandon()
-            raise
+        while True:
+            try:
+                stream = self._open()
+                break
+            except FlowError as error:
+                pause = self._attempts.failed(error)
+                if pause is None:
+                    raise
+            time.sleep(pause)
+            self._side.start_again()
         self._accepted()
         with self._changed:
             self._side.begin()
             self._flush()
-        self._begin(self._stream)
+        self._begin(stream)
         return self
+
+    def _open(self) -> Stream:
+        """Opens a stream, and waits until the other side has answered."""
+        self._stream = stream = self._transport.open()
+        try:
+            stream.write(self._request)
+            while not self._side.opened():
+                self._step(stream)
+        except BaseException:
+            self._abandon()
+            raise
+        return stream
 
     def __exit__(
         self,

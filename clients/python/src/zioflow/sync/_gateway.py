@@ -13,12 +13,12 @@ from .._gen.zio.gateway.v1 import flow_pb2
 from .._put import PutResult
 from .._retry import OnState, Registration
 from .._settings import NATIVE, AnyGateway
-from ..errors import error_from_rpc
 from ..messages import Bot, BotOptions, Dat, Direction, Item, write_bot
-from ._connection import Connection, Transport
+from ._connection import Connection
 from ._flow import Giver, Taker
 from ._handler import Handler, Listener, Offer
-from ._put import put
+from ._put import put, put_by_flow
+from .transport import Transport
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -63,7 +63,13 @@ class Gateway(AnyGateway):
         if self._connection is not None:
             self._connection.close()
 
-    def give(self, attributes: Mapping[str, Any] | None = None, **bot: Unpack[BotOptions]) -> Giver:
+    def give(
+        self,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        retry: float = 0,
+        **bot: Unpack[BotOptions],
+    ) -> Giver:
         """Opens a flow as a client that gives::
 
             with gateway.give({"stream": "raw"}) as flow:
@@ -73,10 +79,22 @@ class Gateway(AnyGateway):
         merged over `label`. `BotOptions` tells of the keyword arguments: credit, which
         is how many DATs may be under way, and which the handler may lower; label, payload
         and origin.
-        """
-        return Giver(self._flows(), write_bot(Direction.EXTRACT, attributes, **bot))
 
-    def take(self, attributes: Mapping[str, Any] | None = None, **bot: Unpack[BotOptions]) -> Taker:
+        With retry, opening is tried again for so many seconds while the gateway can't be
+        reached, or says that another attempt may succeed, as when no handler is there:
+        nothing was given yet. A handler may see that as a flow that broke off empty. A flow
+        that was opened is never opened again.
+        """
+        opening = write_bot(Direction.EXTRACT, attributes, **bot)
+        return Giver(self._flows(), opening, retry=retry)
+
+    def take(
+        self,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        retry: float = 0,
+        **bot: Unpack[BotOptions],
+    ) -> Taker:
         """Opens a flow as a client that takes::
 
             with gateway.take({"stream": "raw"}) as flow:
@@ -85,7 +103,8 @@ class Gateway(AnyGateway):
 
         The arguments are those of give.
         """
-        return Taker(self._flows(), write_bot(Direction.INJECT, attributes, **bot))
+        opening = write_bot(Direction.INJECT, attributes, **bot)
+        return Taker(self._flows(), opening, retry=retry)
 
     def handle(
         self,
@@ -128,28 +147,35 @@ class Gateway(AnyGateway):
         self,
         item: Item,
         attributes: Mapping[str, Any] | None = None,
+        *,
+        retry: float = 0,
         **bot: Unpack[BotOptions],
     ) -> PutResult:
         """Gives a flow of one DAT, and returns when the taker has ended the flow as well.
 
         The item is an array, bytes or a text, which is one part; a tuple, which holds the
-        parts; or a Dat. The other arguments are those of give, for the BOT. FlowEnded
+        parts; or a Dat. The other arguments are those of give. FlowEnded
         says that the taker has not used it.
         """
-        return self.put_all((item,), attributes, **bot)
+        return self.put_all((item,), attributes, retry=retry, **bot)
 
     def put_all(
         self,
         items: Iterable[Item],
         attributes: Mapping[str, Any] | None = None,
+        *,
+        retry: float = 0,
         **bot: Unpack[BotOptions],
     ) -> PutResult:
         """Gives a DAT for each item, and returns when the taker has ended the flow as well.
 
-        An item is what `put` gives. The other arguments are those of give, for the BOT.
+        An item is what `put` gives. The other arguments are those of give: with retry
+        no item is asked for before a handler has answered.
         FlowEnded says that the taker has not used all items. An exception of the iterable
         breaks the flow off and is raised.
         """
+        if retry:
+            return put_by_flow(self.give(attributes, retry=retry, **bot), items)
         return put(self._connected(), write_bot(Direction.EXTRACT, attributes, **bot), items)
 
     def get(
@@ -162,13 +188,14 @@ class Gateway(AnyGateway):
         in good order.
         """
         opening = _wire.write_bot(write_bot(Direction.INJECT, attributes, **bot))
-        call = self._connected().flows.Get(flow_pb2.GetRequest(bot=opening))
+        connection = self._connected()
+        call = connection.flows.Get(flow_pb2.GetRequest(bot=opening))
         try:
             for response in call:
                 if response.HasField("dat"):
                     yield _wire.read_dat(response.dat)
         except grpc.RpcError as error:
-            raise error_from_rpc(error) from None
+            raise connection.failure(error) from None
         finally:
             call.cancel()
 

@@ -14,10 +14,11 @@ from .._cut import cut
 from .._gen.zio.gateway.v1 import handler_pb2
 from .._offer import AnyOffer, read_offer
 from .._retry import Registration
-from ..errors import EndReason, FlowError, error_from_rpc
+from ..errors import EndReason, FlowError
 from ..messages import BotOptions, Direction
-from ._connection import Connection, Transport
+from ._connection import Connection
 from ._flow import Flow, Giver, Taker
+from .transport import Transport
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -189,7 +190,7 @@ class Listener:
         try:
             first = next(self._call, None)
         except grpc.RpcError as error:
-            raise error_from_rpc(error) from None
+            raise self._connection.failure(error) from None
         except BaseException:
             self._call.cancel()
             raise
@@ -229,7 +230,7 @@ class Listener:
                 self._receive(response)
             return FlowError(EndReason.UNSPECIFIED, "the gateway ended the listener")
         except grpc.RpcError as error:
-            return error_from_rpc(error)
+            return self._connection.failure(error)
         finally:
             self._call.cancel()
             for offer in self._offers():

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import grpc
 
-from .._put import PutResult, check_used, each_of, read_result
+from .._put import PutResult, check_used, each_of, read_result, result_of
 from .._wire import put_request
-from ..errors import error_from_rpc
 from ..messages import Bot, Eot, GivenDat, Item, write_item
 from ._connection import Connection, Outbox
+from ._flow import Giver
 
 
 class _Feed:
@@ -40,6 +40,18 @@ class _Feed:
         return self.outbox.drain()
 
 
+def put_by_flow(flow: Giver, items: Iterable[Item]) -> PutResult:
+    """What put does, by a flow of which it is known that it was opened."""
+    messages = size = 0
+    with flow:
+        for item in each_of(items):
+            dat = write_item(item, flow._giving.origin)
+            flow._give(dat)
+            messages += 1
+            size += sum(map(len, dat.payload))
+    return result_of(flow.bot, flow.eot, messages, size)
+
+
 def put(connection: Connection, bot: Bot, items: Iterable[Item]) -> PutResult:
     """See Gateway.put_all."""
     feed = _Feed(connection.limit)
@@ -49,7 +61,7 @@ def put(connection: Connection, bot: Bot, items: Iterable[Item]) -> PutResult:
         feed.run(bot, items)
         result = read_result(call.result())
     except grpc.RpcError as error:
-        raise error_from_rpc(error) from None
+        raise connection.failure(error) from None
     finally:
         call.cancel()
         feed.outbox.end()
