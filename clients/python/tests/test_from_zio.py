@@ -47,7 +47,7 @@ def _code(name: str, **addresses: str) -> str:
 
 
 def test_every_block_is_run():
-    tested = {"two lines", *_GATEWAYS, "serve", "share", "dealer"}
+    tested = {"two lines", *_GATEWAYS, "serve", "share", "dealer", "native"}
     assert set(_EXAMPLES) == tested | {"exec: routes.yaml", "exec: dumper.py"}
     assert _GATEWAYS
     printed = [name for name, match in _EXAMPLES.items() if match["prints"]]
@@ -174,9 +174,10 @@ def test_share(native_program):
     assert (raw.taken, other.taken) == ([b"raw"], [b"cooked"])
 
 
-def test_dealer(native_program, capsys):
-    exec(_code("dealer", router=native_program.router), {})
-    assert capsys.readouterr().out == _EXAMPLES["dealer"]["prints"]
+@pytest.mark.parametrize("example", ["dealer", "native"])
+def test_a_native_client(native_program, capsys, example):
+    exec(_code(example, router=native_program.router), {})
+    assert capsys.readouterr().out == _EXAMPLES[example]["prints"]
 
 
 @pytest.fixture

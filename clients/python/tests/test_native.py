@@ -366,12 +366,22 @@ async def test_over_ipc(tmp_path):
             assert (await gateway.put(b"x", {"builtin": "dump"})).messages == 1
 
 
-async def test_a_connection_of_zeromq_is_named_after_the_process(native, program):
+async def test_a_connection_is_named_after_the_process(native, program):
     """Operators find a flow by it, as its own number is not told natively."""
-    async with native.take({"count": 1000}, credit=1) as flow:
-        await anext(flow)
-        identity = flow._stream._socket.identity.decode()
-    assert identity.startswith(f"python-{os.getpid()}-")
+    identities = []
+
+    async def handler(offer):
+        identities.append(offer.peer.identity)
+        await offer.decline()
+
+    match = "attributes.to == 'names'"
+    async with Gateway(program.address) as gateway:
+        async with gateway.handle("names", handler, match=match):
+            for _ in range(2):
+                await _fails(FlowError, _enters(native.give({"to": "names"})))
+    assert len(set(identities)) == 2
+    for identity in identities:
+        assert identity.startswith(f"python-{os.getpid()}-")
 
 
 _EXEC = """
@@ -385,6 +395,8 @@ async def main():
         async with offer.accept() as flow:
             async for dat in flow:
                 print("the command took", dat.payload, flush=True)
+        assert flow.bot.flow_id == int(os.environ["ZIO_GATEWAY_FLOW"]) > 0
+        print("the flow was known", flush=True)
 
 asyncio.run(main())
 """
@@ -405,6 +417,7 @@ async def test_a_command_of_an_exec_route(tmp_path):
         assert result.eot_label == '{"flow":"EOT","taken":2}'
     log = (tmp_path / "log").read_text()
     assert "the command took (b'two',)" in log
+    assert "the flow was known" in log
 
 
 # What becomes of a flow whose gateway goes away.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 
 import grpc
 
 from ..errors import EndReason, FlowError
-from ..messages import Eot, Incoming, Outgoing
+from ..messages import Bot, Eot, Incoming, Outgoing
 from ..zio._message import Message
 from . import _socket
 from ._wire import HEAD_ROOM, Numbering, Reading, encode
@@ -22,11 +23,22 @@ class Frame:
 
     message: Message
     is_eot: bool
+    #: The flow's, in the BOT of a command's that was started for it; 0 where nobody knows.
+    flow_id: int = 0
 
 
 def frame(message: Outgoing, max_message: int) -> Frame:
     """See transport.Transport.encode."""
-    return Frame(encode(message, max_message + HEAD_ROOM), isinstance(message, Eot))
+    encoded = encode(message, max_message + HEAD_ROOM)
+    flow_id = _told(message.cid) if isinstance(message, Bot) else 0
+    return Frame(encoded, isinstance(message, Eot), flow_id)
+
+
+def _told(cid: int) -> int:
+    """The id of the flow for which the gateway has started this program with that cid."""
+    told = os.environ.get("ZIO_GATEWAY_FLOW", "")
+    ours = cid != 0 and os.environ.get("ZIO_GATEWAY_CID") == str(cid)
+    return int(told) if ours and told.isdecimal() else 0
 
 
 class Exchange:
@@ -39,6 +51,7 @@ class Exchange:
         #: Whether this side has broken it off.
         self.cancelled = False
         self._error: FlowError | None = None
+        self._flow_id = 0
 
     def outgoing(self, frame: Frame) -> list[bytes]:
         """The parts of the next message to send."""
@@ -49,6 +62,7 @@ class Exchange:
 
     def sent(self, frame: Frame) -> None:
         """A message has been handed to the socket."""
+        self._flow_id = self._flow_id or frame.flow_id
         if frame.is_eot:
             self._reading.answered = True
 
@@ -56,11 +70,15 @@ class Exchange:
         """The message in what came; None if it is none, which ends the exchange."""
         try:
             if self._single:
-                return self._reading.read(Message.offrame, parts[0])
-            return self._reading.read(Message.of, parts[1:])
+                message = self._reading.read(Message.offrame, parts[0])
+            else:
+                message = self._reading.read(Message.of, parts[1:])
         except FlowError as error:
             self._error = error
             return None
+        if isinstance(message, Bot):
+            return replace(message, flow_id=self._flow_id)
+        return message
 
     @property
     def over(self) -> bool:
