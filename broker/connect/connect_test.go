@@ -390,6 +390,54 @@ func TestReminded(t *testing.T) {
 	h.send(eot)
 }
 
+// TestNoClient: a handler that was connected to opens no flow and accepts no other one,
+// neither while it has its own nor after it. Nobody has asked who it is.
+func TestNoClient(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "tcp://127.0.0.1:*", "")
+	b := setUp(t, connect.Target{Address: h.server.Address}, nil)
+	offers := make(offerSink, 1)
+	if _, err := b.broker.Listen(broker.ListenerSpec{Name: "other", Sink: offers}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.broker.AddRoute(broker.Route{
+		Name: "others", Priority: 1, Match: isDirection(zio.Extract), Factory: broker.ToListeners{Name: "other"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	other := b.open(taker)
+	offer := <-offers
+	accepting := fmt.Sprintf(`{"flow":"BOT","direction":"extract","credit":4,"cid":%d}`, offer.CID)
+	for _, label := range []string{giver, taker, accepting, `{"flow":"BOT"}`, `{"flow":"BOT","credit":1,"credit":1}`} {
+		c := b.open(giver)
+		h.take(`"BOT"`)
+		h.send(`{"flow":"BOT","direction":"inject","credit":4}`)
+		c.take(zio.BOT)
+		h.send(label)
+		c.ends(flow.ProtocolError, "the handler: ")
+		h.take(`"protocol_error"`)
+		h.send(label)
+		h.send(eot)
+	}
+	accepter := b.open(accepting) // the offer stands, and is the latest flow but those five
+	accepter.take(zio.BOT)
+	other.take(zio.BOT)
+	if flows := b.flow().ID; flows != 6 {
+		t.Errorf("there were %d flows, want 6", flows)
+	}
+}
+
+// offerSink is a listener's.
+type offerSink chan broker.Offer
+
+func (k offerSink) Offer(o broker.Offer) error { k <- o; return nil }
+func (offerSink) Withdraw(uint64, flow.Reason) {}
+
+// isDirection matches the flows of which the handler has that direction.
+type isDirection zio.Direction
+
+func (d isDirection) Match(v *broker.View) bool { return v.Direction == zio.Direction(d) }
+
 // TestMaxFlows: a handler that serves one at a time is asked for one at a time.
 func TestMaxFlows(t *testing.T) {
 	t.Parallel()

@@ -229,7 +229,13 @@ func (h *handler) read(ctx context.Context) (detail string) {
 		case err != nil:
 			return h.left(err)
 		}
-		if head, err := zio.Peek(m.Label); err == nil && head.Type == zio.EOT {
+		switch head, err := zio.Peek(m.Label); {
+		case head.Type == zio.BOT:
+			// Its connection is for the one flow: it is no client, whatever clients may do.
+			m.Release()
+			h.peer.Fail(flow.ProtocolError, "sent another BOT")
+			continue
+		case err == nil && head.Type == zio.EOT:
 			h.sawEOT()
 		}
 		h.peer.Receive(m)
