@@ -6,10 +6,11 @@ import (
 )
 
 // counted is a message of the generated code that counts as queued until gRPC has
-// written it: a BOT, whose payload may be large, or the answer to a Put.
+// written it: a BOT, whose payload may be large, or the answer to a Put. Until then it
+// holds what it was made of, which is charged.
 type counted struct {
 	message any
-	toll    toll
+	of      *lent
 	end     last
 	taken   bool // encode has handed it over, to be counted when it has left
 }
@@ -22,12 +23,12 @@ func (c *counted) encode(generated encoding.CodecV2) (mem.BufferSlice, error) {
 		return nil, err
 	}
 	for i, b := range buffers {
-		buffers[i] = &paced{b, &c.toll.tally.steps}
+		buffers[i] = &paced{b, &c.of.toll.tally.steps}
 	}
 	c.taken = true
-	c.end.fill(nil, &c.toll, c)
+	c.end.fill(nil, &c.of.toll, c)
 	return append(buffers, &c.end), nil
 }
 
 // left takes note that gRPC has done with all buffers.
-func (c *counted) left() { c.toll.gone() }
+func (c *counted) left() { c.of.release() }

@@ -148,7 +148,8 @@ func (s *flowService) Put(stream grpc.ClientStreamingServer[gatewayv1.PutRequest
 	}
 	s.streams.Go(func() { s.reading(ctx, x, func() { readPut(ctx, stream, x, credit) }) })
 
-	response := &gatewayv1.PutResponse{}
+	response := &putResponse{}
+	defer response.drop()
 	out := newSender(stream, x, putMembers)
 	for {
 		batch, err := out.take(ctx)
@@ -156,10 +157,10 @@ func (s *flowService) Put(stream grpc.ClientStreamingServer[gatewayv1.PutRequest
 			if err := x.result(err); err != nil {
 				return err
 			}
-			return out.last(sumUp(response, x))
+			return response.send(out, x)
 		}
 		for i := range batch {
-			err = errors.Join(err, notePut(response, out, &batch[i], credit))
+			err = errors.Join(err, response.note(out, &batch[i], credit))
 		}
 		if err != nil {
 			return err
@@ -167,18 +168,26 @@ func (s *flowService) Put(stream grpc.ClientStreamingServer[gatewayv1.PutRequest
 	}
 }
 
-// notePut takes note of what is delivered to a Put, and releases it.
-func notePut(response *gatewayv1.PutResponse, out *sender, d *broker.Delivery, credit *semaphore.Weighted) error {
+// putResponse is what a Put is answered when its flow has completed.
+type putResponse struct {
+	gatewayv1.PutResponse
+	bot *zio.Message // the handler's, of which the response has the payload; nil before it came
+}
+
+// note takes note of what is delivered to a Put, and releases it.
+func (r *putResponse) note(out *sender, d *broker.Delivery, credit *semaphore.Weighted) error {
+	if d.Type == zio.BOT && r.bot == nil {
+		r.Bot = toBot(*d, out.exchange.takenBy())
+		r.TakenBy = r.Bot.GetTakenBy()
+		r.bot = out.keep(d)
+		return nil
+	}
 	defer out.drop(d)
 	switch d.Type {
-	case zio.BOT:
-		response.Bot = toBot(*d, out.exchange.takenBy())
-		response.TakenBy = response.Bot.GetTakenBy()
-		response.Bot.Payload = clonePayload(d.Message.Payload)
 	case zio.PAY:
 		credit.Release(d.Credit)
 	case zio.EOT:
-		response.EotLabel = string(d.Message.Label)
+		r.EotLabel = string(d.Message.Label)
 		if d.Reason == flow.NotEnded { // the taker has had enough
 			return out.exchange.eot()
 		}
@@ -186,13 +195,26 @@ func notePut(response *gatewayv1.PutResponse, out *sender, d *broker.Delivery, c
 	return nil
 }
 
-// sumUp is the answer to a Put whose flow has completed.
-func sumUp(response *gatewayv1.PutResponse, x *exchange) *gatewayv1.PutResponse {
+// send sends the response.
+func (r *putResponse) send(out *sender, x *exchange) error {
 	info := x.flow().Info()
-	response.FlowId = uint64(info.ID)
-	response.Messages, response.Bytes = info.Data.Messages, info.Data.Bytes
-	response.Reason = reasonOf(info.Reason)
-	return response
+	r.FlowId = uint64(info.ID)
+	r.Messages, r.Bytes = info.Data.Messages, info.Data.Bytes
+	r.Reason = reasonOf(info.Reason)
+	of := r.bot
+	r.bot = nil
+	if of == nil {
+		of = &zio.Message{}
+	}
+	return out.last(&r.PutResponse, of)
+}
+
+// drop releases what the response was to be made of, if it was not sent.
+func (r *putResponse) drop() {
+	if r.bot != nil {
+		r.bot.Release()
+		r.bot = nil
+	}
 }
 
 // newCredit is a semaphore that counts the credit of a giver, from 0.
@@ -201,14 +223,6 @@ func newCredit() *semaphore.Weighted {
 	credit := semaphore.NewWeighted(most)
 	credit.TryAcquire(most)
 	return credit
-}
-
-func clonePayload(payload [][]byte) [][]byte {
-	cloned := make([][]byte, len(payload))
-	for i, part := range payload {
-		cloned[i] = append([]byte(nil), part...)
-	}
-	return cloned
 }
 
 // readPut reads a DAT for every credit. Without credit it does not read, and

@@ -2,10 +2,12 @@ package server
 
 import (
 	"context"
+	"runtime"
 
 	"google.golang.org/grpc"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/zio"
 )
 
 // sender sends what is delivered to an exchange. It belongs to the goroutine that
@@ -41,27 +43,34 @@ func (s *sender) send(d *broker.Delivery) error {
 	return err
 }
 
-// bot sends a BOT, as the generated code has it, and releases it.
+// bot sends a BOT, as the generated code has it, and releases it when it has left.
 func (s *sender) bot(d *broker.Delivery, response any) error {
-	defer d.Message.Release()
-	return s.generated(response, tollOf(d, s.exchange.left))
+	return s.generated(response, &lent{message: d.Message, toll: tollOf(d, s.exchange.left)})
 }
 
-// last sends a response after which nothing comes.
-func (s *sender) last(response any) error {
+// last sends a response after which nothing comes, and releases what it was made of.
+func (s *sender) last(response any, of *zio.Message) error {
 	s.exchange.delivered.add(0)
 	s.exchange.stall.watch()
-	return s.generated(response, toll{tally: s.exchange.left, size: -1})
+	return s.generated(response, &lent{message: of, toll: toll{tally: s.exchange.left, size: -1}})
 }
 
 // generated sends a message of the generated code, which counts as delivered already.
-func (s *sender) generated(response any, c toll) error {
-	m := &counted{message: response, toll: c}
+func (s *sender) generated(response any, of *lent) error {
+	m := &counted{message: response, of: of}
+	runtime.AddCleanup(m, (*lent).release, of) // where gRPC has lost it, with its connection
 	err := s.stream.SendMsg(m)
 	if !m.taken {
-		m.toll.gone()
+		of.release()
 	}
 	return err
+}
+
+// keep counts a message that is not sent as drop does, but does not release it.
+func (s *sender) keep(d *broker.Delivery) *zio.Message {
+	c := tollOf(d, s.exchange.left)
+	c.gone()
+	return d.Message
 }
 
 // drop releases and counts a message that is not sent.

@@ -217,6 +217,7 @@ func (s *session) accept(o broker.Offer) error {
 	if first[0].Type != zio.BOT {
 		return &broker.EndError{Reason: first[0].Reason, Detail: first[0].Detail}
 	}
+	first[0].Message.Release()
 	s.credit = first[0].Credit
 	s.batch = first[1:]
 	return nil
