@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import sys
 import threading
 
 import grpc
@@ -364,10 +365,13 @@ def test_a_refusal_reaches_the_client(gateway, caplog):
             offer.decline("not today")
         elif offer.attributes["how"] == "raises":
             raise ValueError("no such stream")
+        elif offer.attributes["how"] == "exits":
+            sys.exit("no more")
 
     details = {
         "declines": "not today",
         "raises": "no such stream",
+        "exits": "no more",
         "returns": "the handler neither accepted nor declined",
     }
     with _handling(gateway, "sulking", handler):
@@ -375,7 +379,29 @@ def test_a_refusal_reaches_the_client(gateway, caplog):
             for call in (_give, lambda g, **o: list(g.get({"to": "sulking", "how": how}))):
                 error = _raises(FlowError, call, gateway, attributes={"to": "sulking", "how": how})
                 assert (error.reason, error.detail) == ("rejected", detail)
-    assert [r.message for r in caplog.records] == ["a handler of flows failed"] * 2
+    assert [r.message for r in caplog.records] == ["a handler of flows failed"] * 4
+
+
+def test_a_flow_too_many_for_the_threads_costs_itself_alone(gateway, monkeypatch):
+    start = threading.Thread.start
+
+    def fails(thread):
+        if thread.name.startswith("zioflow offer"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with _handling(gateway, "crowded", lambda offer: _drained(offer)):
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fails)
+            error = _raises(FlowError, _give, gateway, attributes={"to": "crowded"})
+            assert (error.reason, error.detail) == ("rejected", "can't start new thread")
+        _give(gateway, attributes={"to": "crowded"})
+
+
+def _drained(offer):
+    with offer.take() as flow:
+        for _ in flow:
+            pass
 
 
 def test_a_taker_that_ends_the_flow_says_how_much_it_used(gateway):

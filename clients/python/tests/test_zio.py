@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import pathlib
@@ -111,6 +112,50 @@ def test_what_the_factory_raises_is_the_reason(native_program, caplog, error, de
     # asyncio may log what grpc.aio leaves behind when one of several event loops ends.
     (record,) = (r for r in caplog.records if (r.name, r.levelname) == ("zioflow", "ERROR"))
     assert record.exc_info[1] is error
+
+
+class _Speechless(Exception):
+    def __str__(self):
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize(
+    "error, detail",
+    [
+        (SystemExit(3), "SystemExit: 3"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (asyncio.CancelledError(), "CancelledError"),
+        (_Speechless(), "_Speechless"),
+    ],
+)
+def test_nothing_that_a_factory_raises_ends_the_server(native_program, error, detail):
+    def factory(message):
+        if message.label_object["bad"]:
+            raise error
+        return False
+
+    with serve(native_program.address, factory) as server:
+        with Dealer(native_program.router) as client:
+            answer, _ = client.opens("extract", bad=True)
+            assert answer == {"flow": "EOT", "error": "rejected", "detail": detail}
+            answer, _ = client.opens("extract", bad=False)
+            assert answer["detail"] == "the factory refused it"
+        with pytest.raises(TimeoutError):
+            server.wait(0)
+
+
+def test_what_would_end_the_program_refuses_the_bot_first(native_program):
+    def factory(_):
+        sys.exit(3)
+
+    with (
+        Broker(native_program.address, factory) as broker,
+        Dealer(native_program.router) as client,
+    ):
+        client.say("BOT", direction="extract", credit=1)
+        with pytest.raises(SystemExit):
+            broker.poll(PATIENCE * 1000)
+        assert client.expect("EOT")["detail"] == "SystemExit: 3"
 
 
 def test_an_answer_whose_truth_cannot_be_told_is_a_refusal(native_program):

@@ -146,6 +146,14 @@ class FlowEnded(FlowError):
         self.taken = taken
 
 
+def words_of(error: BaseException) -> str:
+    """What an exception says of itself; empty if it says nothing, or fails to."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - somebody else's __str__
+        return ""
+
+
 def error_from_rpc(error: Any) -> FlowError:
     """The error that a call's status tells of, with the gateway's details.
 

@@ -15,7 +15,7 @@ from ._cut import cut
 from ._gen.zio.gateway.v1 import handler_pb2
 from ._offer import AnyOffer, Peer, read_offer
 from ._retry import ListenerState, Registration
-from .errors import EndReason, FlowError
+from .errors import EndReason, FlowError, words_of
 from .giver import Giver
 from .messages import BotOptions, Direction
 from .taker import Taker
@@ -223,6 +223,6 @@ class Listener:
     async def _give_up(self, offer: Offer, error: Exception) -> None:
         if offer._pending:
             try:
-                await offer.decline(str(error) or type(error).__name__)
+                await offer.decline(words_of(error) or type(error).__name__)
             except FlowError as failed:
                 _log.warning("an offer could not be declined: %s", failed)

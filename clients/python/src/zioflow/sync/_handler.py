@@ -14,7 +14,7 @@ from .._cut import cut
 from .._gen.zio.gateway.v1 import handler_pb2
 from .._offer import AnyOffer, read_offer
 from .._retry import Registration
-from ..errors import EndReason, FlowError
+from ..errors import EndReason, FlowError, words_of
 from ..messages import BotOptions, Direction
 from ._connection import Connection
 from ._flow import Flow, Giver, Taker
@@ -245,7 +245,12 @@ class Listener:
             )
             with self._lock:
                 self._handling[thread] = offer
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:  # there are as many as there may be
+                with self._lock:
+                    self._handling.pop(thread)
+                self._give_up(offer, error)
         elif event == "withdrawn":
             for offer in self._offers():
                 if offer.cid == response.withdrawn.cid:
@@ -256,13 +261,13 @@ class Listener:
             self._handler(offer)
             if offer._pending and not offer.withdrawn:
                 offer.decline("the handler neither accepted nor declined")
-        except Exception as error:  # noqa: BLE001 - a handler may raise anything
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything
             self._give_up(offer, error)
         finally:
             with self._lock:
                 self._handling.pop(threading.current_thread(), None)
 
-    def _give_up(self, offer: Offer, error: Exception) -> None:
+    def _give_up(self, offer: Offer, error: BaseException) -> None:
         if offer.withdrawn:
             return  # a handler that was in the midst of accepting
         if isinstance(error, FlowError):
@@ -271,6 +276,6 @@ class Listener:
             _log.exception("a handler of flows failed")
         if offer._pending:
             try:
-                offer.decline(str(error) or type(error).__name__)
+                offer.decline(words_of(error) or type(error).__name__)
             except FlowError as failed:
                 _log.warning("an offer could not be declined: %s", failed)

@@ -7,7 +7,7 @@ import concurrent.futures
 import logging
 from typing import Any
 
-from ..errors import FlowError
+from ..errors import FlowError, words_of
 from ..handler import Offer
 from ._message import for_factory
 
@@ -41,22 +41,24 @@ class Request:
     def ask(self, factory: Any) -> str | None:
         """Has the factory judge the BOT; returns why it has refused, None if it has not.
 
-        What the factory raises refuses the BOT and is raised.
+        What the factory raises refuses the BOT and is raised, whatever it is: its client
+        waits for an answer all the same when it was SystemExit.
         """
-        try:
-            left_out = self._offer.bot.left_out
-            if left_out is not None:
-                size = left_out.payload_bytes + left_out.label_bytes
-                refused = f"the BOT has {size} bytes, more than max_message"
-            elif factory(for_factory(self._offer.bot)):
+        left_out = self._offer.bot.left_out
+        if left_out is not None:
+            size = left_out.payload_bytes + left_out.label_bytes
+            refused = f"the BOT has {size} bytes, more than max_message"
+        else:
+            try:
+                taken = bool(factory(for_factory(self._offer.bot)))
+            except BaseException as error:
+                text = words_of(error)
+                self._refuse(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+                raise
+            if taken:
                 self._call(self._delegate())
                 return None
-            else:
-                refused = "the factory refused it"
-        except Exception as error:
-            text = str(error)
-            self._refuse(f"{type(error).__name__}: {text}" if text else type(error).__name__)
-            raise
+            refused = "the factory refused it"
         self._refuse(refused)
         return refused
 

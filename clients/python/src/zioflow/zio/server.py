@@ -56,7 +56,7 @@ class Server(Service):
                 continue
             try:
                 refused = request.ask(self.factory)
-            except Exception:
+            except BaseException:  # not only Exception: no BOT may end the thread
                 _log.exception("a factory failed")
             else:
                 if refused is not None:
@@ -77,7 +77,7 @@ def serve(where: Any, factory: Factory, *, threads: int = 1, **options: Unpack[O
     The factory is called with each client's BOT, and returns true if it has started a
     handler, which will say BOT with the same cid to the gateway. If it returns false
     the client is refused; if it raises, with these words, and the exception is logged
-    by the logger "zioflow".
+    by the logger "zioflow". Not even SystemExit ends the server.
 
     It is called by one thread, or as many as threads says; more than one is for
     factories that may be called by several at once. A BOT waits for its handler until
