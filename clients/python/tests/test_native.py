@@ -213,7 +213,7 @@ async def test_a_flow_that_nobody_takes(tmp_path):
                 errors.append(await _fails(FlowError, _enters(gateway.give({"to": "nobody"}))))
                 async with gateway.give({"builtin": "dump"}):  # the next one works
                     pass
-    by_grpc, by_zeromq = ((error.reason, error.detail) for error in errors)
+    by_grpc, by_zeromq = ((e.reason, e.detail, e.code, e.retry_after) for e in errors)
     assert by_zeromq == by_grpc
     assert by_zeromq[0] is EndReason.NO_HANDLER
 
@@ -463,19 +463,24 @@ async def test_a_gateway_that_goes_away_ends_its_flows(tmp_path, how):
                     while True:
                         await giver.put(b"x")
 
-                for error in [await _fails(FlowError, rest()), await _fails(FlowError, more())]:
+                failed = [await _fails(FlowError, rest()), await _fails(FlowError, more())]
+                for error in failed:
                     assert error.reason is EndReason.PEER_GONE
                     assert error.code is grpc.StatusCode.UNAVAILABLE
                     lost = f"the connection to {program.router} was lost"
                     assert error.detail.startswith(lost)
                 # What came is a prefix without gaps, which goes on where it was.
                 assert taken == list(range(1, len(taken) + 1))
+                assert failed[0].taken == len(taken)
+                assert 10 <= failed[1].given <= 20
             program.process.kill()
             program.process.wait()
             error = await _fails(FlowError, _enters(gateway.give({"builtin": "dump"})))
             assert error.code is grpc.StatusCode.UNAVAILABLE
+            putting = gateway.put_all([b"1", b"2"], {"builtin": "dump"}, retry=_PATIENCE)
+            task = asyncio.ensure_future(putting)
             start(router=program.router)
-            assert (await gateway.put_all([b"1", b"2"], {"builtin": "dump"})).messages == 2
+            assert (await task).messages == 2
             async for dat in gateway.get({"builtin": "generate", "count": 1}):
                 assert dat.seqno == 1
 
@@ -514,6 +519,34 @@ async def test_a_native_handler_sees_that_its_gateway_is_gone(tmp_path):
                     program.process.kill()
                     await asyncio.wait_for(asyncio.wait({ended}), _PATIENCE)
         assert ended.result().reason is EndReason.PEER_GONE
+
+
+def test_in_a_forked_process(program):
+    """A line that says so, and not a program that hangs."""
+    code = (
+        "import asyncio, os, sys, zioflow, zioflow.sync\n"
+        "def child(gateway):\n"
+        "    if os.fork() == 0:\n"
+        "        try: gateway.give()\n"
+        "        except RuntimeError as error: print(error, flush=True)\n"
+        "        os._exit(0)\n"
+        "    os.wait()\n"
+        "async def main():\n"
+        "    async with zioflow.Gateway(sys.argv[1]) as gateway:\n"
+        "        await gateway.put(b'x')\n"
+        "        child(gateway)\n"
+        "asyncio.run(main())\n"
+        "with zioflow.sync.Gateway(sys.argv[1]) as gateway:\n"
+        "    gateway.put(b'x')\n"
+        "    child(gateway)\n"
+    )
+    command = [sys.executable, "-c", code, program.router]
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=30)
+    lines = run.stdout.splitlines()
+    assert len(lines) == 2, run.stderr
+    for line in lines:
+        assert line.startswith("this Gateway was made in process ")
 
 
 # Keys.
@@ -568,7 +601,8 @@ async def test_keys_that_are_wrong_or_missing(secured, server, own, says):
     credentials = _curve(keys, server, own) if server else None
     async with Gateway(program.router, credentials=credentials) as gateway:
         error = await _fails(FlowError, _enters(gateway.take()))
-    assert error.code is grpc.StatusCode.UNAVAILABLE
+    unknown = "UNAVAILABLE" if server else "UNAUTHENTICATED"
+    assert error.code is grpc.StatusCode[unknown]
     assert says in error.detail
 
 

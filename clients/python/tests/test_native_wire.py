@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import threading
 
 import grpc
@@ -343,3 +344,26 @@ def test_what_is_no_message_of_a_flow(parts, says):
         _read(parts)
     assert caught.value.reason is EndReason.PROTOCOL_ERROR
     assert says in caught.value.detail
+
+
+def test_statuses_and_retries_are_the_gateways():
+    """By gRPC a FlowError has what the gateway says; here it has to know."""
+    root = pathlib.Path(__file__).parents[3]
+    status = (root / "server/status.go").read_text()
+    codes = dict(re.findall(r"flow\.(\w+):\s+codes\.(\w+),", status))
+    reasons = re.findall(
+        r"^\t(\w+):\s+\{\"(\w+)\", (true|false)\},",
+        (root / "broker/flow/reason.go").read_text(),
+        re.M,
+    )
+    assert len(codes) == 15 and len(reasons) == 16
+    for go, name, retry in reasons:
+        if name in ("none", "completed"):
+            continue
+        reading = Reading(_LIMIT)
+        label = f'{{"flow":"EOT","error":"{name}"}}'
+        reading.read(Message.of, Message(label=label).toparts())
+        assert reading.error is not None and reading.error.reason == name
+        assert reading.error.code is not None
+        assert reading.error.code.name.replace("_", "") == codes[go].upper()
+        assert (reading.error.retry_after is not None) == (retry == "true")

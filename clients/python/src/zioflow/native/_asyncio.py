@@ -9,6 +9,7 @@ from typing import Any, Union
 import zmq
 import zmq.asyncio
 
+from .._settings import Process
 from ..messages import Incoming, Outgoing
 from ..transport import StreamEnded
 from . import _exchange, _pump, _socket
@@ -20,6 +21,7 @@ class Transport:
     def __init__(self, endpoint: _socket.Endpoint, *, max_message: int) -> None:
         self._endpoint = endpoint
         self._max_message = max_message
+        self._process = Process()
         self._context = zmq.asyncio.Context()
         _socket.prepare(self._context)
         self._plain: zmq.Context[zmq.Socket[bytes]]
@@ -29,6 +31,7 @@ class Transport:
 
     def encode(self, message: Outgoing) -> _exchange.Frame:
         """See transport.Transport."""
+        self._process.check()
         return _exchange.frame(message, self._max_message)
 
     def open(self) -> AnyStream:
@@ -59,6 +62,8 @@ class Transport:
 
     async def close(self) -> None:
         """Breaks off all flows, and waits until what was said last has left."""
+        if not self._process.is_this:
+            return
         for stream in list(self._streams):
             stream.cancel()
         if self._tasks:

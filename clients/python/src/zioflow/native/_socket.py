@@ -111,14 +111,16 @@ class Connection:
             self.lost = self._error(what, value)
 
     def _error(self, what: int, value: int) -> FlowError:
-        address = self._endpoint.address
+        address, code = self._endpoint.address, grpc.StatusCode.UNAVAILABLE
         if self._made:
             reason, detail = EndReason.PEER_GONE, f"the connection to {address} was lost"
         elif not self._reached:
             reason, detail = EndReason.UNSPECIFIED, f"no gateway can be reached at {address}"
         else:
             reason, detail = EndReason.UNSPECIFIED, self._refused(value)
-        return FlowError(reason, detail, code=grpc.StatusCode.UNAVAILABLE)
+            if value == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
+                code = grpc.StatusCode.UNAUTHENTICATED  # another attempt will not help
+        return FlowError(reason, detail, code=code)
 
     def _refused(self, value: int) -> str:
         """Why there was no handshake. ZeroMQ knows little of it."""

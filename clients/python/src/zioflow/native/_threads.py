@@ -6,6 +6,7 @@ import threading
 
 import zmq
 
+from .._settings import Process
 from ..messages import Incoming, Outgoing
 from . import _exchange, _pump, _socket
 
@@ -16,6 +17,7 @@ class Transport:
     def __init__(self, endpoint: _socket.Endpoint, *, max_message: int) -> None:
         self._endpoint = endpoint
         self._max_message = max_message
+        self._process = Process()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         _socket.prepare(self._context)
         self._lock = threading.Lock()
@@ -25,6 +27,7 @@ class Transport:
 
     def encode(self, message: Outgoing) -> _exchange.Frame:
         """See Transport."""
+        self._process.check()
         return _exchange.frame(message, self._max_message)
 
     def open(self) -> Stream:
@@ -44,6 +47,8 @@ class Transport:
 
     def close(self) -> None:
         """Breaks off all flows, and waits until what was said last has left."""
+        if not self._process.is_this:
+            return
         with self._lock:
             closed, self._closed = self._closed, True
             streams, self._streams = self._streams, []

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import grpc
+
 from ..errors import EndReason, FlowError
 from ..messages import Bot, Dat, Direction, Eot, GivenDat, Incoming, Outgoing, Pay, parse_label
 from ..zio._message import Message
@@ -26,6 +28,33 @@ _DIRECTIONS = {str(direction): direction for direction in Direction}
 _REASONS = {str(reason): reason for reason in EndReason}
 #: What the EOT says that a gateway sends for a flow that it does not know.
 _UNKNOWN_FLOW = "unknown flow"
+#: The status by which a call by gRPC ends for the same reason.
+_CODES: dict[EndReason, grpc.StatusCode] = {
+    EndReason.REJECTED: grpc.StatusCode.FAILED_PRECONDITION,
+    EndReason.NO_HANDLER: grpc.StatusCode.UNAVAILABLE,
+    EndReason.HANDLER_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
+    EndReason.PEER_GONE: grpc.StatusCode.ABORTED,
+    EndReason.CREDIT_VIOLATION: grpc.StatusCode.FAILED_PRECONDITION,
+    EndReason.PROTOCOL_ERROR: grpc.StatusCode.INVALID_ARGUMENT,
+    EndReason.MESSAGE_TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    EndReason.OVERRUN: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    EndReason.IDLE_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
+    EndReason.EOT_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
+    EndReason.ENDED_BY_ADMIN: grpc.StatusCode.ABORTED,
+    EndReason.RESTARTED: grpc.StatusCode.ABORTED,
+    EndReason.DRAINING: grpc.StatusCode.UNAVAILABLE,
+    EndReason.OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+#: After which it may be tried again, in so many seconds, as the gateway suggests by gRPC.
+_AGAIN = (
+    EndReason.NO_HANDLER,
+    EndReason.HANDLER_TIMEOUT,
+    EndReason.PEER_GONE,
+    EndReason.IDLE_TIMEOUT,
+    EndReason.DRAINING,
+    EndReason.OVERLOADED,
+)
+_AFTER = 1.0
 #: What the contract has for a credit, and for the numbers of a coord.
 _MAX_CREDIT, _MAX_NUMBER = 2**63 - 1, 2**64 - 1
 
@@ -179,7 +208,8 @@ class Reading:
             # An `error` that is none of the gateway's is an attribute of the peer's.
             return {"reason": EndReason.COMPLETED} if self.answered else {}
         detail = detail if isinstance(detail, str) else ""
-        self.error = FlowError(reason, detail)
+        code, retry_after = _CODES[reason], _AFTER if reason in _AGAIN else None
+        self.error = FlowError(reason, detail, code=code, retry_after=retry_after)
         return {"reason": reason, "detail": detail}
 
 
