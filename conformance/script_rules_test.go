@@ -141,8 +141,8 @@ func rewriteTable(shown map[string][]string) error {
 }
 
 // findEvidence finds, for each rule, what names it: scenarios in quotes, test
-// functions without the rules in their names, and the scripts of the broker's and
-// discovery's own tests by their path.
+// functions, in Go or Python, without the rules in their names, and the scripts of the
+// broker's and discovery's own tests by their path.
 func findEvidence() (map[string][]string, error) {
 	shown := map[string][]string{}
 	scenarios, err := loadScenarios("scripts")
@@ -194,7 +194,8 @@ func findTests(root string) (map[string][]string, error) {
 			return err
 		}
 		script := scripted.MatchString(within) && filepath.Base(filepath.Dir(path)) == "testdata"
-		if !script && !strings.HasSuffix(path, "_test.go") {
+		python := strings.HasPrefix(entry.Name(), "test_") && strings.HasSuffix(path, ".py")
+		if !script && !python && !strings.HasSuffix(path, "_test.go") {
 			return nil
 		}
 		text, err := os.ReadFile(path)
@@ -219,14 +220,14 @@ func rulesInComments(text string) (rules []string) {
 }
 
 var (
-	testFunction = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w*)\(`)
+	testFunction = regexp.MustCompile(`(?m)^(?:func ((?:Test|Fuzz)\w*)|(?:async )?def (test_\w*))\(`)
 	ruleInName   = regexp.MustCompile(`_(MSG|FLOW|BRK|FILE|PEER)_(\d+)`)
 )
 
 // rulesInNames adds the test functions of a file and the rules in their names.
 func rulesInNames(found map[string][]string, dir, text string) {
 	for _, function := range testFunction.FindAllStringSubmatch(text, -1) {
-		name := function[1]
+		name := function[1] + function[2]
 		rules := ruleInName.FindAllStringSubmatch(name, -1)
 		if len(rules) == 0 {
 			continue
