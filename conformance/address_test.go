@@ -21,13 +21,13 @@ func TestAddresses(t *testing.T) {
 	servers := []string{"tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc://" + filepath.Join(dir, "server"), "tcp://127.0.0.1:0"}
 	routers := []string{"ipc://" + filepath.Join(dir, "router"), "tcp://[::1]:0", "tcp://127.0.0.1:0", "tcp://127.0.0.1:*"}
 	g := startGateway(t, func(s *settings) {
-		s.bridge = func(o *zmqbridge.Options) { o.Servers, o.Routers = servers, routers }
+		s.servers, s.routers = servers, routers
 	})
-	checkBound(t, servers, g.bridge.Servers())
-	checkBound(t, routers, g.bridge.Routers())
+	checkBound(t, servers, g.servers)
+	checkBound(t, routers, g.routers)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
-	for _, server := range g.bridge.Servers() {
-		for _, router := range g.bridge.Routers() {
+	for _, server := range g.servers {
+		for _, router := range g.routers {
 			t.Run(strings.ReplaceAll(server+" to "+router, dir, ""), func(t *testing.T) {
 				f := openBetween(t, l, dialAt(t, viaClient, server), dialAt(t, viaDealer, router), zio.Extract, 2)
 				f.cross(t, 3)
@@ -70,7 +70,7 @@ func TestIPCPath(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "flow")
 	address := "ipc://" + path
 	g := startGateway(t, withDefaultRoutes, func(s *settings) {
-		s.bridge = func(o *zmqbridge.Options) { o.Servers = []string{address} }
+		s.servers = []string{address}
 	})
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("the path has mode %v (%v), want 0660", info.Mode(), err)

@@ -269,7 +269,7 @@ func TestPeersAreGone(t *testing.T) {
 }
 
 // latest is the flow that began last.
-func (g *gateway) latest() (id broker.FlowID) {
+func (g *inProcess) latest() (id broker.FlowID) {
 	for f := range g.broker.FlowsBefore(broker.Latest) {
 		return f.ID()
 	}

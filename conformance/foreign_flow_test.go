@@ -30,7 +30,7 @@ func TestForeignPairing_MSG_4_MSG_9_MSG_11_FLOW_13_FLOW_22_BRK_1_BRK_4_BRK_10_BR
 		}
 		for i, client := range peers {
 			handler := peers[(i+1)%len(peers)]
-			x := pairing{gateway: g.gateway, listener: g.listener, client: client, handler: handler,
+			x := pairing{gateway: g.inProcess, listener: g.listener, client: client, handler: handler,
 				clientVia: client.kind.via, handlerVia: handler.kind.via, direction: direction}
 			good := t.Run(fmt.Sprintf("%v to %v", client.kind, handler.kind), func(t *testing.T) {
 				for _, p := range foreignParts {

@@ -119,7 +119,7 @@ func onBothMechanisms(t *testing.T, test func(t *testing.T, curve bool)) {
 
 // foreignGateway is a gateway that foreign peers connect to, and its listener.
 type foreignGateway struct {
-	*gateway
+	*inProcess
 	listener *listener
 	// keys are what its native peers need, nil without CURVE.
 	keys *native.CurveKeys
@@ -135,7 +135,7 @@ func startBoth(t *testing.T, change func(*zmqbridge.Options)) []*foreignGateway 
 func startForeign(t *testing.T, curve bool, change func(*zmqbridge.Options)) *foreignGateway {
 	t.Helper()
 	g := &foreignGateway{}
-	g.gateway = startGateway(t, func(s *settings) {
+	g.inProcess = startGateway(t, func(s *settings) {
 		s.bridge = func(o *zmqbridge.Options) {
 			if curve {
 				g.keys = useCurve(t, o)

@@ -3,9 +3,6 @@ package conformance_test
 import (
 	"cmp"
 	"context"
-	"errors"
-	"log/slog"
-	"net"
 	"os"
 	"slices"
 	"testing"
@@ -15,9 +12,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/zioflow/gateway/broker"
-	"github.com/zioflow/gateway/broker/builtin"
 	"github.com/zioflow/gateway/broker/flow"
-	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/gateway"
 	"github.com/zioflow/gateway/zmqbridge"
 )
 
@@ -28,11 +24,12 @@ const patience = 20 * time.Second
 // soon is how long the gateway may take for what it has to do at once.
 const soon = time.Second
 
-// gateway is a gateway in this process, so that the race detector sees it, on
+// inProcess is a gateway in this process, so that the race detector sees it, on
 // real sockets of the loopback interface.
-type gateway struct {
+type inProcess struct {
 	broker *broker.Broker
-	bridge zmqbridge.Bridge
+	// servers and routers are the bound ZeroMQ addresses.
+	servers, routers []string
 	// addresses is where each transport's peers connect.
 	addresses map[transport]string
 	ends      chan broker.FlowID // the flows that have ended, in that order
@@ -41,77 +38,74 @@ type gateway struct {
 // settings are what a test wants of its gateway.
 type settings struct {
 	broker.Options
-	defaultRoutes bool
-	bridge        func(*zmqbridge.Options)
+	defaultRoutes    bool
+	servers, routers []string // ZeroMQ addresses
+	// bridge changes what no configuration does; nil for nothing.
+	bridge func(*zmqbridge.Options)
 }
 
 // startGateway starts a gateway that the test's end stops.
-func startGateway(t *testing.T, configure ...func(*settings)) *gateway {
+func startGateway(t *testing.T, configure ...func(*settings)) *inProcess {
 	t.Helper()
-	s := settings{Options: broker.DefaultOptions()}
-	g := &gateway{ends: make(chan broker.FlowID, 10_000)}
-	s.Observers = []broker.Observer{endWatch(g.ends)}
+	s := settings{Options: broker.DefaultOptions(), servers: []string{"tcp://127.0.0.1:*"}, routers: []string{"tcp://127.0.0.1:*"}}
+	p := &inProcess{ends: make(chan broker.FlowID, 10_000)}
+	s.Observers = []broker.Observer{endWatch(p.ends)}
 	for _, change := range configure {
 		change(&s)
 	}
-	b, err := broker.New(s.Options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.broker = b
-	handlers := builtin.New(b, slog.New(slog.DiscardHandler))
-	if err := handlers.AddRoutes(); err != nil {
-		t.Fatal(err)
-	}
-	if s.defaultRoutes {
-		if err := handlers.AddDefaultRoutes(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	o := zmqbridge.DefaultOptions(b.Options())
-	o.Engine = engine()
-	o.Servers, o.Routers = []string{"tcp://127.0.0.1:*"}, []string{"tcp://127.0.0.1:*"}
+	c := gateway.DefaultConfig()
+	c.Limits, c.Routing.Default = s.Options, s.defaultRoutes
+	c.ZMQ.Engine, c.ZMQ.Servers, c.ZMQ.Routers = engine(), s.servers, s.routers
+	c.GRPC.Address, c.HTTP.Address, c.Node.Name = "127.0.0.1:0", "", "none"
 	if s.bridge != nil {
-		s.bridge(&o)
+		c.ZMQ.Servers, c.ZMQ.Routers = nil, nil
 	}
-	bridge, err := zmqbridge.Open(b, o)
+	g := runGateway(t, c)
+	p.broker = g.Broker()
+	p.servers, p.routers = g.Addresses().ZMQServer, g.Addresses().ZMQRouter
+	if s.bridge != nil {
+		p.openBridge(t, s)
+	}
+	p.addresses = map[transport]string{viaClient: p.servers[0], viaDealer: p.routers[0], viaGRPC: g.Addresses().GRPC}
+	return p
+}
+
+// runGateway runs a gateway until the test's end.
+func runGateway(t *testing.T, c gateway.Config) *gateway.Gateway {
+	t.Helper()
+	g, err := gateway.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	front, address := startServer(t, b)
-	g.bridge = bridge
-	g.addresses = map[transport]string{
-		viaClient: bridge.Servers()[0], viaDealer: bridge.Routers()[0], viaGRPC: address,
-	}
+	ctx, cancel := context.WithCancel(context.Background())
+	stopped := make(chan error, 1)
+	go func() { stopped <- g.Run(ctx) }()
 	t.Cleanup(func() {
-		b.Close(flow.Draining, "the test is over")
-		handlers.Wait()
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		front.Stop(ctx)
-		if err := errors.Join(bridge.Close(), ctx.Err()); err != nil {
+		cancel()
+		if err := <-stopped; err != nil {
 			t.Errorf("gateway stopped with: %v", err)
 		}
 	})
 	return g
 }
 
-func startServer(t *testing.T, b *broker.Broker) (*server.Server, string) {
+// openBridge opens the ZeroMQ addresses by hand.
+func (g *inProcess) openBridge(t *testing.T, s settings) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	o := zmqbridge.DefaultOptions(g.broker.Options())
+	o.Engine, o.Servers, o.Routers = engine(), s.servers, s.routers
+	s.bridge(&o)
+	bridge, err := zmqbridge.Open(g.broker, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := server.New(b, server.DefaultOptions(b.Options()))
-	served := make(chan error, 1)
-	go func() { served <- front.Serve(listener) }()
-	t.Cleanup(func() { // after Stop, as cleanups run from the last to the first
-		// A test may be over before Serve has begun.
-		if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Errorf("gRPC server ended with: %v", err)
+	g.servers, g.routers = bridge.Servers(), bridge.Routers()
+	t.Cleanup(func() { // before the gateway stops: flows end with it all the same
+		g.broker.Close(flow.Draining, "the test is over")
+		if err := bridge.Close(); err != nil {
+			t.Errorf("ZeroMQ stopped with: %v", err)
 		}
 	})
-	return front, listener.Addr().String()
 }
 
 // connect opens a gRPC connection of the peer's own.
@@ -136,7 +130,7 @@ func notWithLibzmq(t *testing.T, why string) {
 }
 
 // ended waits for the next flow to end and describes it.
-func (g *gateway) ended(t *testing.T) broker.FlowInfo {
+func (g *inProcess) ended(t *testing.T) broker.FlowInfo {
 	t.Helper()
 	select {
 	case id := <-g.ends:
@@ -153,7 +147,7 @@ func (g *gateway) ended(t *testing.T) broker.FlowInfo {
 }
 
 // wantEnd checks why the next flow to end does so.
-func (g *gateway) wantEnd(t *testing.T, want flow.Reason) broker.FlowInfo {
+func (g *inProcess) wantEnd(t *testing.T, want flow.Reason) broker.FlowInfo {
 	t.Helper()
 	f := g.ended(t)
 	if f.Reason != want {

@@ -11,7 +11,6 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
-	"github.com/zioflow/gateway/zmqbridge"
 )
 
 // TestPeerGone_BRK_15_BRK_17_BRK_23 breaks off either side, giving or taking, on
@@ -52,7 +51,7 @@ func TestPeerGone_BRK_15_BRK_17_BRK_23(t *testing.T) {
 }
 
 // goOn has a peer open another flow (BRK-12).
-func goOn(t *testing.T, l *listener, g *gateway, p peer) {
+func goOn(t *testing.T, l *listener, g *inProcess, p peer) {
 	t.Helper()
 	f := openBetween(t, l, p, g.dial(t, viaDealer), zio.Extract, 1)
 	f.cross(t, 1)
@@ -153,7 +152,6 @@ func TestTooLarge_MSG_13(t *testing.T) {
 	const limit = 1 << 20
 	g := startGateway(t, func(s *settings) {
 		s.MaxMessage = limit
-		s.bridge = func(o *zmqbridge.Options) { o.MaxMessage = limit }
 	})
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	for _, size := range []int{limit, limit + 1, 20 * limit} {

@@ -19,7 +19,7 @@ type listener struct {
 }
 
 // listen registers a listener until the test's end.
-func (g *gateway) listen(t *testing.T, request *gatewayv1.ListenRequest) *listener {
+func (g *inProcess) listen(t *testing.T, request *gatewayv1.ListenRequest) *listener {
 	t.Helper()
 	conn, err := connect(g.addresses[viaGRPC])
 	if err != nil {

@@ -62,7 +62,7 @@ func TestPairing_MSG_11_FLOW_2_FLOW_13_FLOW_22_BRK_1_BRK_2_BRK_4_BRK_10_BRK_11_B
 
 // pairing is a client and a handler.
 type pairing struct {
-	gateway    *gateway
+	gateway    *inProcess
 	listener   *listener
 	client     peer
 	clientVia  transport

@@ -86,7 +86,7 @@ func newMessage(m *zio.Message) (*message, error) {
 }
 
 // dial attaches a peer that leaves at the test's end.
-func (g *gateway) dial(t *testing.T, via transport) peer {
+func (g *inProcess) dial(t *testing.T, via transport) peer {
 	t.Helper()
 	p, err := dial(via, g.addresses[via])
 	if err != nil {

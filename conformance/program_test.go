@@ -49,7 +49,7 @@ func removeScratch() {
 
 // program is a gateway in a process of its own.
 type program struct {
-	*gateway
+	*inProcess
 	command *exec.Cmd
 	ready   string // the line that it has printed
 	http    string
@@ -149,7 +149,7 @@ func (p *program) readAddresses(t *testing.T) addressFile {
 		t.Fatalf("ready file %q: %v", text, err)
 	}
 	p.http = file.HTTP
-	p.gateway = &gateway{addresses: map[transport]string{viaGRPC: file.GRPC}}
+	p.inProcess = &inProcess{addresses: map[transport]string{viaGRPC: file.GRPC}}
 	if len(file.ZMQServer) > 0 {
 		p.addresses[viaClient] = file.ZMQServer[0]
 	}

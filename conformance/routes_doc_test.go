@@ -2,9 +2,6 @@ package conformance_test
 
 import (
 	"context"
-	"errors"
-	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,11 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
-	"github.com/zioflow/gateway/broker/builtin"
-	"github.com/zioflow/gateway/broker/flow"
-	"github.com/zioflow/gateway/broker/routes"
-	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/gateway"
 )
 
 var fileFence = regexp.MustCompile("(?s)<!-- file (\\S+) -->\n```\\w+\n(.*?)```")
@@ -75,41 +68,14 @@ func TestRoutesDocument(t *testing.T) {
 // routes and nothing else to operate.
 func operatedDocument(ctx context.Context, t *testing.T, root string) *document {
 	t.Helper()
-	b, err := broker.New(broker.DefaultOptions())
-	if err != nil {
-		t.Fatal(err)
-	}
-	handlers := builtin.New(b, slog.New(slog.DiscardHandler))
-	if err := handlers.AddRoutes(); err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := server.DefaultOptions(b.Options())
-	o.Process, o.Routes = noProcess{}, server.RouteOptions{Maker: routes.Maker{Builtin: handlers}}
-	front := server.New(b, o)
-	served := make(chan error, 1)
-	go func() { served <- front.Serve(listener) }()
-	t.Cleanup(func() {
-		b.Close(flow.Draining, "the test is over")
-		handlers.Wait()
-		stop, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		front.Stop(stop)
-		if err := errors.Join(stop.Err(), <-served); err != nil {
-			t.Errorf("the server ended with: %v", err)
-		}
-	})
+	c := gateway.DefaultConfig()
+	c.ZMQ.Servers, c.ZMQ.Routers, c.GRPC.Address, c.HTTP.Address, c.Node.Name = nil, nil, "127.0.0.1:0", "", "none"
+	address := runGateway(t, c).Addresses().GRPC
 	return &document{
-		t: t, ctx: ctx, root: root, addresses: strings.NewReplacer("127.0.0.1:7575", listener.Addr().String()),
+		t: t, ctx: ctx, root: root, addresses: strings.NewReplacer("127.0.0.1:7575", address),
 		cids: map[string]string{}, terminals: map[string]*terminal{},
 	}
 }
-
-// noProcess is a server.Process of which nothing is asked.
-type noProcess struct{ server.Process }
 
 // TestRoutesDocumentNamesAll: the document has every operator, variable and key.
 func TestRoutesDocumentNamesAll(t *testing.T) {

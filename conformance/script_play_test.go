@@ -17,7 +17,7 @@ import (
 // performance is a scenario being played: one goroutine, step by step. What
 // must not come is shown by what comes next, or by quiet.
 type performance struct {
-	gateway          *gateway
+	gateway          *inProcess
 	clients, handler transport
 	peers            map[string]scriptPeer
 	seqno            map[string]uint64 // of the peer's next message
@@ -48,7 +48,7 @@ func (p *performance) Withdraw(cid uint64, reason flow.Reason) {
 
 // play plays a scenario with peers of these transports. An error shows how far
 // the exchange came.
-func (s *scenario) play(g *gateway, client, handler transport) error {
+func (s *scenario) play(g *inProcess, client, handler transport) error {
 	p := &performance{
 		gateway: g, clients: client, handler: handler,
 		peers: map[string]scriptPeer{}, seqno: map[string]uint64{}, sent: map[uint64]sentMessage{},

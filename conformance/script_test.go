@@ -21,7 +21,7 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stages := &stages{t: t, free: map[string][]*gateway{}}
+	stages := &stages{t: t, free: map[string][]*inProcess{}}
 	for _, s := range all {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -35,11 +35,11 @@ type stages struct {
 	t  *testing.T // that of all scenarios, whose end stops the gateways
 	mu sync.Mutex
 	// free is guarded by mu.
-	free map[string][]*gateway
+	free map[string][]*inProcess
 }
 
 // take answers a gateway that is the caller's alone until it is given back.
-func (g *stages) take(s *scenario) (*gateway, error) {
+func (g *stages) take(s *scenario) (*inProcess, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	key := strings.Join(s.options, " ")
@@ -52,7 +52,7 @@ func (g *stages) take(s *scenario) (*gateway, error) {
 	return taken, errors.Join(wrong, addFaultyRoutes(taken.broker))
 }
 
-func (g *stages) giveBack(s *scenario, taken *gateway) {
+func (g *stages) giveBack(s *scenario, taken *inProcess) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	key := strings.Join(s.options, " ")

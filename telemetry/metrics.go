@@ -94,8 +94,8 @@ func (m *Metrics) Observe(e broker.Event) {
 	}
 }
 
-// Registry takes the metrics of others.
-func (m *Metrics) Registry() prometheus.Registerer { return m.registry }
+// Registry has all metrics, and takes those of others.
+func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 
 // AuthCauses names causes that AuthFailed may be called with, so that they are
 // there, with 0, before the first failure.

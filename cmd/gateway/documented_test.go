@@ -1,8 +1,6 @@
 package main
 
 import (
-	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,7 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/zioflow/gateway/internal/logs/async"
+	"github.com/zioflow/gateway/gateway"
 )
 
 // document is the text of the files that a pattern stands for, from the project's root.
@@ -75,30 +73,25 @@ func names(text string) []string {
 // process's, with their labels.
 func registeredMetrics(t *testing.T) map[string][]string {
 	t.Helper()
-	c, err := serveFlags(t, "", "--zmq-server=tcp://127.0.0.1:0", "--zmq-router=none", "--grpc=127.0.0.1:0", "--http=none")
+	flags, err := serveFlags(t, "", "--zmq-server=tcp://127.0.0.1:0", "--zmq-router=none", "--grpc=127.0.0.1:0", "--http=none")
 	if err != nil {
 		t.Fatal(err)
 	}
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.log = async.Open(null, func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) })
-	g, err := start(c, slog.New(slog.DiscardHandler))
+	c := flags.config()
+	c.LogDropped = func() uint64 { return 0 }
+	g, err := gateway.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := g.stop(t.Context()); err != nil {
+		if err := g.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}
-		c.log.Close(flushLog)
-		_ = null.Close()
 	}()
 	described := make(chan *prometheus.Desc)
 	go func() {
 		defer close(described)
-		g.instruments.metrics.Registry().(*prometheus.Registry).Describe(described)
+		g.Metrics().Describe(described)
 	}()
 	found := map[string][]string{}
 	parts := regexp.MustCompile(`^Desc\{fqName: "(\w+)", help: .*, constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)

@@ -39,6 +39,7 @@ func (c *serveCommand) openLog() *slog.Logger {
 func adoptLibraries(log *slog.Logger) {
 	slog.SetDefault(log)
 	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("OpenTelemetry failed", "error", err) }))
 	lines := logs.NewSampler(log, logs.Options{}).Lines(slog.LevelWarn, "grpc")
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, lines))
 }

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -18,8 +16,10 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/spawn"
+	"github.com/zioflow/gateway/gateway"
 	"github.com/zioflow/gateway/internal/logs/async"
 	"github.com/zioflow/gateway/internal/memory"
+	"github.com/zioflow/gateway/server"
 )
 
 // serveCommand runs the gateway. The zero value of an address list is its
@@ -69,9 +69,6 @@ type serveCommand struct {
 	log       *async.Queue      // through which everything is logged
 }
 
-// stopTimeout bounds an orderly stop.
-const stopTimeout = 4 * time.Second
-
 // defaults are the broker's own, for the help text and the flags.
 func defaults() kong.Vars {
 	o := broker.DefaultOptions()
@@ -89,86 +86,69 @@ func defaults() kong.Vars {
 
 // Validate is called by kong; it names the option that makes no sense.
 func (c *serveCommand) Validate() error {
-	if err := errors.Join(c.limits(nil).Validate(), c.validateTelemetry()); err != nil {
+	config := c.config()
+	return config.Validate()
+}
+
+// config is what the options say.
+func (c *serveCommand) config() gateway.Config {
+	limits := broker.DefaultOptions()
+	limits.MaxCredit, limits.MaxMessage = c.MaxCredit, c.MaxMessage
+	limits.MaxFlows, limits.MaxPending = c.MaxFlows, c.MaxPending
+	limits.MaxBytes, limits.MaxFlowBytes = c.MaxBytes, c.MaxFlowBytes
+	limits.PendingTimeout, limits.EOTTimeout, limits.IdleTimeout = c.PendingTimeout, c.EOTTimeout, c.IdleTimeout
+	limits.HandlerWait = c.HandlerWait
+	config := gateway.Config{
+		ZMQ: gateway.ZMQ{
+			Servers: c.ZMQServer, Routers: c.ZMQRouter, Engine: c.ZMQEngine,
+			Heartbeat: c.Heartbeat, HeartbeatTimeout: c.HeartbeatTimeout,
+		},
+		GRPC: gateway.GRPC{
+			Address: c.GRPC, Keepalive: c.Keepalive, KeepaliveTimeout: c.KeepaliveTimeout,
+			RateLimits: server.RateLimits{Total: c.GRPCRateLimit, Peer: c.GRPCPeerRateLimit},
+		},
+		HTTP: gateway.HTTP{Address: c.HTTP},
+		Node: gateway.Node{Name: c.Node, PortName: c.PortName, Port: c.NodePort, Public: c.PublicNode},
+		Routing: gateway.Routing{
+			Routes: c.Routes.specs, Default: c.DefaultRoutes, MaxProcesses: c.MaxProcesses, AllowExec: c.AllowExecRoutes,
+		},
+		Security: c.securityFlags.config(c.Insecure),
+		Limits:   limits, StallTimeout: c.StallTimeout, DrainGrace: c.DrainGrace, OTLPEndpoint: c.OTLPEndpoint,
+		Version: version(), LogLevel: c.LogLevel, Level: &c.level, Reread: c.reread,
+	}
+	return config
+}
+
+// run brings the gateway up, tells where it is, and serves until the context ends.
+func (c *serveCommand) run(ctx context.Context, log *slog.Logger, out io.Writer, hangUps <-chan os.Signal) error {
+	config := c.config()
+	config.Log, config.LogDropped = log, c.log.Dropped
+	g, err := gateway.New(config)
+	if err != nil {
 		return err
 	}
-	for option, value := range map[string]time.Duration{
-		"stall-timeout": c.StallTimeout, "keepalive": c.Keepalive, "keepalive-timeout": c.KeepaliveTimeout,
-	} {
-		if value <= 0 {
-			return fmt.Errorf("%s is %v, want more than 0", option, value)
+	if c.ReadyFile != "" {
+		if err := writeReady(c.ReadyFile, g.Addresses()); err != nil {
+			return errors.Join(err, g.Stop(context.Background()))
 		}
 	}
-	if c.MaxProcesses < 1 {
-		return fmt.Errorf("max-processes is %d, want more than 0", c.MaxProcesses)
-	}
-	if c.DrainGrace < 0 {
-		return fmt.Errorf("drain-grace is %v, want 0 or more", c.DrainGrace)
-	}
-	if err := c.validateZMQ(); err != nil {
-		return err
-	}
-	if err := c.validateNode(); err != nil {
-		return err
-	}
-	return c.validateSecurity()
-}
-
-// isLocal tells whether only this machine can reach a HOST:PORT.
-func isLocal(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return true // the bind will say what is wrong with it
-	}
-	return isLoopback(host)
-}
-
-// boundAddress is where a listener can be reached. A link-local address can be only with
-// its zone, which not every system tells of a socket that was bound with it.
-func boundAddress(l net.Listener, configured string) string {
-	bound, isTCP := l.Addr().(*net.TCPAddr)
-	host, _, err := net.SplitHostPort(configured)
-	_, zone, zoned := strings.Cut(host, "%")
-	if !isTCP || err != nil || !zoned || bound.Zone != "" {
-		return l.Addr().String()
-	}
-	return (&net.TCPAddr{IP: bound.IP, Port: bound.Port, Zone: zone}).String()
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || host == "lo" || ip != nil && ip.IsLoopback()
-}
-
-// chosen is a list of addresses without the word "none".
-func chosen(addresses []string) []string {
-	return slices.DeleteFunc(slices.Clone(addresses), func(a string) bool { return a == "none" || a == "" })
-}
-
-func (c *serveCommand) limits(log *slog.Logger) broker.Options {
-	o := broker.DefaultOptions()
-	o.MaxCredit, o.MaxMessage = c.MaxCredit, c.MaxMessage
-	o.MaxFlows, o.MaxPending = c.MaxFlows, c.MaxPending
-	o.MaxBytes, o.MaxFlowBytes = c.MaxBytes, c.MaxFlowBytes
-	if o.MaxBytes == 0 {
-		o.MaxBytes = max(halfOfMemory(), int64(o.MaxMessage))
-	}
-	if o.MaxFlowBytes == 0 {
-		o.MaxFlowBytes = o.MaxBytes
-	}
-	o.PendingTimeout, o.EOTTimeout, o.IdleTimeout = c.PendingTimeout, c.EOTTimeout, c.IdleTimeout
-	o.HandlerWait = c.HandlerWait
-	o.Log = log
-	return o
-}
-
-// halfOfMemory is half of what the gateway may use; the broker's own default where
-// that can't be known.
-func halfOfMemory() int64 {
-	if limit := memory.Limit(); limit > 0 {
-		return limit / 2
-	}
-	return broker.DefaultOptions().MaxBytes
+	_, _ = fmt.Fprintln(out, ready(g.Endpoints()))
+	var aside sync.WaitGroup
+	defer aside.Wait()
+	ctx, end := context.WithCancel(ctx) // also for a front that has failed
+	defer end()
+	aside.Go(func() { memory.ReturnWhenQuiet(ctx) })
+	aside.Go(func() {
+		for {
+			select {
+			case <-hangUps:
+				_, _ = g.Reload() // it logs what came of it
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return g.Run(ctx)
 }
 
 // Run serves until SIGINT or SIGTERM; the second one ends the process at once.
@@ -177,6 +157,7 @@ func halfOfMemory() int64 {
 func (c *serveCommand) Run() error {
 	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer context.AfterFunc(signals, stop)() // the next signal has its default effect
 	hangUps := make(chan os.Signal, 1)
 	signal.Notify(hangUps, syscall.SIGHUP)
 	defer signal.Stop(hangUps)
@@ -186,37 +167,5 @@ func (c *serveCommand) Run() error {
 	adoptLibraries(log)
 	out := async.Open(os.Stdout, nil)
 	defer out.Close(flushLog)
-	g, err := start(c, log)
-	if err != nil {
-		return err
-	}
-	if c.ReadyFile != "" {
-		if err := g.writeReady(c.ReadyFile); err != nil {
-			return errors.Join(err, g.stop(context.Background()))
-		}
-	}
-	c.warnOpen(g.bound, log)
-	_, _ = fmt.Fprintln(out, g.ready())
-	var quiet sync.WaitGroup
-	quiet.Go(func() { memory.ReturnWhenQuiet(signals) })
-	defer quiet.Wait()
-	defer stop() // before that
-	var failed error
-	for serving := true; serving; {
-		select {
-		case <-hangUps:
-			_, _ = g.reloader.reload() // it logs what came of it
-		case <-signals.Done():
-			serving = false
-			stop() // the next signal has its default effect
-			log.Info("stopping; a second signal stops at once", "grace", c.DrainGrace)
-			g.drain(c.DrainGrace)
-		case failed = <-g.failed:
-			serving = false
-			stop()
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	return errors.Join(failed, g.stop(ctx))
+	return c.run(signals, log, out, hangUps)
 }

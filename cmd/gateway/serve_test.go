@@ -1,32 +1,87 @@
 package main
 
 import (
-	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
-// boundAt is a listener at an address.
-type boundAt struct {
-	net.Listener
-	address net.Addr
+// serveFlags parses the arguments of serve, with a configuration file of that text
+// unless it is empty.
+func serveFlags(t *testing.T, yaml string, arguments ...string) (*serveCommand, error) {
+	t.Helper()
+	arguments = append([]string{"serve"}, arguments...)
+	if yaml != "" {
+		path := filepath.Join(t.TempDir(), "gateway.yaml")
+		if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		arguments = append(arguments, "--config", path)
+	}
+	parsed, err := parse(arguments)
+	if err != nil {
+		return nil, err
+	}
+	return &parsed.Model.Target.Addr().Interface().(*cli).Serve, nil
 }
 
-func (b boundAt) Addr() net.Addr { return b.address }
-
-// TestBoundAddress: a link-local address keeps its zone, whatever the system says.
-func TestBoundAddress(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		bound            net.TCPAddr
-		configured, want string
+// TestInsecureNames: on the command line, in the environment and in the file alike. It
+// runs alone, as the environment is everybody's.
+func TestInsecureNames(t *testing.T) {
+	const all = "grpc,zmq,http"
+	for what, c := range map[string]struct {
+		environment, yaml string
+		arguments         []string
+		want              string
 	}{
-		{net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7}, "127.0.0.1:0", "127.0.0.1:7"},
-		{net.TCPAddr{IP: net.IPv6zero, Port: 7}, ":0", "[::]:7"},
-		{net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 7}, "[fe80:0::1%eth0]:0", "[fe80::1%eth0]:7"},
-		{net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 7, Zone: "lan"}, "[fe80::1%2]:0", "[fe80::1%lan]:7"},
+		"nothing":                 {want: "none"},
+		"one":                     {arguments: []string{"--insecure", "grpc"}, want: "grpc"},
+		"some":                    {arguments: []string{"--insecure=zmq,http"}, want: "zmq,http"},
+		"with spaces":             {arguments: []string{"--insecure", "zmq, http"}, want: "zmq,http"},
+		"one after the other":     {arguments: []string{"--insecure", "http", "--insecure", "admin"}, want: "http,admin"},
+		"bare":                    {arguments: []string{"--insecure"}, want: all},
+		"bare before another":     {arguments: []string{"--insecure", "--max-flows", "7"}, want: all},
+		"true":                    {arguments: []string{"--insecure=true"}, want: all},
+		"false":                   {arguments: []string{"--insecure=false"}, want: "none"},
+		"environment":             {environment: "zmq", want: "zmq"},
+		"environment, true":       {environment: "true", want: all},
+		"a flag before it":        {environment: "zmq", arguments: []string{"--insecure=grpc"}, want: "grpc"},
+		"file":                    {yaml: "insecure: [zmq, admin]", want: "zmq,admin"},
+		"file, one":               {yaml: "insecure: http", want: "http"},
+		"file, true":              {yaml: "insecure: true", want: all},
+		"file, false":             {yaml: "insecure: false", want: "none"},
+		"a flag before the file":  {yaml: "insecure: zmq", arguments: []string{"--insecure=grpc"}, want: "grpc"},
+		"environment before file": {environment: "http", yaml: "insecure: zmq", want: "http"},
 	} {
-		if got := boundAddress(boundAt{address: &c.bound}, c.configured); got != c.want {
-			t.Errorf("%s is bound at %s, want %s", c.configured, got, c.want)
+		t.Run(what, func(t *testing.T) {
+			if c.environment != "" {
+				t.Setenv("ZIO_GATEWAY_INSECURE", c.environment)
+			}
+			flags, err := serveFlags(t, c.yaml, c.arguments...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := flags.Insecure.String(); got != c.want {
+				t.Errorf("opens %s, want %s", got, c.want)
+			}
+		})
+	}
+	if _, err := serveFlags(t, "", "--insecure=grpc,smtp"); err == nil || !strings.Contains(err.Error(), `"smtp" is no front; there are grpc, zmq, http, admin`) {
+		t.Errorf("a front that there is not: %v", err)
+	}
+}
+
+// TestEmptyConfiguration: a file that somebody is about to write is no configuration.
+func TestEmptyConfiguration(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gateway.yaml")
+	for text, want := range map[string]string{"": path + ": is empty", "# all as it is\n": ""} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := parse([]string{"serve", "--config", path})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (f *secureFlags) dialOptions() ([]zioflow.DialOption, error) {
 		return nil, errors.New("tls-cert and tls-key need tls-ca")
 	}
 	if f.TokenFile != "" {
-		token, err := readSecret(f.TokenFile)
+		token, err := access.ReadSecret(f.TokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("token-file: %w", err)
 		}
@@ -89,7 +89,7 @@ func (f *secureFlags) curve() (*zmtp.CurveKeys, error) {
 
 // readCurveKey reads a file with a key in Z85.
 func readCurveKey(path string) (key access.CurveKey, err error) {
-	text, err := readSecret(path)
+	text, err := access.ReadSecret(path)
 	if err != nil {
 		return key, err
 	}

@@ -1,47 +1,17 @@
-package main
+package gateway
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
-
-	"github.com/alecthomas/kong"
 
 	"github.com/zioflow/gateway/server"
 )
 
-// option is one option of `gateway serve` as it was given.
-type option struct {
-	value string
-	// live options can be changed by a reload; the tag `reload` marks them.
-	live bool
-}
-
-// AfterApply is called by kong when everything is read. It keeps the options by
-// name, so that a reload can tell which have changed.
-func (c *serveCommand) AfterApply(ctx *kong.Context) error {
-	c.options = map[string]option{}
-	for _, flag := range ctx.Selected().Flags {
-		c.options[flag.Name] = option{fmt.Sprint(flag.Target.Interface()), flag.Tag.Has("reload")}
-	}
-	return nil
-}
-
-// reread answers what the command line, the environment and the file say now.
-func (c *serveCommand) reread() (*serveCommand, error) {
-	parsed, err := parse(c.arguments)
-	if err != nil {
-		return nil, err
-	}
-	return &parsed.Model.Target.Addr().Interface().(*cli).Serve, nil
-}
-
 // reloadable is a part of the gateway that can be changed while it runs. It
-// checks what it is to be, and answers what puts that to use. That can't fail,
+// checks what it is to be, and returns what puts that to use. That can't fail,
 // and tells in words what has changed beyond the options themselves.
-type reloadable func(next *serveCommand) (apply func() []string, err error)
+type reloadable func(next *Config) (apply func() []string, err error)
 
 // retryReload is when a reload that has failed is tried again.
 const retryReload = 2 * time.Second
@@ -50,18 +20,22 @@ const retryReload = 2 * time.Second
 // may be called concurrently.
 type reloader struct {
 	reloads *reloads
-	reread  func() (*serveCommand, error)
+	reread  func() (*Revision, error)
 	parts   []reloadable
 
-	mu      sync.Mutex        // one reload at a time
-	closed  bool              // guarded by mu
-	retry   *time.Timer       // guarded by mu; nil unless the last reload has failed
-	options map[string]option // guarded by mu; those in force
-	last    time.Time         // guarded by mu; when the configuration was put to use
+	mu     sync.Mutex  // one reload at a time
+	closed bool        // guarded by mu
+	retry  *time.Timer // guarded by mu; nil unless the last reload has failed
+	last   time.Time   // guarded by mu; when the configuration was put to use
 }
 
-func newReloader(c *serveCommand, notes *reloads, parts ...reloadable) *reloader {
-	return &reloader{reloads: notes, reread: c.reread, parts: parts, options: maps.Clone(c.options), last: time.Now()}
+func newReloader(c *Config, notes *reloads, parts ...reloadable) *reloader {
+	r := &reloader{reloads: notes, reread: c.Reread, parts: parts, last: time.Now()}
+	if r.reread == nil {
+		same := *c
+		r.reread = func() (*Revision, error) { return &Revision{Config: same}, nil }
+	}
+	return r
 }
 
 // reload reads everything anew and puts it to use, all or nothing. Flows that
@@ -106,32 +80,17 @@ func (r *reloader) tryReload() (result server.Reloaded, err error) {
 	}
 	apply := make([]func() []string, len(r.parts))
 	for i, part := range r.parts {
-		if apply[i], err = part(next); err != nil {
+		if apply[i], err = part(&next.Config); err != nil {
 			return result, err
 		}
 	}
-	result = r.compare(next.options)
+	if next.Taken != nil {
+		result.Changes, result.NeedRestart = next.Taken()
+	}
 	for _, put := range apply {
 		result.Changes = append(result.Changes, put()...)
 	}
 	return result, nil
-}
-
-// compare tells which options differ, and takes note of those that are put to
-// use. r.mu is held.
-func (r *reloader) compare(next map[string]option) (result server.Reloaded) {
-	for _, name := range slices.Sorted(maps.Keys(next)) {
-		was, is := r.options[name].value, next[name].value
-		switch {
-		case was == is:
-		case next[name].live:
-			result.Changes = append(result.Changes, fmt.Sprintf("%s: %s, was %s", name, is, was))
-			r.options[name] = next[name]
-		default:
-			result.NeedRestart = append(result.NeedRestart, fmt.Sprintf("%s: %s, was %s", name, is, was))
-		}
-	}
-	return result
 }
 
 // configured is when the configuration was last put to use.
@@ -143,21 +102,21 @@ func (r *reloader) configured() time.Time {
 
 // reloadLimits changes the broker's limits. The fronts were made for the largest
 // credit and message that the gateway was started with.
-func (g *gateway) reloadLimits(started *serveCommand) reloadable {
-	return func(next *serveCommand) (func() []string, error) {
+func (g *Gateway) reloadLimits(started *Config) reloadable {
+	return func(next *Config) (func() []string, error) {
 		for _, bound := range []struct {
 			option   string
 			most, is int64
 		}{
-			{"max-credit", started.MaxCredit, next.MaxCredit},
-			{"max-message", int64(started.MaxMessage), int64(next.MaxMessage)},
+			{"max-credit", started.Limits.MaxCredit, next.Limits.MaxCredit},
+			{"max-message", int64(started.Limits.MaxMessage), int64(next.Limits.MaxMessage)},
 		} {
 			if bound.is > bound.most {
 				return nil, fmt.Errorf("%s: %d is more than the %d with which the gateway was started: that needs a restart",
 					bound.option, bound.is, bound.most)
 			}
 		}
-		limits := next.limits(g.log)
+		limits := g.brokerOptions(next)
 		if err := limits.Validate(); err != nil {
 			return nil, err
 		}
@@ -169,9 +128,11 @@ func (g *gateway) reloadLimits(started *serveCommand) reloadable {
 }
 
 // reloadLog changes what is logged.
-func (g *gateway) reloadLog(next *serveCommand) (func() []string, error) {
+func (g *Gateway) reloadLog(next *Config) (func() []string, error) {
 	return func() []string {
-		g.level.Set(next.LogLevel)
+		if g.levelSet {
+			g.level.Set(next.LogLevel)
+		}
 		return nil
 	}, nil
 }

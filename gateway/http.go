@@ -1,6 +1,7 @@
-package main
+package gateway
 
 import (
+	"context"
 	"fmt"
 	"io"
 	stdlog "log"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/zioflow/gateway/internal/crowd"
 	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/server"
 )
 
 // What somebody may take who comes to the HTTP address, where nobody is asked who he is.
@@ -22,24 +24,50 @@ const (
 	httpConnections    = 100              // beyond it the oldest is closed
 )
 
-// startHTTP serves health checks and metrics.
-func (g *gateway) startHTTP(c *serveCommand) error {
-	if len(chosen([]string{c.HTTP})) == 0 {
-		return nil
+// httpFront serves operators and their programs.
+type httpFront struct {
+	server    *http.Server
+	endpoints []server.Endpoint
+}
+
+func httpTransport() transport {
+	return transport{
+		name: transportHTTP, front: "http", option: "--http", local: isLocal, encrypted: never, asks: never,
+		configured: func(c *Config) []string { return Chosen(c.HTTP.Address) },
+		want:       "--public-http allows it",
 	}
-	listener, err := net.Listen("tcp", c.HTTP)
+}
+
+// openHTTP serves health checks and metrics.
+func openHTTP(g *Gateway, c *Config) (Front, error) {
+	t := httpTransport()
+	if len(t.configured(c)) == 0 {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", c.HTTP.Address)
 	if err != nil {
-		return fmt.Errorf("http: %w", err)
+		return nil, fmt.Errorf("http: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", g.healthz)
 	mux.HandleFunc("GET /readyz", g.readyz)
 	mux.Handle("GET /metrics", g.instruments.metrics.Handler(g.log))
-	g.http = newHTTP(mux, g.log)
-	g.bound.HTTP = boundAddress(listener, c.HTTP)
-	go g.watch("http", func() error { return g.http.Serve(boundHTTP(listener)) })
-	return nil
+	f := &httpFront{newHTTP(mux, g.log), t.endpoints(c, []string{boundAddress(listener, c.HTTP.Address)})}
+	go g.watch("http", func() error { return f.server.Serve(boundHTTP(listener)) })
+	return f, nil
 }
+
+// Endpoints implements Front.
+func (f *httpFront) Endpoints() []server.Endpoint { return f.endpoints }
+
+// Drain implements Front: health checks look by themselves.
+func (f *httpFront) Drain() {}
+
+// Undrain implements Front.
+func (f *httpFront) Undrain() {}
+
+// Close implements Front: it waits for nobody.
+func (f *httpFront) Close(context.Context) error { return f.server.Close() }
 
 // newHTTP is a server that waits for nobody.
 func newHTTP(handler http.Handler, log *slog.Logger) *http.Server {
@@ -54,7 +82,7 @@ func boundHTTP(l net.Listener) net.Listener {
 	return crowd.New(crowd.Limits{Strangers: httpConnections, Known: 1}).Listen(l)
 }
 
-func (g *gateway) healthz(w http.ResponseWriter, _ *http.Request) {
+func (g *Gateway) healthz(w http.ResponseWriter, _ *http.Request) {
 	if g.draining.Load() {
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 		return
@@ -64,7 +92,7 @@ func (g *gateway) healthz(w http.ResponseWriter, _ *http.Request) {
 
 // readyz is healthz, but tells as well of a reload that has failed: then what is in force
 // may let in who should not be any more.
-func (g *gateway) readyz(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 	if pending := g.reloads.pending(); pending != "" && !g.draining.Load() {
 		http.Error(w, pending, http.StatusServiceUnavailable)
 		return

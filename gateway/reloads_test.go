@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"bytes"
@@ -39,14 +39,14 @@ func TestReloadIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNoted()
 		tries, wrong := 0, errors.New("too many open files")
-		r := &reloader{reloads: n.reloads, options: map[string]option{}}
-		r.reread = func() (*serveCommand, error) {
+		r := &reloader{reloads: n.reloads}
+		r.reread = func() (*Revision, error) {
 			tries++
-			return &serveCommand{}, wrong
+			return new(Revision), wrong
 		}
 		put := 0
-		r.parts = []reloadable{func(*serveCommand) (func() []string, error) { return func() []string { put++; return nil }, nil }}
-		g := &gateway{reloads: n.reloads}
+		r.parts = []reloadable{func(*Config) (func() []string, error) { return func() []string { put++; return nil }, nil }}
+		g := &Gateway{reloads: n.reloads}
 		readyz := func() (int, string) {
 			answer := httptest.NewRecorder()
 			g.readyz(answer, httptest.NewRequest(http.MethodGet, "/readyz", nil))
@@ -97,7 +97,7 @@ func TestReloadIsTriedAgain(t *testing.T) {
 func TestReloadEndsWithTheGateway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
-		r := &reloader{reloads: newNoted().reloads, reread: func() (*serveCommand, error) { tries++; return nil, errors.New("no") }}
+		r := &reloader{reloads: newNoted().reloads, reread: func() (*Revision, error) { tries++; return nil, errors.New("no") }}
 		_, _ = r.reload()
 		r.close()
 		time.Sleep(time.Minute)
@@ -121,9 +121,8 @@ func TestKeysAreTriedAgain(t *testing.T) {
 	}
 	write("identities: []")
 	n := newNoted()
-	c := &serveCommand{}
-	c.Identities = path
-	s := &security{log: slog.New(slog.DiscardHandler), flags: c.securityFlags, notes: n.reloads}
+	c := &Config{Security: Security{Identities: path}}
+	s := &security{log: slog.New(slog.DiscardHandler), config: c.Security, notes: n.reloads}
 	for _, wrong := range []string{"", "identities: [{name: a, ro"} {
 		write(wrong)
 		for range 2 {
@@ -138,19 +137,5 @@ func TestKeysAreTriedAgain(t *testing.T) {
 	write("identities: [{name: a, roles: [client]}]")
 	if err := s.changed(c); err != nil || n.failing != 0 {
 		t.Errorf("%v, %d failing", err, n.failing)
-	}
-}
-
-// TestEmptyConfiguration: a file that somebody is about to write is no configuration.
-func TestEmptyConfiguration(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "gateway.yaml")
-	for text, want := range map[string]string{"": path + ": is empty", "# all as it is\n": ""} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_, err := parse([]string{"serve", "--config", path})
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%q: %v, want %q", text, err, want)
-		}
 	}
 }

@@ -1,0 +1,21 @@
+package access
+
+import (
+	"errors"
+	"os"
+	"strings"
+)
+
+// ReadSecret reads a file of one line: a key or a token, without the space around it. An
+// empty file is an error.
+func ReadSecret(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSpace(string(text))
+	if secret == "" {
+		return "", errors.New(path + " is empty")
+	}
+	return secret, nil
+}

@@ -1,0 +1,32 @@
+package gateway
+
+import (
+	"net"
+	"testing"
+)
+
+// boundAt is a listener at an address.
+type boundAt struct {
+	net.Listener
+	address net.Addr
+}
+
+func (b boundAt) Addr() net.Addr { return b.address }
+
+// TestBoundAddress: a link-local address keeps its zone, whatever the system says.
+func TestBoundAddress(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		bound            net.TCPAddr
+		configured, want string
+	}{
+		{net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7}, "127.0.0.1:0", "127.0.0.1:7"},
+		{net.TCPAddr{IP: net.IPv6zero, Port: 7}, ":0", "[::]:7"},
+		{net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 7}, "[fe80:0::1%eth0]:0", "[fe80::1%eth0]:7"},
+		{net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 7, Zone: "lan"}, "[fe80::1%2]:0", "[fe80::1%lan]:7"},
+	} {
+		if got := boundAddress(boundAt{address: &c.bound}, c.configured); got != c.want {
+			t.Errorf("%s is bound at %s, want %s", c.configured, got, c.want)
+		}
+	}
+}

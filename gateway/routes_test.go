@@ -1,0 +1,73 @@
+package gateway
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/builtin"
+	"github.com/zioflow/gateway/broker/routes"
+	"github.com/zioflow/gateway/broker/spawn"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestReloadRoutes: another list replaces the one before whole and tells what has
+// changed; one with a mistake changes nothing.
+func TestReloadRoutes(t *testing.T) {
+	t.Parallel()
+	b, err := broker.New(broker.DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	spawner, err := spawn.New(spawn.DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &Gateway{broker: b, builtin: builtin.New(b, slog.New(slog.DiscardHandler)), spawner: spawner}
+	file := filepath.Join(t.TempDir(), "r")
+	type list = []routes.Spec
+	dump := func(name string) routes.Spec { return routes.Spec{Name: name, Builtin: "dump"} }
+	ruled := func(name string) routes.Spec { return routes.Spec{Name: name, Builtin: "dump", RulesFile: file} }
+	for _, step := range []struct {
+		list                          list
+		rules, changes, routes, wrong string
+	}{
+		{list{dump("a"), ruled("b")}, `[{rule: "true"}]`, "route a: added; route b: added", "a b", ""},
+		{list{dump("a"), ruled("b")}, `[{rule: "true"}]`, "", "a b", ""},
+		{list{dump("a"), ruled("b")}, `[{rule: "false"}]`, "route b: changed", "a b", ""},
+		{list{ruled("b"), dump("a")}, `[{rule: "false"}]`, "routes: in another order", "b a", ""},
+		{list{ruled("b"), dump("c")}, `[{rule: "("}]`, "", "b a", "routes[0].rules_file: "},
+		{list{dump("b"), dump("b")}, "", "", "b a", "routes: route b: there is"},
+		{list{
+			{Name: "c", Builtin: "dump", Priority: 3}, {Name: "a", Builtin: "dump", MaxCredit: 3},
+		}, "", "route b: removed; route c: added; route a: changed", "c a", ""},
+		{nil, "", "route c: removed; route a: removed", "", ""},
+	} {
+		if err := os.WriteFile(file, []byte(step.rules), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		next := DefaultConfig()
+		next.Routing.Routes = step.list
+		var changes []string
+		apply, err := g.reloadRoutes(&next)
+		switch {
+		case err == nil && step.wrong == "":
+			changes = apply()
+		case err == nil || step.wrong == "" || !strings.HasPrefix(err.Error(), step.wrong):
+			t.Errorf("%v: %v, want %q", step.list, err, step.wrong)
+		}
+		var names []string
+		for _, r := range b.Routes() {
+			names = append(names, r.Name)
+		}
+		if got := strings.Join(changes, "; "); got != step.changes || strings.Join(names, " ") != step.routes {
+			t.Errorf("%v: %q, routes %v, want %q, %s", step.list, got, names, step.changes, step.routes)
+		}
+	}
+}
