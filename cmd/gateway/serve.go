@@ -157,7 +157,12 @@ func (c *serveCommand) run(ctx context.Context, log *slog.Logger, out io.Writer,
 func (c *serveCommand) Run() error {
 	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	defer context.AfterFunc(signals, stop)() // the next signal has its default effect
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	context.AfterFunc(signals, func() {
+		stop() // the next signal has its default effect, before anybody is told of this one
+		end()
+	})
 	hangUps := make(chan os.Signal, 1)
 	signal.Notify(hangUps, syscall.SIGHUP)
 	defer signal.Stop(hangUps)
@@ -167,5 +172,5 @@ func (c *serveCommand) Run() error {
 	adoptLibraries(log)
 	out := async.Open(os.Stdout, nil)
 	defer out.Close(flushLog)
-	return c.run(signals, log, out, hangUps)
+	return c.run(ctx, log, out, hangUps)
 }
