@@ -32,7 +32,8 @@ TEST_ZMQ_ENGINE=libzmq go test -tags soak,libzmq -count 1 -timeout 20m ./conform
 
 echo "== the file server: a thousand flows at once, killed 50 times, and at any write"
 (cd clients/python && ZIOFLOW_SOAK_FLOWS=1000 ZIOFLOW_SOAK_KILLS=50 \
-  "$root/.deps/python/bin/python" -m pytest -q -s tests/test_files_many.py tests/test_files_crash.py) || status=1
+  "$root/.deps/python/bin/python" -m pytest -q -s tests/test_files_many.py \
+  tests/test_files_crash.py tests/test_files_docs.py) || status=1
 
 for threads in 1 2 8; do
   echo "== the ZeroMQ endpoints and the broker with GOMAXPROCS=$threads"
