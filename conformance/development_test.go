@@ -1,0 +1,53 @@
+package conformance_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestDevelopmentDocument: what docs/development.md names is there, and its table has
+// every room of the house.
+func TestDevelopmentDocument(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "docs", "development.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rooms := map[string]bool{}
+	for _, word := range regexp.MustCompile("`([a-z][\\w./-]*)`").FindAllStringSubmatch(string(text), -1) {
+		name := word[1]
+		info, err := os.Stat(filepath.Join("..", filepath.FromSlash(name)))
+		if strings.ContainsAny(name, "/") && err != nil && !isSymbol(name) {
+			t.Errorf("%s is not there", name)
+		}
+		if err == nil && info.IsDir() {
+			rooms[name] = true
+		}
+	}
+	for _, room := range []string{
+		"cmd/gateway", "gateway", "server", "zre", "zmqbridge", "access", "telemetry", "broker", "zmtp", "internal",
+	} {
+		if !rooms[room] {
+			t.Errorf("%s is not mentioned", room)
+		}
+	}
+	symbols := regexp.MustCompile("`(?:broker\\.)?(Peer|Flow)\\.(\\w+)`").FindAllStringSubmatch(string(text), -1)
+	if len(symbols) < 3 {
+		t.Errorf("%d methods are named, want those of a DAT's way", len(symbols))
+	}
+	for _, s := range symbols {
+		source, err := os.ReadFile(filepath.Join("..", "broker", strings.ToLower(s[1])+".go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !regexp.MustCompile(`func \(\w+ \*` + s[1] + `\) ` + s[2] + `\(`).Match(source) {
+			t.Errorf("there is no %s.%s", s[1], s[2])
+		}
+	}
+}
+
+// isSymbol tells a name of Go's, such as testing/synctest, from a path of ours.
+func isSymbol(name string) bool { return strings.HasPrefix(name, "testing/") }
