@@ -72,8 +72,6 @@ func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
 		late:      refusal{flow.Overloaded, "no route was found in time"},
 	}
 	f.label = f.bot.Label
-	f.botBytes = int64(f.bot.Size() + len(f.bot.Label))
-	client.bytes.Add(f.botBytes)
 	f.account.receive(flow.Client, m.Size())
 	f.request = newRequest(f)
 	return f
@@ -82,14 +80,16 @@ func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
 // ID is the flow's number.
 func (f *Flow) ID() FlowID { return f.id }
 
-// seekHandler sets the pending deadline and has a handler looked for, unless the
-// match of the client's rights, which may be nil, does not take the flow.
+// seekHandler charges the client's BOT, sets the pending deadline and has a handler looked
+// for, unless the match of the client's rights, which may be nil, does not take the flow.
 func (f *Flow) seekHandler(right Match) {
 	f.mu.Lock()
 	defer f.unlock()
 	if f.state.Phase() != flow.Pending {
 		return // stopped in the moment it was registered
 	}
+	f.botBytes = int64(f.bot.Size() + len(f.bot.Label))
+	f.client.Add(f.botBytes)
 	f.setDeadline(f.limits.PendingTimeout)
 	request := f.request
 	request.deadline, request.view, request.right = f.deadline, f.view(), right
