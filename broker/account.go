@@ -122,7 +122,8 @@ func (m moment) at(present time.Time, now moment) time.Time {
 type account struct {
 	messages, bytes  [2]uint64 // by side
 	data             Count     // DATs passed on
-	crossed          Count     // those of them that left for the taker, as of the end
+	before           Count     // what had left for the taker before the flow began
+	crossed          Count     // of data, what left for the taker, as of the end
 	sizes            Sizes     // of data
 	lastDAT, lastPAY moment
 	active           moment // when it became so
@@ -156,12 +157,28 @@ func (f *Flow) crossed() Count {
 	if !f.ended.IsZero() {
 		return f.account.crossed
 	}
+	taker := f.peers[f.state.Giver().Other()]
+	if taker == nil {
+		return f.account.data
+	}
+	link, knows := taker.link.(Departed)
+	if !knows {
+		return f.account.data
+	}
+	left, before, most := link.Departed(), f.account.before, f.account.data
+	// What an earlier flow has left in the link leaves it during this one.
+	return Count{
+		Messages: min(left.Messages-before.Messages, most.Messages), Bytes: min(left.Bytes-before.Bytes, most.Bytes),
+	}
+}
+
+// departure has only those DATs count that leave from now on. f.mu is held.
+func (f *Flow) departure() {
 	if taker := f.peers[f.state.Giver().Other()]; taker != nil {
 		if link, knows := taker.link.(Departed); knows {
-			return link.Departed()
+			f.account.before = link.Departed()
 		}
 	}
-	return f.account.data
 }
 
 // turn takes note of whom the flow waits for from now on.

@@ -174,6 +174,7 @@ func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
 	f.peers[flow.Handler], f.infos[flow.Handler] = p, p.info
 	p.shown.Store(f) // before anybody is told that it is the handler
 	f.account.receive(flow.Handler, m.Size())
+	f.departure()
 	f.applyBots(flow.Accepted(credit, m.Seqno), answers(m, toClient, toHandler, p.bytes))
 	f.window = f.state.Credit().Total()
 	return nil

@@ -85,11 +85,11 @@ type LinkInfo struct {
 	LastSeen time.Time
 }
 
-// Departed is a Link of one flow that knows what of it has left for good. Such a
-// taker's DATs count as crossed then, and not before.
+// Departed is a Link that knows what has left for good. Such a taker's DATs count as
+// crossed then, and not before.
 type Departed interface {
-	// Departed is the DATs that have left, with their payload; never less than before. It
-	// may be called concurrently with all else.
+	// Departed is the DATs that have left, with their payload, of all flows that the link
+	// has had; never less than before. It may be called concurrently with all else.
 	Departed() Count
 }
 

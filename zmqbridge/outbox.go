@@ -25,8 +25,9 @@ type outbox struct {
 	shut   bool   // guarded by mu; nothing is taken any more
 	pong   []byte // guarded by mu; a frame that goes in front, at most one
 
-	messages, bytes atomic.Int64 // not yet written whole, by weight
-	waitingSince    atomic.Int64 // when the peer last took a byte, or the first that waits was refused; 0 while nothing waits
+	messages, bytes atomic.Int64  // not yet written whole, by weight
+	dats, payload   atomic.Uint64 // DATs that were, and the bytes in them
+	waitingSince    atomic.Int64  // when the peer last took a byte, or the first that waits was refused; 0 while nothing waits
 
 	write writer // used by whoever has the turn
 }
@@ -37,12 +38,14 @@ type item struct {
 	weight  int64
 	raw     []byte // a frame of the connection's own, instead of a message
 	data    bool   // is a DAT
+	size    int64  // of its payload
 }
 
 // Deliver implements broker.Link.
 func (o *outbox) Deliver(d broker.Delivery) error {
-	weight := int64(d.Message.Weight())
-	err := o.push(item{message: d.Message, weight: weight, data: d.Type == zio.DAT}, d.Type)
+	size := int64(d.Message.Size())
+	weight := size + int64(d.Message.Burden())
+	err := o.push(item{message: d.Message, weight: weight, data: d.Type == zio.DAT, size: size}, d.Type)
 	if err != nil {
 		d.Message.Release()
 	}
@@ -66,6 +69,11 @@ func (o *outbox) push(i item, t zio.Type) error {
 
 // Queued implements broker.Link.
 func (o *outbox) Queued() (messages, bytes int64) { return o.messages.Load(), o.bytes.Load() }
+
+// Departed implements broker.Departed.
+func (o *outbox) Departed() broker.Count {
+	return broker.Count{Messages: o.dats.Load(), Bytes: o.payload.Load()}
+}
 
 // Ended implements broker.Link; the connection may carry another flow.
 func (o *outbox) Ended(flow.Reason, string) {}
@@ -128,14 +136,18 @@ func (o *outbox) run(wait bool) {
 			continue
 		}
 		n, err := o.write.write(o.conn.socket, wait)
-		messages, bytes, all := o.write.settle(n)
+		left, all := o.write.settle(n)
 		if n > 0 {
 			o.conn.wrote(n)
 			if o.write.carries {
 				o.conn.moved.Add(uint64(n))
 			}
 			o.waitingSince.Store(0)
-			o.settle(messages, bytes)
+			if left.data.Messages > 0 {
+				o.dats.Add(left.data.Messages)
+				o.payload.Add(left.data.Bytes)
+			}
+			o.settle(left.messages, left.weight)
 		}
 		switch {
 		case err != nil:

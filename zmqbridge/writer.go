@@ -1,6 +1,10 @@
 package zmqbridge
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/zioflow/gateway/broker"
+)
 
 // writer turns items into runs of bytes and writes them, many with one call. It
 // belongs to whoever has its outbox's turn.
@@ -83,9 +87,15 @@ func (w *writer) write(s *socket, wait bool) (int, error) {
 	return s.write(&b.iovecs, wait)
 }
 
+// departed is messages that have left, their weight, and the DATs among them.
+type departed struct {
+	messages, weight int64
+	data             broker.Count
+}
+
 // settle takes note that n bytes were written, and returns the messages that have
-// left by it and their weight, and whether that was all that the socket was to take.
-func (w *writer) settle(n int) (messages, bytes int64, all bool) {
+// left by it, and whether that was all that the socket was to take.
+func (w *writer) settle(n int) (left departed, all bool) {
 	b := w.batch
 	all = n == b.asked
 	for n > 0 {
@@ -99,12 +109,16 @@ func (w *writer) settle(n int) (messages, bytes int64, all bool) {
 	for ; b.done < len(b.items) && b.items[b.done].end <= b.first; b.done++ {
 		p := &b.items[b.done]
 		if p.message != nil {
-			messages++
-			bytes += p.weight
+			left.messages++
+			left.weight += p.weight
+		}
+		if p.data {
+			left.data.Messages++
+			left.data.Bytes += uint64(p.size)
 		}
 		p.release()
 	}
-	return messages, bytes, all
+	return left, all
 }
 
 // drop releases what was not written, and returns the messages in it and their weight.
