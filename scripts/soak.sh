@@ -16,7 +16,7 @@ go test -tags soak,libzmq -count 1 -timeout 90m -v "$@" ./soak || status=1
 (($# == 0)) || exit $status
 
 echo "== Python's handlers through twenty restarts of the gateway"
-(cd clients/python && ZIOFLOW_RESTARTS=20 "$root/.deps/python/bin/python" -m pytest -q tests/test_reconnect.py) || status=1
+(cd clients/python && ZIOFLOW_RESTARTS=20 "$root/.deps/python/bin/python" -m pytest -q tests/test_reconnect.py tests/test_native.py) || status=1
 
 echo "== JeroMQ among the peers on other libraries"
 go test -tags soak,libzmq -count 1 -timeout 20m -run '^TestForeign' ./conformance || status=1

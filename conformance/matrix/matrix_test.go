@@ -23,7 +23,7 @@ import (
 	"time"
 )
 
-// patience bounds the whole test: what takes longer hangs.
+// patience bounds the flows of a test: what takes longer hangs.
 const patience = 2 * time.Minute
 
 // root is the repository's.
@@ -101,10 +101,10 @@ func build(t *testing.T, name string, args ...string) {
 // TestMatrix has each program be the client of each, both ways: all digests are those of
 // the set.
 func TestMatrix(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
 	all, want := peers(t), digests(t, "tensors.txt")
 	addresses := serve(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	var names []string
 	for _, p := range all {
 		names = append(names, p.name)

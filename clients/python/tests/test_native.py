@@ -21,6 +21,9 @@ from zioflow.native import Curve
 
 _PATIENCE = 20
 
+#: How often a gateway is lost once more: in the soak.
+_RESTARTS = int(os.environ.get("ZIOFLOW_RESTARTS", "0"))
+
 #: CLIENT sockets are ZeroMQ's drafts, which a pyzmq has that was built with them.
 _TRANSPORTS = ["grpc", "native", *(["client"] if zmq.has("draft") else [])]
 
@@ -438,51 +441,58 @@ def _restarting(tmp_path):
         yield start
 
 
+async def _lose(gateway, program, how):
+    """A taker and a giver are in the middle of their flows when the gateway goes away."""
+    async with contextlib.AsyncExitStack() as stack:
+        taker = gateway.take({"builtin": "generate", "count": 2**40}, credit=4)
+        giver = gateway.give({"builtin": "dump"}, credit=4)
+        for flow in (taker, giver):
+            await flow.__aenter__()
+            stack.push_async_callback(flow.__aexit__, KeyError, KeyError(), None)
+        taken = [(await anext(taker)).seqno for _ in range(10)]
+        for n in range(10):
+            await giver.put(b"%d" % n)
+        program.process.send_signal(how)
+
+        async def rest():
+            async for dat in taker:
+                taken.append(dat.seqno)
+
+        async def more():
+            while True:
+                await giver.put(b"x")
+
+        failed = [await _fails(FlowError, rest()), await _fails(FlowError, more())]
+    for error in failed:
+        assert error.reason is EndReason.PEER_GONE
+        assert error.code is grpc.StatusCode.UNAVAILABLE
+        assert error.detail.startswith(f"the connection to {program.router} was lost")
+    # What came is a prefix without gaps, which goes on where it was.
+    assert taken == list(range(1, len(taken) + 1))
+    assert failed[0].taken == len(taken)
+    assert 10 <= failed[1].given <= 20
+
+
+@pytest.mark.limit(100 + 30 * _RESTARTS)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_gateway_that_goes_away_ends_its_flows(tmp_path, how):
     with _restarting(tmp_path) as start:
         program = start()
         async with Gateway(program.router, silence=2) as gateway:
-            async with contextlib.AsyncExitStack() as stack:
-                endless = {"builtin": "generate", "count": 2**40}
-                taker = gateway.take(endless, credit=4)
-                giver = gateway.give({"builtin": "dump"}, credit=4)
-                for flow in (taker, giver):
-                    await flow.__aenter__()
-                    stack.push_async_callback(flow.__aexit__, KeyError, KeyError(), None)
-                taken = [(await anext(taker)).seqno for _ in range(10)]
-                for n in range(10):
-                    await giver.put(b"%d" % n)
-                program.process.send_signal(how)
-
-                async def rest():
-                    async for dat in taker:
-                        taken.append(dat.seqno)
-
-                async def more():
-                    while True:
-                        await giver.put(b"x")
-
-                failed = [await _fails(FlowError, rest()), await _fails(FlowError, more())]
-                for error in failed:
-                    assert error.reason is EndReason.PEER_GONE
-                    assert error.code is grpc.StatusCode.UNAVAILABLE
-                    lost = f"the connection to {program.router} was lost"
-                    assert error.detail.startswith(lost)
-                # What came is a prefix without gaps, which goes on where it was.
-                assert taken == list(range(1, len(taken) + 1))
-                assert failed[0].taken == len(taken)
-                assert 10 <= failed[1].given <= 20
-            program.process.kill()
-            program.process.wait()
-            error = await _fails(FlowError, _enters(gateway.give({"builtin": "dump"})))
-            assert error.code is grpc.StatusCode.UNAVAILABLE
-            putting = gateway.put_all([b"1", b"2"], {"builtin": "dump"}, retry=_PATIENCE)
-            task = asyncio.ensure_future(putting)
-            start(router=program.router)
-            assert (await task).messages == 2
-            async for dat in gateway.get({"builtin": "generate", "count": 1}):
-                assert dat.seqno == 1
+            for _ in range(1 + _RESTARTS):
+                await _lose(gateway, program, how)
+                program.process.kill()
+                program.process.wait()
+                error = await _fails(FlowError, _enters(gateway.give({"builtin": "dump"})))
+                assert error.code is grpc.StatusCode.UNAVAILABLE
+                # The next flow is opened as soon as there is a gateway.
+                items = [b"1", b"2"]
+                putting = gateway.put_all(items, {"builtin": "dump"}, retry=4 * _PATIENCE)
+                putting = asyncio.ensure_future(putting)
+                program = await asyncio.to_thread(start, router=program.router)
+                assert (await putting).messages == 2
+                async for dat in gateway.get({"builtin": "generate", "count": 1}):
+                    assert dat.seqno == 1
 
 
 async def test_a_gateway_that_stops_says_so(tmp_path):
