@@ -29,6 +29,7 @@ NATIVE = ("tcp://", "ipc://")
 MAX_MESSAGE = 64 << 20
 
 _OPEN = "/zio.gateway.v1.FlowService/Open"
+_GET = "/zio.gateway.v1.FlowService/Get"
 _PUT = "/zio.gateway.v1.FlowService/Put"
 
 
@@ -125,13 +126,14 @@ class Settings:
     def stubs(self, channel: Any) -> tuple[Any, Any]:
         """The calls about flows, and those about handlers.
 
-        What is sent and received by Open, and sent by Put, is bytes: see _wire.
+        The messages of Open, those that Put sends and Get receives are bytes: see _wire.
         """
         flows: Any = flow_pb2_grpc.FlowServiceStub(channel)  # type: ignore[no-untyped-call]
         flows.Open = channel.stream_stream(_OPEN)
         flows.Put = channel.stream_unary(
             _PUT, response_deserializer=flow_pb2.PutResponse.FromString
         )
+        flows.Get = channel.unary_stream(_GET, flow_pb2.GetRequest.SerializeToString)
         handlers: Any = handler_pb2_grpc.HandlerServiceStub(channel)  # type: ignore[no-untyped-call]
         if self.token is None:
             return flows, handlers

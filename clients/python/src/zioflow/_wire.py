@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ._gen.zio.gateway.v1 import flow_pb2
@@ -87,6 +88,11 @@ def _tag(field: int) -> bytes:
     return bytes((field << 3 | _LENGTH_DELIMITED,))
 
 
+#: Of the DAT in a response of Open, and in one of Get.
+_OPEN_DAT = _tag(flow_pb2.OpenResponse.DESCRIPTOR.fields_by_name["dat"].number)
+_GET_DAT = _tag(flow_pb2.GetResponse.DESCRIPTOR.fields_by_name["dat"].number)
+
+
 def _varint(n: int) -> bytes:
     out = bytearray()
     while n > 0x7F:
@@ -108,8 +114,75 @@ def write_bot(bot: Bot) -> flow_pb2.Bot:
     )
 
 
+#: From how many bytes on a DAT is worth to be taken apart by _large_dat.
+_LARGE = 16 << 10
+
+#: With more parts than that it is left to protobuf, which takes less time for each.
+_MAX_PARTS = 256
+
+
+def _large_dat(raw: bytes, tag: bytes) -> Dat | None:
+    """The DAT in a response whose only field it is, with this tag; None if there is
+    something else, or what is malformed.
+
+    Its parts are copied once, and not twice as by protobuf, which reads all but them.
+    """
+    try:
+        size, begin = _read_varint(raw, 1)
+        if raw[:1] != tag or begin + size != len(raw):
+            return None
+        parts, rest, at = [], bytearray(), begin
+        for number, first, last in _fields(raw, begin, len(raw)):
+            if number == _PAYLOAD << 3 | _LENGTH_DELIMITED:
+                parts.append(raw[first:last])
+            else:
+                rest += raw[at:last]
+            at = last
+            if len(parts) > _MAX_PARTS:
+                return None
+    except (IndexError, ValueError):
+        return None
+    dat = flow_pb2.Dat.FromString(bytes(rest))
+    return Dat(tuple(parts), dat.label, dat.origin, dat.granule, dat.seqno, dat.level)
+
+
+def _fields(raw: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """The fields in this range: the tag, and where the value begins and ends.
+
+    ValueError for what a gateway does not send: groups, fixed numbers, what is cut off.
+    """
+    while at < end:
+        tag, at = _read_varint(raw, at)
+        if tag & 7 == _LENGTH_DELIMITED:
+            size, begin = _read_varint(raw, at)
+            at = begin + size
+        elif tag & 7 == 0:
+            begin, (_, at) = at, _read_varint(raw, at)
+        else:
+            raise ValueError
+        if at > end:
+            raise ValueError
+        yield tag, begin, at
+
+
+def _read_varint(raw: bytes, at: int) -> tuple[int, int]:
+    """A varint, and where it ends; IndexError if it does not."""
+    n = shift = 0
+    while True:
+        byte = raw[at]
+        at += 1
+        n |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return n, at
+        shift += 7
+        if shift > 63:
+            raise ValueError
+
+
 def read_response(raw: bytes) -> Incoming | None:
     """The message in an OpenResponse; None if there is none that is known."""
+    if len(raw) >= _LARGE and (dat := _large_dat(raw, _OPEN_DAT)) is not None:
+        return dat
     response = flow_pb2.OpenResponse.FromString(raw)
     kind = response.WhichOneof("message")
     if kind == "dat":
@@ -121,6 +194,14 @@ def read_response(raw: bytes) -> Incoming | None:
     if kind == "eot":
         return read_eot(response.eot)
     return None
+
+
+def read_get_response(raw: bytes) -> Dat | None:
+    """The DAT in a GetResponse; None if it has none."""
+    if len(raw) >= _LARGE and (dat := _large_dat(raw, _GET_DAT)) is not None:
+        return dat
+    response = flow_pb2.GetResponse.FromString(raw)
+    return read_dat(response.dat) if response.HasField("dat") else None
 
 
 def _envelope(message: Any) -> dict[str, Any]:

@@ -213,8 +213,8 @@ class Gateway(AnyGateway):
         try:
             async with contextlib.aclosing(aiter(call)) as responses:
                 async for response in responses:
-                    if response.HasField("dat"):
-                        yield _wire.read_dat(response.dat)
+                    if (dat := _wire.read_get_response(response)) is not None:
+                        yield dat
         except grpc.aio.AioRpcError as error:
             raise connection.failure(error) from None
         finally:

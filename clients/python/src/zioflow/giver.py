@@ -113,8 +113,7 @@ class Giver(Flow):
             while not self._giving.may_give():
                 await self._news.wait()
             self._giving.give()
-            sent = self._post(frame)
-            await asyncio.wait({sent})
-        if not sent.result():
+            sent = await self._post(frame)
+        if not sent:
             await self._until_done()
             raise self._giving.not_sent()

@@ -72,6 +72,11 @@ class Connection:
         self._channel.close()
 
 
+#: So many bytes may wait to be sent until senders wait as well: enough for small messages to
+#: need no change of threads each.
+_ROOM = 64 << 10
+
+
 class Outbox:
     """What is to be sent by a call: an iterator that a thread of grpc's goes through.
 
@@ -80,6 +85,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._frames: collections.deque[bytes] = collections.deque()
+        self._size = 0
         self._over = False
         self._changed = threading.Condition()
 
@@ -87,14 +93,15 @@ class Outbox:
         """Adds a message. After the end it is never sent."""
         with self._changed:
             self._frames.append(frame)
+            self._size += len(frame)
             self._changed.notify_all()
 
     def drain(self) -> bool:
-        """Waits until all messages have been asked for; False if it ended before."""
+        """Waits until there is room for more; False if it ended before all was asked for."""
         with self._changed:
-            while self._frames and not self._over:
+            while self._size >= _ROOM and not self._over:
                 self._changed.wait()
-            return not self._frames
+            return not (self._frames and self._over)
 
     def end(self) -> None:
         """Nothing is sent any more."""
@@ -112,6 +119,7 @@ class Outbox:
             if self._over:
                 raise StopIteration
             frame = self._frames.popleft()
+            self._size -= len(frame)
             self._changed.notify_all()
             return frame
 

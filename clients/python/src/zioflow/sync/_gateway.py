@@ -192,8 +192,8 @@ class Gateway(AnyGateway):
         call = connection.flows.Get(flow_pb2.GetRequest(bot=opening))
         try:
             for response in call:
-                if response.HasField("dat"):
-                    yield _wire.read_dat(response.dat)
+                if (dat := _wire.read_get_response(response)) is not None:
+                    yield dat
         except grpc.RpcError as error:
             raise connection.failure(error) from None
         finally:

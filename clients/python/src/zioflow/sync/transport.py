@@ -24,9 +24,9 @@ class Stream(Protocol):
         """
 
     def drain(self) -> bool:
-        """Waits until everything that was written is on its way.
+        """Waits until there is room for more: here the network holds the sender back.
 
-        False says that the stream ended before; `read` tells why.
+        False says that the stream ended before everything was on its way; `read` tells why.
         """
         ...
 
