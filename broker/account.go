@@ -168,7 +168,8 @@ func (f *Flow) crossed() Count {
 	left, before, most := link.Departed(), f.account.before, f.account.data
 	// What an earlier flow has left in the link leaves it during this one.
 	return Count{
-		Messages: min(left.Messages-before.Messages, most.Messages), Bytes: min(left.Bytes-before.Bytes, most.Bytes),
+		Messages: min(left.Messages-min(before.Messages, left.Messages), most.Messages),
+		Bytes:    min(left.Bytes-min(before.Bytes, left.Bytes), most.Bytes),
 	}
 }
 

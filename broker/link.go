@@ -89,7 +89,8 @@ type LinkInfo struct {
 // crossed then, and not before.
 type Departed interface {
 	// Departed is the DATs that have left, with their payload, of all flows that the link
-	// has had; never less than before. It may be called concurrently with all else.
+	// has had; what the peer takes as it comes counts before it has been written. It may be
+	// called concurrently with all else.
 	Departed() Count
 }
 

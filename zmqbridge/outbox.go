@@ -25,8 +25,11 @@ type outbox struct {
 	shut   bool   // guarded by mu; nothing is taken any more
 	pong   []byte // guarded by mu; a frame that goes in front, at most one
 
+	given broker.Count // guarded by mu; DATs that were put into the queue
+
 	messages, bytes atomic.Int64  // not yet written whole, by weight
 	dats, payload   atomic.Uint64 // DATs that were, and the bytes in them
+	blocked         atomic.Bool   // the socket has not taken all that it was last to take
 	waitingSince    atomic.Int64  // when the peer last took a byte, or the first that waits was refused; 0 while nothing waits
 
 	write writer // used by whoever has the turn
@@ -62,6 +65,10 @@ func (o *outbox) push(i item, t zio.Type) error {
 		return broker.ErrOverrun
 	}
 	o.queue = append(o.queue, i)
+	if i.data {
+		o.given.Messages++
+		o.given.Bytes += uint64(i.size)
+	}
 	o.messages.Add(1)
 	o.bytes.Add(i.weight)
 	return nil
@@ -70,8 +77,14 @@ func (o *outbox) push(i item, t zio.Type) error {
 // Queued implements broker.Link.
 func (o *outbox) Queued() (messages, bytes int64) { return o.messages.Load(), o.bytes.Load() }
 
-// Departed implements broker.Departed.
+// Departed implements broker.Departed. While the socket takes what there is, nothing of it
+// waits: it will have left before anybody can look.
 func (o *outbox) Departed() broker.Count {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.shut && !o.blocked.Load() {
+		return o.given
+	}
 	return broker.Count{Messages: o.dats.Load(), Bytes: o.payload.Load()}
 }
 
@@ -137,6 +150,9 @@ func (o *outbox) run(wait bool) {
 		}
 		n, err := o.write.write(o.conn.socket, wait)
 		left, all := o.write.settle(n)
+		if o.blocked.Load() == all {
+			o.blocked.Store(!all)
+		}
 		if n > 0 {
 			o.conn.wrote(n)
 			if o.write.carries {
