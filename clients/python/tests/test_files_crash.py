@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import importlib.util
 import os
 import random
 import shutil
@@ -24,6 +25,7 @@ from zioflow.files._paths import Root  # noqa: E402
 from zioflow.files.hdf5 import Hdf5Store  # noqa: E402
 from zioflow.files.layout import dat_of, record_of  # noqa: E402
 from zioflow.files.server import recover  # noqa: E402
+from zioflow.files.stores import Stores  # noqa: E402
 from zioflow.messages import Dat  # noqa: E402
 
 #: The soak kills the server so often; every day has less.
@@ -79,8 +81,9 @@ def record(n):
 
 
 def read_all(root, name="a.h5", group=("g",)):
+    stores = Stores(compression="", zarr_compression="", sync=False, max_message=1 << 20)
     with Root(root).place(name, create=False) as place:
-        reader = Hdf5Store().reader(place, group)
+        reader = stores.of(name).reader(place, group)
     try:
         return [dat_of(one) for one in reader]
     finally:
@@ -222,6 +225,17 @@ async def test_two_servers_on_one_file(gateway, tmp_path):
             assert len(file["g"]) == 2
 
 
+async def test_a_file_in_swmr_mode_is_left_alone(gateway, tmp_path):
+    """Its writer holds no lock: nobody knows whether it is there."""
+    with h5py.File(tmp_path / "a.h5", "w", libver="latest") as file:
+        file.create_group("g")
+        file.swmr_mode = True
+        for attempt in (give(gateway, where("a.h5"), b"4"), take(gateway, where("a.h5"))):
+            async with serving(gateway, tmp_path):
+                with pytest.raises(FlowError, match="a.h5 is marked as being written in SWMR mode"):
+                    await attempt
+
+
 async def test_marks_that_a_killed_program_has_left(gateway, tmp_path):
     """A file of libver="latest" whose writer was killed: HDF5 itself refuses it."""
     code = (
@@ -296,6 +310,8 @@ async def test_killed_in_the_middle(gateway, program, tmp_path):
     root.mkdir()
     chance = random.Random(int(os.environ.get("SOAK_SEED", "1")))
     places = [("all.h5", f"flow/{n}") for n in range(4)] + [("one.h5", "g"), ("b/two.h5", "g")]
+    if importlib.util.find_spec("zarr"):
+        places.append(("three.zarr", "g"))
     given = {place: [] for place in places}
     direct = 0
     for kill in range(KILLS):
@@ -322,7 +338,7 @@ async def test_killed_in_the_middle(gateway, program, tmp_path):
             given[file, group] += new
             for dat, n in zip(back, given[file, group]):
                 assert dat.array().tolist() == [n] * (1 + n % 5000)
-    print(f"{direct} of {3 * KILLS} files could be read before they were completed")
+    print(f"{direct} of {3 * KILLS} files of HDF5 could be read before they were completed")
 
 
 def _readable(root):

@@ -171,3 +171,50 @@ async def test_what_cannot_be_sent_breaks_the_flow_off(gateway, tmp_path):
                     back.append(dat)
         assert broken.value.reason is EndReason.PEER_GONE
         assert len(back) == count
+
+
+async def test_native_peers_write_and_read(native_program, tmp_path):
+    """Coords are those that a native peer gave its messages, gaps in seqno among them."""
+    import asyncio
+
+    from native import Dealer
+
+    from zioflow import Gateway
+    from zioflow.zio import Message
+
+    array = numpy.arange(6, dtype="u2").reshape(2, 3)
+    tens = {"tensors": [{"shape": [2, 3], "word": 2, "dtype": "u"}], "metadata": {}}
+
+    def give_natively():
+        with Dealer(native_program.router) as peer:
+            peer.opens("extract", credit=2, **where("a.h5", to="native"))
+            peer.expect("PAY")
+            for seqno in (5, 9):
+                peer._seqno = seqno
+                message = Message(payload=[array.tobytes()], origin=8, granule=6)
+                message.label_object = {"flow": "DAT", "TENS": tens, "n": seqno}
+                peer.send(message)
+            peer.say("EOT")
+            while (message := peer.recv()).label_object["flow"] == "PAY":
+                pass
+            return message.label_object
+
+    def take_natively():
+        with Dealer(native_program.router) as peer:
+            peer.opens("inject", credit=2, **where("a.h5", to="native"))
+            peer.say("PAY", credit=2)
+            messages = [peer.recv() for _ in range(3)]
+            peer.say("EOT")
+            return messages
+
+    async with Gateway(native_program.address) as gateway:
+        async with serving(gateway, tmp_path, "native"):
+            assert await asyncio.to_thread(give_natively) == {"flow": "EOT", "taken": 2}
+            one, two, eot = await asyncio.to_thread(take_natively)
+    with h5py.File(tmp_path / "a.h5") as file:
+        coords = [coords for _, coords, _ in read_as_zio(file["g"])]
+    assert coords == [[8, 6, 5], [8, 6, 9]]
+    assert one.label_object == {"flow": "DAT", "TENS": tens, "n": 5}
+    assert two.label_object == {"flow": "DAT", "TENS": tens, "n": 9}
+    assert (one.origin, one.granule, one.payload) == (8, 6, [array.tobytes()])
+    assert eot.label_object["flow"] == "EOT"

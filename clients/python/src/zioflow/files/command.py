@@ -89,6 +89,8 @@ def _readable(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Na
             words = str(failed)
         except ImportError as missing:
             words = MISSING.format(missing.name)
+            if missing.name in ("fcntl", "resource"):
+                words = "the file server needs the file locks of Linux or macOS"
         except OSError as failed:
             words = f"{failed.filename}: {failed.strerror}" if failed.filename else str(failed)
         except ValueError as failed:

@@ -163,13 +163,16 @@ class FileServer:
         try:
             await self._within(opening, offer)
             async with offer.take(_answer(place), credit=self._credit) as flow:
+                count = 0
                 try:
                     file = await opening
                     async for dat in flow:
                         await file.write(group, record_of(dat, flow=flow.bot.flow_id))
+                        count += 1
                 except FileServerError as failed:
                     _log.warning("flow %d was ended: %s", flow.bot.flow_id, failed)
                     flow.refuse(str(failed))
+            _log.info("flow %d: %d messages into %s", flow.bot.flow_id, count, _words(place))
         finally:
             _afterwards(opening, files.release)
 
@@ -186,11 +189,14 @@ class FileServer:
                         record = next(records, None)
                         return dat_of(record) if record is not None else None
 
+                    count = 0
                     while (dat := await files.in_thread(following)) is not None:
                         await flow.put(dat)
+                        count += 1
                 except (FileServerError, ValueError) as failed:
                     # The client must not take this for the end of all that there is.
                     raise FlowError(EndReason.UNSPECIFIED, str(failed)) from None
+            _log.info("flow %d: %d messages out of %s", flow.bot.flow_id, count, _words(place))
         finally:
             _afterwards(opening, lambda reader: reader.close())
 
@@ -216,6 +222,10 @@ def _afterwards(opening: asyncio.Future[_T], do: Callable[[_T], None]) -> None:
             do(opened.result())
 
     opening.add_done_callback(done)
+
+
+def _words(place: Place) -> str:
+    return f"{place.file}, group {place.group}"
 
 
 def _answer(place: Place) -> dict[str, Any]:
