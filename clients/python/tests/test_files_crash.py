@@ -303,7 +303,7 @@ async def _give_numbers(gateway, attributes, given):
                 given[0] = n
 
 
-@pytest.mark.limit(60 + 20 * KILLS)
+@pytest.mark.limit(60 + 40 * KILLS)
 async def test_killed_in_the_middle(gateway, program, tmp_path):
     """With flows into one file and into others: all that was paid for is read back."""
     root = tmp_path / "root"
