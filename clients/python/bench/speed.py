@@ -27,7 +27,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import zioflow
@@ -41,7 +41,7 @@ LIMIT = [("grpc.max_send_message_length", 1 << 27), ("grpc.max_receive_message_l
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 #: Gives or takes so many messages of a size, at an address.
-Run = Callable[[str, int, int], Awaitable[None]]
+Run = Callable[[str, int, int], Coroutine[Any, Any, None]]
 
 
 @contextlib.contextmanager
@@ -76,6 +76,10 @@ def bot(gives: bool, count: int, size: int) -> flow_pb2.OpenRequest:
     )
 
 
+def stub(channel: Any) -> Any:
+    return flow_pb2_grpc.FlowServiceStub(channel)  # type: ignore[no-untyped-call]
+
+
 def eot() -> flow_pb2.OpenRequest:
     return flow_pb2.OpenRequest(eot=flow_pb2.Eot())
 
@@ -98,7 +102,7 @@ async def give_async_bare(address: str, count: int, size: int) -> None:
             news.set()
 
     async with grpc.aio.insecure_channel(address, options=LIMIT) as channel:
-        call = flow_pb2_grpc.FlowServiceStub(channel).Open()
+        call = stub(channel).Open()
         await call.write(bot(True, count, size))
         reading = asyncio.ensure_future(read())
         for _ in range(count):
@@ -122,7 +126,7 @@ async def take_async(address: str, count: int, size: int) -> None:
 async def take_async_bare(address: str, count: int, size: int) -> None:
     used = 0
     async with grpc.aio.insecure_channel(address, options=LIMIT) as channel:
-        call = flow_pb2_grpc.FlowServiceStub(channel).Open()
+        call = stub(channel).Open()
         await call.write(bot(False, count, size))
         await call.write(flow_pb2.OpenRequest(pay=flow_pb2.Pay(credit=CREDIT)))
         async for response in call:
@@ -155,7 +159,7 @@ async def give_sync_bare(address: str, count: int, size: int) -> None:
         yield eot()
 
     with grpc.insecure_channel(address, options=LIMIT) as channel:
-        for response in flow_pb2_grpc.FlowServiceStub(channel).Open(requests()):
+        for response in stub(channel).Open(requests()):
             if response.HasField("pay"):
                 credit.release(response.pay.credit)
 
@@ -173,7 +177,7 @@ async def take_sync_bare(address: str, count: int, size: int) -> None:
     outbox.put(bot(False, count, size))
     outbox.put(flow_pb2.OpenRequest(pay=flow_pb2.Pay(credit=CREDIT)))
     with grpc.insecure_channel(address, options=LIMIT) as channel:
-        for response in flow_pb2_grpc.FlowServiceStub(channel).Open(iter(outbox.get, None)):
+        for response in stub(channel).Open(iter(outbox.get, None)):
             kind = response.WhichOneof("message")
             if kind == "eot":
                 outbox.put(eot())
