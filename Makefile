@@ -20,6 +20,11 @@ cross: ## build it for Linux, macOS and Windows, into bin/cross
 	@scripts/setup.sh
 	@scripts/cross.sh
 
+.PHONY: dist
+dist: ## pack what users install, into dist/
+	@scripts/setup.sh dist
+	@scripts/dist.sh
+
 .PHONY: run
 run: build ## build, then show data moving
 	@bash scripts/demo.sh

@@ -54,6 +54,7 @@ func file(t *testing.T, text string) string {
 func TestConfigurationRefused(t *testing.T) {
 	wantRefused(t, "unknown flag", []string{"--max-credits=3"}, nil, "--max-credits")
 	wantRefused(t, "unknown key", []string{file(t, "max-credit: 3\nmax-credits: 4\n")}, nil, "max-credits")
+	wantRefused(t, "a version", []string{file(t, "version: 1\n")}, nil, "version is not an option")
 	wantRefused(t, "no YAML", []string{file(t, "max-credit: [\n")}, nil, "gateway.yaml")
 	wantRefused(t, "unknown engine", []string{"--zmq-engine=zeromq"}, nil, "zmq-engine", "zmtp", "libzmq")
 	if engine() != "libzmq" {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the gateway for every system that it is meant for, as one static file each,
-# into bin/cross; and shows that what users import compiles there.
-# Needs scripts/setup.sh build.
+# into bin/cross or the folder that CROSS names; and shows that what users import compiles
+# there, unless this is called with `program`. Needs scripts/setup.sh build.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -11,13 +11,14 @@ cd "$root"
 export CGO_ENABLED=0 GOGC=400 # the compiler's, as in the Makefile
 
 # What is left out runs on Linux only, and not at users'.
-mapfile -t packages < <(go list ./... | grep -Ev '/(bench|conformance|soak)(/|$)')
+packages=()
+[[ ${1-} == program ]] || mapfile -t packages < <(go list ./... | grep -Ev '/(bench|conformance|soak)(/|$)')
 
 for target in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do
   export GOOS=${target%/*} GOARCH=${target#*/}
-  program=bin/cross/gateway-$GOOS-$GOARCH
+  program=${CROSS:-bin/cross}/gateway-$GOOS-$GOARCH
   [[ $GOOS != windows ]] || program+=.exe
-  go build "${packages[@]}"
+  ((${#packages[@]} == 0)) || go build "${packages[@]}"
   go build -o "$program" ./cmd/gateway
   echo "$program"
 done

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Generates what is made from proto/: Go into gen/go, Python into
-# clients/python/src/zioflow/_gen, TypeScript into clients/node/src/gen. With --check,
-# compares instead.
+# clients/python/src/zioflow/_gen, TypeScript into clients/node/src/gen. Writes the version
+# in internal/version/VERSION to where the packages of Python and Node have theirs. With
+# --check, compares instead.
 # Needs scripts/setup.sh gen.
 #
 # protoc comes with the pinned grpcio-tools, for both languages: it is there in
@@ -63,3 +64,8 @@ for dir in "$go_dir" "$python_dir" "$node_dir"; do
   mkdir -p "$(dirname "$dir")"
   mv "$work/$dir" "$dir"
 done
+
+version=$(<internal/version/VERSION)
+sed -i -E "s/^version = \".*\"/version = \"$version\"/" clients/python/pyproject.toml
+npm --prefix clients/node version "$version" --no-git-tag-version --allow-same-version >/dev/null
+sed -i -E "s/(zioflow([-_]gateway)?(-|==))[0-9]+\.[0-9]+\.[0-9]+/\1$version/g" README.md clients/{python,node}/README.md

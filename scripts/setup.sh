@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Makes a bare Debian or Ubuntu machine ready:
-#   scripts/setup.sh [build|libzmq|gen|test|soak|bench|lint|python|node|java|cpp]...
+#   scripts/setup.sh [build|libzmq|gen|test|soak|bench|lint|dist|python|node|java|cpp|languages]...
 # build (the default) is what the gateway itself needs, which is Go alone. libzmq is
 # what its tests need besides: a C++ compiler and libzmq, for real ZeroMQ peers. gen,
-# test, soak, bench and lint are what those make targets need; python is the virtual
+# test, soak, bench, lint and dist are what those make targets need; python is the virtual
 # environment in .deps/python, node the packages in conformance/node and clients/node,
-# java a peer that only the soak needs, and cpp what another one there is built with.
+# java a peer that only the soak needs, and cpp what another one there is built with;
+# languages has the compilers for docs/languages.md.
 # Installs only what is missing; does nothing, at once, when nothing is.
 set -euo pipefail
 
@@ -259,13 +260,33 @@ setup_cpp() {
   install_missing
 }
 
-# setup_soak: what the tests need, two more peers, and what makes a bare machine to try
-# the set-up on.
+# rust_works: whether there is a Rust that the crates of docs/languages.md are content with.
+rust_works() {
+  local version
+  version=$(cargo --version 2>/dev/null) && version=${version#cargo } &&
+    [[ $(printf '%s\n' "${version%% *}" 1.88 | sort -V | head -n 1) == 1.88 ]]
+}
+
+# setup_languages: what docs/languages.md has its readers install.
+setup_languages() {
+  setup_cpp
+  want default-jdk-headless command -v javac
+  want maven command -v mvn
+  # Debian keeps a newer Rust beside its own, for browsers.
+  rust_works || want cargo-web false
+  install_missing
+  rust_works || die "the crates of docs/languages.md want Rust 1.88 or later; please install it"
+}
+
+# setup_soak: what the tests need, two more peers, the packages, other languages, and what
+# makes a bare machine to try the set-up on.
 setup_soak() {
   setup_test
   setup_java
   setup_cpp
   setup_python_draft
+  setup_dist
+  setup_languages
   want debootstrap command -v debootstrap
   install_missing
 }
@@ -317,10 +338,25 @@ setup_lint() {
   scripts/tools.sh golangci-lint buf
 }
 
+# setup_dist: what packs the packages, and .deps/dist, which has what looks at them.
+setup_dist() {
+  local venv=.deps/dist stamp
+  setup_build
+  setup_python
+  setup_node
+  scripts/tools.sh buf
+  stamp=$(echo "$root" | cat - deploy/python/requirements.txt | sha256sum)
+  [[ -x $venv/bin/python && $(cat "$venv/.stamp" 2>/dev/null) == "$stamp" ]] && return
+  echo "setup: Python packages into $venv"
+  python3 -m venv --clear "$venv"
+  "$venv/bin/pip" install -q --disable-pip-version-check -r deploy/python/requirements.txt
+  echo "$stamp" >"$venv/.stamp"
+}
+
 (($#)) || set -- build
 for part in "$@"; do
   case $part in
-  build | libzmq | gen | test | soak | bench | lint | python | node | java | cpp) "setup_$part" ;;
+  build | libzmq | gen | test | soak | bench | lint | dist | python | node | java | cpp | languages) "setup_$part" ;;
   *) sed -n '2,/^set/ { /^#/ s/^# \?//p }' "$0" && exit 2 ;;
   esac
 done

@@ -78,6 +78,7 @@ func (v fileValues) Validate(app *kong.Application) error {
 			}
 		}
 	}
+	delete(known, "version") // which is asked for, not set
 	for key := range v {
 		if !known[key] {
 			return fmt.Errorf("configuration file: %s is not an option", key)

@@ -2,13 +2,19 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"runtime"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/zioflow/gateway/internal/version"
 )
 
 // cli is the command line.
 type cli struct {
+	Version kong.VersionFlag `help:"Print the version and end." env:"-"`
+
 	Config kong.ConfigFlag `help:"Read options from this YAML file; its keys are the flags' names." placeholder:"FILE" env:"-"`
 
 	Serve serveCommand `cmd:"" help:"Run the gateway."`
@@ -30,6 +36,7 @@ func parse(args []string) (*kong.Context, error) {
 			"over the environment, the environment over the file."),
 		kong.DefaultEnvars("ZIO_GATEWAY"),
 		kong.Configuration(loadYAML),
+		kong.Vars{"version": fmt.Sprintf("gateway %s (%s %s/%s)", version.Full(), runtime.Version(), runtime.GOOS, runtime.GOARCH)},
 		defaults(),
 		kong.UsageOnError(),
 	)

@@ -5,29 +5,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 
 	"github.com/zioflow/gateway/gateway"
 	"github.com/zioflow/gateway/server"
 )
-
-// version is the program's, as the Go command has recorded it.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			return "devel " + setting.Value
-		}
-	}
-	return "devel"
-}
 
 // ready is the line that tells where the gateway can be reached.
 func ready(endpoints []server.Endpoint) string {

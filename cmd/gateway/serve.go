@@ -19,6 +19,7 @@ import (
 	"github.com/zioflow/gateway/gateway"
 	"github.com/zioflow/gateway/internal/logs/async"
 	"github.com/zioflow/gateway/internal/memory"
+	"github.com/zioflow/gateway/internal/version"
 	"github.com/zioflow/gateway/server"
 )
 
@@ -114,7 +115,7 @@ func (c *serveCommand) config() gateway.Config {
 		},
 		Security: c.securityFlags.config(c.Insecure),
 		Limits:   limits, StallTimeout: c.StallTimeout, DrainGrace: c.DrainGrace, OTLPEndpoint: c.OTLPEndpoint,
-		Version: version(), LogLevel: c.LogLevel, Level: &c.level, Reread: c.reread,
+		Version: version.Full(), LogLevel: c.LogLevel, Level: &c.level, Reread: c.reread,
 	}
 	return config
 }
