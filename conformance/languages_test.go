@@ -85,7 +85,11 @@ func blockOf(section, language string) string {
 func runLanguage(t *testing.T, archive, section, want string) {
 	t.Helper()
 	folder := t.TempDir()
-	address := serve(t, nil, nil).readAddresses(t).GRPC
+	program, err := builtProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := serveLong(t, program)
 	for _, file := range namedFile.FindAllStringSubmatch(section, -1) {
 		writeFile(t, filepath.Join(folder, file[1]), strings.ReplaceAll(file[2], "127.0.0.1:7575", address))
 	}

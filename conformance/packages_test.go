@@ -202,8 +202,15 @@ func serveInstalled(t *testing.T, folder, line string) string {
 	if got := inFolder(t, folder, "env/bin/gateway --version"); !regexp.MustCompile(`^gateway ` + regexp.QuoteMeta(version.Number) + `[+ ]`).MatchString(got) {
 		t.Errorf("it is %s, want %s", got, version.Number)
 	}
-	ready := filepath.Join(folder, "ready.json")
-	command := exec.Command(filepath.Join(folder, "env/bin/gateway"), append([]string{"serve", "--node=none", "--ready-file=" + ready}, ephemeral...)...)
+	return serveLong(t, filepath.Join(folder, "env/bin/gateway"))
+}
+
+// serveLong runs a gateway for as long as the test takes, which may be long, and returns
+// where its gRPC is.
+func serveLong(t *testing.T, path string) string {
+	t.Helper()
+	ready := filepath.Join(t.TempDir(), "ready.json")
+	command := exec.Command(path, append([]string{"serve", "--node=none", "--ready-file=" + ready}, ephemeral...)...)
 	command.Env = cleanEnvironment()
 	if err := startWithParent(command); err != nil {
 		t.Fatal(err)

@@ -38,6 +38,9 @@ echo "== the file server: a thousand flows at once, killed 50 times, and at any 
   "$root/.deps/python/bin/python" -m pytest -q -s tests/test_files_many.py \
   tests/test_files_crash.py tests/test_files_docs.py) || status=1
 
+echo "== the Node client's handlers, whose gateway is killed again and again"
+TEST_RESTARTS=20 npm --prefix clients/node test --silent || status=1
+
 for threads in 1 2 8; do
   echo "== the ZeroMQ endpoints and the broker with GOMAXPROCS=$threads"
   race=(-race)

@@ -43,7 +43,7 @@ func (g *Gateway) PutAll(ctx context.Context, bot Bot, dats iter.Seq2[Dat, error
 	defer cancel(nil)
 	stream, err := g.flows.Put(ctx, g.calls...)
 	if err != nil {
-		return Summary{}, endError(ctx, err, nil, 0)
+		return Summary{}, g.endError(ctx, err, nil, 0)
 	}
 	sent, cut := g.sendAll(stream, first, dats)
 	if cut != nil && !errors.Is(cut, errEnded) {
@@ -51,7 +51,7 @@ func (g *Gateway) PutAll(ctx context.Context, bot Bot, dats iter.Seq2[Dat, error
 	}
 	response, err := stream.CloseAndRecv()
 	if err != nil {
-		return Summary{}, endError(ctx, err, nil, 0)
+		return Summary{}, g.endError(ctx, err, nil, 0)
 	}
 	summary := decodeSummary(response)
 	if cut != nil || summary.Messages < sent {
@@ -144,7 +144,7 @@ func (g *Gateway) getAll(ctx context.Context, bot Bot, yield func(Dat, error) bo
 	defer cancel(nil)
 	stream, err := g.flows.Get(ctx, &gatewayv1.GetRequest{Bot: message}, g.calls...)
 	if err != nil {
-		return endError(ctx, err, nil, 0)
+		return g.endError(ctx, err, nil, 0)
 	}
 	var (
 		id  uint64
@@ -154,7 +154,7 @@ func (g *Gateway) getAll(ctx context.Context, bot Bot, yield func(Dat, error) bo
 		response, err := stream.Recv()
 		switch {
 		case err != nil:
-			return endError(ctx, err, eot, id)
+			return g.endError(ctx, err, eot, id)
 		case response.GetBot() != nil:
 			id = response.GetBot().GetFlowId()
 		case response.GetEot() != nil:

@@ -81,8 +81,14 @@ func ReasonOf(err error) Reason {
 // endError is why a call ended: err is from gRPC's Recv, so io.EOF for OK; eot
 // the EOT that was received before, if any; id the flow's, if known. It is nil
 // if the flow completed.
-func endError(ctx context.Context, err error, eot *gatewayv1.Eot, id uint64) error {
+func (g *Gateway) endError(ctx context.Context, err error, eot *gatewayv1.Eot, id uint64) error {
+	if end := g.notLetIn(err); end != nil {
+		return end
+	}
 	if end := flowError(err, eot, id); end != nil {
+		return end
+	}
+	if end := g.tooLarge(err, id); end != nil {
 		return end
 	}
 	switch code := status.Code(err); {
@@ -95,13 +101,13 @@ func endError(ctx context.Context, err error, eot *gatewayv1.Eot, id uint64) err
 	case code == codes.DeadlineExceeded: // the gateway's clock was ahead of ctx's
 		return fmt.Errorf("zioflow: %w: %w", context.DeadlineExceeded, err)
 	default:
-		return fmt.Errorf("zioflow: %w", err)
+		return g.explained(err)
 	}
 }
 
 // listenerError is why a listener ended: err is from gRPC's Recv.
-func listenerError(ctx context.Context, err error) error {
-	end := endError(ctx, err, nil, 0)
+func (g *Gateway) listenerError(ctx context.Context, err error) error {
+	end := g.endError(ctx, err, nil, 0)
 	if told, ok := end.(*FlowError); ok { //nolint:errorlint // it was just made
 		told.listener = true
 		return told

@@ -342,7 +342,7 @@ func TestWithTransportCredentials(t *testing.T) {
 	tls := zioflow.WithTransportCredentials(credentials.NewTLS(nil))
 	setup{dial: []zioflow.DialOption{tls}}.run(t, func(t *testing.T, _ *memory, g *zioflow.Gateway) {
 		_, err := g.Give(t.Context(), zioflow.Bot{Credit: 1})
-		if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "tls") {
+		if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "does not use TLS") {
 			t.Errorf("Give: %v", err)
 		}
 	})

@@ -102,7 +102,7 @@ func (x *exchange) read(receive func(*gatewayv1.OpenResponse)) {
 }
 
 func (x *exchange) endError(err error) error {
-	return endError(x.ctx, err, x.eot, x.bot.GetFlowId())
+	return x.gateway.endError(x.ctx, err, x.eot, x.bot.GetFlowId())
 }
 
 // enter waits for the turn, leave gives it back.
@@ -179,7 +179,7 @@ func (x *exchange) abort() {
 // checkSize refuses a message that gRPC would give the stream up for.
 func (g *Gateway) checkSize(m proto.Message) error {
 	if size := proto.Size(m); size > g.limit {
-		return fmt.Errorf("%w: %d bytes, %d are allowed", ErrTooLarge, size, g.limit)
+		return fmt.Errorf("%w: it has %d bytes, at most %d can be sent: see WithMaxMessage", ErrTooLarge, size, g.limit)
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ type Gateway struct {
 	limit    int // of a message's encoding, in bytes
 	calls    []grpc.CallOption
 	conn     io.Closer // nil if it is somebody else's
+	address  string    // for its user; may be unknown
 
 	mu      sync.Mutex
 	closed  bool                                  // guarded by mu
@@ -40,6 +41,7 @@ func Dial(target string, opts ...DialOption) (*Gateway, error) {
 	}
 	g := newGateway(conn, s.settings)
 	g.conn = conn
+	g.address = target
 	return g, nil
 }
 
@@ -55,6 +57,7 @@ func newGateway(conn grpc.ClientConnInterface, s settings) *Gateway {
 		handlers: gatewayv1.NewHandlerServiceClient(conn),
 		admin:    gatewayv1.NewAdminServiceClient(conn),
 		limit:    s.limit(),
+		address:  "its address",
 		calls: []grpc.CallOption{
 			grpc.MaxCallSendMsgSize(s.limit()),
 			grpc.MaxCallRecvMsgSize(s.limit()),

@@ -52,14 +52,14 @@ func (g *Gateway) Handle(ctx context.Context, l Listener, handle Handler) error 
 		MaxOfferBytes: uint32(min(int64(g.limit), math.MaxUint32)), // what is received here
 	}, g.calls...)
 	if err != nil {
-		return listenerError(ctx, err)
+		return g.listenerError(ctx, err)
 	}
 	d := &desk{gateway: g, handle: handle, offers: map[uint64]*Offer{}}
 	defer d.running.Wait()
 	for {
 		event, err := stream.Recv()
 		if err != nil {
-			err = listenerError(ctx, err)
+			err = g.listenerError(ctx, err)
 			d.close(err)
 			return err
 		}

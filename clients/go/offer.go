@@ -152,7 +152,7 @@ func (o *Offer) decline(ctx context.Context, why string) error {
 		Cid: o.cid, Detail: text.Detail(why),
 	}, o.gateway.calls...)
 	if err != nil {
-		return endError(ctx, err, nil, 0)
+		return o.gateway.endError(ctx, err, nil, 0)
 	}
 	o.declined.Store(true)
 	return nil

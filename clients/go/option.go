@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
@@ -44,14 +45,17 @@ func WithTLS(c *tls.Config) DialOption { return WithTransportCredentials(credent
 // clear text to another machine. Space around it, such as the newline at the end of a
 // file, is no part of it.
 func WithToken(token string) DialOption {
-	return WithTokenSource(func(context.Context) (string, error) { return token, nil })
+	return dialOption(func(s *dialSettings) {
+		_, s.wrong = trimToken(token)
+		s.token = func(context.Context) (string, error) { return token, nil }
+	})
 }
 
 // WithTokenSource is WithToken for tokens that have to be renewed: source is
 // asked at every call, and may be called concurrently. An error of it is that of
 // the call.
 func WithTokenSource(source func(context.Context) (string, error)) DialOption {
-	return dialOption(func(s *dialSettings) { s.token = source })
+	return dialOption(func(s *dialSettings) { s.token, s.wrong = source, nil })
 }
 
 // WithDialOptions passes options on to gRPC, behind the package's own.
@@ -69,6 +73,12 @@ const (
 // keepAlive notices a gateway that is gone. The gateway takes one ping in 5 s.
 var keepAlive = keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}
 
+// reconnect finds a gateway that was started again soon, also after it was away for long.
+var reconnect = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: firstRetry, Multiplier: 1.6, Jitter: 0.2, MaxDelay: lastRetry},
+	MinConnectTimeout: 10 * time.Second,
+}
+
 type settings struct{ maxMessage int }
 
 func newSettings(opts []Option) settings {
@@ -85,6 +95,7 @@ type dialSettings struct {
 	settings
 	credentials credentials.TransportCredentials
 	token       func(context.Context) (string, error) // nil for none
+	wrong       error                                 // with the token
 	more        []grpc.DialOption
 }
 
@@ -100,6 +111,7 @@ func (s dialSettings) grpcOptions() []grpc.DialOption {
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(s.credentials),
 		grpc.WithKeepaliveParams(keepAlive),
+		grpc.WithConnectParams(reconnect),
 	}
 	if s.token != nil {
 		options = append(options, grpc.WithPerRPCCredentials(bearer{s.token, s.encrypted()}))
@@ -109,12 +121,18 @@ func (s dialSettings) grpcOptions() []grpc.DialOption {
 
 func (s dialSettings) encrypted() bool { return s.credentials.Info().SecurityProtocol != "insecure" }
 
-// check refuses a token that others could read.
+// check refuses an address that is none, and a token that is none or that others could read.
 func (s dialSettings) check(target string) error {
+	if err := checkTarget(target); err != nil {
+		return err
+	}
+	if s.wrong != nil {
+		return fmt.Errorf("zioflow: %w", s.wrong)
+	}
 	if s.token == nil || s.encrypted() || isLocal(target) {
 		return nil
 	}
-	return fmt.Errorf("a token for %s would cross the network in clear text: use WithTLS", target)
+	return fmt.Errorf("zioflow: a token for %s would cross the network in clear text: give WithTLS", target)
 }
 
 // isLocal tells whether a gRPC target stays on this machine.
@@ -144,10 +162,13 @@ type bearer struct {
 
 func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	token, err := b.source(ctx)
+	if err == nil {
+		token, err = trimToken(token)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{"authorization": "Bearer " + strings.TrimSpace(token)}, nil
+	return map[string]string{"authorization": "Bearer " + token}, nil
 }
 
 func (b bearer) RequireTransportSecurity() bool { return b.encrypted }

@@ -12,7 +12,7 @@ import (
 
 // Serve is Handle that announces the listener again when it has come to an end without
 // the ctx: because the gateway was restarted, or the network failed. It waits a little
-// longer after each failure, from 50 ms to 5 s, not for the same time in every process.
+// longer after each failure, from 50 ms to 500 ms, not for the same time in every process.
 // Flows that a Handler has accepted are its own matter: those of a gateway that is gone
 // end with an error.
 //
@@ -46,7 +46,7 @@ func (g *Gateway) Serve(ctx context.Context, l Listener, handle Handler) error {
 	}
 }
 
-const firstRetry, lastRetry = 50 * time.Millisecond, 5 * time.Second
+const firstRetry, lastRetry = 50 * time.Millisecond, 500 * time.Millisecond
 
 // final tells whether a listener that ended with err would do so again.
 func final(err error) bool {

@@ -10,7 +10,8 @@ import { FlowService, OpenRequestSchema, OpenResponseSchema } from "./gen/zio/ga
 import { HandlerService, ListenResponseSchema, type ListenRequest } from "./gen/zio/gateway/v1/handler_pb.js";
 import type { OpenRequest, OpenResponse } from "./gen/zio/gateway/v1/flow_pb.js";
 import type { ListenResponse } from "./gen/zio/gateway/v1/handler_pb.js";
-import { cut, errorOf } from "./errors.js";
+import { cut, errorOf, type FlowError } from "./errors.js";
+import type { Where } from "./explain.js";
 
 /** The largest payload that a gateway takes unless it is set otherwise. */
 const MAX_MESSAGE = 64 * 1024 * 1024;
@@ -34,6 +35,7 @@ export type ListenCall = ClientReadableStream<ListenResponse>;
 
 export class Connection {
   readonly maxMessage: number;
+  readonly #where: Where;
   readonly #client: Client;
   readonly #token: GatewayOptions["token"];
   readonly #limit: number;
@@ -43,8 +45,10 @@ export class Connection {
       throw new TypeError(`the address is ${address}: want HOST:PORT, without a scheme`);
     }
     if (o.token !== undefined && !o.tls && !isLocal(address)) {
-      throw new TypeError(`a token for ${address} would cross the network in clear text: set tls`);
+      throw new TypeError(`a token for ${address} would cross the network in clear text: give tls`);
     }
+    if (typeof o.token === "string") bearer(o.token);
+    this.#where = { address, encrypted: o.tls !== undefined };
     this.maxMessage = o.maxMessage ?? MAX_MESSAGE;
     this.#limit = this.maxMessage + HEAD_ROOM;
     this.#token = o.token;
@@ -55,6 +59,9 @@ export class Connection {
       // A gateway that has vanished without a word is noticed.
       "grpc.keepalive_time_ms": 30_000,
       "grpc.keepalive_timeout_ms": 10_000,
+      // A gateway that was started again is found soon, also after it was away for long.
+      "grpc.initial_reconnect_backoff_ms": 50,
+      "grpc.max_reconnect_backoff_ms": 500,
       ...o.channel,
     });
   }
@@ -62,7 +69,7 @@ export class Connection {
   /** A message as it is sent. Throws if it is too large: gRPC would end the call, and with it the flow. */
   encode(message: OpenRequest["message"]): Buffer {
     const bytes = encoder(OpenRequestSchema)(create(OpenRequestSchema, { message }));
-    if (bytes.length > this.#limit) throw new RangeError(`the message has ${bytes.length} bytes, at most ${this.#limit} can be sent`);
+    if (bytes.length > this.#limit) throw new RangeError(`the message has ${bytes.length} bytes, at most ${this.#limit} can be sent: see maxMessage`);
     return bytes;
   }
 
@@ -82,10 +89,15 @@ export class Connection {
     const request = { $typeName: m.input.typeName, cid, detail: cut(detail) };
     await new Promise<void>((resolve, reject) => {
       this.#client.makeUnaryRequest(pathOf(m), encoder(m.input), decoder(m.output), request, this.#metadata(), (error: ServiceError | null) => {
-        if (error && error.code !== 5 /* NOT_FOUND */) reject(errorOf(error));
+        if (error && error.code !== 5 /* NOT_FOUND */) reject(this.errorOf(error));
         else resolve();
       });
     });
+  }
+
+  /** The error that a call's status tells of. */
+  errorOf(failed: ServiceError, flowId = 0n): FlowError {
+    return errorOf(failed, this.#where, flowId);
   }
 
   close(): void {
@@ -94,8 +106,8 @@ export class Connection {
 
   #metadata(): Metadata {
     const metadata = new Metadata();
-    const token = (typeof this.#token === "function" ? this.#token() : this.#token)?.trim();
-    if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
+    const token = typeof this.#token === "function" ? this.#token() : this.#token;
+    if (token !== undefined) metadata.set("authorization", `Bearer ${bearer(token)}`);
     return metadata;
   }
 }
@@ -108,6 +120,14 @@ const encoder = <T extends DescMessage>(schema: T) => (message: MessageShape<T>)
 };
 
 const decoder = <T extends DescMessage>(schema: T) => (bytes: Buffer): MessageShape<T> => fromBinary(schema, bytes);
+
+/** A token without the white space around it, such as the newline at the end of a file. */
+function bearer(token: string): string {
+  const trimmed = token.trim();
+  if (trimmed === "") throw new TypeError("the token is empty");
+  if (!/^[!-~]+$/.test(trimmed)) throw new TypeError("the token is no single line of letters and digits: is it the right file?");
+  return trimmed;
+}
 
 function secure(tls: GatewayOptions["tls"]): ChannelCredentials {
   if (!tls) return credentials.createInsecure();

@@ -4,6 +4,7 @@ import { fromBinary, type DescMessage, type MessageShape } from "@bufbuild/proto
 import { status, type ServiceError } from "@grpc/grpc-js";
 import { ErrorInfoSchema, RetryInfoSchema } from "./gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "./gen/google/rpc/status_pb.js";
+import { explain, isTooLarge, type Where } from "./explain.js";
 import { EndReason as WireReason } from "./gen/zio/gateway/v1/flow_pb.js";
 
 const DOMAIN = "gateway.zioflow";
@@ -67,8 +68,8 @@ export class FlowError extends Error {
 }
 
 function describe(reason: EndReason, detail: string, { code, flowId }: FlowErrorOptions): string {
-  const what = reason === "unspecified" && code !== undefined ? status[code] ?? "failed" : reason;
-  return (flowId ? `flow ${flowId}: ` : "") + (detail ? `${what}: ${detail}` : what);
+  const words = reason !== "unspecified" ? [reason, detail] : [detail || (code === undefined ? "failed" : status[code] ?? "failed")];
+  return (flowId ? `flow ${flowId}: ` : "") + words.filter(Boolean).join(": ");
 }
 
 /**
@@ -87,7 +88,7 @@ export class FlowEnded extends FlowError {
 }
 
 /** The error that a call's status tells of, with the gateway's details. */
-export function errorOf(failed: ServiceError, flowId = 0n): FlowError {
+export function errorOf(failed: ServiceError, where: Where, flowId = 0n): FlowError {
   let reason: EndReason = "unspecified";
   let retryAfter: number | undefined;
   for (const detail of detailsOf(failed)) {
@@ -102,17 +103,11 @@ export function errorOf(failed: ServiceError, flowId = 0n): FlowError {
   let text = failed.details ?? failed.message;
   if (text === reason) text = "";
   else if (text.startsWith(`${reason}: `)) text = text.slice(reason.length + 2);
-  return new FlowError(reason, hint(failed, text), { code: failed.code, flowId, retryAfter, cause: failed });
-}
-
-/** What grpc-js says of a connection that cannot be made, in words for its user. */
-function hint(failed: ServiceError, text: string): string {
-  if (failed.code !== status.UNAVAILABLE) return text;
-  if (/ECONNREFUSED/.test(text)) return "nobody listens there: is the gateway running, and is this its gRPC address?";
-  if (/ENOTFOUND|EAI_AGAIN|Name resolution/i.test(text)) return "there is no host of that name";
-  if (/self.signed|unable to (get|verify)|certificate/i.test(text)) return `the gateway's certificate is not trusted: ${text}`;
-  if (/wrong version number|packet length too long/i.test(text)) return "the gateway does not use TLS there: leave `tls` out";
-  return text;
+  if (reason === "unspecified") {
+    if (isTooLarge(failed.code, text)) reason = "message_too_large";
+    text = explain(failed.code, text, where);
+  }
+  return new FlowError(reason, text, { code: failed.code, flowId, retryAfter, cause: failed });
 }
 
 function detailsOf(failed: ServiceError) {

@@ -4,7 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { status, type ServiceError, type StatusObject } from "@grpc/grpc-js";
 import type { Connection, OpenCall } from "./connection.js";
 import { EotSchema, type Bot as WireBot, type OpenResponse } from "./gen/zio/gateway/v1/flow_pb.js";
-import { FlowError, errorOf } from "./errors.js";
+import { FlowError } from "./errors.js";
 import { readBot, readEot, type Bot, type Eot } from "./messages.js";
 
 /**
@@ -154,7 +154,7 @@ export abstract class Flow implements AsyncDisposable {
 
   /** The status as an error; the EOT's reason counts if the status has none. */
   #asTold(s: StatusObject): FlowError {
-    const error = errorOf(Object.assign(new Error(s.details), s) as ServiceError, this.flowId);
+    const error = this.connection.errorOf(Object.assign(new Error(s.details), s) as ServiceError, this.flowId);
     if (!this.#eot || !this.eotFailed || error.reason !== "unspecified") return error;
     return new FlowError(this.#eot.reason, this.#eot.detail, { code: error.code, flowId: error.flowId });
   }

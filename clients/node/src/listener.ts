@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { status, type ServiceError, type StatusObject } from "@grpc/grpc-js";
 import type { Connection, ListenCall } from "./connection.js";
 import { ListenRequestSchema, type ListenResponse, type ListenRequest, type Offer as WireOffer } from "./gen/zio/gateway/v1/handler_pb.js";
-import { FlowError, errorOf } from "./errors.js";
+import { FlowError } from "./errors.js";
 import { Giver } from "./giver.js";
 import { readBot, writeBot, type Bot, type BotOptions, type Direction } from "./messages.js";
 import { Taker } from "./taker.js";
@@ -127,7 +127,7 @@ export interface HandleOptions {
 
 /** The first and the longest time between two attempts, in ms. */
 const FIRST_RETRY = 50;
-const LAST_RETRY = 5000;
+const LAST_RETRY = 500;
 
 /** After these a second attempt would end like the first. */
 const FINAL = new Set([status.INVALID_ARGUMENT, status.UNAUTHENTICATED, status.PERMISSION_DENIED, status.UNIMPLEMENTED, status.ALREADY_EXISTS]);
@@ -235,7 +235,7 @@ export class Listener implements AsyncDisposable {
           listened,
           error: ended
             ? new FlowError("unspecified", "the gateway ended the listener")
-            : errorOf(Object.assign(new Error(s.details), s) as ServiceError),
+            : this.#connection.errorOf(Object.assign(new Error(s.details), s) as ServiceError),
         });
       }));
     });

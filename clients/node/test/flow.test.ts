@@ -126,10 +126,10 @@ test("mistakes are told, and lose nothing", async () => {
   await flow.end();
   await assert.rejects(flow.put("x"), Error);
   assert.throws(() => new Gateway("http://127.0.0.1:7575"), /want HOST:PORT, without a scheme/);
-  assert.throws(() => new Gateway("gateway.example:7575", { token: "t" }), /in clear text: set tls/);
+  assert.throws(() => new Gateway("gateway.example:7575", { token: "t" }), /in clear text: give tls/);
   assert.throws(() => gateway.give({ cid: 1 }), /attribute cid is one of ZIO's own/);
   await assert.rejects(new Gateway("127.0.0.1:1").give(), (error: FlowError) => {
-    assert.match(error.message, /UNAVAILABLE: nobody listens there/);
+    assert.match(error.message, /^nothing listens at 127\.0\.0\.1:1: is the gateway running/);
     return true;
   });
 });
@@ -146,32 +146,51 @@ test("puts at once give in their order, and none beyond the credit", async () =>
   assert.deepEqual(seen, Array.from({ length: 50 }, (_, n) => n));
 });
 
-test("a listener comes back after the gateway was killed", async () => {
-  const own = await Served.start("--handler-wait=10s");
+// The soak restarts the gateway more often, and has a flow wait for its handler no longer
+// than a gateway does unless it is told otherwise.
+const restarts = Number(process.env["TEST_RESTARTS"] ?? 3);
+const handlerWait = process.env["TEST_RESTARTS"] ? "2s" : "20s";
+
+test(`a listener comes back whenever the gateway was killed, ${restarts} times`, { timeout: 300_000 }, async (t) => {
+  const own = await Served.start(`--handler-wait=${handlerWait}`);
   const mine = new Gateway(own.address);
-  const states: ListenerState["state"][] = [];
-  const listener = await mine.handle("again", async (offer) => {
-    await all(await offer.take());
-  }, { onState: (s) => states.push(s.state) });
-  for (let n = 0; n < 3; n++) {
-    await mine.put(["data"], { stream: "again" });
+  t.after(async () => {
+    mine.close();
     await own.kill();
+  });
+  const states: ListenerState[] = [];
+  let told = () => {};
+  const taken: string[] = [];
+  const listener = await mine.handle("again", async (offer) => {
+    for await (const dat of await offer.take()) taken.push(...text(dat)!);
+  }, { onState: (s) => (states.push(s), told()) });
+  for (let n = 0; n < restarts; n++) {
+    const before = states.length;
+    await own.kill();
+    // It is away for some attempts, each after a longer pause, or for none.
+    while (states.length < before + 1 + 3 * (n % 4)) await new Promise<void>((resolve) => (told = resolve));
     await own.restart();
-    let flow;
-    for (let tries = 0; !flow; tries++) { // the client's own channel has to connect again as well
-      try {
-        flow = await mine.give({ stream: "again" });
-      } catch (error) {
-        if ((error as FlowError).code !== 14 || tries > 200) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-    }
-    await flow.put("data");
-    await flow.end();
+    // As another program's: its connection has no past.
+    const late = new Gateway(own.address, { channel: { "grpc.use_local_subchannel_pool": 1 } });
+    await late.put([`flow ${n}`], { stream: "again" });
+    late.close();
+    await soon(() => mine.put([`flow ${n}`], { stream: "again" }));
   }
   await listener.close();
-  assert.deepEqual(states.filter((s, i) => s !== states[i - 1]),
-    ["listening", "reconnecting", "listening", "reconnecting", "listening", "reconnecting", "listening", "closed"]);
-  mine.close();
-  await own.kill();
+  assert.deepEqual(taken, Array.from({ length: 2 * restarts }, (_, n) => `flow ${Math.floor(n / 2)}`));
+  assert.deepEqual(states.map((s) => s.state).filter((state, i, all) => state !== all[i - 1]),
+    [...Array.from({ length: restarts }, () => ["listening", "reconnecting"]).flat(), "listening", "closed"]);
+  assert.match(states[1]!.error!.message, /^(the connection to the gateway at \S+ was lost|nothing listens at)/);
 });
+
+/** Tries until this program's connection, which was lost with the gateway, is there again. */
+async function soon<T>(work: () => Promise<T>): Promise<T> {
+  for (const deadline = Date.now() + 20_000; ; ) {
+    try {
+      return await work();
+    } catch (error) {
+      if ((error as FlowError).code !== 14 || Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}

@@ -7,10 +7,12 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const program = process.env["ZIO_GATEWAY_PROGRAM"] ?? fileURLToPath(new URL("../../../../bin/gateway", import.meta.url));
+export const program = process.env["ZIO_GATEWAY_PROGRAM"] ?? fileURLToPath(new URL("../../../../bin/gateway", import.meta.url));
 
 export class Served {
   address = "127.0.0.1:0";
+  /** What it has written to its ready file. */
+  ready: { grpc: string; http?: string; zmq_router?: string[] } = { grpc: "" };
   #process!: ChildProcess;
   readonly #options: string[];
 
@@ -29,8 +31,10 @@ export class Served {
     const folder = await mkdtemp(path.join(tmpdir(), "zioflow-"));
     const ready = path.join(folder, "ready.json");
     const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("ZIO_GATEWAY_")));
+    const fronts = ["--zmq-server=none", "--zmq-router=none", "--http=none"]
+      .filter((front) => !this.#options.some((option) => option.startsWith(front.slice(0, -"none".length))));
     this.#process = spawn(program, [
-      "serve", "--zmq-server=none", "--zmq-router=none", "--http=none", `--grpc=${this.address}`, `--ready-file=${ready}`, ...this.#options,
+      "serve", ...fronts, "--node=none", `--grpc=${this.address}`, `--ready-file=${ready}`, ...this.#options,
     ], { stdio: ["ignore", "pipe", "pipe"], env: environment });
     let log = "";
     this.#process.stderr?.on("data", (text: Buffer) => (log += text.toString()));
@@ -38,7 +42,8 @@ export class Served {
     for await (const line of lines) if (line.startsWith("ready: ")) break;
     this.#process.stdout?.resume();
     try {
-      this.address = (JSON.parse(await readFile(ready, "utf8")) as { grpc: string }).grpc;
+      this.ready = JSON.parse(await readFile(ready, "utf8")) as typeof this.ready;
+      this.address = this.ready.grpc;
     } catch (error) {
       throw new Error(`${program} did not start: ${log}`, { cause: error });
     }
