@@ -51,10 +51,14 @@ func TestGoMistakes(t *testing.T) {
 		"a token without TLS":         put("192.0.2.1:7575", 1, zioflow.WithToken("secret")),
 		"more than `WithMaxMessage`":  put(at.plain, 80_000, small),
 		"more than the gateway takes": put(at.small, 200_000),
-		"more comes than `WithMaxMessage`": with(at.plain, []zioflow.DialOption{small}, func(g *zioflow.Gateway) (err error) {
-			large := zioflow.Bot{Attributes: map[string]any{"builtin": "generate", "count": 1, "size": 100_000}}
-			for _, err = range g.GetAll(t.Context(), large) {
+		"more comes than `WithMaxMessage`": with(at.plain, []zioflow.DialOption{small}, func(g *zioflow.Gateway) error {
+			large := zioflow.Bot{Credit: 1, Attributes: map[string]any{"builtin": "generate", "count": 1, "size": 100_000}}
+			taker, err := g.Take(t.Context(), large)
+			if err != nil {
+				return err
 			}
+			defer taker.Abort()
+			_, err = taker.Next(t.Context())
 			return err
 		}),
 		"no handler": with(at.impatient, nil, func(g *zioflow.Gateway) error {

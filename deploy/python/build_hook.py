@@ -23,7 +23,8 @@ class ProgramHook(BuildHookInterface):
             target = os.environ["ZIO_GATEWAY_TARGET"]
             platforms = PLATFORMS[target]
         except KeyError as missing:
-            raise SystemExit(f"{missing} is not there: scripts/dist.sh builds these wheels") from None
+            words = f"{missing} is not there: scripts/dist.sh builds these wheels"
+            raise SystemExit(words) from None
         name = "gateway.exe" if target.startswith("windows") else "gateway"
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platforms}"

@@ -65,13 +65,17 @@ def test_the_gateway_is_a_program_of_the_environment(tmp_path):
         shown = subprocess.run([*command, "--version"], check=True, capture_output=True, text=True)
         name, is_version, *_ = shown.stdout.split()
         assert (name, is_version.split("+")[0]) == ("gateway", version)
-    failed = subprocess.run([python, "-m", "zioflow_gateway", "fly"], capture_output=True, text=True)
+    failed = subprocess.run(
+        [python, "-m", "zioflow_gateway", "fly"], capture_output=True, text=True
+    )
     assert failed.returncode == 1
     assert "unexpected argument fly" in failed.stderr
 
 
 def test_no_wheel_is_made_without_its_program(tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "ZIO_GATEWAY_TARGET"}
+    environment = {
+        name: value for name, value in os.environ.items() if name != "ZIO_GATEWAY_TARGET"
+    }
     failed = subprocess.run(
         [sys.executable, "-m", "build", "--no-isolation", "--wheel", "-o", tmp_path, _GATEWAY],
         capture_output=True,
