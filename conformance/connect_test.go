@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -111,8 +112,8 @@ func serverReplies(m *zio.Message, given map[uint32]int, from uint32) ([]string,
 // connect to, in both directions; also after the handler was killed and is back.
 func TestConnectRoute(t *testing.T) {
 	t.Parallel()
-	handler := startNativeServer(t, "tcp://127.0.0.1:*")
-	address := handler.socket.Address
+	address := "ipc://" + filepath.Join(t.TempDir(), "far") // a port could be another's when it is to be bound again
+	handler := startNativeServer(t, address)
 	p := serve(t, []string{file(t, "handler-wait: 10s\nroutes:\n- name: far\n  connect: {address: '"+address+"'}\n")}, nil)
 	for range 2 {
 		for _, via := range transports {
