@@ -204,6 +204,17 @@ def test_a_journal_that_is_not_the_files_is_left_alone(tmp_path, monkeypatch, be
     assert (root / "a.h5").read_bytes() == before
 
 
+async def test_what_a_server_has_open_is_not_left(gateway, tmp_path, caplog):
+    """To complete what killed servers have left says nothing of one that is alive."""
+    async with serving(gateway, tmp_path):
+        async with gateway.give(where("a.h5")) as flow:
+            await flow.put(b"1")
+            with caplog.at_level("WARNING", "zioflow.files"):
+                assert await asyncio.to_thread(recover, tmp_path) == []
+            assert not caplog.records
+            await flow.put(b"2")
+
+
 async def test_two_servers_on_one_file(gateway, tmp_path):
     """The second one is refused, and leaves the file alone; so is HDF5 itself, and where
     that was first the server."""

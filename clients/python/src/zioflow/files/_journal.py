@@ -17,7 +17,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 
-from .errors import Busy, StoreError
+from .errors import Held, StoreError
 
 PAGE = 4096
 _HEAD = struct.Struct("<8sQQ")  # a magic word, how many pages, the file's size
@@ -40,7 +40,7 @@ class Journal:
     """The journal of one file, locked. Not to be used by two threads at once."""
 
     def __init__(self, folder: int, name: str) -> None:
-        """Makes the journal of a file where there is none. Busy if another has its lock."""
+        """Makes the journal of a file where there is none. Held if another has its lock."""
         self._name = name + ".journal"
         self._folder = os.dup(folder)
         try:
@@ -62,7 +62,7 @@ class Journal:
                     return file
             except BlockingIOError:
                 os.close(file)
-                raise Busy(f"{name} is being written by another file server") from None
+                raise Held(f"{name} is being written by another file server") from None
             except FileNotFoundError:
                 pass  # who had it has just removed it
             except BaseException:

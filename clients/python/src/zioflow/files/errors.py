@@ -28,3 +28,7 @@ class StoreError(FileServerError):
 
 class Busy(StoreError):
     """A file is being written by another program."""
+
+
+class Held(Busy):
+    """A file is another file server's, which is alive and does what is to be done."""

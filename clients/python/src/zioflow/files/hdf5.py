@@ -155,7 +155,7 @@ def _explained(path: str) -> Iterator[None]:
     try:
         yield
     except Busy as wrong:
-        raise Busy(_named(path, str(wrong))) from None
+        raise type(wrong)(_named(path, str(wrong))) from None
     except StoreError as wrong:
         raise StoreError(_named(path, str(wrong))) from None
     except FileServerError:

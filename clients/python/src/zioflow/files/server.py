@@ -16,7 +16,7 @@ from ..handler import Offer
 from ..messages import Dat, Direction
 from ._open import Files
 from ._paths import RESERVED, Root, group_parts
-from .errors import FileServerError
+from .errors import FileServerError, Held
 from .layout import dat_of, record_of
 from .rules import Place, Ruleset
 from .stores import Stores
@@ -45,6 +45,8 @@ def _recover(root: Root, stores: Stores) -> list[str]:
                 if stores.of(name).recover(where):
                     _log.info("%s was completed, after a crash", name)
                     done.append(name)
+        except Held as busy:
+            _log.info("a journal is left: %s", busy)
         except FileServerError as failed:
             _log.warning("a journal is left: %s", failed)
     return done
