@@ -51,7 +51,7 @@ func TestSecurityQuickStart(t *testing.T) {
 		command.WaitDelay = time.Second
 		out, _ := command.CombinedOutput() // that of those that fail is printed as well
 		cancel()
-		want := keyed.ReplaceAllString(strings.Join(b.output, "\n"), "$1$2$3$4…")
+		want := keyed.ReplaceAllString(ports.Replace(strings.Join(b.output, "\n")), "$1$2$3$4…")
 		got := keyed.ReplaceAllString(strings.TrimSuffix(string(out), "\n"), "$1$2$3$4…")
 		if got != want {
 			t.Errorf("%s\nis to print\n%s\nbut prints\n%s", b.command, want, got)
