@@ -131,7 +131,8 @@ func unlimitedBytes(o broker.Options) broker.Options {
 	return o
 }
 
-// Validate names the first option that makes no sense, or is not safe. It reads no file.
+// Validate names the first option that makes no sense, or is not safe. It reads none of the files
+// that are named.
 func (c *Config) Validate() error {
 	if err := errors.Join(c.limits().Validate(), c.validateTelemetry()); err != nil {
 		return err

@@ -42,7 +42,6 @@ type Gateway struct {
 	grpc      *server.Server // nil without an address
 	guard     *security
 	level     *slog.LevelVar
-	levelSet  bool // level is somebody's log's
 	reloader  *reloader
 	reloads   *reloads
 	// instruments measure all of it.
@@ -84,7 +83,7 @@ func New(c Config) (*Gateway, error) {
 		}
 	}
 	g.announce()
-	c.warnOpen(g.endpoints(), g.log)
+	c.warnOpen(g.Endpoints(), g.log)
 	return g, nil
 }
 
@@ -101,10 +100,10 @@ func assemble(c *Config) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		log: log, version: c.Version, grace: c.DrainGrace, level: c.Level, levelSet: c.Level != nil, instruments: measure,
+		log: log, version: c.Version, grace: c.DrainGrace, level: c.Level, instruments: measure,
 		guard: guard, reloads: notes, nodes: nodes.NewTable(), failed: make(chan error, 2),
 	}
-	if g.level == nil {
+	if g.level == nil { // which no log looks at
 		g.level = new(slog.LevelVar)
 	}
 	if g.broker, err = broker.New(g.brokerOptions(c)); err != nil {
@@ -152,19 +151,16 @@ func (g *Gateway) openFronts(c *Config) error {
 	return nil
 }
 
-// endpoints are the bound addresses.
-func (g *Gateway) endpoints() []server.Endpoint {
+// Addresses are those that the gateway has bound: with the ports that it has got where 0
+// was asked for.
+func (g *Gateway) Addresses() Addresses { return addressesOf(g.Endpoints()) }
+
+// Endpoints are the same, with how each is secured.
+func (g *Gateway) Endpoints() []server.Endpoint {
 	g.steering.Lock()
 	defer g.steering.Unlock()
 	return slices.Clone(g.bound)
 }
-
-// Addresses are those that the gateway has bound: with the ports that it has got where 0
-// was asked for.
-func (g *Gateway) Addresses() Addresses { return addressesOf(g.endpoints()) }
-
-// Endpoints are the same, with how each is secured.
-func (g *Gateway) Endpoints() []server.Endpoint { return g.endpoints() }
 
 // Broker is what pairs clients and handlers, for handlers in the same program.
 func (g *Gateway) Broker() *broker.Broker { return g.broker }

@@ -130,9 +130,7 @@ func (g *Gateway) reloadLimits(started *Config) reloadable {
 // reloadLog changes what is logged.
 func (g *Gateway) reloadLog(next *Config) (func() []string, error) {
 	return func() []string {
-		if g.levelSet {
-			g.level.Set(next.LogLevel)
-		}
+		g.level.Set(next.LogLevel)
 		return nil
 	}, nil
 }
