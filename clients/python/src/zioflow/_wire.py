@@ -204,7 +204,8 @@ def read_get_response(raw: bytes) -> Dat | None:
     return read_dat(response.dat) if response.HasField("dat") else None
 
 
-def _envelope(message: Any) -> dict[str, Any]:
+def envelope(message: Any) -> dict[str, Any]:
+    """What every message has, in the contract and in ZIO's form alike."""
     return {
         "payload": tuple(message.payload),
         "label": message.label,
@@ -217,14 +218,14 @@ def _envelope(message: Any) -> dict[str, Any]:
 
 def read_dat(dat: flow_pb2.Dat) -> Dat:
     """A DAT that came."""
-    return Dat(**_envelope(dat))
+    return Dat(**envelope(dat))
 
 
 def read_bot(bot: flow_pb2.Bot) -> Bot:
     """A BOT that came."""
     by, left = bot.taken_by, bot.left_out
     return Bot(
-        **_envelope(bot),
+        **envelope(bot),
         direction=_FROM_WIRE.get(bot.direction),
         credit=bot.credit,
         flow_id=bot.flow_id,
@@ -239,4 +240,4 @@ def read_bot(bot: flow_pb2.Bot) -> Bot:
 
 def read_eot(eot: flow_pb2.Eot) -> Eot:
     """An EOT that came."""
-    return Eot(**_envelope(eot), reason=reason_from_proto(eot.reason), detail=eot.detail)
+    return Eot(**envelope(eot), reason=reason_from_proto(eot.reason), detail=eot.detail)

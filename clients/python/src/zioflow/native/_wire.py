@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 
+from .._wire import envelope
 from ..errors import EndReason, FlowError
 from ..messages import Bot, Dat, Direction, Eot, GivenDat, Incoming, Outgoing, Pay, parse_label
 from ..zio._message import Message
@@ -177,24 +178,18 @@ class Reading:
             label = {"flow": "DAT"} if is_dat else parse_label(message.label)
         except (ValueError, RecursionError) as error:
             raise _malformed(str(error)) from None
-        envelope: dict[str, Any] = {
-            "payload": tuple(message.payload),
-            "label": message.label,
-            "origin": message.origin,
-            "granule": message.granule,
-            "seqno": message.seqno,
-            "level": message.level,
-        }
         flow = label.get("flow")
         if flow == "DAT":
-            return Dat(**envelope)
+            return Dat(**envelope(message))
         if flow == "PAY":
             return Pay(_credit(label, least=0))
         if flow == "BOT":
-            return Bot(**envelope, direction=_direction(label), credit=_credit(label, least=1))
+            return Bot(
+                **envelope(message), direction=_direction(label), credit=_credit(label, least=1)
+            )
         if flow == "EOT":
             self.ended = True
-            return Eot(**envelope, **self._meaning(label))
+            return Eot(**envelope(message), **self._meaning(label))
         raise _malformed(f"a label says flow {flow!r}")
 
     def _meaning(self, label: dict[str, Any]) -> dict[str, Any]:
