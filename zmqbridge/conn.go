@@ -15,6 +15,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/zmqbridge/transit"
 	"github.com/zioflow/gateway/zmtp"
 )
 
@@ -43,6 +44,7 @@ type conn struct {
 	told    bool // by this side, that the connection ends; its goroutine's
 	answers bool // a PONG waits to be written; its goroutine's
 	unsent  int  // as was seen last of what the system holds; the supervisor's
+	transit transit.Meter
 
 	stop     chan struct{} // closed when the connection is being ended
 	stopping sync.Once

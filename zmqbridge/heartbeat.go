@@ -25,11 +25,13 @@ func (c *conn) command(body []byte) error {
 		c.ttl.Store(int64(ttl))
 		c.out.answerPing(zmtp.AppendPong(make([]byte, 0, 32), context))
 		c.answers = true
+	case "PONG":
+		c.transit.Answered()
 	case "ERROR":
 		reason, _ := zmtp.ParseError(data)
 		return &protocolFault{causeProtocol, fmt.Sprintf("the peer sent ERROR %q", reason)}
 	}
-	return nil // PONG is a sign of life like any other; what is not known is passed over
+	return nil // what is not known is passed over, and a sign of life like any other
 }
 
 // supervise looks after the connections until the endpoint stops: asks those that
@@ -116,10 +118,11 @@ func (c *conn) check(now time.Time) (again time.Duration) {
 	if c.ending() {
 		return again
 	}
+	before := c.unsent
+	c.watch(now)
 	if since := c.out.waitingSince.Load(); since != 0 {
 		// What the system holds is still on its way to a peer on a slow line.
-		if unsent := c.socket.unsent(); unsent != c.unsent {
-			c.unsent = unsent
+		if c.unsent != before {
 			c.out.waitingSince.CompareAndSwap(since, now.UnixNano())
 			return again
 		}
@@ -137,6 +140,10 @@ func (c *conn) check(now time.Time) (again time.Duration) {
 		return again
 	}
 	if pinged := c.pinged.Load(); pinged != 0 {
+		if left := c.unsent; 0 < left && left < before { // the PING itself, or what is in front of it
+			c.pinged.CompareAndSwap(pinged, now.UnixNano())
+			return again
+		}
 		return c.checkAnswer(now.Sub(time.Unix(0, pinged)))
 	}
 	// It is asked as much earlier as the answer may be looked for later, so that a
@@ -147,11 +154,25 @@ func (c *conn) check(now time.Time) (again time.Duration) {
 	// Without a TTL, which would have the peer close the connection while it is the
 	// only one that sends.
 	c.pinged.Store(now.UnixNano())
+	ahead := c.bytesOut.Load()
 	if !c.out.ping(zmtp.AppendPing(make([]byte, 0, 16), 0, nil)) {
 		c.pinged.Store(0)
 		return again
 	}
+	c.transit.Asked(ahead)
+	c.unsent = c.socket.unsent()
 	return o.HeartbeatTimeout
+}
+
+// watch looks at what the system still has to send, where somebody waits for that.
+func (c *conn) watch(now time.Time) {
+	full := c.out.blocked.Load()
+	if !full && c.pinged.Load() == 0 && c.out.waitingSince.Load() == 0 {
+		c.transit.Watch(now, false, 0)
+		return
+	}
+	c.unsent = c.socket.unsent()
+	c.transit.Watch(now, full, c.bytesOut.Load()-uint64(c.unsent))
 }
 
 // checkStall judges a peer that has taken no byte for that long.
@@ -175,6 +196,7 @@ func (c *conn) checkAnswer(waited time.Duration) (again time.Duration) {
 	if c.sentData.Load() { // the PING waits behind data, whose receiver may be busy
 		patience = max(patience, c.endpoint.options.Stall)
 	}
+	patience += c.transit.Delay()
 	if waited < patience {
 		return patience - waited
 	}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -237,6 +239,120 @@ func TestBusyTakerComesBack(t *testing.T) {
 	taker.mute = true
 	taker.wantClosed()
 	until(t, "ended as silent", func() bool { return g.stats(zmtp.Dealer).Ended["silent"] == 1 })
+}
+
+// A taker behind a proxy on a slow line is not cut while the proxy still has data for it.
+func TestTakerBehindProxy(t *testing.T) {
+	t.Parallel()
+	const (
+		interval, patience = 100 * time.Millisecond, 400 * time.Millisecond
+		rate, ahead        = 8 << 20, 8 << 20 // of the line, bytes a second; bytes the proxy holds
+	)
+	for _, kind := range []zmtp.SocketType{zmtp.Client, zmtp.Dealer} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			g := newRig(t, func(s *setup) {
+				beats(interval, patience)(s)
+				s.bridge.Stall = patience
+			})
+			taker := g.dialWith(dialing{Config: zmtp.Config{Type: kind}, minor: 1, address: slowProxy(t, g.address(kind), rate, ahead)})
+			giver := g.inside()
+			giver.opens(taker, 5)
+			m := make([]byte, 24<<20)
+			giver.give(m)
+			if got := taker.want(zio.DAT); got.Size() != len(m) {
+				t.Errorf("%d bytes came, want %d", got.Size(), len(m))
+			}
+			quiet(taker, 3*(interval+patience))
+		})
+	}
+}
+
+// slowProxy returns the address of a proxy for one connection, which takes ahead bytes at
+// once and carries rate bytes a second.
+func slowProxy(t *testing.T, to string, rate, ahead int) (address string) {
+	t.Helper()
+	const step = 64 << 10
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		near, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		far, err := connect(to, "")
+		if err != nil {
+			_ = near.Close()
+			return
+		}
+		t.Cleanup(func() { _ = far.Close() })
+		held := &store{limit: ahead}
+		held.changed.L = &held.mu
+		go func() {
+			_, _ = io.Copy(held, far)
+			held.finish()
+		}()
+		go func() {
+			line := time.NewTicker(time.Second * step / time.Duration(rate))
+			defer line.Stop()
+			defer func() { _ = near.Close() }()
+			for b := held.take(step); b != nil; b = held.take(step) {
+				if _, err := near.Write(b); err != nil {
+					return
+				}
+				<-line.C
+			}
+		}()
+		_, _ = io.Copy(far, near)
+	}()
+	return "tcp://" + listener.Addr().String()
+}
+
+// store is what a proxy holds, up to a limit.
+type store struct {
+	limit   int
+	mu      sync.Mutex
+	changed sync.Cond
+	bytes   []byte // guarded by mu
+	over    bool   // guarded by mu; nothing more comes
+}
+
+// Write waits until there is room.
+func (s *store) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.bytes) >= s.limit {
+		s.changed.Wait()
+	}
+	s.bytes = append(s.bytes, b...)
+	s.changed.Signal()
+	return len(b), nil
+}
+
+func (s *store) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	s.changed.Signal()
+}
+
+// take waits for up to n bytes; nil at the end.
+func (s *store) take(n int) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.bytes) == 0 && !s.over {
+		s.changed.Wait()
+	}
+	b := s.bytes[:min(n, len(s.bytes))]
+	s.bytes = s.bytes[len(b):]
+	s.changed.Signal()
+	if len(b) == 0 {
+		return nil
+	}
+	return b
 }
 
 // A peer's death is known at once, however it comes.

@@ -87,6 +87,8 @@ func (s *session) check(ago time.Duration) {
 		s.seen() // this process did not run: nobody was silent, nothing was read
 		return
 	}
+	waiting := s.out.counted().Messages > 0
+	s.transit.Watch(time.Now(), waiting, s.bytesOut.Load())
 	silent := time.Duration(now - s.lastSeen.Load())
 	if ttl := time.Duration(s.ttl.Load()); ttl > 0 && silent > max(ttl, o.Heartbeat) {
 		s.silent(silent)
@@ -101,13 +103,15 @@ func (s *session) check(ago time.Duration) {
 		if s.wrote.Load() {
 			patience = max(patience, o.Stall)
 		}
+		patience += s.transit.Delay()
 		if waited := time.Duration(now - pinged); waited > patience {
 			s.silent(silent)
 		}
 		return
 	}
-	if silent >= o.Heartbeat && s.out.counted().Messages == 0 {
+	if silent >= o.Heartbeat && !waiting {
 		s.pinged.Store(now)
+		s.transit.Asked(s.bytesOut.Load())
 		s.mu.Lock()
 		s.ping = true
 		s.mu.Unlock()

@@ -2,6 +2,7 @@ package dial
 
 import (
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -324,6 +325,44 @@ func TestFullAndStalled(t *testing.T) {
 		}
 		if text := strings.Join(got, " "); text != "one two" && text != "one two three" { // the third may just be read
 			t.Errorf("received %q, want what was read", text)
+		}
+	})
+}
+
+// TestBehindAProxy: what a proxy took for the far end at the rate of a slow line, and has
+// taken ahead at last, is waited for with the PING behind it.
+func TestBehindAProxy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const second, message = 1000, 10_000 // bytes: of the line, and each of two frames of 9 and the data
+		o := heartbeats()
+		o.Stall = o.HeartbeatTimeout
+		fault, after := meet(t, o, func(f *far) {
+			var line [second]byte
+			for range message / second {
+				time.Sleep(time.Second)
+				_, _ = io.ReadFull(f, line[:])
+			}
+			for { // the rest is in the proxy
+				h, body, err := f.next()
+				if err != nil {
+					return
+				}
+				if name, _, _ := zmtp.ParseCommand(body); h.Command && name == "PING" {
+					break
+				}
+			}
+			time.Sleep(message / second * time.Second)
+			_, _ = f.Write(zmtp.AppendPong(nil, nil))
+			f.discard() // it is silent from now on, with nothing in front of it
+		}, func(c *Conn) {
+			for range 2 {
+				if err := c.SendParts(t.Context(), make([]byte, message-9)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		if fault.Cause != Silent || after < 24*time.Second || after > 26*time.Second {
+			t.Errorf("lost after %v: %v, want that it is silent, 4 s after it had everything", after, fault)
 		}
 	})
 }

@@ -229,6 +229,8 @@ func (r *reader) command(body []byte) error {
 		}
 		r.ttl.Store(int64(ttl))
 		r.answer(zmtp.AppendPong(make([]byte, 0, 32), context))
+	case "PONG":
+		r.transit.Answered()
 	case "ERROR":
 		reason, err := zmtp.ParseError(data)
 		if err != nil {
@@ -236,5 +238,5 @@ func (r *reader) command(body []byte) error {
 		}
 		return &fault{Refused, fmt.Sprintf("the peer has ended the connection: %.255q", reason)}
 	}
-	return nil // PONG is a sign of life like any other; what is not known is passed over
+	return nil // what is not known is passed over, and a sign of life like any other
 }

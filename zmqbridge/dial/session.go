@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zioflow/gateway/zmqbridge/transit"
 	"github.com/zioflow/gateway/zmtp"
 )
 
@@ -43,7 +44,8 @@ type session struct {
 	ttl      atomic.Int64 // of the last PING that came; 0 for none
 	wrote    atomic.Bool  // messages were written since the last byte came
 	full     atomic.Bool  // nothing is read: Incoming is full
-	severed  atomic.Bool  // the socket takes nothing any more; what has come is still read
+	transit  transit.Meter
+	severed  atomic.Bool // the socket takes nothing any more; what has come is still read
 }
 
 // newSession is the session of a connection that is established.
