@@ -4,9 +4,10 @@
 
 Bare grpcio is what a careful program would write with the generated code alone: one stream
 of Open, the same credit, no checks. Each round runs both, one after the other in a random
-order, so that what else the machine does meets both. What is printed is the ratio of the
-medians, bare grpcio's time over zioflow's: above 1, zioflow is faster. "cpu" is the same
-for the processor time of this process, which other work disturbs less.
+order, so that what else the machine does meets both, and each in a process of its own, as
+what one does to the memory of its process would help the other. What is printed is the
+ratio of the medians, bare grpcio's time over zioflow's: above 1, zioflow is faster. "cpu" is
+the same for the processor time of that process, which other work disturbs less.
 
 The gateway is one of its own, bin/gateway or what ZIO_GATEWAY names: its `dump` takes, its
 `generate` gives.
@@ -24,6 +25,7 @@ import queue
 import random
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -218,8 +220,42 @@ PAIRS: dict[str, tuple[Run, Run]] = {
     "take, sync / grpc": (take_sync, take_sync_bare),
     "give, sync / asyncio": (give_sync, give_async),
     "take, sync / asyncio": (take_sync, take_async),
+    "give, bare grpc / grpc.aio": (give_sync_bare, give_async_bare),
+    "take, bare grpc / grpc.aio": (take_sync_bare, take_async_bare),
     "put of an array / of its bytes": (put_array, put_its_bytes),
 }
+
+
+class Runner:
+    """A process in which a run is measured, again and again."""
+
+    def __init__(self, run: Run) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--run", run.__name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.communicate()
+
+    def measure(self, address: str, count: int, size: int) -> tuple[float, float]:
+        """How long a run took, and the processor time, in seconds."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        print(address, count, size, file=self._process.stdin, flush=True)
+        wall, cpu = map(float, self._process.stdout.readline().split())
+        return wall, cpu
+
+
+def serve(run: Run) -> None:
+    """What a Runner's process does."""
+    for line in sys.stdin:
+        address, count, size = line.split()
+        print(*measure(run, address, int(count), int(size)), flush=True)
 
 
 def measure(run: Run, address: str, count: int, size: int) -> tuple[float, float]:
@@ -230,11 +266,13 @@ def measure(run: Run, address: str, count: int, size: int) -> tuple[float, float
 
 def compare(pair: tuple[Run, Run], address: str, count: int, size: int, rounds: int) -> str:
     times: dict[int, list[tuple[float, float]]] = {0: [], 1: []}
-    for which in (0, 1):
-        measure(pair[which], address, count, size)  # warms up
-    for _ in range(rounds):
-        for which in random.sample((0, 1), 2):
-            times[which].append(measure(pair[which], address, count, size))
+    with Runner(pair[0]) as first, Runner(pair[1]) as second:
+        runners = first, second
+        for runner in runners:
+            runner.measure(address, count, size)  # warms up
+        for _ in range(rounds):
+            for which in random.sample((0, 1), 2):
+                times[which].append(runners[which].measure(address, count, size))
     ours, bare = ([statistics.median(column) for column in zip(*times[n])] for n in (0, 1))
     rate = count * size / ours[0] / 1e6
     return f"{bare[0] / ours[0]:9.2f} {bare[1] / ours[1]:9.2f} {rate:9.0f} {count / ours[0]:9.0f}"
@@ -246,7 +284,11 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=100_000_000, help="in each run")
     parser.add_argument("--sizes", default="1000,1048576,5000000,16777216")
     parser.add_argument("--only", default="")
+    parser.add_argument("--run", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.run:
+        serve(globals()[options.run])
+        return
     print(f"{'':32}{'bytes':>10} {'wall':>9} {'cpu':>9} {'MB/s':>9} {'1/s':>9}")
     with gateway() as address:
         for name, pair in PAIRS.items():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ._gen.zio.gateway.v1 import flow_pb2
+from ._memory import keep_for
 from .errors import reason_from_proto
 from .messages import (
     Bot,
@@ -67,6 +68,7 @@ def _request(field: int, message: Outgoing, limit: int) -> bytes:
         raise ValueError(
             f"the message has {size} bytes, at most {limit} can be sent: see max_message"
         )
+    keep_for(size)
     return b"".join(pieces)
 
 
@@ -127,6 +129,7 @@ def _large_dat(raw: bytes, tag: bytes) -> Dat | None:
 
     Its parts are copied once, and not twice as by protobuf, which reads all but them.
     """
+    keep_for(len(raw))
     try:
         size, begin = _read_varint(raw, 1)
         if raw[:1] != tag or begin + size != len(raw):

@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 
+from .._memory import keep_for
 from .._wire import envelope
 from ..errors import EndReason, FlowError
 from ..messages import Bot, Dat, Direction, Eot, GivenDat, Incoming, Outgoing, Pay, parse_label
@@ -86,6 +87,7 @@ def encode(message: Outgoing, limit: int) -> Message:
     size = len(label.encode()) + sum(map(len, payload))
     if size > limit:
         raise ValueError(f"the message has {size} bytes, at most {limit} can be sent")
+    keep_for(size)
     return Message(
         label=label,
         payload=payload,
@@ -171,6 +173,7 @@ class Reading:
         if size > self._limit:
             detail = f"a message of {size} bytes came, at most {self._limit} are taken here"
             raise FlowError(EndReason.MESSAGE_TOO_LARGE, detail)
+        keep_for(size)
         try:
             message = decode(came)
             # The gateway lets no key `flow` stand twice.
