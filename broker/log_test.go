@@ -16,33 +16,32 @@ import (
 
 // Beginnings of the plays below.
 const (
-	offered = `listen L raw
-c {"flow":"BOT","direction":"extract","credit":4}`
+	offered = `L listens raw
+c> BOT extract 4`
 	accepted = offered + `
-h {"flow":"BOT","direction":"inject","credit":2,"cid":$cid1}
-h {"flow":"PAY","credit":2}`
+h> {"flow":"BOT","direction":"inject","credit":2,"cid":$cid1}
+h> PAY 2`
 )
 
 // TestLogOfEveryEnd: a flow that ends, whatever for, leaves one line with its
 // number, its peers and the reason, and every line about it has the same words.
 func TestLogOfEveryEnd(t *testing.T) {
 	plays := map[flow.Reason]string{
-		flow.Completed:       accepted + "\nc {\"flow\":\"DAT\"} data\nc {\"flow\":\"EOT\"}\nh {\"flow\":\"EOT\"}",
-		flow.Rejected:        offered + "\ndecline $cid1 no",
-		flow.NoHandler:       "c {\"flow\":\"BOT\",\"direction\":\"extract\",\"credit\":4}\nwait 2s",
+		flow.Completed:       accepted + "\nc> DAT \"data\"\nc> EOT\nh> EOT",
+		flow.Rejected:        offered + "\nl> decline $cid1 \"no\"",
+		flow.NoHandler:       "c> BOT extract 4\nwait 2s",
 		flow.HandlerTimeout:  offered + "\nwait 5s",
 		flow.PeerGone:        accepted + "\nh leaves",
-		flow.CreditViolation: accepted + "\nh {\"flow\":\"PAY\",\"credit\":1}",
-		flow.ProtocolError:   accepted + "\nh {\"flow\":\"DAT\"}",
-		flow.MessageTooLarge: accepted + "\nc {\"flow\":\"DAT\"} *1001",
-		flow.Overrun:         accepted + "\nh breaks overrun\nc {\"flow\":\"DAT\"}",
+		flow.CreditViolation: accepted + "\nh> PAY 1",
+		flow.ProtocolError:   accepted + "\nh> DAT",
+		flow.MessageTooLarge: accepted + "\nc> DAT *1001",
+		flow.Overrun:         accepted + "\nh breaks overrun\nc> DAT",
 		flow.IdleTimeout:     accepted + "\nwait 2h",
-		flow.EOTTimeout:      accepted + "\nc {\"flow\":\"EOT\"}\nwait 30s",
-		flow.EndedByAdmin:    accepted + "\nend",
-		flow.Restarted:       accepted + "\nc {\"flow\":\"BOT\",\"direction\":\"extract\",\"credit\":4}",
+		flow.EOTTimeout:      accepted + "\nc> EOT\nwait 30s",
+		flow.EndedByAdmin:    accepted + "\nend 1 \"enough\"",
+		flow.Restarted:       accepted + "\nc> BOT extract 4",
 		flow.Draining:        accepted + "\nclose",
-		flow.Overloaded: strings.Replace(accepted, "raw", "raw max=1", 1) +
-			"\nd {\"flow\":\"BOT\",\"direction\":\"extract\",\"credit\":4}\nwait 5s",
+		flow.Overloaded:      strings.Replace(accepted, "raw", "raw max=1", 1) + "\nd> BOT extract 4\nwait 5s",
 	}
 	for _, reason := range flow.Reasons() {
 		t.Run(reason.String(), func(t *testing.T) {
@@ -61,20 +60,7 @@ func checkLog(t *testing.T, play string, want flow.Reason) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &script{
-		t: t, broker: b, peers: map[string]*fakePeer{}, cids: map[string]uint64{},
-		listeners: map[string]*broker.Listener{},
-	}
-	for line := range strings.SplitSeq(play, "\n") {
-		if line == "end" {
-			if _, err := b.EndFlow(1, "enough"); err != nil {
-				t.Fatal(err)
-			}
-		} else {
-			s.play(line)
-		}
-		synctest.Wait()
-	}
+	newPlay(t, b).acts(play)
 	defer b.Close(flow.Draining, "")
 
 	ended := log.find(t, "flow ended")
@@ -94,7 +80,7 @@ func checkLog(t *testing.T, play string, want flow.Reason) {
 	if want != flow.Completed && info.Detail == "" {
 		t.Error("the flow's end has no detail")
 	}
-	if active := log.find(t, "flow active"); strings.HasPrefix(play, "listen") && strings.Contains(play, "h {") {
+	if active := log.find(t, "flow active"); strings.HasPrefix(play, "L listens") && strings.Contains(play, "h>") {
 		if len(active) != 1 || active[0]["client"] != "fake c" || active[0]["handler"] != "fake h" || active[0]["flow"] != 1.0 {
 			t.Errorf("when it became active, the log had %v", active)
 		}
@@ -110,8 +96,9 @@ func TestLogOfARefusal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &script{t: t, broker: b, peers: map[string]*fakePeer{}}
-	s.play(`c {"flow":"BOT","direction":"extract","credit":4,"cid":77}`)
+	if err := newPlay(t, b).peer("c").send(`{"flow":"BOT","direction":"extract","credit":4,"cid":77}`); err != nil {
+		t.Fatal(err)
+	}
 	refused := log.find(t, "BOT refused")
 	if len(refused) != 1 || refused[0]["peer"] != "fake c" || refused[0]["reason"] != "rejected" || refused[0]["detail"] == "" {
 		t.Errorf("the log has %v", refused)

@@ -23,7 +23,7 @@ import (
 //	unroute NAME             RemoveRoute
 //	routes                   Routes
 //	explain LABEL            Explain, for a peer named "asking"
-func (s *script) playRoutes(command string, words []string) {
+func (s *play) playRoutes(command string, words []string) {
 	var err error
 	switch command {
 	case "route":
@@ -44,24 +44,24 @@ func (s *script) playRoutes(command string, words []string) {
 		_, err = s.broker.RemoveRoute(words[0])
 	case "routes":
 		for _, r := range s.broker.Routes() {
-			s.printf("  %s %v priority=%d max-credit=%d taken=%d flows=%d", r.Name, r.Origin, r.Priority, r.MaxCredit, r.Taken, r.Flows)
+			line := fmt.Sprintf("%s %v priority=%d max-credit=%d taken=%d flows=%d", r.Name, r.Origin, r.Priority, r.MaxCredit, r.Taken, r.Flows)
 			if r.Match != nil {
-				s.printf(" match=%v", r.Match)
+				line += fmt.Sprintf(" match=%v", r.Match)
 			}
-			s.printf("\n")
+			s.answer(line)
 		}
 	case "explain":
 		s.explain(words[0])
 	}
 	if err != nil {
-		s.printf("  %v\n", err)
+		s.answer(err)
 	}
 }
 
-func (s *script) explain(label string) {
+func (s *play) explain(label string) {
 	view, err := broker.NewView(&zio.Message{Label: []byte(label)}, broker.PeerInfo{Identity: "asking"})
 	if err != nil {
-		s.printf("  %v\n", err)
+		s.answer(err)
 		return
 	}
 	verdicts, err := s.broker.Explain(s.t.Context(), view)
@@ -73,11 +73,11 @@ func (s *script) explain(label string) {
 		if v.Takes {
 			mark = "TAKES"
 		}
-		s.printf("  %-5s %s (%v): %s\n", mark, v.Route, v.Origin, v.Explanation)
+		s.answer(fmt.Sprintf("%s %s (%v): %s", mark, v.Route, v.Origin, v.Explanation))
 	}
 }
 
-func (s *script) route(words []string) broker.Route {
+func (s *play) route(words []string) broker.Route {
 	r := broker.Route{Name: words[0]}
 	switch words[1] {
 	case "panics":

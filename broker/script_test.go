@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -12,59 +13,57 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/datadriven"
-
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/match"
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/internal/script"
+	"github.com/zioflow/gateway/internal/script/scripttest"
 )
 
-// TestScripts plays the exchanges in testdata against a broker whose peers are
-// fakes. Each script's title names the rules that it shows; what every peer
-// received is recorded below the lines. Rewrite the records with -rewrite.
+// TestScripts plays the exchanges in testdata, in the language of docs/scripts.md, against
+// a broker whose peers are fakes. After every act stands all that comes of it. Rewrite
+// that with -rewrite.
+//
+//	PEER> LABEL PAYLOAD…       · PEER< LABEL PAYLOAD… seqno N [reason REASON]
+//	PEER< ended REASON ["DETAIL"]
+//	LISTENER< offer LABEL PAYLOAD… from PEER direction D credit N, whose cid is $cid1, $cid2…
+//	LISTENER< withdrawn $cidN REASON
+//	l> decline $cidN "DETAIL" [as NAME]
+//	broker< …                  what else the broker says, and what a command returns
+//	flow< …                    a line of what `flows` lists
+//
+// play, event and playRoutes have the other lines. The head's options are limits.
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			var out string
-			synctest.Test(t, func(t *testing.T) { out = playAll(t, d) })
-			return out
-		})
+	scripttest.Run(t, "testdata", []string{"options"}, func(t *testing.T, s *script.Scenario, do func(scripttest.Recorded)) {
+		synctest.Test(t, func(t *testing.T) { playOn(t, s, do) })
 	})
 }
 
-// playAll plays one script against a broker of its own, with the limits that
-// the script's arguments set.
-func playAll(t *testing.T, d *datadriven.TestData) string {
+// playOn has a scenario played on a broker of its own, with the limits of its head.
+func playOn(t *testing.T, s *script.Scenario, do func(scripttest.Recorded)) {
 	options := broker.DefaultOptions()
 	options.IdleTimeout = time.Hour
-	for _, arg := range d.CmdArgs {
-		setLimit(t, &options, arg.Key, arg.Vals[0])
+	for _, option := range s.Head["options"] {
+		name, value, _ := strings.Cut(option, "=")
+		setLimit(t, &options, name, value)
 	}
-	var s *script
-	options.Denied = func(p broker.PeerInfo, what broker.Denial) { s.printf("  denied %v: %s\n", p, what) }
+	var p *play
+	options.Denied = func(by broker.PeerInfo, what broker.Denial) {
+		p.printf("broker< denied %s", strings.TrimSpace(fmt.Sprintf("%v: %s", by, what)))
+	}
 	b, err := broker.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = &script{
-		t: t, broker: b, peers: map[string]*fakePeer{}, cids: map[string]uint64{},
-		listeners: map[string]*broker.Listener{}, grants: map[string]*fakeGrant{},
-	}
-	for line := range strings.SplitSeq(d.Input, "\n") {
-		s.printf("%s\n", line)
-		s.play(line)
-		synctest.Wait()
-		s.flushListeners()
-	}
-	out := s.text()
+	p = newPlay(t, b)
+	do(p)
 	b.Close(flow.Draining, "")
-	for name, p := range s.peers {
-		if p.held != 0 {
-			t.Errorf("%d messages of %s were not released", p.held, name)
+	for name, peer := range p.peers {
+		if peer.held != 0 {
+			t.Errorf("%d messages of %s were not released", peer.held, name)
 		}
 	}
-	return out
 }
 
 // setLimit sets one of a broker's limits by its option's name.
@@ -99,19 +98,20 @@ func setLimit(t *testing.T, o *broker.Options, name, value string) {
 }
 
 // limits plays `limits NAME=N…`.
-func (s *script) limits(words []string) {
+func (s *play) limits(words []string) {
 	options := s.broker.Options()
 	for _, word := range words {
 		name, value, _ := strings.Cut(word, "=")
 		setLimit(s.t, &options, name, value)
 	}
 	if err := s.broker.SetLimits(options); err != nil {
-		s.printf("  %v\n", err)
+		s.answer(err)
 	}
 }
 
-// script is a play under way.
-type script struct {
+// play is a scenario being played.
+type play struct {
+	script.Record
 	t         *testing.T
 	broker    *broker.Broker
 	peers     map[string]*fakePeer
@@ -119,47 +119,68 @@ type script struct {
 	grants    map[string]*fakeGrant
 
 	mu   sync.Mutex
-	out  strings.Builder   // guarded by mu
+	out  []string          // guarded by mu; what came in this step
 	told []string          // guarded by mu; what listeners were told in this step
 	cids map[string]uint64 // guarded by mu
 }
 
-func (s *script) printf(format string, args ...any) {
+func newPlay(t *testing.T, b *broker.Broker) *play {
+	return &play{
+		t: t, broker: b, peers: map[string]*fakePeer{}, cids: map[string]uint64{},
+		listeners: map[string]*broker.Listener{}, grants: map[string]*fakeGrant{},
+	}
+}
+
+// acts does what the lines say, and looks at nothing that comes of it.
+func (s *play) acts(lines string) {
+	s.t.Helper()
+	all, err := script.Parse(s.t.Name(), "scenario: acts\n"+lines)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, l := range all[0].Lines {
+		if err := s.Act(l); err != nil {
+			s.t.Fatalf("%s: %v", l.Text, err)
+		}
+	}
+}
+
+func (s *play) printf(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintf(&s.out, format, args...)
+	s.out = append(s.out, fmt.Sprintf(format, args...))
+}
+
+// answer tells what a command returns.
+func (s *play) answer(what any) {
+	s.printf("broker< %s", strings.Join(strings.Fields(fmt.Sprint(what)), " "))
 }
 
 // tell records what a listener is told. That is done by goroutines of the
 // broker's, in no order with what peers are sent.
-func (s *script) tell(format string, args ...any) {
+func (s *play) tell(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.told = append(s.told, fmt.Sprintf(format, args...))
 }
 
-func (s *script) flushListeners() {
+// flush hands over what came in a step, with the random cids replaced by their names.
+func (s *play) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	slices.Sort(s.told)
-	s.out.WriteString(strings.Join(s.told, ""))
-	s.told = nil
-}
-
-// text is the record, with the random cids replaced by their names.
-func (s *script) text() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	text := s.out.String()
-	for name, cid := range s.cids {
-		text = strings.ReplaceAll(text, strconv.FormatUint(cid, 10), "$"+name)
+	for _, line := range append(s.out, s.told...) {
+		for name, cid := range s.cids {
+			line = strings.ReplaceAll(line, strconv.FormatUint(cid, 10), "$"+name)
+		}
+		s.Came(line)
 	}
-	return text
+	s.out, s.told = nil, nil
 }
 
 var variable = regexp.MustCompile(`\$\w+`)
 
-func (s *script) expand(line string) string {
+func (s *play) expand(line string) string {
 	return variable.ReplaceAllStringFunc(line, func(name string) string {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -167,30 +188,38 @@ func (s *script) expand(line string) string {
 	})
 }
 
-func (s *script) play(line string) {
-	line, _, _ = strings.Cut(line, "  # ")
-	words := strings.Fields(s.expand(line))
+// Act implements script.Player.
+func (s *play) Act(l script.Line) error {
+	l.Rest = s.expand(l.Rest)
+	err := s.act(l)
+	synctest.Wait()
+	s.flush()
+	return err
+}
+
+func (s *play) act(l script.Line) error {
+	words := l.Words()
+	switch {
+	case l.Kind == script.Send && words[0] == "decline":
+		return s.decline(words[1:])
+	case l.Kind == script.Send:
+		return s.peer(l.Who).send(l.Rest)
+	}
 	switch words[0] {
 	case "wait":
 		d, err := time.ParseDuration(words[1])
-		if err != nil {
-			s.t.Fatal(err)
-		}
 		time.Sleep(d)
+		return err
 	case "route", "default", "named", "configure", "unroute", "routes", "explain":
 		s.playRoutes(words[0], words[1:])
-	case "listen":
-		s.listen(words[1:])
-	case "unlisten":
-		s.listeners[words[1]].Close()
-	case "decline":
-		s.decline(words[1:])
 	case "grant":
 		s.grant(words[1:])
-	case "attach":
-		s.attach(words[1], words[2])
 	case "limits":
 		s.limits(words[1:])
+	case "end":
+		n, err := strconv.ParseUint(words[1], 10, 64)
+		_, unknown := s.broker.EndFlow(broker.FlowID(n), words[2])
+		return errors.Join(err, unknown)
 	case "drain":
 		s.broker.Drain()
 	case "close":
@@ -199,25 +228,33 @@ func (s *script) play(line string) {
 		infos := s.broker.Flows()
 		slices.SortFunc(infos, func(a, b broker.FlowInfo) int { return int(a.ID) - int(b.ID) })
 		for _, f := range infos {
-			s.printf("  %d %v %v client=%s handler=%s %v credit=%d paid=%d data=%d/%d\n", f.ID, f.Phase, f.Reason,
+			s.printf("flow< %d %v %v client=%s handler=%s %v credit=%d paid=%d data=%d/%d", f.ID, f.Phase, f.Reason,
 				f.Client.Identity, f.Handler.Identity, f.Direction, f.Credit, f.Paid, f.Data.Messages, f.Data.Bytes)
 		}
 	default:
-		s.peer(words)
+		return s.event(words[0], words[1], words[2:])
 	}
+	return nil
 }
 
-// peer plays `NAME LABEL [PAYLOAD…]`, `NAME leaves`, `NAME shuts`, `NAME breaks
-// ERROR` (its outbox, from now on), `NAME holds N SIZE` (so many messages of
-// that size have not left for it) or `NAME charges N` (so many bytes are held for it), `NAME stays` (its connection goes
-// on after a flow), `NAME moves` (bytes of a large message have crossed). A payload `*N` is N bytes, `*NxM` is M such
-// parts; `"*N"` in a label is a string of N bytes.
-func (s *script) peer(words []string) {
-	p := s.peers[words[0]]
-	if p == nil {
-		p = s.attach(words[0], "")
+// event plays `NAME attaches IDENTITY`, `NAME leaves`, `NAME shuts`, `NAME breaks ERROR`
+// (its outbox, from now on), `NAME holds N SIZE` (so many messages of that size have not
+// left for it) or `NAME charges N` (so many bytes are held for it), `NAME stays` (its
+// connection goes on after a flow), `NAME moves` (bytes of a large message have crossed);
+// and of a listener `NAME listens …`, `NAME unlistens`.
+func (s *play) event(name, verb string, words []string) error {
+	switch verb {
+	case "listens":
+		return s.listen(name, words)
+	case "unlistens":
+		s.listeners[name].Close()
+		return nil
+	case "attaches":
+		s.attach(name, words[0])
+		return nil
 	}
-	switch words[1] {
+	p := s.peer(name)
+	switch verb {
 	case "leaves":
 		p.Leave("connection closed")
 	case "shuts":
@@ -227,42 +264,50 @@ func (s *script) peer(words []string) {
 	case "moves":
 		p.moved.Add(1)
 	case "charges":
-		n, _ := strconv.ParseInt(words[2], 10, 64)
+		n, err := strconv.ParseInt(words[0], 10, 64)
 		p.Bytes().Add(n)
+		return err
 	case "holds":
-		queued, _ := strconv.ParseInt(words[2], 10, 64)
-		size, _ := strconv.ParseInt(words[3], 10, 64)
+		queued, err := strconv.ParseInt(words[0], 10, 64)
+		size, bad := strconv.ParseInt(words[1], 10, 64)
 		p.queued.Store(queued)
 		p.size.Store(size)
+		return errors.Join(err, bad)
 	case "breaks":
-		p.broken = map[string]error{"gone": broker.ErrGone, "overrun": broker.ErrOverrun}[words[2]]
+		p.broken = map[string]error{"gone": broker.ErrGone, "overrun": broker.ErrOverrun}[words[0]]
 	default:
-		m := &zio.Message{Form: zio.FormFlow, Label: longLabel(words[1]), Coord: zio.Coord{Origin: 7, Granule: 1, Seqno: p.seqno}}
-		for _, part := range words[2:] {
-			times := 1
-			if n, err := fmt.Sscanf(part, "*%dx%d", new(int), &times); n > 0 || err == nil {
-				size, _ := strconv.Atoi(strings.TrimSuffix(part[1:], fmt.Sprintf("x%d", times)))
-				part = strings.Repeat("x", size)
-			}
-			for range times {
-				m.Payload = append(m.Payload, []byte(part))
-			}
-		}
-		p.seqno++
-		p.held++
-		m.Carry(p)
-		p.Receive(m)
+		return fmt.Errorf("%s is nothing that a peer does", verb)
 	}
+	return nil
 }
 
-var longString = regexp.MustCompile(`"\*\d+"`)
-
-func longLabel(label string) []byte {
-	return longString.ReplaceAllFunc([]byte(label), func(word []byte) []byte {
-		n, _ := strconv.Atoi(string(word[2 : len(word)-1]))
-		return fmt.Appendf(nil, `"%s"`, strings.Repeat("x", n))
-	})
+// peer attaches a peer when it is first named.
+func (s *play) peer(name string) *fakePeer {
+	if p := s.peers[name]; p != nil {
+		return p
+	}
+	return s.attach(name, "")
 }
+
+// send has the peer send a message.
+func (p *fakePeer) send(text string) error {
+	in, err := script.ParseMessage(text)
+	if err == nil {
+		err = in.Only()
+	}
+	if err != nil {
+		return err
+	}
+	m := &zio.Message{Form: zio.FormFlow, Label: in.Label, Payload: in.Payload, Coord: zio.Coord{Origin: sent, Granule: 1, Seqno: p.seqno}}
+	p.seqno++
+	p.held++
+	m.Carry(p)
+	p.Receive(m)
+	return nil
+}
+
+// sent is the origin of what peers send, by which it can be told from what the broker makes.
+const sent = 7
 
 // fakeGrant is what peers of one name may do.
 type fakeGrant struct{ rights broker.Rights }
@@ -282,7 +327,7 @@ func (n fakeNames) Right(name string) broker.NameRight {
 // grant plays `grant NAME [client] [handler] [extract] [inject] [flows=N]
 // [match=EXPRESSION] [names=NAME,…]`: what peers of that name may do from now on;
 // with names, these are the only ones under which they may listen.
-func (s *script) grant(words []string) {
+func (s *play) grant(words []string) {
 	var r broker.Rights
 	for _, word := range words[1:] {
 		key, value, _ := strings.Cut(word, "=")
@@ -314,9 +359,9 @@ func (s *script) grant(words []string) {
 	}
 }
 
-// attach plays `attach PEER NAME`: the peer has proved to be of that name.
-func (s *script) attach(peer, name string) *fakePeer {
-	p := &fakePeer{script: s, name: peer}
+// attach plays `PEER attaches NAME`: the peer has proved to be of that name.
+func (s *play) attach(peer, name string) *fakePeer {
+	p := &fakePeer{play: s, name: peer}
 	info := broker.PeerInfo{Transport: "fake", Identity: peer, Name: name}
 	if g := s.grants[name]; g != nil {
 		p.Peer = s.broker.AttachWith(p, info, g)
@@ -327,47 +372,54 @@ func (s *script) attach(peer, name string) *fakePeer {
 	return p
 }
 
-// decline plays `decline CID [as=NAME] DETAIL…`.
-func (s *script) decline(words []string) {
-	cid, _ := strconv.ParseUint(words[0], 10, 64)
-	by := broker.PeerInfo{Transport: "fake"}
-	detail := words[1:]
-	if name, named := strings.CutPrefix(strings.Join(detail[:min(1, len(detail))], ""), "as="); named {
-		by.Name, detail = name, detail[1:]
+// decline plays `l> decline CID "DETAIL" [as NAME]`.
+func (s *play) decline(words []string) error {
+	cid, err := strconv.ParseUint(words[0], 10, 64)
+	if err != nil {
+		return err
 	}
-	s.printf("  %v\n", s.broker.Decline(by, cid, strings.Join(detail, " ")) == nil)
+	detail, err := strconv.Unquote(words[1])
+	by := broker.PeerInfo{Transport: "fake"}
+	if len(words) > 2 {
+		by.Name = words[3]
+	}
+	s.answer(s.broker.Decline(by, cid, detail) == nil)
+	return err
 }
 
-// listen plays `listen ID NAME [max=N] [match=EXPRESSION]`.
-func (s *script) listen(words []string) {
-	spec := broker.ListenerSpec{Name: words[1], Sink: &fakeSink{s, words[0]}}
-	for _, word := range words[2:] {
+// listen plays `LISTENER listens NAME [as=IDENTITY] [max=N] [match=EXPRESSION]`.
+func (s *play) listen(listener string, words []string) error {
+	spec := broker.ListenerSpec{Name: words[0], Sink: &fakeSink{s, listener}}
+	for _, word := range words[1:] {
 		key, value, _ := strings.Cut(word, "=")
+		var err error
 		switch key {
 		case "as":
 			spec.Peer.Name, spec.Grant = value, s.grants[value]
 		case "max":
-			spec.MaxFlows, _ = strconv.Atoi(value)
+			spec.MaxFlows, err = strconv.Atoi(value)
 		case "match":
-			m, err := match.Compile(value)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			spec.Match = m
+			spec.Match, err = match.Compile(value)
+		default:
+			err = fmt.Errorf("%s is nothing that a listener has", key)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	l, err := s.broker.Listen(spec)
 	if err != nil {
-		s.printf("  %v\n", err)
-		return
+		s.answer(err)
+		return nil
 	}
-	s.listeners[words[0]] = l
+	s.listeners[listener] = l
+	return nil
 }
 
 // fakePeer prints what its link is given.
 type fakePeer struct {
 	*broker.Peer
-	script *script
+	play   *play
 	name   string
 	seqno  uint64
 	broken error
@@ -385,22 +437,16 @@ func (p *fakePeer) Deliver(d broker.Delivery) error {
 	if p.broken != nil {
 		return p.broken
 	}
-	label := string(d.Message.Label)
-	if n := len(label); n > 1000 {
-		label = fmt.Sprintf("a label of %d bytes", n)
-	}
-	line := fmt.Sprintf("  %s <- %s #%d", p.name, label, d.Message.Seqno)
-	if n := d.Message.Parts(); n > 10 {
-		line += fmt.Sprintf(" %d parts", n)
-	} else if n := d.Message.Size(); n > 100 {
-		line += fmt.Sprintf(" %d bytes", n)
-	} else if len(d.Message.Payload) > 0 {
-		line += fmt.Sprintf(" %q", d.Message.Payload)
-	}
+	got := script.Message{Label: d.Message.Label, Payload: d.Message.Payload}
+	got.Words = append(got.Words, script.Pair{Word: "seqno", Value: strconv.FormatUint(d.Message.Seqno, 10)})
 	if d.Type == zio.EOT && d.Reason != flow.NotEnded {
-		line += " " + d.Reason.String()
+		got.Words = append(got.Words, script.Pair{Word: "reason", Value: d.Reason.String()})
 	}
-	p.script.printf("%s\n", line)
+	sign := "<*"
+	if d.Message.Origin == sent {
+		sign = "<"
+	}
+	p.play.printf("%s%s %v", p.name, sign, got)
 	return nil
 }
 
@@ -416,27 +462,27 @@ func (p *fakePeer) Moved() uint64 { return p.moved.Load() }
 
 func (p *fakePeer) Ended(reason flow.Reason, detail string) {
 	if detail != "" {
-		detail = " (" + detail + ")"
+		detail = " " + strconv.Quote(detail)
 	}
-	p.script.printf("  %s ended: %v%s\n", p.name, reason, detail)
+	p.play.printf("%s< ended %v%s", p.name, reason, detail)
 }
 
 // fakeSink prints what a listener is told, and names each cid after it.
 type fakeSink struct {
-	script *script
-	name   string
+	play *play
+	name string
 }
 
 func (k *fakeSink) Offer(o broker.Offer) error {
-	k.script.mu.Lock()
-	name := fmt.Sprintf("cid%d", len(k.script.cids)+1)
-	k.script.cids[name] = o.CID
-	k.script.mu.Unlock()
-	k.script.tell("  %s <- offer $%s %s from %s, %v credit %d, %q\n",
-		k.name, name, o.Bot.Label, o.Client.Identity, o.Direction, o.Credit, o.Bot.Payload)
+	k.play.mu.Lock()
+	name := fmt.Sprintf("cid%d", len(k.play.cids)+1)
+	k.play.cids[name] = o.CID
+	k.play.mu.Unlock()
+	k.play.tell("%s< offer %v from %s direction %v credit %d",
+		k.name, script.Message{Label: o.Bot.Label, Payload: o.Bot.Payload}, o.Client.Identity, o.Direction, o.Credit)
 	return nil
 }
 
 func (k *fakeSink) Withdraw(cid uint64, reason flow.Reason) {
-	k.script.tell("  %s <- withdrawn %d %v\n", k.name, cid, reason)
+	k.play.tell("%s< withdrawn %d %v", k.name, cid, reason)
 }

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/zioflow/gateway/internal/script"
 )
 
 // ruleTable is the table of all rules with what shows them.
@@ -193,15 +195,19 @@ func findTests(root string) (map[string][]string, error) {
 		if err != nil {
 			return err
 		}
-		script := scripted.MatchString(within) && filepath.Base(filepath.Dir(path)) == "testdata"
+		recorded := scripted.MatchString(within) && filepath.Base(filepath.Dir(path)) == "testdata"
 		python := strings.HasPrefix(entry.Name(), "test_") && strings.HasSuffix(path, ".py")
-		if !script && !python && !strings.HasSuffix(path, "_test.go") {
+		if !recorded && !python && !strings.HasSuffix(path, "_test.go") {
 			return nil
 		}
 		text, err := os.ReadFile(path)
-		if script {
+		switch {
+		case recorded && strings.HasSuffix(path, ".txt"):
+			name := strings.TrimSuffix(within, ".txt")
+			found[name], err = rulesInHeads(entry.Name(), text, err)
+		case recorded:
 			found[within] = rulesInComments(string(text))
-		} else {
+		default:
 			rulesInNames(found, filepath.Dir(within), string(text))
 		}
 		return err
@@ -209,7 +215,19 @@ func findTests(root string) (map[string][]string, error) {
 	return found, err
 }
 
-// rulesInComments are the rules that a script's comments name.
+// rulesInHeads are the rules that the scenarios of a script show.
+func rulesInHeads(name string, text []byte, err error) (rules []string, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	all, err := script.Parse(name, string(text), "options")
+	for _, s := range all {
+		rules = append(rules, s.Rules...)
+	}
+	return rules, err
+}
+
+// rulesInComments are the rules that the comments of discovery's scripts name.
 func rulesInComments(text string) (rules []string) {
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, "#") {

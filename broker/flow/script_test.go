@@ -1,101 +1,72 @@
 package flow_test
 
 import (
+	"cmp"
 	"fmt"
 	"math"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/cockroachdb/datadriven"
-
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/internal/script"
+	"github.com/zioflow/gateway/internal/script/scripttest"
 )
 
-// TestScripts plays the exchanges in testdata, each named after the rules that
-// it shows. A script's lines are events; what the flow makes of each is
-// recorded below them. Rewrite the records with -rewrite.
+// TestScripts plays the exchanges in testdata, in the language of docs/scripts.md. After
+// every act stands what the flow makes of it, whole. Rewrite that with -rewrite.
+//
+//	open extract|inject                the client's BOT has come
+//	accept OFFER ANSWER [LIMIT]        the handler's, with that credit; - for none
+//	SIDE> LABEL [queued N]             a message, while N messages wait for the other side
+//	SIDE shuts · SIDE leaves
+//	room WINDOW QUEUED                 what the taker's side has room for
+//	stop REASON ["DETAIL"]
+//
+// `flow<` is the phase, with credit released/agreed, the reason and its detail; `giver<*`
+// is credit that was withheld.
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		if strings.HasPrefix(path, filepath.Join("testdata", "fuzz")) {
-			return // FuzzStep's corpus
-		}
-		var p player
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			if d.Cmd == "open" {
-				p = player{}
-			}
-			var out strings.Builder
-			lines := []string{d.Cmd + " " + argsOf(d)}
-			if d.Cmd == "play" {
-				lines = strings.Split(d.Input, "\n")
-			}
-			for _, line := range lines {
-				if err := p.play(&out, strings.Fields(line)); err != nil {
-					d.Fatalf(t, "%s: %v", line, err)
-				}
-			}
-			return out.String()
-		})
+	scripttest.Run(t, "testdata", nil, func(_ *testing.T, _ *script.Scenario, do func(scripttest.Recorded)) {
+		do(&player{})
 	})
 }
 
-func argsOf(d *datadriven.TestData) string {
-	args := make([]string, len(d.CmdArgs))
-	for i, arg := range d.CmdArgs {
-		args[i] = arg.Key
-	}
-	return strings.Join(args, " ")
-}
-
 type player struct {
+	script.Record
 	state flow.State
 	seqno [2]uint64
 }
 
-// play takes `open extract|inject`, `accept OFFER ANSWER [LIMIT]`, `SIDE
-// BOT|PAY|DAT|EOT [CREDIT [QUEUED]]`, `SIDE shut`, `SIDE leaves`, `room WINDOW QUEUED` or `stop
-// REASON`.
-func (p *player) play(out *strings.Builder, words []string) error {
-	event, err := p.event(words)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "%-18s", strings.Join(words, " "))
-	if words[0] != "open" {
-		var fx flow.Effects
-		p.state, fx = p.state.Step(event)
-		describe(out, event, words, fx)
-	}
-	fmt.Fprintf(out, " | %v", p.state.Phase())
-	if c := p.state.Credit(); c.Total() > 0 {
-		fmt.Fprintf(out, " %d/%d", c.Released(), c.Total())
-		if c.Withheld() > 0 {
-			fmt.Fprintf(out, " withheld %d", c.Withheld())
-		}
-	}
-	if p.state.Phase() == flow.Ended {
-		fmt.Fprintf(out, " %v", p.state.Reason())
-		if d := p.state.Detail(); d != "" {
-			fmt.Fprintf(out, " (%s)", d)
-		}
-	}
-	out.WriteString("\n")
-	return nil
-}
-
-func (p *player) event(words []string) (flow.Event, error) {
-	switch words[0] {
-	case "open":
+// Act implements script.Player.
+func (p *player) Act(l script.Line) error {
+	if words := l.Words(); l.Kind == script.Event && words[0] == "open" {
 		p.seqno = [2]uint64{1, 0}
 		direction := zio.Extract
 		if words[1] == "inject" {
 			direction = zio.Inject
 		}
 		p.state = flow.Open(direction, 0)
-		return flow.Event{}, nil
+	} else {
+		event, sent, err := p.event(l)
+		if err != nil {
+			return err
+		}
+		var fx flow.Effects
+		p.state, fx = p.state.Step(event)
+		p.effects(l.Who, sent, fx)
+	}
+	p.Came("flow< " + p.phase())
+	return nil
+}
+
+// event is what a line says, with the type of a message that it sends.
+func (p *player) event(l script.Line) (flow.Event, zio.Type, error) {
+	if l.Kind == script.Send {
+		return p.message(l)
+	}
+	words := l.Words()
+	switch words[0] {
 	case "accept":
 		limit := int64(1000)
 		if len(words) > 3 {
@@ -103,44 +74,63 @@ func (p *player) event(words []string) (flow.Event, error) {
 		}
 		credit, ok := flow.Agree(number(words[1]), number(words[2]), limit)
 		if !ok {
-			return flow.Event{}, fmt.Errorf("no credit agreed")
+			return flow.Event{}, 0, fmt.Errorf("no credit agreed")
 		}
 		p.seqno[flow.Handler]++
-		return flow.Accepted(credit, 0), nil
+		return flow.Accepted(credit, 0), 0, nil
 	case "room":
-		return flow.Room(number(words[1]).Value, number(words[2]).Value), nil
+		return flow.Room(number(words[1]).Value, number(words[2]).Value), 0, nil
 	case "stop":
 		for _, r := range flow.Reasons() {
 			if r.String() == words[1] {
-				return flow.Stopped(r, strings.Join(words[2:], " ")), nil
+				detail, err := strconv.Unquote(cmp.Or(strings.Join(words[2:], " "), `""`))
+				return flow.Stopped(r, detail), 0, err
 			}
 		}
-		return flow.Event{}, fmt.Errorf("unknown reason")
+		return flow.Event{}, 0, fmt.Errorf("unknown reason")
 	}
-	side := flow.Client
-	if words[0] == "handler" {
-		side = flow.Handler
+	side, err := sideOf(words[0])
+	switch {
+	case err != nil:
+		return flow.Event{}, 0, err
+	case words[1] == "shuts":
+		return flow.Shut(side), 0, nil
+	case words[1] == "leaves":
+		return flow.Left(side, "connection closed"), 0, nil
 	}
-	switch words[1] {
-	case "shut":
-		return flow.Shut(side), nil
-	case "leaves":
-		return flow.Left(side, "connection closed"), nil
+	return flow.Event{}, 0, fmt.Errorf("unknown event")
+}
+
+func sideOf(name string) (flow.Side, error) {
+	switch name {
+	case "client":
+		return flow.Client, nil
+	case "handler":
+		return flow.Handler, nil
 	}
-	head := zio.Head{Type: map[string]zio.Type{"BOT": zio.BOT, "PAY": zio.PAY, "DAT": zio.DAT, "EOT": zio.EOT}[words[1]]}
-	if head.Type == zio.NoType {
-		return flow.Event{}, fmt.Errorf("unknown message")
+	return 0, fmt.Errorf("%s is neither client nor handler", name)
+}
+
+func (p *player) message(l script.Line) (flow.Event, zio.Type, error) {
+	side, err := sideOf(l.Who)
+	if err != nil {
+		return flow.Event{}, 0, err
 	}
-	if len(words) > 2 {
-		head.Credit = number(words[2])
+	m, err := script.ParseMessage(l.Rest)
+	if err == nil {
+		err = m.Only("queued")
 	}
+	if err != nil {
+		return flow.Event{}, 0, err
+	}
+	head, err := zio.Peek(m.Label)
+	if err != nil {
+		return flow.Event{}, 0, err
+	}
+	queued, _, err := m.Number("queued")
 	seqno := p.seqno[side]
 	p.seqno[side]++
-	queued := int64(0)
-	if len(words) > 3 {
-		queued = number(words[3]).Value
-	}
-	return flow.Received(side, head, seqno, queued), nil
+	return flow.Received(side, head, seqno, int64(queued)), head.Type, err
 }
 
 func number(word string) zio.Number {
@@ -154,39 +144,55 @@ func number(word string) zio.Number {
 	return zio.Number{Value: n, Form: zio.Integer}
 }
 
-func describe(out *strings.Builder, _ flow.Event, words []string, fx flow.Effects) {
-	var parts []string
+// effects tells who is sent what.
+func (p *player) effects(from string, sent zio.Type, fx flow.Effects) {
 	if fx.Bots {
-		parts = append(parts, "handler<-BOT client<-BOT")
+		p.Came("handler< BOT")
+		p.Came("client< BOT")
 	}
 	if fx.Relay {
 		to := "handler"
-		if words[0] == "handler" {
+		if from == "handler" {
 			to = "client"
 		}
-		part := to + "<-" + words[1]
+		line := fmt.Sprintf("%s< %v", to, sent)
 		if fx.Credit > 0 {
-			part += fmt.Sprintf(" %d", fx.Credit)
+			line += fmt.Sprintf(" %d", fx.Credit)
 		}
-		parts = append(parts, part)
+		p.Came(line)
 	}
 	if fx.Rest > 0 {
-		parts = append(parts, fmt.Sprintf("giver<-PAY %d#%d", fx.Rest, fx.RestSeqno))
+		p.Came(fmt.Sprintf("giver<* PAY %d seqno %d", fx.Rest, fx.RestSeqno))
 	}
 	for side, eot := range fx.EOT {
 		if !eot.Send {
 			continue
 		}
-		what := "EOT!"
+		label := `{"flow":"EOT","error":"*"}`
 		if eot.Plain {
-			what = "EOT"
+			label = "EOT"
 		}
-		parts = append(parts, fmt.Sprintf("%v<-%s#%d", flow.Side(side), what, eot.Seqno))
+		p.Came(fmt.Sprintf("%v<* %s seqno %d", flow.Side(side), label, eot.Seqno))
 	}
-	if len(parts) == 0 {
-		parts = []string{"-"}
+}
+
+// phase describes the state.
+func (p *player) phase() string {
+	var out strings.Builder
+	fmt.Fprint(&out, p.state.Phase())
+	if c := p.state.Credit(); c.Total() > 0 {
+		fmt.Fprintf(&out, " %d/%d", c.Released(), c.Total())
+		if c.Withheld() > 0 {
+			fmt.Fprintf(&out, " withheld %d", c.Withheld())
+		}
 	}
-	fmt.Fprintf(out, "  %s", strings.Join(parts, " "))
+	if p.state.Phase() == flow.Ended {
+		fmt.Fprintf(&out, " %v", p.state.Reason())
+		if d := p.state.Detail(); d != "" {
+			fmt.Fprintf(&out, " %q", d)
+		}
+	}
+	return out.String()
 }
 
 func TestAgree_FLOW_2_FLOW_3_BRK_21(t *testing.T) {
