@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"github.com/zioflow/gateway/broker/budget"
 	"sync/atomic"
 
 	"github.com/zioflow/gateway/broker/flow"
@@ -10,7 +11,7 @@ import (
 // answers are the handler's BOT for both sides, which differ in their labels and have one
 // copy of its payload. It is charged to the handler's account until both have left: who
 // does not read what he is answered must not have the gateway hold more than it may.
-func answers(m *zio.Message, toClient, toHandler []byte, account *ByteAccount) [2]*zio.Message {
+func answers(m *zio.Message, toClient, toHandler []byte, account *budget.Account) [2]*zio.Message {
 	client := m.WithLabel(toClient)
 	handler := *client
 	handler.Label = toHandler
@@ -26,7 +27,7 @@ func answers(m *zio.Message, toClient, toHandler []byte, account *ByteAccount) [
 
 // answer is what both have in common. It implements zio.Carrier.
 type answer struct {
-	account *ByteAccount
+	account *budget.Account
 	bytes   int64
 	holders atomic.Int32
 }

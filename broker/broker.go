@@ -7,6 +7,10 @@
 package broker
 
 import (
+	"github.com/zioflow/gateway/broker/budget"
+	"github.com/zioflow/gateway/broker/idtable"
+	"github.com/zioflow/gateway/broker/ledger"
+	"github.com/zioflow/gateway/broker/timeshare"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -25,27 +29,28 @@ type Broker struct {
 	watchers watchers
 	// liveCount is live, for those who do not hold mu.
 	liveCount atomic.Int64
-	budget    budget
-	early     budget // of peers that take part in no flow yet
-	turns     *turns
+	budget    budget.Budget
+	early     budget.Budget // of peers that take part in no flow yet
+	sweeper   sweeper
+	turns     *timeshare.Scheduler
 	peers     peerTable
-	epoch     time.Time // where its own clock begins
+	clock     ledger.Clock
 
 	mu         sync.Mutex
-	lastID     FlowID              // guarded by mu
-	flows      roll[*Flow]         // guarded by mu; live and remembered ones
-	live       int                 // guarded by mu; how many have not ended
-	offers     map[uint64]*Request // guarded by mu; by cid
-	offersMade uint64              // guarded by mu
-	held       map[string]int      // guarded by mu; live flows by the names of their peers
-	pending    int                 // guarded by mu
-	ended      []*Flow             // guarded by mu; a ring of at most KeepEnded
-	oldest     int                 // guarded by mu; the ring's next place
-	totals     totals              // guarded by mu
-	draining   bool                // guarded by mu
-	closed     bool                // guarded by mu
-	idle       chan struct{}       // guarded by mu; the present or next Drain's
-	factory    sync.WaitGroup      // the factories' goroutines
+	lastID     FlowID               // guarded by mu
+	flows      idtable.Table[*Flow] // guarded by mu; live and remembered ones
+	live       int                  // guarded by mu; how many have not ended
+	offers     map[uint64]*Request  // guarded by mu; by cid
+	offersMade uint64               // guarded by mu
+	held       map[string]int       // guarded by mu; live flows by the names of their peers
+	pending    int                  // guarded by mu
+	ended      []*Flow              // guarded by mu; a ring of at most KeepEnded
+	oldest     int                  // guarded by mu; the ring's next place
+	totals     totals               // guarded by mu
+	draining   bool                 // guarded by mu
+	closed     bool                 // guarded by mu
+	idle       chan struct{}        // guarded by mu; the present or next Drain's
+	factory    sync.WaitGroup       // the factories' goroutines
 }
 
 // New makes a broker without routes.
@@ -59,9 +64,9 @@ func New(options Options) (*Broker, error) {
 	b := &Broker{
 		log:    options.Log,
 		lines:  logs.NewSampler(options.Log, logs.Options{}),
-		turns:  newTurns(),
+		turns:  timeshare.New(),
 		peers:  peerTable{byTransport: map[string]int{}},
-		epoch:  time.Now().Add(-time.Second), // so that no moment is 0
+		clock:  ledger.NewClock(),
 		idle:   make(chan struct{}),
 		offers: map[uint64]*Request{},
 		held:   map[string]int{},
@@ -139,7 +144,7 @@ func (b *Broker) Close(reason flow.Reason, detail string) {
 		f.stop(reason, detail)
 	}
 	b.factory.Wait()
-	b.budget.sweeper.Wait()
+	b.sweeper.running.Wait()
 }
 
 // Live counts the flows that have not ended.
@@ -171,7 +176,7 @@ func (b *Broker) liveFlows() []*Flow {
 
 func (b *Broker) sortedLive() []*Flow {
 	flows := make([]*Flow, 0, b.live)
-	for f := range b.flows.all {
+	for f := range b.flows.All {
 		if !f.forgotten {
 			flows = append(flows, f)
 		}
@@ -179,31 +184,25 @@ func (b *Broker) sortedLive() []*Flow {
 	return flows
 }
 
-// refusal is why a BOT does not become a flow.
-type refusal struct {
-	reason flow.Reason
-	detail string
-}
-
 // register gives f an id and a place among the live flows, or says why not.
-func (b *Broker) register(f *Flow) *refusal {
-	if b.budget.full() {
-		return &refusal{flow.Overloaded, "the gateway holds as many bytes as it may"}
+func (b *Broker) register(f *Flow) *flow.Error {
+	if b.budget.Full() {
+		return &flow.Error{Reason: flow.Overloaded, Detail: "the gateway holds as many bytes as it may"}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.draining:
-		return &refusal{flow.Draining, "the gateway is shutting down"}
+		return &flow.Error{Reason: flow.Draining, Detail: "the gateway is shutting down"}
 	case b.live >= b.limits().MaxFlows:
-		return &refusal{flow.Overloaded, "the gateway has reached its number of flows"}
+		return &flow.Error{Reason: flow.Overloaded, Detail: "the gateway has reached its number of flows"}
 	case b.pending >= b.limits().MaxPending:
-		return &refusal{flow.Overloaded, "too many flows wait for a handler"}
+		return &flow.Error{Reason: flow.Overloaded, Detail: "too many flows wait for a handler"}
 	}
 	b.lastID++
 	f.id = b.lastID
 	f.opened = time.Now()
-	b.flows.add(uint64(f.id), f)
+	b.flows.Add(uint64(f.id), f)
 	b.live++
 	b.liveCount.Add(1)
 	b.pending++
@@ -223,7 +222,8 @@ func (b *Broker) forget(f *Flow) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f.forgotten = true
-	b.totals.add(f, f.account.since)
+	_, since := f.account.HeldUpBy()
+	b.totals.add(f, since)
 	b.live--
 	b.liveCount.Add(-1)
 	b.drained()
@@ -236,5 +236,5 @@ func (b *Broker) forget(f *Flow) {
 		gone, b.ended[b.oldest] = b.ended[b.oldest], f
 		b.oldest = (b.oldest + 1) % b.limits().KeepEnded
 	}
-	b.flows.remove(uint64(gone.id))
+	b.flows.Remove(uint64(gone.id))
 }

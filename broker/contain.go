@@ -29,7 +29,7 @@ func (f *Flow) abort() {
 	f.mu.Lock()
 	defer f.unlock()
 	f.constrained = false
-	f.broker.budget.unwatch(f)
+	f.broker.sweeper.unwatch(f)
 	if !f.ended.IsZero() {
 		return
 	}

@@ -48,7 +48,7 @@ type progress struct {
 
 // progress is how far they have come now. f.mu is held.
 func (f *Flow) progress() progress {
-	p := progress{received: f.account.received()}
+	p := progress{received: f.account.Received()}
 	for side, peer := range f.peers {
 		if peer == nil {
 			continue
@@ -84,7 +84,7 @@ func (f *Flow) lives(now time.Time) bool {
 	return true
 }
 
-// expire is called when a deadline has come, or was replaced in that moment, or when it
+// expire is called when a deadline has come, or was replaced in that ledger.Moment, or when it
 // is time to look for a sign of life.
 func (f *Flow) expire() {
 	defer f.contain("a deadline")
@@ -109,7 +109,7 @@ func (f *Flow) expire() {
 	}
 	switch phase {
 	case flow.Pending:
-		f.apply(flow.Stopped(f.late.reason, f.late.detail))
+		f.apply(flow.Stopped(f.late.Reason, f.late.Detail))
 	case flow.HalfClosed:
 		f.apply(flow.Stopped(flow.EOTTimeout, fmt.Sprintf("EOT was not answered within %v", f.limits.EOTTimeout)))
 	case flow.Active:

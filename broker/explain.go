@@ -20,16 +20,16 @@ type Verdict struct {
 // Explain answers the verdict of every route on a BOT, in the order in which they
 // are tried. No flow is opened by it. The error is the cause of the context's end.
 func (b *Broker) Explain(ctx context.Context, v *View) ([]Verdict, error) {
-	turn, err := b.turns.take(ctx, "operators")
+	turn, err := b.turns.Take(ctx, "operators")
 	if err != nil {
 		return nil, err
 	}
-	defer turn.end()
+	defer turn.End()
 	all := b.routes.all()
 	verdicts := make([]Verdict, len(all))
 	taken := false
 	for i, w := range all {
-		if err := turn.share(ctx); err != nil {
+		if err := turn.Share(ctx); err != nil {
 			return nil, err
 		}
 		matches := w.takes(v)

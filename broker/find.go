@@ -26,7 +26,7 @@ var (
 func (b *Broker) Flow(id FlowID) *Flow {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	f, _ := b.flows.find(uint64(id))
+	f, _ := b.flows.Find(uint64(id))
 	return f
 }
 
@@ -53,7 +53,7 @@ func (b *Broker) FlowsBefore(id FlowID) func(yield func(*Flow) bool) {
 func (b *Broker) before(id FlowID, page []*Flow) []*Flow {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.flows.before(uint64(id), cap(page), page)
+	return b.flows.Before(uint64(id), cap(page), page)
 }
 
 // EndFlow ends a flow with EndedByAdmin, and answers how it was then. Both sides

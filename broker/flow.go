@@ -3,6 +3,8 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"github.com/zioflow/gateway/broker/budget"
+	"github.com/zioflow/gateway/broker/ledger"
 	"log/slog"
 	"sync"
 	"time"
@@ -10,10 +12,6 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 )
-
-// FlowID is a flow's number, by which operators know it; never used twice while
-// the broker lives.
-type FlowID uint64
 
 // Flow is one pairing of a client with a handler. It puts the pure state
 // machine of package flow to work: takes its events, one at a time, and carries
@@ -25,7 +23,7 @@ type Flow struct {
 	opened    time.Time // likewise
 	direction zio.Direction
 	offered   zio.Number
-	client    *ByteAccount // of whom the BOT came from
+	client    *budget.Account // of whom the BOT came from
 
 	mu       sync.Mutex
 	bot      *zio.Message        // guarded by mu; the client's as it came, nil once ended
@@ -34,14 +32,14 @@ type Flow struct {
 	peers    [2]*Peer            // guarded by mu; nil once ended, handler's nil while pending
 	infos    [2]PeerInfo         // guarded by mu
 	label    []byte              // guarded by mu; the client's BOT's, nil once ended if too long to remember
-	account  account             // guarded by mu
+	account  ledger.Ledger       // guarded by mu
 	seen     progress            // guarded by mu; when a sign of life was last looked for
 	life     time.Time           // guarded by mu; the last one, as far as was looked
 	allowed  time.Duration       // guarded by mu; how long there may be none
 	timer    *time.Timer         // guarded by mu
 	deadline time.Time           // guarded by mu
 	ended    time.Time           // guarded by mu; zero before
-	late     refusal             // guarded by mu; what it means that no handler comes
+	late     flow.Error          // guarded by mu; what it means that no handler comes
 	onEnd    []func(flow.Reason) // guarded by mu; nil once ended
 	way      *way                // guarded by mu; nil if no route took it
 
@@ -69,10 +67,10 @@ func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
 		state:     flow.Open(bot.Direction, m.Seqno),
 		peers:     [2]*Peer{flow.Client: client},
 		infos:     [2]PeerInfo{flow.Client: client.info},
-		late:      refusal{flow.Overloaded, "no route was found in time"},
+		late:      flow.Error{Reason: flow.Overloaded, Detail: "no route was found in time"},
 	}
 	f.label = f.bot.Label
-	f.account.receive(flow.Client, m.Size())
+	f.account.Receive(flow.Client, m.Size())
 	f.request = newRequest(f)
 	return f
 }
@@ -86,7 +84,7 @@ func (f *Flow) seekHandler(right Match) {
 	f.mu.Lock()
 	defer f.unlock()
 	if f.state.Phase() != flow.Pending {
-		return // stopped in the moment it was registered
+		return // stopped in the ledger.Moment it was registered
 	}
 	f.botBytes = int64(f.bot.Size() + len(f.bot.Label))
 	f.client.Add(f.botBytes)
@@ -146,15 +144,15 @@ func (f *Flow) over() bool {
 }
 
 // accept makes p the handler, or ends the flow and says why not.
-func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
+func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *flow.Error {
 	f.mu.Lock()
 	defer f.unlock()
 	if f.state.Phase() != flow.Pending {
-		return &refusal{flow.Rejected, "the client has left"}
+		return &flow.Error{Reason: flow.Rejected, Detail: "the client has left"}
 	}
-	fail := func(detail string) *refusal {
+	fail := func(detail string) *flow.Error {
 		f.apply(flow.Stopped(flow.ProtocolError, detail))
-		return &refusal{flow.ProtocolError, detail}
+		return &flow.Error{Reason: flow.ProtocolError, Detail: detail}
 	}
 	credit, ok := flow.Agree(f.offered, bot.Credit, f.maxCredit())
 	switch {
@@ -173,7 +171,7 @@ func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *refusal {
 	}
 	f.peers[flow.Handler], f.infos[flow.Handler] = p, p.info
 	p.shown.Store(f) // before anybody is told that it is the handler
-	f.account.receive(flow.Handler, m.Size())
+	f.account.Receive(flow.Handler, m.Size())
 	f.departure()
 	f.applyBots(flow.Accepted(credit, m.Seqno), answers(m, toClient, toHandler, p.bytes))
 	f.window = f.state.Credit().Total()
@@ -384,7 +382,7 @@ func (f *Flow) enter(before flow.Phase) {
 		f.broker.settled()
 		cause := errAccepted
 		if phase == flow.Ended {
-			cause = &EndError{f.state.Reason(), f.state.Detail()}
+			cause = &flow.Error{Reason: f.state.Reason(), Detail: f.state.Detail()}
 		}
 		f.broker.dropOffer(f.request)
 		f.dropBot()
@@ -411,9 +409,9 @@ func (f *Flow) finish() {
 	f.setDeadline(0)
 	f.awaitAnswers()
 	f.dropBot()
-	f.account.crossed = f.account.data
+	f.account.Crossed = f.account.Data
 	if f.state.Reason() != flow.Completed {
-		f.account.crossed = f.crossed() // what is queued now may be lost
+		f.account.Crossed = f.crossed() // what is queued now may be lost
 	}
 	f.ended = time.Now()
 	f.broker.forget(f)
@@ -440,5 +438,5 @@ func (f *Flow) finish() {
 	}
 	f.broker.say(slog.LevelInfo, kind, f.infos[flow.Client], "flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),
 		"client", f.infos[flow.Client], "handler", f.infos[flow.Handler], "route", f.route(),
-		"messages", f.account.crossed.Messages, "bytes", f.account.crossed.Bytes)
+		"messages", f.account.Crossed.Messages, "bytes", f.account.Crossed.Bytes)
 }

@@ -59,30 +59,11 @@ func (r Rights) listenAs(name string) NameRight {
 	return r.Names.Right(name)
 }
 
-// Denial is for want of what a BOT was refused, in one word.
-type Denial string
-
-// The denials.
-const (
-	DeniedRole       Denial = "role"       // not client, or not handler
-	DeniedDirection  Denial = "direction"  // may not give, or not take
-	DeniedAttributes Denial = "attributes" // Rights.Match does not take the flow
-	DeniedFlows      Denial = "flows"      // has as many as it may
-	DeniedCID        Denial = "cid"        // the offer was made to somebody else
-	DeniedName       Denial = "name"       // may not listen under that name
-)
-
-// denied is the refusal of a BOT, or of an offer, for want of a right.
-type denied struct {
-	refusal
-	what Denial
+func notAllowed(what flow.Denial, format string, args ...any) *flow.Error {
+	return &flow.Error{Reason: flow.Rejected, Detail: "not allowed: " + fmt.Sprintf(format, args...), Denied: what}
 }
 
-func notAllowed(what Denial, format string, args ...any) *denied {
-	return &denied{refusal{flow.Rejected, "not allowed: " + fmt.Sprintf(format, args...)}, what}
-}
-
-var errForeignCID = notAllowed(DeniedCID, "the cid was offered to somebody else")
+var errForeignCID = notAllowed(flow.DeniedCID, "the cid was offered to somebody else")
 
 // rights are what the peer may do now; everything without a grant.
 func (p *Peer) rights() Rights {
@@ -94,20 +75,20 @@ func (p *Peer) rights() Rights {
 
 // mayTake tells whether the peer may take that side, with a BOT of its own of
 // that direction.
-func (r Rights) mayTake(side flow.Side, own zio.Direction) *denied {
+func (r Rights) mayTake(side flow.Side, own zio.Direction) *flow.Error {
 	switch {
 	case side == flow.Client && !r.Client, side == flow.Handler && !r.Handler:
-		return notAllowed(DeniedRole, "needs the role %v", side)
+		return notAllowed(flow.DeniedRole, "needs the role %v", side)
 	case own == zio.Extract && !r.Extract, own == zio.Inject && !r.Inject:
-		return notAllowed(DeniedDirection, "the direction %v", own)
+		return notAllowed(flow.DeniedDirection, "the direction %v", own)
 	}
 	return nil
 }
 
 // mayHave tells whether the peer may take part in a flow like this.
-func (r Rights) mayHave(v *View) *denied {
+func (r Rights) mayHave(v *View) *flow.Error {
 	if r.Match != nil && !r.Match.Match(v) {
-		return notAllowed(DeniedAttributes, "a flow with these attributes")
+		return notAllowed(flow.DeniedAttributes, "a flow with these attributes")
 	}
 	return nil
 }
@@ -123,14 +104,14 @@ func maySee(g Grant, name string, v *View) bool {
 }
 
 // deny answers a BOT that the peer was not allowed.
-func (p *Peer) deny(d *denied) {
-	p.broker.refused(d.reason)
-	p.broker.say(slog.LevelWarn, lineDenied, p.info, "BOT refused", "peer", p.info, "reason", d.reason.String(), "detail", d.detail, "cause", string(d.what))
-	p.broker.denied(p.info, d.what)
-	p.tell(d.reason.String(), d.reason, d.detail)
+func (p *Peer) deny(d *flow.Error) {
+	p.broker.refused(d.Reason)
+	p.broker.say(slog.LevelWarn, lineDenied, p.info, "BOT refused", "peer", p.info, "reason", d.Reason.String(), "detail", d.Detail, "cause", string(d.Denied))
+	p.broker.denied(p.info, d.Denied)
+	p.tell(d.Reason.String(), d.Reason, d.Detail)
 }
 
-func (b *Broker) denied(peer PeerInfo, what Denial) {
+func (b *Broker) denied(peer PeerInfo, what flow.Denial) {
 	if tell := b.limits().Denied; tell != nil {
 		tell(peer, what)
 	}
@@ -138,14 +119,14 @@ func (b *Broker) denied(peer PeerInfo, what Denial) {
 
 // hold counts one more flow of that name, unless it has as many as it may. A
 // peer without a name is not counted.
-func (b *Broker) hold(name string, most int) *denied {
+func (b *Broker) hold(name string, most int) *flow.Error {
 	if name == "" {
 		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if most > 0 && b.held[name] >= most {
-		return &denied{refusal{flow.Overloaded, fmt.Sprintf("%s has as many flows as it may, %d", name, most)}, DeniedFlows}
+		return &flow.Error{Reason: flow.Overloaded, Detail: fmt.Sprintf("%s has as many flows as it may, %d", name, most), Denied: flow.DeniedFlows}
 	}
 	b.held[name]++
 	return nil

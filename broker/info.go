@@ -7,13 +7,10 @@ import (
 	"github.com/zioflow/gateway/broker/zio"
 )
 
-// Count counts messages and their payload bytes.
-type Count struct{ Messages, Bytes uint64 }
-
 // keepLabel is how long a label may be, in bytes, to be remembered after the end.
 const keepLabel = 4 << 10
 
-// FlowInfo describes a flow at one moment.
+// FlowInfo describes a flow at one ledger.Moment.
 type FlowInfo struct {
 	ID     FlowID
 	Opened time.Time
@@ -90,8 +87,9 @@ func (f *Flow) Info() FlowInfo {
 // info describes the flow. f.mu is held.
 func (f *Flow) info() FlowInfo {
 	giver, credit, a := f.state.Giver(), f.state.Credit(), &f.account
-	now, present := f.broker.now(), time.Now()
+	now, present := f.broker.clock.Now(), time.Now()
 	queued, bytes := f.queued(giver.Other())
+	heldUp, _ := a.HeldUpBy()
 	info := FlowInfo{
 		ID: f.id, Opened: f.opened, Ended: f.ended, Deadline: f.deadline, Phase: f.state.Phase(),
 		Reason: f.state.Reason(), Detail: f.state.Detail(),
@@ -99,11 +97,11 @@ func (f *Flow) info() FlowInfo {
 		Route: f.route(), Direction: f.direction, Label: f.label, Offered: f.offered.Value,
 		Credit: credit.Total(), Paid: credit.Released(), Withheld: credit.Withheld(),
 		Queued: queued, QueuedBytes: bytes,
-		FromClient: a.traffic(flow.Client, giver), FromHandler: a.traffic(flow.Handler, giver),
-		Data: f.crossed(), Sizes: a.sizes,
-		LastDAT: a.lastDAT.at(present, now), LastPAY: a.lastPAY.at(present, now),
-		HeldUpBy: a.heldUp, Waits: a.waited(now),
+		FromClient: a.Traffic(flow.Client, giver), FromHandler: a.Traffic(flow.Handler, giver),
+		Data: f.crossed(), Sizes: a.Sizes,
+		LastDAT: a.LastDAT.At(present, now), LastPAY: a.LastPAY.At(present, now),
+		HeldUpBy: heldUp, Waits: a.Waited(now),
 	}
-	info.MessageRate, info.ByteRate = a.pace.rate(now, a.active, a.data)
+	info.MessageRate, info.ByteRate = a.Rate(now)
 	return info
 }

@@ -3,8 +3,6 @@ package broker
 import (
 	"context"
 	"log/slog"
-
-	"github.com/zioflow/gateway/internal/logs"
 )
 
 // Kinds of lines that peers cause, as the log is sampled: flows that end well take
@@ -16,9 +14,6 @@ const (
 	lineRefused = "bot_refused"
 	lineDenied  = "bot_denied"
 )
-
-// Who is the peer as the log is sampled.
-func (p PeerInfo) Who() logs.Peer { return logs.Of(p.Name, p.Address) }
 
 // say logs something that the peer has caused, unless it has caused too much.
 func (b *Broker) say(level slog.Level, kind string, peer PeerInfo, message string, arguments ...any) {

@@ -56,7 +56,7 @@ type Listener struct {
 	lateUntil time.Time // guarded by group.mu; until then it comes last
 }
 
-// ListenerInfo describes a listener at one moment.
+// ListenerInfo describes a listener at one ledger.Moment.
 type ListenerInfo struct {
 	ID   uint64
 	Name string
@@ -69,7 +69,7 @@ type ListenerInfo struct {
 }
 
 // Listen registers a listener. Flows opened from now on can reach it, and those that
-// wait for a handler. The error is a *NotAllowedError where it lacks a right.
+// wait for a handler. The error is a *flow.Error where it lacks a right.
 func (b *Broker) Listen(spec ListenerSpec) (*Listener, error) {
 	if spec.Name == "" {
 		return nil, errors.New("a listener needs a name")
@@ -82,9 +82,9 @@ func (b *Broker) Listen(spec ListenerSpec) (*Listener, error) {
 	defer t.mu.Unlock()
 	i := slices.IndexFunc(t.groups, func(g *group) bool { return g.name == spec.Name })
 	if no := spec.allowed(i >= 0 && t.groups[i].heldByAnother(spec.Peer.Name)); no != nil {
-		b.log.Warn("listener refused", "peer", spec.Peer, "name", spec.Name, "detail", no.detail, "cause", string(no.what))
-		b.denied(spec.Peer, no.what)
-		return nil, &NotAllowedError{no.what, no.detail}
+		b.log.Warn("listener refused", "peer", spec.Peer, "name", spec.Name, "detail", no.Detail, "cause", string(no.Denied))
+		b.denied(spec.Peer, no.Denied)
+		return nil, no
 	}
 	if i < 0 {
 		i = len(t.groups)
@@ -103,31 +103,23 @@ func (b *Broker) Listen(spec ListenerSpec) (*Listener, error) {
 
 // allowed is why nobody may listen so, by the rights that there are now. The name is
 // held if a listener of another identity has it.
-func (s *ListenerSpec) allowed(held bool) *denied {
+func (s *ListenerSpec) allowed(held bool) *flow.Error {
 	right := NameUnlessHeld
 	if s.Grant != nil {
 		rights := s.Grant.Rights()
 		if !rights.Handler {
-			return notAllowed(DeniedRole, "needs the role %v", flow.Handler)
+			return notAllowed(flow.DeniedRole, "needs the role %v", flow.Handler)
 		}
 		right = rights.listenAs(s.Name)
 	}
 	switch {
 	case right == NameRefused:
-		return notAllowed(DeniedName, "to listen under the name %s", s.Name)
+		return notAllowed(flow.DeniedName, "to listen under the name %s", s.Name)
 	case right == NameUnlessHeld && held:
-		return notAllowed(DeniedName, "to listen under the name %s, which is another identity's now", s.Name)
+		return notAllowed(flow.DeniedName, "to listen under the name %s, which is another identity's now", s.Name)
 	}
 	return nil
 }
-
-// NotAllowedError is the error of somebody who lacks a right.
-type NotAllowedError struct {
-	What   Denial
-	Detail string
-}
-
-func (e *NotAllowedError) Error() string { return e.Detail }
 
 // Listeners describes the listeners in the order of registration.
 func (b *Broker) Listeners() []ListenerInfo {

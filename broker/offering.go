@@ -106,7 +106,7 @@ func (o *offering) ask(listeners []*Listener) (fresh []*Listener, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer turn.end()
+	defer turn.End()
 	defer r.view.forget()
 	for _, l := range listeners {
 		if l.born <= o.asked || slices.Contains(o.candidates, l) {
@@ -115,7 +115,7 @@ func (o *offering) ask(listeners []*Listener) (fresh []*Listener, err error) {
 		if o.to.group == nil && r.tellable(l) || o.to.group != nil && r.takenBy(l) {
 			fresh = append(fresh, l)
 		}
-		if err := turn.share(r.pending); err != nil {
+		if err := turn.Share(r.pending); err != nil {
 			return nil, err
 		}
 	}
@@ -239,7 +239,7 @@ func (o *offering) stillTellable(l *Listener) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer turn.end()
+	defer turn.End()
 	defer o.request.view.forget()
 	o.request.known = nil
 	return o.request.tellable(l), nil
@@ -285,7 +285,7 @@ func (o *offering) passBy(reason flow.Reason) {
 // over settles what there is when the flow is not pending any more, or is to end with
 // err, and answers what Find does.
 func (o *offering) over(err error) error {
-	end, ended := errors.AsType[*EndError](err)
+	end, ended := errors.AsType[*flow.Error](err)
 	switch {
 	case o.request.pending.Err() == nil: // a route that finds nobody
 		return err

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"github.com/zioflow/gateway/broker/flow"
 	"log/slog"
 	"time"
 )
@@ -37,7 +38,7 @@ type Options struct {
 	Observers []Observer
 	// Denied is told of every BOT that was refused for want of a right; nil for
 	// nobody. It may be called concurrently, and must not block.
-	Denied func(PeerInfo, Denial)
+	Denied func(PeerInfo, flow.Denial)
 	// Log takes the broker's log; nil for none.
 	Log *slog.Logger
 }
@@ -92,3 +93,7 @@ func (o Options) Validate() error {
 	}
 	return nil
 }
+
+// OutboxLimit is how many messages a peer's outbox must hold: all that a flow
+// may have under way, twice, for a peer that begins another meanwhile.
+func (o Options) OutboxLimit() int { return 2*int(o.MaxCredit) + 8 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"github.com/zioflow/gateway/broker/budget"
 	"log/slog"
 	"math"
 	"net"
@@ -24,9 +25,9 @@ type Peer struct {
 	info   PeerInfo
 	grant  Grant // nil for everything
 
-	bytes  *ByteAccount
-	early  *ByteAccount // for what comes before its flow
-	output *ByteAccount
+	bytes  *budget.Account
+	early  *budget.Account // for what comes before its flow
+	output *budget.Account
 	stays  bool // its connection goes on after a flow
 	pauses bool // its transport stops reading when Bytes' Charge waits
 
@@ -53,9 +54,9 @@ func (b *Broker) Attach(link Link, info PeerInfo) *Peer { return b.AttachWith(li
 func (b *Broker) AttachWith(link Link, info PeerInfo, grant Grant) *Peer {
 	info.Address, info.Identity = text.Name(info.Address), text.Name(info.Identity)
 	p := &Peer{broker: b, link: link, info: info, grant: grant}
-	p.bytes = b.budget.newAccount(p.owner(), b.limits().MaxFlowBytes)
-	p.early = b.early.newAccount(p.owner(), math.MaxInt64)
-	p.output = b.budget.newAccount("", 0)
+	p.bytes = b.budget.NewAccount(p.owner(), b.limits().MaxFlowBytes)
+	p.early = b.early.NewAccount(p.owner(), math.MaxInt64)
+	p.output = b.budget.NewAccount("", 0)
 	b.peers.attach(p)
 	return p
 }
@@ -74,12 +75,12 @@ func (p *Peer) owner() string {
 
 // Bytes is the account of what was read from the peer and is still here. It may be
 // used concurrently, also after Leave.
-func (p *Peer) Bytes() *ByteAccount { return p.bytes }
+func (p *Peer) Bytes() *budget.Account { return p.bytes }
 
 // Early is the account of what belongs to a large message of a peer that takes part in
 // no flow, and may be a stranger: no message is let in by it when there is no room. Used
 // as Bytes is.
-func (p *Peer) Early() *ByteAccount { return p.early }
+func (p *Peer) Early() *budget.Account { return p.early }
 
 // Idle tells whether the peer takes part in no flow. It is called by who calls Receive.
 func (p *Peer) Idle() bool { return !p.busy() }
@@ -87,7 +88,7 @@ func (p *Peer) Idle() bool { return !p.busy() }
 // Output is the account of what the peer's transport has made for it to send, such
 // as encrypted copies. It may be used concurrently, also after Leave. Nothing waits
 // for room in it: Add.
-func (p *Peer) Output() *ByteAccount { return p.output }
+func (p *Peer) Output() *budget.Account { return p.output }
 
 // Stays tells that the peer's connection goes on when a flow has ended, and may carry
 // another one. It is called before the first Receive.
@@ -266,7 +267,7 @@ func (p *Peer) open(m *zio.Message, bot zio.Bot) {
 	f := newFlow(p, m, bot)
 	if no := p.broker.register(f); no != nil {
 		p.broker.unhold(p.info.Name)
-		p.refuse(no.reason, no.detail)
+		p.refuse(no.Reason, no.Detail)
 		return
 	}
 	p.join(f, flow.Client)
@@ -302,7 +303,7 @@ func (p *Peer) accept(m *zio.Message, bot zio.Bot) {
 	}
 	if no := r.flow.accept(p, m, bot); no != nil {
 		p.broker.unhold(p.info.Name)
-		p.refuse(no.reason, no.detail)
+		p.refuse(no.Reason, no.Detail)
 		return
 	}
 	p.join(r.flow, flow.Handler)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"github.com/zioflow/gateway/broker/idtable"
 	"sync"
 	"time"
 
@@ -26,9 +27,9 @@ type ConnectedPeer struct {
 // peerTable holds the peers that are attached.
 type peerTable struct {
 	mu          sync.Mutex
-	last        PeerID         // guarded by mu
-	peers       roll[*Peer]    // guarded by mu
-	byTransport map[string]int // guarded by mu
+	last        PeerID               // guarded by mu
+	peers       idtable.Table[*Peer] // guarded by mu
+	byTransport map[string]int       // guarded by mu
 }
 
 func (t *peerTable) attach(p *Peer) {
@@ -36,14 +37,14 @@ func (t *peerTable) attach(p *Peer) {
 	defer t.mu.Unlock()
 	t.last++
 	p.id, p.connected = t.last, time.Now()
-	t.peers.add(uint64(p.id), p)
+	t.peers.Add(uint64(p.id), p)
 	t.byTransport[p.info.Transport]++
 }
 
 func (t *peerTable) leave(p *Peer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.peers.remove(uint64(p.id))
+	t.peers.Remove(uint64(p.id))
 	t.byTransport[p.info.Transport]--
 }
 
@@ -61,14 +62,14 @@ func (t *peerTable) count() map[string]int {
 func (t *peerTable) before(id PeerID, page []*Peer) []*Peer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.peers.before(uint64(id), cap(page), page)
+	return t.peers.Before(uint64(id), cap(page), page)
 }
 
 // find returns the peer with that id, nil if there is none.
 func (t *peerTable) find(id PeerID) *Peer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p, _ := t.peers.find(uint64(id))
+	p, _ := t.peers.Find(uint64(id))
 	return p
 }
 
@@ -123,29 +124,29 @@ func (f *Flow) describePeer(p *Peer, c *ConnectedPeer, describes bool) {
 	}
 	if !describes {
 		c.Link.QueuedMessages, c.Link.QueuedBytes = f.queued(side)
-		c.Link.BytesOut = f.account.bytes[side.Other()]
+		c.Link.BytesOut = f.account.Bytes[side.Other()]
 	}
 	if c.Link.LastSeen.IsZero() {
 		c.Link.LastSeen = f.lastFrom(side)
-		c.Link.BytesIn = f.account.bytes[side]
+		c.Link.BytesIn = f.account.Bytes[side]
 	}
 }
 
 // lastFrom is when the flow has last heard from a side: its latest DAT or PAY, or
 // else its BOT. f.mu is held.
 func (f *Flow) lastFrom(side flow.Side) time.Time {
-	last := f.account.lastPAY
+	last := f.account.LastPAY
 	if side == f.state.Giver() {
-		last = f.account.lastDAT
+		last = f.account.LastDAT
 	}
 	switch {
 	case last != 0:
 	case side == flow.Client:
 		return f.opened
 	default:
-		last = f.account.active
+		last = f.account.Active
 	}
-	return last.at(time.Now(), f.broker.now())
+	return last.At(time.Now(), f.broker.clock.Now())
 }
 
 // join makes the flow the peer's own, on that side.

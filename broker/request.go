@@ -17,23 +17,10 @@ import (
 type Factory interface {
 	// Find sees to it that a handler accepts the request: starts one, or tells
 	// one. It has a goroutine of its own and may return before the handler has
-	// come. An error refuses the flow: an *EndError with its reason, any other
+	// come. An error refuses the flow: an *flow.Error with its reason, any other
 	// with Rejected. The context ends when the flow is not pending any more; its
-	// cause is an *EndError if the flow has ended.
+	// cause is an *flow.Error if the flow has ended.
 	Find(context.Context, *Request) error
-}
-
-// EndError is the reason for which a flow ended, or is to end.
-type EndError struct {
-	Reason flow.Reason
-	Detail string
-}
-
-func (e *EndError) Error() string {
-	if e.Detail == "" {
-		return e.Reason.String()
-	}
-	return e.Detail
 }
 
 // Request is a pending flow that wants a handler. Its methods may be called
@@ -126,7 +113,7 @@ func (r *Request) Route() Route { return *r.route }
 func (r *Request) IfLate(reason flow.Reason, detail string) {
 	r.flow.mu.Lock()
 	defer r.flow.mu.Unlock()
-	r.flow.late = refusal{reason, detail}
+	r.flow.late = flow.Error{Reason: reason, Detail: detail}
 }
 
 // OnEnd has done called once when the flow has ended, or now if it has, after those
@@ -184,7 +171,7 @@ func (b *Broker) offered(cid zio.Number) *Request {
 // accepted by these rights. It is asked for where messages are received: mostly the
 // match was asked before the offer was made; where it was not, as for offers to
 // anybody, it costs no more than reading the BOT did.
-func (b *Broker) mayAccept(cid zio.Number, rights Rights) *denied {
+func (b *Broker) mayAccept(cid zio.Number, rights Rights) *flow.Error {
 	b.mu.Lock()
 	r := b.offered(cid)
 	b.mu.Unlock()
@@ -208,7 +195,7 @@ var (
 	// ErrNoOffer: it was accepted, withdrawn or never made.
 	ErrNoOffer = errors.New("no offer has this cid: it was accepted, withdrawn or never made")
 	// ErrForeignOffer: it was made to somebody else.
-	ErrForeignOffer = errors.New(errForeignCID.detail)
+	ErrForeignOffer = errors.New(errForeignCID.Detail)
 )
 
 // Decline refuses the request that was offered with this cid, on behalf of that
@@ -220,8 +207,8 @@ func (b *Broker) Decline(by PeerInfo, cid uint64, detail string) error {
 	r, foreign := b.takeOffer(zio.Number{Value: int64(cid), Form: zio.Integer}, by.Name)
 	switch {
 	case foreign:
-		b.say(slog.LevelWarn, lineDenied, by, "decline refused", "peer", by, "detail", errForeignCID.detail, "cause", string(DeniedCID))
-		b.denied(by, DeniedCID)
+		b.say(slog.LevelWarn, lineDenied, by, "decline refused", "peer", by, "detail", errForeignCID.Detail, "cause", string(flow.DeniedCID))
+		b.denied(by, flow.DeniedCID)
 		return ErrForeignOffer
 	case r == nil:
 		return ErrNoOffer

@@ -80,7 +80,7 @@ func (t *routeTable) arrange() {
 	close(before.changed)
 }
 
-// arrangement is the routes, and who listens, at one moment.
+// arrangement is the routes, and who listens, at one ledger.Moment.
 type arrangement struct {
 	order   []*way        // as they are tried; not to be changed
 	born    uint64        // the latest route's or listener's

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/zioflow/gateway/broker/timeshare"
 	"reflect"
 	"runtime/debug"
 	"time"
@@ -20,7 +21,7 @@ func (r *Request) seek() {
 		return
 	}
 	reason := flow.Rejected
-	if end, ok := errors.AsType[*EndError](err); ok {
+	if end, ok := errors.AsType[*flow.Error](err); ok {
 		reason = end.Reason
 	}
 	r.flow.stopPending(reason, err.Error())
@@ -63,7 +64,7 @@ func (r *Request) findHandler() (err error) {
 
 // denied is why the client may not open a flow like this, by the match of its rights
 // at its BOT.
-func (r *Request) denied() (*denied, error) {
+func (r *Request) denied() (*flow.Error, error) {
 	if r.right == nil {
 		return nil, nil
 	}
@@ -72,22 +73,13 @@ func (r *Request) denied() (*denied, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer turn.end()
+	defer turn.End()
 	return Rights{Match: r.right}.mayHave(r.view), nil
 }
 
 // turn waits for a turn to evaluate matches.
-func (r *Request) turn() (*turn, error) {
-	return r.flow.broker.turns.take(r.pending, r.view.Peer.asks())
-}
-
-// asks is on whose behalf work is done for a peer: for all that have proved to be of
-// a name, or for each connection.
-func (p PeerInfo) asks() string {
-	if p.Name != "" {
-		return "name " + p.Name
-	}
-	return p.Transport + " " + p.Address + " " + p.Identity
+func (r *Request) turn() (*timeshare.Turn, error) {
+	return r.flow.broker.turns.Take(r.pending, r.view.Peer.Principal())
 }
 
 // search answers the first route that takes the BOT. While none does it waits for one
@@ -117,7 +109,7 @@ func (r *Request) firstOf(order []*way, asked uint64) (*way, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer turn.end()
+	defer turn.End()
 	defer r.view.forget()
 	for _, w := range order {
 		r.step = "the match of route " + w.Name
@@ -125,7 +117,7 @@ func (r *Request) firstOf(order []*way, asked uint64) (*way, error) {
 			if w.born > asked && r.matches(w.Match) {
 				return w, nil
 			}
-			if err := turn.share(r.pending); err != nil {
+			if err := turn.Share(r.pending); err != nil {
 				return nil, err
 			}
 			continue
@@ -135,7 +127,7 @@ func (r *Request) firstOf(order []*way, asked uint64) (*way, error) {
 			if l.born > asked && r.takenBy(l) {
 				return w, nil
 			}
-			if err := turn.share(r.pending); err != nil {
+			if err := turn.Share(r.pending); err != nil {
 				return nil, err
 			}
 		}
@@ -198,11 +190,11 @@ type vacancy struct {
 	timer   *time.Timer // nil before it has begun
 }
 
-// change waits until the routes or listeners change. An error is *EndError with
+// change waits until the routes or listeners change. An error is *flow.Error with
 // NoHandler when HandlerWait is over, or the cause for which the flow is not pending any
 // more.
 func (v *vacancy) change(changed <-chan struct{}, detail string) error {
-	none := &EndError{flow.NoHandler, detail}
+	none := &flow.Error{Reason: flow.NoHandler, Detail: detail}
 	wait := v.request.flow.limits.HandlerWait
 	if wait == 0 {
 		return none
@@ -261,7 +253,7 @@ func (f *Flow) take(w *way) bool {
 		return false
 	}
 	f.way, f.request.route = w, &w.Route
-	f.late = refusal{flow.HandlerTimeout, "no handler came in time"}
+	f.late = flow.Error{Reason: flow.HandlerTimeout, Detail: "no handler came in time"}
 	w.tally.open()
 	return true
 }
@@ -277,13 +269,13 @@ func (f *Flow) giveBack() {
 }
 
 // deny ends the flow for want of its client's right.
-func (f *Flow) deny(no *denied) {
+func (f *Flow) deny(no *flow.Error) {
 	f.mu.Lock()
 	client := f.infos[flow.Client]
 	f.mu.Unlock()
-	f.broker.log.Warn("BOT refused", "flow", f.id, "peer", client, "reason", no.reason.String(), "detail", no.detail, "cause", string(no.what))
-	f.broker.denied(client, no.what)
-	f.stopPending(no.reason, no.detail)
+	f.broker.log.Warn("BOT refused", "flow", f.id, "peer", client, "reason", no.Reason.String(), "detail", no.Detail, "cause", string(no.Denied))
+	f.broker.denied(client, no.Denied)
+	f.stopPending(no.Reason, no.Detail)
 }
 
 // TakenBy is the route that the flow took, and who handles it; empty while there is

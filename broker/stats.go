@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"github.com/zioflow/gateway/broker/ledger"
 	"maps"
 
 	"github.com/zioflow/gateway/broker/flow"
@@ -58,15 +59,15 @@ type totals struct {
 }
 
 // add takes in an account; f.mu is held.
-func (t *totals) add(f *Flow, now moment) {
+func (t *totals) add(f *Flow, now ledger.Moment) {
 	a, giver := &f.account, f.state.Giver()
 	for side := range t.sides {
-		t.sides[side].add(a.traffic(flow.Side(side), giver))
+		t.sides[side].Add(a.Traffic(flow.Side(side), giver))
 	}
-	t.data.Messages += a.data.Messages
-	t.data.Bytes += a.data.Bytes
-	t.sizes.add(&a.sizes)
-	waits := a.waited(now)
+	t.data.Messages += a.Data.Messages
+	t.data.Bytes += a.Data.Bytes
+	t.sizes.Add(&a.Sizes)
+	waits := a.Waited(now)
 	t.waits.Giver += waits.Giver
 	t.waits.Taker += waits.Taker
 	t.waits.Gateway += waits.Gateway
@@ -81,7 +82,7 @@ func (t *totals) add(f *Flow, now moment) {
 func (b *Broker) Stats() Stats {
 	s := Stats{Listeners: b.routes.listeners(), Peers: b.peers.count()}
 	sum, flows := b.snapshot(&s)
-	now := b.now()
+	now := b.clock.Now()
 	for _, f := range flows {
 		f.addTo(&s, &sum, now)
 	}
@@ -106,10 +107,11 @@ func (b *Broker) snapshot(s *Stats) (totals, []*Flow) {
 
 // addTo adds what the flow is now. One that has ended since the snapshot counts
 // as ended.
-func (f *Flow) addTo(s *Stats, sum *totals, now moment) {
+func (f *Flow) addTo(s *Stats, sum *totals, now ledger.Moment) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	sum.add(f, max(now, f.account.since))
+	_, since := f.account.HeldUpBy()
+	sum.add(f, max(now, since))
 	switch f.state.Phase() {
 	case flow.Pending:
 		s.Pending++

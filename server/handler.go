@@ -54,8 +54,8 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 		spec.Match = compiled
 	}
 	listener, err := s.broker.Listen(spec)
-	if no, is := errors.AsType[*broker.NotAllowedError](err); is {
-		return permissionDenied(string(no.What), no.Detail)
+	if no, is := errors.AsType[*flow.Error](err); is && no.Denied != "" {
+		return permissionDenied(string(no.Denied), no.Detail)
 	}
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())

@@ -1,10 +1,8 @@
 package broker
 
 import (
-	"container/list"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
@@ -22,56 +20,37 @@ const (
 // not known.
 const leastWeight = 1 << 10
 
-// budget bounds the bytes that are in the broker at once. What counts is what is
-// here: bytes are charged to the account of the peer that they came from when
-// they are read, and released when they leave. Credit that was granted costs
-// nothing. When the budget is used up, transports stop reading (ByteAccount.Charge):
-// one message of every peer is let in all the same, so that every flow moves.
-//
-// A transport that cannot stop reading is bounded by its credit: what a flow may have
-// in the broker is its part of the budget, and PAYs beyond that wait.
-type budget struct {
-	limit  atomic.Int64
-	held   atomic.Int64
-	queued atomic.Int64 // how many wait in the queue; changed under mu
-
+// sweeper looks after the flows whose credit is withheld: those of peers whose transport
+// cannot stop reading. Such a transport is bounded by its credit: what a flow may have in
+// the broker is its part of the budget, and PAYs beyond that wait. The zero sweeper is
+// ready.
+type sweeper struct {
 	mu          sync.Mutex
-	queue       fairQueue // guarded by mu; who waits for room
-	apart       list.List // guarded by mu; of *byteWaiter, who is at its own account's limit
-	constrained []*Flow   // guarded by mu; flows with withheld credit, in turn
-	sweeping    bool      // guarded by mu; while there is a sweeper
-	sweeper     sync.WaitGroup
-}
-
-// newAccount is the account of a peer that belongs to that owner.
-func (b *budget) newAccount(owner string, limit int64) *ByteAccount {
-	return &ByteAccount{budget: b, owner: owner, limit: limit}
+	constrained []*Flow // guarded by mu; flows with withheld credit, in turn
+	sweeping    bool    // guarded by mu; while there is a goroutine that does
+	running     sync.WaitGroup
 }
 
 // setBudgets puts the limits to use. Peers that take part in no flow share what two
 // messages need: enough for BOTs that carry much, one after the other, whoever else has
 // begun to send one and does not go on.
 func (b *Broker) setBudgets(o *Options) {
-	b.budget.resize(o.MaxBytes)
-	b.early.resize(2*int64(o.MaxMessage) + 4<<20)
+	b.budget.Resize(o.MaxBytes)
+	b.early.Resize(2*int64(o.MaxMessage) + 4<<20)
 }
 
-// full tells whether no more bytes may come in. Who waits for its own account does not
-// make it so.
-func (b *budget) full() bool { return b.held.Load() >= b.limit.Load() || b.queued.Load() > 0 }
-
 // Held is how many bytes are charged at present.
-func (b *Broker) Held() int64 { return b.budget.held.Load() }
+func (b *Broker) Held() int64 { return b.budget.Held() }
 
 // WaitingReaders is how many peers are not read from at present, because there is no
-// room for more of theirs (ByteAccount.Charge): in the budget, in their own account, or
+// room for more of theirs (budget.Account.Charge): in the budget, in their own account, or
 // in what peers without a flow share.
 func (b *Broker) WaitingReaders() int64 {
-	return b.budget.waitingReaders() + b.early.waitingReaders()
+	return b.budget.Waiting() + b.early.Waiting()
 }
 
 // Exhausted tells whether the bytes in the broker have reached their limit.
-func (b *Broker) Exhausted() bool { return b.budget.full() }
+func (b *Broker) Exhausted() bool { return b.budget.Full() }
 
 // payWindow is how many DATs the flow's giver may send or the broker hold, together.
 // f.mu is held.
@@ -81,14 +60,14 @@ func (f *Flow) payWindow() int64 {
 	if giver == nil || giver.pauses {
 		return total
 	}
-	part := min(f.broker.budget.limit.Load()/max(1, f.broker.liveCount.Load()), f.limits.MaxFlowBytes)
+	part := min(f.broker.budget.Limit()/max(1, f.broker.liveCount.Load()), f.limits.MaxFlowBytes)
 	return max(1, min(total, part/f.estimate()))
 }
 
 // estimate is how heavy a DAT is reckoned to be: as the largest one seen, and at
 // first, when little was seen, more than that. f.mu is held.
 func (f *Flow) estimate() int64 {
-	guess := int64(f.limits.MaxMessage) >> min(f.account.data.Messages, 62)
+	guess := int64(f.limits.MaxMessage) >> min(f.account.Data.Messages, 62)
 	return max(f.largest, guess, leastWeight)
 }
 
@@ -112,7 +91,7 @@ func (f *Flow) satisfied() bool {
 func (f *Flow) watch() {
 	if !f.constrained && !f.satisfied() {
 		f.constrained = true
-		f.broker.budget.watch(f)
+		f.broker.sweeper.watch(f)
 	}
 }
 
@@ -136,30 +115,30 @@ func (f *Flow) payRest(credit int64, seqno uint64) error {
 	})
 }
 
-func (b *budget) watch(f *Flow) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.constrained = append(b.constrained, f)
-	if !b.sweeping {
-		b.sweeping = true
-		b.sweeper.Go(b.sweep)
+func (s *sweeper) watch(f *Flow) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.constrained = append(s.constrained, f)
+	if !s.sweeping {
+		s.sweeping = true
+		s.running.Go(s.sweep)
 	}
 }
 
-func (b *budget) unwatch(f *Flow) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.constrained = slices.DeleteFunc(b.constrained, func(other *Flow) bool { return other == f })
+func (s *sweeper) unwatch(f *Flow) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.constrained = slices.DeleteFunc(s.constrained, func(other *Flow) bool { return other == f })
 }
 
 // sweep pays in turn the givers whose flows have room again, until no credit is
 // withheld. While nothing moves, as with takers that do not read, it comes by less
 // often.
-func (b *budget) sweep() {
+func (s *sweeper) sweep() {
 	pause := sweepInterval
 	for {
 		time.Sleep(pause)
-		flows := b.nextTurn()
+		flows := s.nextTurn()
 		if len(flows) == 0 {
 			return
 		}
@@ -174,14 +153,14 @@ func (b *budget) sweep() {
 
 // nextTurn returns the flows to look at, another one first each time. The sweeper
 // ends when there is none.
-func (b *budget) nextTurn() []*Flow {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.sweeping = len(b.constrained) > 0
-	if len(b.constrained) > 1 {
-		b.constrained = append(b.constrained[1:], b.constrained[0])
+func (s *sweeper) nextTurn() []*Flow {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweeping = len(s.constrained) > 0
+	if len(s.constrained) > 1 {
+		s.constrained = append(s.constrained[1:], s.constrained[0])
 	}
-	return slices.Clone(b.constrained)
+	return slices.Clone(s.constrained)
 }
 
 // recheck pays what f has room for, and lets f go when nothing is withheld. It returns
@@ -194,7 +173,7 @@ func (f *Flow) recheck() (moved bool) {
 	f.adjust()
 	if f.satisfied() {
 		f.constrained = false
-		f.broker.budget.unwatch(f)
+		f.broker.sweeper.unwatch(f)
 	}
 	return f.state.Credit().Withheld() != before
 }

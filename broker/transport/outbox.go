@@ -1,4 +1,4 @@
-package broker
+package transport
 
 import (
 	"context"
@@ -18,7 +18,7 @@ type Outbox struct {
 	queue  []Delivery // guarded by mu
 	waits  Count      // guarded by mu; in the queue
 	taken  Count      // guarded by mu; in what Take returned last
-	end    EndError   // guarded by mu
+	end    flow.Error // guarded by mu
 	ended  bool       // guarded by mu
 	closed bool       // guarded by mu
 }
@@ -28,10 +28,6 @@ type Outbox struct {
 func NewOutbox(limit int) *Outbox {
 	return &Outbox{limit: limit, wake: make(chan struct{}, 1)}
 }
-
-// OutboxLimit is how many messages a peer's outbox must hold: all that a flow
-// may have under way, twice, for a peer that begins another meanwhile.
-func (o Options) OutboxLimit() int { return 2*int(o.MaxCredit) + 8 }
 
 // Deliver implements Link.
 func (o *Outbox) Deliver(d Delivery) error {
@@ -70,7 +66,7 @@ func (o *Outbox) Queued() (messages, bytes int64) {
 // Ended implements Link.
 func (o *Outbox) Ended(reason flow.Reason, detail string) {
 	o.mu.Lock()
-	o.end, o.ended = EndError{reason, detail}, true
+	o.end, o.ended = flow.Error{Reason: reason, Detail: detail}, true
 	o.mu.Unlock()
 	o.ring()
 }
@@ -84,7 +80,7 @@ func (o *Outbox) ring() {
 
 // Take waits for messages and returns all there are. The caller releases them;
 // room, if given, is a slice that Take returned earlier, to be used again. When
-// nothing is left of a flow that has ended, the error is the *EndError that says
+// nothing is left of a flow that has ended, the error is the *flow.Error that says
 // why, Completed included; when the context ends first, its cause. What was
 // delivered before the context ended is returned, not lost to it.
 func (o *Outbox) Take(ctx context.Context, room []Delivery) ([]Delivery, error) {
@@ -107,7 +103,7 @@ func (o *Outbox) Take(ctx context.Context, room []Delivery) ([]Delivery, error) 
 	}
 }
 
-func (o *Outbox) swap(room []Delivery) ([]Delivery, *EndError) {
+func (o *Outbox) swap(room []Delivery) ([]Delivery, *flow.Error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.queue) == 0 && o.ended {

@@ -1,10 +1,10 @@
-package broker
+package budget
 
 import "container/list"
 
-// byteWaiter is an account for which there is no room.
-type byteWaiter struct {
-	account        *ByteAccount
+// waiter is an account for which there is no room.
+type waiter struct {
+	account        *Account
 	bytes, current int64
 	granted        chan struct{} // closed once the bytes are charged
 
@@ -14,10 +14,10 @@ type byteWaiter struct {
 }
 
 // free tells whether w's message is let in whatever the budget says.
-func (w *byteWaiter) free() bool { return w.account.held.Load() <= w.current }
+func (w *waiter) free() bool { return w.account.held.Load() <= w.current }
 
 // granting lets w go on, whose bytes are charged. budget.mu is held.
-func (w *byteWaiter) granting() {
+func (w *waiter) granting() {
 	w.account.waiter.Store(nil)
 	close(w.granted)
 }
@@ -32,11 +32,11 @@ type fairQueue struct {
 // lane is who waits of one owner: at least one.
 type lane struct {
 	owner   string
-	waiters list.List // of *byteWaiter
+	waiters list.List // of *waiter
 	turn    *list.Element
 }
 
-func (q *fairQueue) push(w *byteWaiter) {
+func (q *fairQueue) push(w *waiter) {
 	if q.lanes == nil {
 		q.lanes = map[string]*lane{}
 	}
@@ -50,18 +50,18 @@ func (q *fairQueue) push(w *byteWaiter) {
 }
 
 // front is whose turn it is; nil where nobody waits.
-func (q *fairQueue) front() *byteWaiter {
+func (q *fairQueue) front() *waiter {
 	first := q.turns.Front()
 	if first == nil {
 		return nil
 	}
-	return first.Value.(*lane).waiters.Front().Value.(*byteWaiter)
+	return first.Value.(*lane).waiters.Front().Value.(*waiter)
 }
 
 // pass ends the turn of the owner whose turn it is. Somebody waits.
 func (q *fairQueue) pass() { q.turns.MoveToBack(q.turns.Front()) }
 
-func (q *fairQueue) remove(w *byteWaiter) {
+func (q *fairQueue) remove(w *waiter) {
 	l := w.lane
 	l.waiters.Remove(w.at)
 	w.lane, w.at = nil, nil

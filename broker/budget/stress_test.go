@@ -1,4 +1,4 @@
-package broker
+package budget
 
 import (
 	"fmt"
@@ -53,7 +53,7 @@ func stress(t *testing.T, peers int, current, most int64) {
 	})
 	for i := range peers {
 		wait.Go(func() {
-			a := b.newAccount(fmt.Sprint("owner ", i%stressOwners), stressLimit/4)
+			a := b.NewAccount(fmt.Sprint("owner ", i%stressOwners), stressLimit/4)
 			stressAccount(t, rand.New(rand.NewPCG(1, uint64(i))), a, current, late)
 			if n := a.Held(); n != 0 {
 				t.Errorf("%d bytes are left", n)
@@ -69,7 +69,7 @@ func stress(t *testing.T, peers int, current, most int64) {
 
 // stressAccount has one peer read and send on as it comes. What leaves, leaves by
 // another goroutine.
-func stressAccount(t *testing.T, rng *rand.Rand, a *ByteAccount, current int64, late <-chan struct{}) {
+func stressAccount(t *testing.T, rng *rand.Rand, a *Account, current int64, late <-chan struct{}) {
 	leaving := make(chan int64, 16)
 	var wait sync.WaitGroup
 	wait.Go(func() {

@@ -1,4 +1,4 @@
-package broker
+package budget
 
 import (
 	"fmt"
@@ -11,15 +11,15 @@ import (
 )
 
 // newBudget is a budget of that many bytes.
-func newBudget(limit int64) *budget {
-	b := &budget{}
+func newBudget(limit int64) *Budget {
+	b := &Budget{}
 	b.limit.Store(limit)
 	return b
 }
 
 // waits begins to charge, and returns where it is told whether that was granted. Only
 // within synctest: when it returns, it waits or is over.
-func waits(a *ByteAccount, n, current int64, stop <-chan struct{}) <-chan bool {
+func waits(a *Account, n, current int64, stop <-chan struct{}) <-chan bool {
 	granted := make(chan bool, 1)
 	go func() { granted <- a.Charge(n, current, stop) }()
 	synctest.Wait()
@@ -36,7 +36,7 @@ func isGranted(granted <-chan bool) bool {
 	}
 }
 
-func wantHeld(t *testing.T, b *budget, want int64) {
+func wantHeld(t *testing.T, b *Budget, want int64) {
 	t.Helper()
 	if got := b.held.Load(); got != want {
 		t.Errorf("%d bytes are held, want %d", got, want)
@@ -44,9 +44,9 @@ func wantHeld(t *testing.T, b *budget, want int64) {
 }
 
 // wantNobodyWaiting looks for what those who waited have left behind.
-func wantNobodyWaiting(t *testing.T, b *budget) {
+func wantNobodyWaiting(t *testing.T, b *Budget) {
 	t.Helper()
-	if n := b.waitingReaders(); n != 0 || len(b.queue.lanes) != 0 || b.queue.turns.Len() != 0 || b.queue.front() != nil {
+	if n := b.Waiting(); n != 0 || len(b.queue.lanes) != 0 || b.queue.turns.Len() != 0 || b.queue.front() != nil {
 		t.Errorf("%d wait, in %d lanes of %d turns", n, len(b.queue.lanes), b.queue.turns.Len())
 	}
 }
@@ -55,9 +55,9 @@ func wantNobodyWaiting(t *testing.T, b *budget) {
 func TestChargeLetsOneMessageIn(t *testing.T) {
 	t.Parallel()
 	b := newBudget(100)
-	full := b.newAccount("full", 1000)
+	full := b.NewAccount("full", 1000)
 	full.Add(100)
-	a := b.newAccount("a", 10)
+	a := b.NewAccount("a", 10)
 	for current := range int64(5) { // as its memory is taken piece by piece
 		if !a.Charge(50, 50*current, nil) {
 			t.Fatal("a message was not let in")
@@ -78,7 +78,7 @@ func TestChargeOwnLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(1000)
-		a, other := b.newAccount("a", 100), b.newAccount("b", 100)
+		a, other := b.NewAccount("a", 100), b.NewAccount("b", 100)
 		a.Add(80)
 		if a.TryCharge(30, 0) {
 			t.Fatal("an account went beyond its limit")
@@ -93,10 +93,10 @@ func TestChargeOwnLimit(t *testing.T) {
 		if !other.TryCharge(90, 0) {
 			t.Error("one that waits for its own account holds up others")
 		}
-		if b.full() {
+		if b.Full() {
 			t.Error("one that waits for its own account makes the budget full")
 		}
-		if n := b.waitingReaders(); n != 1 {
+		if n := b.Waiting(); n != 1 {
 			t.Errorf("%d are counted as waiting, want 1", n)
 		}
 		a.Release(9)
@@ -114,11 +114,11 @@ func TestChargeOwnLimit(t *testing.T) {
 
 // fill uses a budget up by an account of its own, and gives it room in every account
 // that is asked for: those who hold nothing never wait.
-func fill(b *budget, accounts ...*ByteAccount) *ByteAccount {
+func fill(b *Budget, accounts ...*Account) *Account {
 	for _, a := range accounts {
 		a.Add(1)
 	}
-	full := b.newAccount("full", 1<<40)
+	full := b.NewAccount("full", 1<<40)
 	full.Add(b.limit.Load() - b.held.Load())
 	return full
 }
@@ -129,9 +129,9 @@ func TestChargeInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(1000)
-		accounts := make([]*ByteAccount, 5)
+		accounts := make([]*Account, 5)
 		for i := range accounts {
-			accounts[i] = b.newAccount("owner", 1000)
+			accounts[i] = b.NewAccount("owner", 1000)
 		}
 		full := fill(b, accounts...)
 		granted := make([]<-chan bool, len(accounts))
@@ -158,7 +158,7 @@ func TestChargeInOrder(t *testing.T) {
 }
 
 // order makes room for ten bytes at a time and returns who was granted them, in turn.
-func order(full *ByteAccount, names []string, granted []<-chan bool) (turns []string) {
+func order(full *Account, names []string, granted []<-chan bool) (turns []string) {
 	for range granted {
 		full.Release(10)
 		synctest.Wait()
@@ -178,9 +178,9 @@ func TestChargeOwnersTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(1000)
 		names := []string{"many", "many", "many", "many", "two", "two", "one"}
-		accounts := make([]*ByteAccount, len(names))
+		accounts := make([]*Account, len(names))
 		for i, name := range names {
-			accounts[i] = b.newAccount(name, 1000)
+			accounts[i] = b.NewAccount(name, 1000)
 		}
 		full := fill(b, accounts...)
 		granted := make([]<-chan bool, len(names))
@@ -200,7 +200,7 @@ func TestChargeReleaseIsForWhoseTurnItIs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(100)
-		large, small := b.newAccount("large", 100), b.newAccount("small", 100)
+		large, small := b.NewAccount("large", 100), b.NewAccount("small", 100)
 		small.Add(10)
 		large.Add(90)
 		first := waits(small, 20, 0, nil)
@@ -221,7 +221,7 @@ func TestChargeStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(100)
-		a, c, d := b.newAccount("a", 100), b.newAccount("a", 100), b.newAccount("d", 100)
+		a, c, d := b.NewAccount("a", 100), b.NewAccount("a", 100), b.NewAccount("d", 100)
 		full := fill(b, a, c, d)
 		stop := make(chan struct{})
 		first, second, third := waits(a, 50, 0, stop), waits(c, 10, 0, nil), waits(d, 10, 0, nil)
@@ -251,10 +251,10 @@ func TestChargeGivesItsTurnUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(100)
-		a, c := b.newAccount("a", 100), b.newAccount("c", 100)
+		a, c := b.NewAccount("a", 100), b.NewAccount("c", 100)
 		a.Add(1)
 		c.Add(1)
-		full := b.newAccount("full", 100)
+		full := b.NewAccount("full", 100)
 		full.Add(78)
 		stop := make(chan struct{})
 		first, second := waits(a, 50, 0, stop), waits(c, 20, 0, nil)
@@ -275,11 +275,11 @@ func TestChargeBeyondTheBudget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(100)
-		a, other := b.newAccount("a", 1000), b.newAccount("other", 1000)
+		a, other := b.NewAccount("a", 1000), b.NewAccount("other", 1000)
 		a.Add(1)
 		other.Add(1)
 		granted := waits(a, 100, 0, nil)
-		if b.full() || !other.TryCharge(98, 0) {
+		if b.Full() || !other.TryCharge(98, 0) {
 			t.Error("it holds others up")
 		}
 		a.Release(1)
@@ -295,7 +295,7 @@ func TestChargeFillsItsAccountWhileItWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(100)
-		a, other := b.newAccount("a", 30), b.newAccount("other", 100)
+		a, other := b.NewAccount("a", 30), b.NewAccount("other", 100)
 		full := fill(b, a, other)
 		first, second := waits(a, 20, 0, nil), waits(other, 20, 0, nil)
 		a.Add(20)
@@ -314,7 +314,7 @@ func TestChargeFillsItsAccountWhileItWaits(t *testing.T) {
 // Where nobody waits, charging costs no memory.
 func TestTryChargeAllocatesNothing(t *testing.T) {
 	b := newBudget(100)
-	a := b.newAccount("a", 100)
+	a := b.NewAccount("a", 100)
 	a.Add(10)
 	if n := testing.AllocsPerRun(100, func() {
 		if !a.Charge(5, 5, nil) || a.TryCharge(90, 0) {
@@ -331,14 +331,14 @@ func TestChargeAfterResize(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(100)
-		a, c := b.newAccount("a", 1000), b.newAccount("c", 1000)
+		a, c := b.NewAccount("a", 1000), b.NewAccount("c", 1000)
 		fill(b, a, c)
 		much, little := waits(a, 500, 0, nil), waits(c, 50, 0, nil)
-		b.resize(649) // in which the first has become one that waits for room
+		b.Resize(649) // in which the first has become one that waits for room
 		if !isGranted(little) || isGranted(much) {
 			t.Fatal("what there is room for was not let in, or more")
 		}
-		b.resize(650)
+		b.Resize(650)
 		if !isGranted(much) {
 			t.Error("it was not let in")
 		}
@@ -355,11 +355,11 @@ func TestChargeBehindMany(t *testing.T) {
 		stop := make(chan struct{})
 		defer close(stop)
 		for i := range many {
-			a := b.newAccount(fmt.Sprint(i), 10)
+			a := b.NewAccount(fmt.Sprint(i), 10)
 			a.Add(10)
 			waits(a, 10, 0, stop)
 		}
-		a := b.newAccount("a", 1000)
+		a := b.NewAccount("a", 1000)
 		full := fill(b, a)
 		granted := waits(a, 100, 0, stop)
 		full.Release(100)
@@ -374,7 +374,7 @@ func TestChargeBehindMany(t *testing.T) {
 func TestTryChargeIsNotInTheWay(t *testing.T) {
 	t.Parallel()
 	b := newBudget(100)
-	greedy, modest := b.newAccount("greedy", 100), b.newAccount("modest", 100)
+	greedy, modest := b.NewAccount("greedy", 100), b.NewAccount("modest", 100)
 	greedy.Add(50)
 	modest.Add(10)
 	var tries atomic.Int64

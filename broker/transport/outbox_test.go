@@ -1,4 +1,4 @@
-package broker_test
+package transport_test
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -16,10 +16,10 @@ func TestTakeReturnsWhatIsThereWhenTheContextEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		type taken struct {
-			batch []broker.Delivery
+			batch []transport.Delivery
 			err   error
 		}
-		o := broker.NewOutbox(10)
+		o := transport.NewOutbox(10)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		took := make(chan taken)
 		go func() {
@@ -29,7 +29,7 @@ func TestTakeReturnsWhatIsThereWhenTheContextEnds(t *testing.T) {
 			}
 		}()
 		synctest.Wait() // it waits in Take
-		if err := o.Deliver(broker.Delivery{Type: zio.EOT, Message: message("last")}); err != nil {
+		if err := o.Deliver(transport.Delivery{Type: zio.EOT, Message: &zio.Message{Label: []byte("last")}}); err != nil {
 			t.Fatal(err)
 		}
 		why := errors.New("no longer wanted")

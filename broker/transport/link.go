@@ -1,7 +1,9 @@
-package broker
+// Package transport is what the broker asks of the transports that its peers come by.
+package transport
 
 import (
 	"errors"
+	"github.com/zioflow/gateway/internal/logs"
 	"log/slog"
 	"strings"
 	"time"
@@ -10,7 +12,7 @@ import (
 	"github.com/zioflow/gateway/broker/zio"
 )
 
-// Errors that Link.Deliver answers. Either ends the link's part in its flow.
+// Errors that Link.Deliver returns. Either ends the link's part in its flow.
 var (
 	// ErrGone: the peer is not there any more.
 	ErrGone = errors.New("peer is gone")
@@ -24,7 +26,7 @@ var (
 type Link interface {
 	// Deliver hands a message over. A link whose bound is reached still takes an
 	// EOT: it says why nothing more comes. From the call on the message belongs to the
-	// link, which releases it, whatever Deliver answers. Messages arrive in the
+	// link, which releases it, whatever Deliver returns. Messages arrive in the
 	// order of their deliveries.
 	Deliver(Delivery) error
 	// Flush writes what was delivered, as far as that can be done without waiting.
@@ -103,6 +105,13 @@ func Fits(n, limit int, t zio.Type) bool {
 	return n < limit
 }
 
+// FlowID is a flow's number, by which operators know it; never used twice while
+// the broker lives.
+type FlowID uint64
+
+// Count counts messages and their payload bytes.
+type Count struct{ Messages, Bytes uint64 }
+
 // Delivery is a message on its way to a peer, with what the broker knows of it.
 type Delivery struct {
 	Message *zio.Message
@@ -145,3 +154,15 @@ func (p PeerInfo) String() string {
 
 // LogValue implements slog.LogValuer.
 func (p PeerInfo) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// Who is the peer as the log is sampled.
+func (p PeerInfo) Who() logs.Peer { return logs.Of(p.Name, p.Address) }
+
+// Principal is on whose behalf work is done for a peer: for all that have proved to be of
+// a name, or for each connection.
+func (p PeerInfo) Principal() string {
+	if p.Name != "" {
+		return "name " + p.Name
+	}
+	return p.Transport + " " + p.Address + " " + p.Identity
+}

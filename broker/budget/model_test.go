@@ -1,4 +1,4 @@
-package broker
+package budget
 
 import (
 	"fmt"
@@ -107,9 +107,9 @@ func (m *byteModel) settle() {
 // modelRun drives a budget and the model by the same events.
 type modelRun struct {
 	rng      *rand.Rand
-	budget   *budget
+	budget   *Budget
 	model    byteModel
-	accounts []*ByteAccount
+	accounts []*Account
 	stops    []chan struct{}
 	done     []<-chan bool // what came of the account's Charge
 }
@@ -119,7 +119,7 @@ func newModelRun(seed uint64) *modelRun {
 	r.model = byteModel{limit: 1000, lanes: map[string][]*modelled{}}
 	for i := range 3 + r.rng.IntN(10) {
 		owner, limit := fmt.Sprint(i%(1+r.rng.IntN(4))), 100+r.rng.Int64N(1500)
-		r.accounts = append(r.accounts, r.budget.newAccount(owner, limit))
+		r.accounts = append(r.accounts, r.budget.NewAccount(owner, limit))
 		r.model.accounts = append(r.model.accounts, &modelled{owner: owner, limit: limit})
 	}
 	r.stops = make([]chan struct{}, len(r.accounts))
@@ -152,7 +152,7 @@ func (r *modelRun) step() string {
 		return fmt.Sprintf("%d stops", i)
 	case event == 9 && r.rng.IntN(4) == 0:
 		limit := 300 + r.rng.Int64N(1500)
-		r.budget.resize(limit)
+		r.budget.Resize(limit)
 		r.model.limit = limit
 		r.model.settle()
 		return fmt.Sprintf("the limit is %d", limit)
@@ -183,23 +183,23 @@ func (r *modelRun) difference() string {
 		}
 	}
 	b := r.budget
-	if b.held.Load() != r.model.held() || b.queued.Load() != queued || b.waitingReaders() != queued+apart {
+	if b.held.Load() != r.model.held() || b.queued.Load() != queued || b.Waiting() != queued+apart {
 		return fmt.Sprintf("%d bytes, %d queued, %d wait, want %d, %d, %d",
-			b.held.Load(), b.queued.Load(), b.waitingReaders(), r.model.held(), queued, queued+apart)
+			b.held.Load(), b.queued.Load(), b.Waiting(), r.model.held(), queued, queued+apart)
 	}
 	return ""
 }
 
 // drain has everything leave, until nobody waits.
 func (r *modelRun) drain() string {
-	r.budget.resize(1000)
+	r.budget.Resize(1000)
 	for range 2 * len(r.accounts) {
 		for _, a := range r.accounts {
 			a.Release(a.Held())
 			synctest.Wait()
 		}
 	}
-	if n := r.budget.waitingReaders(); n != 0 {
+	if n := r.budget.Waiting(); n != 0 {
 		return fmt.Sprintf("%d wait though everything has left", n)
 	}
 	return ""

@@ -1,4 +1,4 @@
-package broker
+package timeshare
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 func TestTurnsAreShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		turns := newTurns()
+		turns := New()
 		turns.free = 1
 		var (
 			mu    sync.Mutex
@@ -24,12 +24,12 @@ func TestTurnsAreShared(t *testing.T) {
 		)
 		work := func(who string) {
 			group.Go(func() {
-				turn, err := turns.take(t.Context(), who)
+				turn, err := turns.Take(t.Context(), who)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				defer turn.end()
+				defer turn.End()
 				mu.Lock()
 				order = append(order, who)
 				mu.Unlock()
@@ -57,20 +57,20 @@ func TestTurnsAreShared(t *testing.T) {
 func TestATurnIsSliced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		turns := newTurns()
+		turns := New()
 		turns.free = 1
 		var group sync.WaitGroup
 		began := time.Now()
 		group.Go(func() {
-			turn, err := turns.take(t.Context(), "long")
+			turn, err := turns.Take(t.Context(), "long")
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			defer turn.end()
+			defer turn.End()
 			for range 100 {
 				time.Sleep(time.Millisecond)
-				if err := turn.share(t.Context()); err != nil {
+				if err := turn.Share(t.Context()); err != nil {
 					t.Error(err)
 					return
 				}
@@ -78,12 +78,12 @@ func TestATurnIsSliced(t *testing.T) {
 		})
 		synctest.Wait()
 		group.Go(func() {
-			turn, err := turns.take(t.Context(), "short")
+			turn, err := turns.Take(t.Context(), "short")
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			turn.end()
+			turn.End()
 			if waited := time.Since(began); waited != slice {
 				t.Errorf("another waited for %v, want %v", waited, slice)
 			}
@@ -100,9 +100,9 @@ func TestATurnIsSliced(t *testing.T) {
 func TestATurnIsNotLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		turns := newTurns()
+		turns := New()
 		turns.free = 1
-		held, err := turns.take(t.Context(), "a")
+		held, err := turns.Take(t.Context(), "a")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func TestATurnIsNotLost(t *testing.T) {
 		var group sync.WaitGroup
 		for _, who := range []string{"b", "b", "c"} {
 			group.Go(func() {
-				if _, err := turns.take(ctx, who); !errors.Is(err, gone) {
+				if _, err := turns.Take(ctx, who); !errors.Is(err, gone) {
 					t.Errorf("%s: %v", who, err)
 				}
 			})
@@ -124,9 +124,9 @@ func TestATurnIsNotLost(t *testing.T) {
 		}
 		// One that shares and is cancelled has no turn to give back.
 		ctx, cancel = context.WithCancelCause(t.Context())
-		other := make(chan *turn)
+		other := make(chan *Turn)
 		go func() {
-			next, err := turns.take(t.Context(), "d")
+			next, err := turns.Take(t.Context(), "d")
 			if err != nil {
 				t.Error(err)
 			}
@@ -135,14 +135,14 @@ func TestATurnIsNotLost(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(slice)
 		shared := make(chan error)
-		go func() { shared <- held.share(ctx) }()
+		go func() { shared <- held.Share(ctx) }()
 		next := <-other
 		cancel(gone)
 		if err := <-shared; !errors.Is(err, gone) {
 			t.Errorf("sharing ended with %v", err)
 		}
-		held.end()
-		next.end()
+		held.End()
+		next.End()
 		if turns.free != 1 {
 			t.Errorf("%d turns are free", turns.free)
 		}
