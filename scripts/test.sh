@@ -38,7 +38,7 @@ scripts/cross.sh || status=1
 
 if [[ -d clients/python/tests ]]; then
   echo "== Python"
-  (cd clients/python && "$root/.deps/python/bin/python" -m pytest -q) || status=1
+  (cd clients/python && "$root/.deps/python/bin/python" -m pytest -q -n 2 --dist worksteal) || status=1
 fi
 
 echo "== Node"

@@ -101,7 +101,8 @@ func build(t *testing.T, name string, args ...string) {
 // TestMatrix has each program be the client of each, both ways: all digests are those of
 // the set.
 func TestMatrix(t *testing.T) {
-	all, want := peers(t), digests(t, "tensors.txt")
+	all, set := peers(t), set(t)
+	want := digests(t, set)
 	addresses := serve(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -110,7 +111,7 @@ func TestMatrix(t *testing.T) {
 		names = append(names, p.name)
 	}
 
-	run := &run{t: t, got: map[string][]string{}, listening: make(chan string, len(all))}
+	run := &run{t: t, set: set, got: map[string][]string{}, listening: make(chan string, len(all))}
 	var handlers sync.WaitGroup
 	stop := run.handlers(ctx, &handlers, all, addresses)
 	for range all {
@@ -121,7 +122,7 @@ func TestMatrix(t *testing.T) {
 		}
 	}
 	for _, p := range all {
-		run.program(ctx, p, nil, append(arguments(p, addresses, "client"), names...))
+		run.program(ctx, p, nil, append(arguments(p, addresses, set, "client"), names...))
 	}
 	stop()
 	handlers.Wait()
@@ -141,6 +142,7 @@ func TestMatrix(t *testing.T) {
 // run is a run of all programs.
 type run struct {
 	t         *testing.T
+	set       string // the name of the file that says what is given
 	listening chan string
 
 	mu  sync.Mutex
@@ -153,7 +155,7 @@ func (r *run) handlers(ctx context.Context, done *sync.WaitGroup, all []peer, ad
 	for _, p := range all {
 		in, out := io.Pipe()
 		inputs = append(inputs, out)
-		done.Go(func() { r.program(ctx, p, in, arguments(p, addresses, "handler")) })
+		done.Go(func() { r.program(ctx, p, in, arguments(p, addresses, r.set, "handler")) })
 	}
 	return func() {
 		for _, in := range inputs {
@@ -162,8 +164,8 @@ func (r *run) handlers(ctx context.Context, done *sync.WaitGroup, all []peer, ad
 	}
 }
 
-func arguments(p peer, addresses [2]string, role string) []string {
-	return []string{p.name, addresses[0], addresses[1], "tensors.txt", role}
+func arguments(p peer, addresses [2]string, set, role string) []string {
+	return []string{p.name, addresses[0], addresses[1], set, role}
 }
 
 // program runs one until it ends, which it has to do well.

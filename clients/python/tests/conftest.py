@@ -28,6 +28,17 @@ def pytest_collection_modifyitems(items):
             item.obj = _limited(item.obj, marked.args[0] if marked else _LIMIT)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """What a test has logged reaches the process that reports, whatever it is: some of it
+    is no Unicode."""
+    report = yield
+    report.sections = [
+        (name, text.encode(errors="replace").decode()) for name, text in report.sections
+    ]
+    return report
+
+
 def _limited(test, seconds):
     @functools.wraps(test)
     async def limited(*args, **kwargs):

@@ -29,7 +29,7 @@ from zioflow.files.stores import Stores  # noqa: E402
 from zioflow.messages import Dat  # noqa: E402
 
 #: The soak kills the server so often; every day has less.
-KILLS = int(os.environ.get("ZIOFLOW_SOAK_KILLS", "2"))
+KILLS = int(os.environ.get("ZIOFLOW_SOAK_KILLS", "1"))
 #: And tries each write of a disk, of which every day tries some.
 STRIDES = (1, 1) if KILLS > 2 else (9, 17)
 

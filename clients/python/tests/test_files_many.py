@@ -13,7 +13,7 @@ numpy = pytest.importorskip("numpy")
 h5py = pytest.importorskip("h5py")
 
 #: The soak has a thousand at once.
-FLOWS = int(os.environ.get("ZIOFLOW_SOAK_FLOWS", "60"))
+FLOWS = int(os.environ.get("ZIOFLOW_SOAK_FLOWS", "24"))
 
 
 @pytest.mark.limit(60 + FLOWS)
