@@ -6,7 +6,7 @@ they were made, and none may be used from another thread.
 
 from . import _quiet
 from ._put import PutResult
-from ._settings import tls
+from ._settings import NATIVE_CLASSES, tls
 from .errors import EndReason, FlowEnded, FlowError
 from .flow import Flow
 from .gateway import Gateway
@@ -17,6 +17,15 @@ from .taker import Taker
 from .tensors import Tensor
 
 del _quiet
+
+
+def _native() -> type[Gateway]:
+    from . import native  # which needs pyzmq
+
+    return native.Gateway
+
+
+NATIVE_CLASSES[Gateway] = _native
 
 __all__ = [
     "Bot",

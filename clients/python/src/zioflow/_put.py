@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from typing import Any
 
 import grpc
 
 from ._connection import Connection
 from ._ending import Ending
 from ._gen.zio.gateway.v1 import flow_pb2
+from ._items import Items, items_of
 from ._wire import put_request, read_bot
 from .errors import FlowEnded
-from .messages import Bot, Dat, Eot, GivenDat, Item, refusal_of, taken_by, write_item
-
-if TYPE_CHECKING:
-    from .giver import Giver
-
-#: What `put_all` gives.
-Items = Union[Iterable[Item], AsyncIterable[Item]]
+from .giver import Giver
+from .messages import Bot, Eot, GivenDat, refusal_of, taken_by, write_item
 
 
 @dataclass(frozen=True)
@@ -144,20 +139,3 @@ def check_used(result: PutResult, *, written: int, finished: bool) -> None:
         flow_id=result.flow_id,
         taken=taken,
     )
-
-
-def each_of(items: Iterable[Item]) -> Iterable[Item]:
-    """The items; TypeError for one that is text or bytes, whose characters would be DATs."""
-    if isinstance(items, (str, bytes, bytearray, memoryview, Dat)):
-        raise TypeError(f"put_all gives many: for {type(items).__name__} there is put")
-    return items
-
-
-async def items_of(items: Items) -> AsyncGenerator[Item, None]:
-    """The items, whichever way they are iterated over; see each_of."""
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in each_of(items):
-            yield item

@@ -17,13 +17,17 @@ from ._wire import HEAD_ROOM
 from .errors import EndReason, FlowError, error_from_rpc
 
 if TYPE_CHECKING:
-    from .native import Curve
+    from ._curve import Curve
 
 #: The schemes of gRPC's addresses that are followed by slashes.
 _SCHEMES = ("dns://", "unix://")
 
 #: What ZeroMQ's addresses begin with, and gRPC's do not.
 NATIVE = ("tcp://", "ipc://")
+
+#: Which class makes a gateway's object for such an address. It builds on that gateway,
+#: and needs pyzmq, so that the packages, which know both, set it.
+NATIVE_CLASSES: dict[type, Callable[[], type]] = {}
 
 #: The largest payload that a gateway takes unless it is set otherwise.
 MAX_MESSAGE = 64 << 20

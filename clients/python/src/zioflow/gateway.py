@@ -13,9 +13,10 @@ import grpc
 from . import _wire
 from ._connection import Connection
 from ._gen.zio.gateway.v1 import flow_pb2
-from ._put import Items, PutResult, put, put_by_flow
+from ._items import Items
+from ._put import PutResult, put, put_by_flow
 from ._retry import OnState, Registration
-from ._settings import NATIVE, AnyGateway
+from ._settings import NATIVE, NATIVE_CLASSES, AnyGateway
 from .giver import Giver
 from .handler import Handler, Listener, Offer
 from .messages import Bot, BotOptions, Dat, Direction, Item, is_item, write_bot
@@ -41,9 +42,7 @@ class Gateway(AnyGateway):
 
     def __new__(cls, address: str = "127.0.0.1:7575", **_: Any) -> Self:
         if cls is Gateway and address.startswith(NATIVE):
-            from . import native
-
-            return cast("Self", object.__new__(native.Gateway))
+            return cast("Self", object.__new__(NATIVE_CLASSES[Gateway]()))
         return super().__new__(cls)
 
     async def __aenter__(self) -> Self:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._core import Giving
-from ._put import Items, items_of
+from ._items import Items, items_of
 from .flow import Flow
 from .messages import Bot, Dat, GivenDat, Label, Part, write_dat, write_given, write_item
 from .tensors import Array

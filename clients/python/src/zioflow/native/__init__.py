@@ -12,7 +12,7 @@ except ImportError as error:
         f"ZIO over ZeroMQ needs pyzmq: pip install 'zioflow[native]' ({error})"
     ) from None
 
-from ._curve import Curve
+from .._curve import Curve
 from ._gateway import Gateway, SyncGateway
 
 __all__ = ["Curve", "Gateway", "SyncGateway"]

@@ -11,14 +11,15 @@ import grpc
 import zmq
 
 from .. import gateway, transport
-from .._put import Items, PutResult, put_by_flow
+from .._curve import Curve
+from .._items import Items
+from .._put import PutResult, put_by_flow
 from .._settings import MAX_MESSAGE
 from ..messages import BotOptions, Dat, Item
 from ..sync import _gateway as sync_gateway
 from ..sync import _put as sync_put
 from ..sync import transport as sync_transport
 from . import _asyncio, _threads
-from ._curve import Curve
 from ._socket import Endpoint, no_listener
 
 if TYPE_CHECKING:

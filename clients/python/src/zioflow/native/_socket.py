@@ -16,8 +16,8 @@ import grpc
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from .._curve import Curve
 from ..errors import EndReason, FlowError
-from ._curve import Curve
 
 #: How long a connection may take to be made, and its handshake, in milliseconds.
 _PATIENCE = 10_000

@@ -13,13 +13,22 @@ It works where an event loop runs as well, as in a notebook, and holds that up m
 from .._offer import Peer
 from .._put import PutResult
 from .._retry import ListenerState
-from .._settings import tls
+from .._settings import NATIVE_CLASSES, tls
 from ..errors import EndReason, FlowEnded, FlowError
 from ..messages import Bot, BotOptions, Dat, Direction, Eot, LeftOut, TakenBy
 from ..tensors import Tensor
 from ._flow import Flow, Giver, Taker
 from ._gateway import Gateway
 from ._handler import Listener, Offer
+
+
+def _native() -> type[Gateway]:
+    from .. import native  # which needs pyzmq
+
+    return native.SyncGateway
+
+
+NATIVE_CLASSES[Gateway] = _native
 
 __all__ = [
     "Bot",

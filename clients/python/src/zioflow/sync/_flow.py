@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from .._core import Giving, Side, Taking
-from .._put import each_of
+from .._items import each_of
 from .._retry import Attempts
 from ..errors import FlowError
 from ..messages import (

@@ -12,7 +12,7 @@ from .. import _wire
 from .._gen.zio.gateway.v1 import flow_pb2
 from .._put import PutResult
 from .._retry import OnState, Registration
-from .._settings import NATIVE, AnyGateway
+from .._settings import NATIVE, NATIVE_CLASSES, AnyGateway
 from ..messages import Bot, BotOptions, Dat, Direction, Item, write_bot
 from ._connection import Connection
 from ._flow import Giver, Taker
@@ -40,9 +40,7 @@ class Gateway(AnyGateway):
 
     def __new__(cls, address: str = "127.0.0.1:7575", **_: Any) -> Self:
         if cls is Gateway and address.startswith(NATIVE):
-            from .. import native
-
-            return cast("Self", object.__new__(native.SyncGateway))
+            return cast("Self", object.__new__(NATIVE_CLASSES[Gateway]()))
         return super().__new__(cls)
 
     def __enter__(self) -> Self:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import grpc
 
-from .._put import PutResult, check_used, each_of, read_result, result_of
+from .._items import each_of
+from .._put import PutResult, check_used, read_result, result_of
 from .._wire import put_request
 from ..messages import Bot, Eot, GivenDat, Item, write_item
 from ._connection import Connection, Outbox
