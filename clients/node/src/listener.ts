@@ -119,9 +119,9 @@ export interface HandleOptions {
   maxFlows?: number;
   /** Whether to register again after the connection was lost; true by default. */
   reconnect?: boolean;
-  /** Told what becomes of the registration. */
+  /** Told what becomes of the registration. What it throws goes to `console.error`. */
   onState?: (state: ListenerState) => void;
-  /** Told what a handler has thrown; `console.error` by default. */
+  /** Told what a handler has thrown; `console.error` by default. What it throws goes there. */
   onError?: (error: unknown, offer: Offer) => void;
 }
 
@@ -194,10 +194,10 @@ export class Listener implements AsyncDisposable {
       if (this.#closed || !again) {
         this.#first(error); // which does nothing once it is registered
         const state: ListenerState = this.#closed ? { state: "closed" } : { state: "closed", error };
-        this.#options.onState?.(state);
+        this.#state(state);
         return this.#closed ? undefined : error;
       }
-      this.#options.onState?.({ state: "reconnecting", error });
+      this.#state({ state: "reconnecting", error });
       await this.#sleep(retry * (0.75 + Math.random() / 2));
       retry = Math.min(2 * retry, LAST_RETRY);
     }
@@ -224,7 +224,7 @@ export class Listener implements AsyncDisposable {
         if (event.case === "listening") {
           listened = true;
           this.#first();
-          this.#options.onState?.({ state: "listening" });
+          this.#state({ state: "listening" });
         } else if (event.case === "offer") this.#take(new Offer(this.#connection, event.value));
         else if (event.case === "withdrawn") this.#withdraw(event.value.cid);
       });
@@ -254,10 +254,37 @@ export class Listener implements AsyncDisposable {
       await this.#handler(offer);
       if (offer.pending && !offer.signal.aborted) await offer.decline("the handler neither accepted nor declined");
     } catch (error) {
-      if (!offer.signal.aborted) {
-        (this.#options.onError ?? ((e: unknown) => console.error("zioflow: a handler failed:", e)))(error, offer);
-        if (offer.pending) await offer.decline(error instanceof Error ? error.message : String(error)).catch(() => {});
-      }
+      if (offer.signal.aborted) return;
+      void this.#tell(error, offer);
+      if (offer.pending) await offer.decline(wordsOf(error)).catch(() => {});
     }
+  }
+
+  /** Tells of what a handler has thrown. What goes wrong with that is told, and no more. */
+  async #tell(error: unknown, offer: Offer): Promise<void> {
+    try {
+      if (this.#options.onError) await this.#options.onError(error, offer);
+      else console.error("zioflow: a handler failed:", error);
+    } catch (failed) {
+      console.error("zioflow: onError failed:", wordsOf(failed));
+    }
+  }
+
+  /** Tells what has become of the registration, which goes on whatever comes of that. */
+  #state(state: ListenerState): void {
+    try {
+      this.#options.onState?.(state);
+    } catch (failed) {
+      console.error("zioflow: onState failed:", wordsOf(failed));
+    }
+  }
+}
+
+/** What was thrown, in words; it may be any value. */
+function wordsOf(thrown: unknown): string {
+  try {
+    return thrown instanceof Error ? String(thrown.message || thrown.name) : String(thrown);
+  } catch {
+    return "a value without text was thrown";
   }
 }

@@ -87,6 +87,35 @@ test("a refusal says why, to the client", async () => {
   await listener.close();
 });
 
+test("whatever a handler throws, and what telling of it throws, refuses its own flow alone", async (t) => {
+  const unhandled: unknown[] = [];
+  const note = (error: unknown) => unhandled.push(error);
+  process.on("unhandledRejection", note);
+  const told = t.mock.method(console, "error", () => {});
+  const thrown: Record<string, unknown> = { bare: Object.create(null), text: "mine", error: new Error("wrong") };
+  const handler = async (offer: { attributes: Record<string, unknown> }) => {
+    throw thrown[offer.attributes.throws as string];
+  };
+  const fails = (): never => {
+    throw Object.create(null);
+  };
+  const match = (name: string) => ({ match: `attributes.to == "${name}"`, onState: fails });
+  const listeners = [
+    await gateway.handle("told", handler, match("told")),
+    await gateway.handle("throws", handler, { ...match("throws"), onError: fails }),
+    await gateway.handle("rejects", handler, { ...match("rejects"), onError: async () => fails() }),
+  ];
+  const detail = { bare: "a value without text was thrown", text: "mine", error: "wrong" };
+  for (const to of ["told", "throws", "rejects"])
+    for (const [throws, why] of Object.entries(detail))
+      await assert.rejects(gateway.give({ to, throws }), (error: FlowError) => error.reason === "rejected" && error.detail === why);
+  for (const listener of listeners) await listener.close();
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off("unhandledRejection", note);
+  assert.deepEqual(unhandled, []);
+  assert.ok(told.mock.callCount() >= 9 + 3);
+});
+
 test("a taker that leaves the loop says how many it has used", async () => {
   const listener = await gateway.handle("modest", async (offer) => {
     for await (const _ of await offer.take({}, { credit: 5 })) break;

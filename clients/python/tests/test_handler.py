@@ -204,6 +204,51 @@ async def test_an_offer_is_declined(client, fake, over, caplog, handler, detail,
     assert [record.message for record in caplog.records] == ["a handler of flows failed"] * raised
 
 
+async def _awaits_what_is_cancelled(offer):
+    work = asyncio.ensure_future(asyncio.sleep(1000))
+    work.cancel()
+    await work
+
+
+async def _is_cancelled_by_another(offer):
+    asyncio.current_task().cancel()
+    await asyncio.sleep(1000)
+
+
+async def _is_cancelled_while_accepting(offer):
+    asyncio.get_running_loop().call_soon(asyncio.current_task().cancel)
+    async with offer.accept():
+        pass
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [_awaits_what_is_cancelled, _is_cancelled_by_another, _is_cancelled_while_accepting],
+)
+async def test_a_cancellation_of_the_handlers_own_declines(client, fake, over, caplog, handler):
+    async with running(_listen(client, handler, over)):
+        listen = await fake.listening()
+        await listen.send(offer=_offer())
+        assert await fake.declined.get() == (_CID, "CancelledError")
+        over.set()
+    assert [record.message for record in caplog.records] == ["a handler of flows was cancelled"]
+
+
+async def test_a_cancellation_of_the_handlers_own_ends_its_flow(client, fake, over):
+    async def handler(offer):
+        async with offer.accept():
+            await _awaits_what_is_cancelled(offer)
+
+    async with running(_listen(client, handler, over)):
+        listen = await fake.listening()
+        await listen.send(offer=_offer())
+        stream = await fake.called()
+        await stream.answer()
+        await stream.cancelled.wait()
+        over.set()
+    assert fake.declined.empty()
+
+
 async def test_an_exception_after_accepting_breaks_the_flow_off(client, fake, over, caplog):
     async def handler(offer):
         async with offer.accept():

@@ -105,6 +105,8 @@ class Listener:
         self._error: FlowError | None = None
         self._leaving = asyncio.Event()
         self._handling: dict[asyncio.Task[None], Offer] = {}
+        # Those of them that were cancelled here.
+        self._cancelled: set[asyncio.Task[None]] = set()
 
     async def wait(self) -> None:
         """Waits until the registration ends for good, and raises FlowError that says why.
@@ -140,7 +142,7 @@ class Listener:
                 await asyncio.wait(self._handling)
         finally:
             for task in self._handling:
-                task.cancel()
+                self._cancel(task)
             if self._handling:
                 await asyncio.wait(self._handling)
         if self._error is None:
@@ -194,7 +196,7 @@ class Listener:
             self._call.cancel()
             for task, offer in self._handling.items():
                 if offer._pending:
-                    task.cancel()
+                    self._cancel(task)
 
     def _receive(self, response: handler_pb2.ListenResponse) -> None:
         event = response.WhichOneof("event")
@@ -202,17 +204,32 @@ class Listener:
             offer = Offer(self._connection, **read_offer(response.offer))
             task = asyncio.ensure_future(self._handle(offer))
             self._handling[task] = offer
-            task.add_done_callback(self._handling.pop)
+            task.add_done_callback(self._handled)
         elif event == "withdrawn":
             for task, offer in self._handling.items():
                 if offer.cid == response.withdrawn.cid and offer._pending:
-                    task.cancel()
+                    self._cancel(task)
+
+    def _handled(self, task: asyncio.Task[None]) -> None:
+        self._handling.pop(task)
+        self._cancelled.discard(task)
+
+    def _cancel(self, task: asyncio.Task[None]) -> None:
+        """Ends a handler whose offer is gone, or is about to be withdrawn."""
+        self._cancelled.add(task)
+        task.cancel()
 
     async def _handle(self, offer: Offer) -> None:
         try:
             await self._handler(offer)
             if offer._pending:
                 await offer.decline("the handler neither accepted nor declined")
+        except asyncio.CancelledError as error:
+            if asyncio.current_task() not in self._cancelled:
+                # What the handler has awaited was cancelled, or the handler by another.
+                _log.warning("a handler of flows was cancelled")
+                await self._give_up(offer, error)
+            raise
         except Exception as error:
             if isinstance(error, FlowError):
                 _log.warning("a flow that is handled here ended: %s", error)
@@ -220,7 +237,7 @@ class Listener:
                 _log.exception("a handler of flows failed")
             await self._give_up(offer, error)
 
-    async def _give_up(self, offer: Offer, error: Exception) -> None:
+    async def _give_up(self, offer: Offer, error: BaseException) -> None:
         if offer._pending:
             try:
                 await offer.decline(words_of(error) or type(error).__name__)
