@@ -4,6 +4,10 @@ import (
 	"github.com/zioflow/gateway/broker/budget"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/ledger"
+	"github.com/zioflow/gateway/broker/listeners"
+	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/rights"
+	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
@@ -25,6 +29,29 @@ type (
 	Count        = transport.Count
 
 	ByteAccount = budget.Account
+
+	View      = matching.View
+	Match     = matching.Match
+	Explainer = matching.Explainer
+
+	Grant         = rights.Grant
+	Rights        = rights.Rights
+	ListenerNames = rights.ListenerNames
+	NameRight     = rights.NameRight
+
+	Route     = routing.Route
+	RouteInfo = routing.RouteInfo
+	Origin    = routing.Origin
+	Factory   = routing.Factory
+	Request   = routing.Request
+	Offer     = routing.Offer
+	Verdict   = routing.Verdict
+
+	Listener     = listeners.Listener
+	ListenerSpec = listeners.Spec
+	ListenerSink = listeners.Sink
+	ListenerInfo = listeners.Info
+	ToListeners  = listeners.ToListeners
 
 	EndError = flow.Error
 	Denial   = flow.Denial
@@ -57,6 +84,34 @@ const (
 	ByTaker   = ledger.ByTaker
 	ByGateway = ledger.ByGateway
 )
+
+// The rights to a name.
+const (
+	NameUnlessHeld = rights.NameUnlessHeld
+	NameAllowed    = rights.NameAllowed
+	NameRefused    = rights.NameRefused
+)
+
+// The origins of routes.
+const (
+	Configured = routing.Configured
+	Added      = routing.Added
+	Announced  = routing.FromListeners
+	Default    = routing.Default
+	Named      = routing.Named
+)
+
+// The errors of routes and offers.
+var (
+	ErrRouteExists    = routing.ErrRouteExists
+	ErrNoRoute        = routing.ErrNoRoute
+	ErrListenersRoute = routing.ErrListenersRoute
+	ErrNoOffer        = routing.ErrNoOffer
+	ErrForeignOffer   = routing.ErrForeignOffer
+)
+
+// NewView is matching.NewView.
+func NewView(bot *zio.Message, client PeerInfo) (*View, error) { return matching.NewView(bot, client) }
 
 // The denials.
 const (

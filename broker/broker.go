@@ -7,50 +7,50 @@
 package broker
 
 import (
-	"github.com/zioflow/gateway/broker/budget"
-	"github.com/zioflow/gateway/broker/idtable"
-	"github.com/zioflow/gateway/broker/ledger"
-	"github.com/zioflow/gateway/broker/timeshare"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/zioflow/gateway/broker/budget"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/idtable"
+	"github.com/zioflow/gateway/broker/ledger"
+	"github.com/zioflow/gateway/broker/listeners"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/timeshare"
 	"github.com/zioflow/gateway/internal/logs"
 )
 
 // Broker is the routing core. All its methods may be called concurrently.
 type Broker struct {
-	options  atomic.Pointer[Options]
-	log      *slog.Logger
-	lines    *logs.Sampler // what peers can have logged
-	routes   routeTable
-	watchers watchers
+	options   atomic.Pointer[Options]
+	log       *slog.Logger
+	lines     *logs.Sampler // what peers can have logged
+	router    routing.Router
+	listeners listeners.Registry
+	watchers  watchers
 	// liveCount is live, for those who do not hold mu.
 	liveCount atomic.Int64
 	budget    budget.Budget
 	early     budget.Budget // of peers that take part in no flow yet
 	sweeper   sweeper
-	turns     *timeshare.Scheduler
 	peers     peerTable
 	clock     ledger.Clock
 
-	mu         sync.Mutex
-	lastID     FlowID               // guarded by mu
-	flows      idtable.Table[*Flow] // guarded by mu; live and remembered ones
-	live       int                  // guarded by mu; how many have not ended
-	offers     map[uint64]*Request  // guarded by mu; by cid
-	offersMade uint64               // guarded by mu
-	held       map[string]int       // guarded by mu; live flows by the names of their peers
-	pending    int                  // guarded by mu
-	ended      []*Flow              // guarded by mu; a ring of at most KeepEnded
-	oldest     int                  // guarded by mu; the ring's next place
-	totals     totals               // guarded by mu
-	draining   bool                 // guarded by mu
-	closed     bool                 // guarded by mu
-	idle       chan struct{}        // guarded by mu; the present or next Drain's
-	factory    sync.WaitGroup       // the factories' goroutines
+	mu       sync.Mutex
+	lastID   FlowID               // guarded by mu
+	flows    idtable.Table[*Flow] // guarded by mu; live and remembered ones
+	live     int                  // guarded by mu; how many have not ended
+	held     map[string]int       // guarded by mu; live flows by the names of their peers
+	pending  int                  // guarded by mu
+	ended    []*Flow              // guarded by mu; a ring of at most KeepEnded
+	oldest   int                  // guarded by mu; the ring's next place
+	totals   totals               // guarded by mu
+	draining bool                 // guarded by mu
+	closed   bool                 // guarded by mu
+	idle     chan struct{}        // guarded by mu; the present or next Drain's
+	factory  sync.WaitGroup       // the factories' goroutines
 }
 
 // New makes a broker without routes.
@@ -64,14 +64,14 @@ func New(options Options) (*Broker, error) {
 	b := &Broker{
 		log:    options.Log,
 		lines:  logs.NewSampler(options.Log, logs.Options{}),
-		turns:  timeshare.New(),
 		peers:  peerTable{byTransport: map[string]int{}},
 		clock:  ledger.NewClock(),
 		idle:   make(chan struct{}),
-		offers: map[uint64]*Request{},
 		held:   map[string]int{},
 		totals: totals{ended: map[flow.Reason]uint64{}, refused: map[flow.Reason]uint64{}},
 	}
+	b.router.Scheduler, b.router.Log = timeshare.New(), options.Log
+	b.listeners.Table = &b.router.Table
 	b.options.Store(&options)
 	b.setBudgets(&options)
 	return b, nil

@@ -3,13 +3,15 @@ package broker
 import (
 	"errors"
 	"fmt"
-	"github.com/zioflow/gateway/broker/budget"
-	"github.com/zioflow/gateway/broker/ledger"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/zioflow/gateway/broker/budget"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/ledger"
+	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -41,7 +43,7 @@ type Flow struct {
 	ended    time.Time           // guarded by mu; zero before
 	late     flow.Error          // guarded by mu; what it means that no handler comes
 	onEnd    []func(flow.Reason) // guarded by mu; nil once ended
-	way      *way                // guarded by mu; nil if no route took it
+	entry    *routing.Entry      // guarded by mu; of the route table; nil if no route took it
 
 	window      int64 // guarded by mu; DATs that the giver may send or the broker hold
 	largest     int64 // guarded by mu; weight of a DAT seen
@@ -53,7 +55,7 @@ type Flow struct {
 
 	forgotten bool // guarded by broker.mu; it has ended
 
-	request *Request // guarded by mu; by which its factory knows it, nil once settled
+	request *routing.Request // guarded by mu; by which its factory knows it, nil once settled
 }
 
 func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
@@ -71,7 +73,7 @@ func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
 	}
 	f.label = f.bot.Label
 	f.account.Receive(flow.Client, m.Size())
-	f.request = newRequest(f)
+	f.request = client.broker.router.NewRequest(f, f.limits.HandlerWait)
 	return f
 }
 
@@ -80,7 +82,7 @@ func (f *Flow) ID() FlowID { return f.id }
 
 // seekHandler charges the client's BOT, sets the pending deadline and has a handler looked
 // for, unless the match of the client's rights, which may be nil, does not take the flow.
-func (f *Flow) seekHandler(right Match) {
+func (f *Flow) seekHandler(right matching.Match) {
 	f.mu.Lock()
 	defer f.unlock()
 	if f.state.Phase() != flow.Pending {
@@ -89,10 +91,9 @@ func (f *Flow) seekHandler(right Match) {
 	f.botBytes = int64(f.bot.Size() + len(f.bot.Label))
 	f.client.Add(f.botBytes)
 	f.setDeadline(f.limits.PendingTimeout)
-	request := f.request
-	request.deadline, request.view, request.right = f.deadline, f.view(), right
+	request, deadline, view := f.request, f.deadline, f.view()
 	f.publish()
-	f.broker.factory.Go(request.seek)
+	f.broker.factory.Go(func() { request.Seek(deadline, view, right) })
 }
 
 // dropBot gives up the client's BOT but for its label and coord: with its offer settled
@@ -106,8 +107,8 @@ func (f *Flow) dropBot() {
 }
 
 // view is what a route's match sees of the flow.
-func (f *Flow) view() *View {
-	return &View{
+func (f *Flow) view() *matching.View {
+	return &matching.View{
 		Label: f.bot.Label, Direction: f.direction.Reverse(), Credit: f.offered.Value,
 		Coord: f.bot.Coord, Peer: f.infos[flow.Client],
 	}
@@ -115,18 +116,18 @@ func (f *Flow) view() *View {
 
 // route is the name of the route that the flow took, if any. f.mu is held.
 func (f *Flow) route() string {
-	if f.way == nil {
+	if f.entry == nil {
 		return ""
 	}
-	return f.way.Name
+	return f.entry.Name
 }
 
 // maxCredit is the limit of the flow's credit. f.mu is held.
 func (f *Flow) maxCredit() int64 {
-	if f.way == nil {
+	if f.entry == nil {
 		return f.limits.MaxCredit
 	}
-	return f.way.lower(f.limits.MaxCredit)
+	return f.entry.Lower(f.limits.MaxCredit)
 }
 
 // pendingFor tells whether the flow waits for a handler on behalf of p.
@@ -384,9 +385,8 @@ func (f *Flow) enter(before flow.Phase) {
 		if phase == flow.Ended {
 			cause = &flow.Error{Reason: f.state.Reason(), Detail: f.state.Detail()}
 		}
-		f.broker.dropOffer(f.request)
 		f.dropBot()
-		f.request.settle(cause)
+		f.request.Settle(cause)
 		f.request = nil
 	}
 	switch phase {
@@ -425,8 +425,8 @@ func (f *Flow) finish() {
 	}
 	f.peers = [2]*Peer{}
 	f.bot = nil
-	if f.way != nil {
-		f.way.tally.end()
+	if f.entry != nil {
+		f.entry.End()
 	}
 	for _, done := range f.onEnd {
 		done(f.state.Reason())

@@ -1,8 +1,8 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
-	"github.com/zioflow/gateway/broker/budget"
 	"log/slog"
 	"math"
 	"net"
@@ -10,7 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zioflow/gateway/broker/budget"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/rights"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/text"
 )
@@ -23,7 +25,7 @@ type Peer struct {
 	broker *Broker
 	link   Link
 	info   PeerInfo
-	grant  Grant // nil for everything
+	grant  rights.Grant // nil for everything
 
 	bytes  *budget.Account
 	early  *budget.Account // for what comes before its flow
@@ -51,7 +53,7 @@ func (b *Broker) Attach(link Link, info PeerInfo) *Peer { return b.AttachWith(li
 
 // AttachWith is Attach for a peer that may do what its grant says. Identity and
 // address are cut to text.MaxName: the peer may have chosen them.
-func (b *Broker) AttachWith(link Link, info PeerInfo, grant Grant) *Peer {
+func (b *Broker) AttachWith(link Link, info PeerInfo, grant rights.Grant) *Peer {
 	info.Address, info.Identity = text.Name(info.Address), text.Name(info.Identity)
 	p := &Peer{broker: b, link: link, info: info, grant: grant}
 	p.bytes = b.budget.NewAccount(p.owner(), b.limits().MaxFlowBytes)
@@ -244,8 +246,8 @@ func (p *Peer) receiveBot(m *zio.Message, head zio.Head) {
 		p.refuse(flow.ProtocolError, err.Error())
 	case oversize(m, m.Weight(), p.broker.limits()):
 		p.refuse(flow.MessageTooLarge, tooLarge(m, p.broker.limits()))
-	case botProblem(bot) != "":
-		p.refuse(flow.ProtocolError, botProblem(bot))
+	case bot.Problem() != "":
+		p.refuse(flow.ProtocolError, bot.Problem())
 	case bot.CID.Form == zio.Absent:
 		p.open(m, bot)
 	default:
@@ -255,12 +257,12 @@ func (p *Peer) receiveBot(m *zio.Message, head zio.Head) {
 
 // open begins a flow with this peer as client.
 func (p *Peer) open(m *zio.Message, bot zio.Bot) {
-	rights := p.rights()
-	if no := rights.mayTake(flow.Client, bot.Direction); no != nil {
+	may := p.rights()
+	if no := may.MayTake(flow.Client, bot.Direction); no != nil {
 		p.deny(no)
 		return
 	}
-	if no := p.broker.hold(p.info.Name, rights.MaxFlows); no != nil {
+	if no := p.broker.hold(p.info.Name, may.MaxFlows); no != nil {
 		p.deny(no)
 		return
 	}
@@ -271,42 +273,47 @@ func (p *Peer) open(m *zio.Message, bot zio.Bot) {
 		return
 	}
 	p.join(f, flow.Client)
-	f.seekHandler(rights.Match)
+	f.seekHandler(may.Match)
 }
 
 // accept makes this peer the handler of the flow that was offered with the
 // BOT's cid (BRK-6). An offer that the peer may not accept stays open to those
 // who may.
 func (p *Peer) accept(m *zio.Message, bot zio.Bot) {
-	rights := p.rights()
-	if no := rights.mayTake(flow.Handler, bot.Direction); no != nil {
+	may := p.rights()
+	if no := may.MayTake(flow.Handler, bot.Direction); no != nil {
 		p.deny(no)
 		return
 	}
-	if no := p.broker.mayAccept(bot.CID, rights); no != nil {
+	if no := p.broker.router.Offers.MayAccept(bot.CID, may); no != nil {
 		p.deny(no)
 		return
 	}
-	if no := p.broker.hold(p.info.Name, rights.MaxFlows); no != nil {
+	if no := p.broker.hold(p.info.Name, may.MaxFlows); no != nil {
 		p.deny(no)
 		return
 	}
-	r, foreign := p.broker.takeOffer(bot.CID, p.info.Name)
-	if r == nil {
+	f, err := p.broker.takeOffer(bot.CID, p.info.Name)
+	if err != nil {
 		p.broker.unhold(p.info.Name)
-		if foreign {
-			p.deny(errForeignCID)
-		} else {
-			p.refuse(flow.Rejected, "no offer has this cid: it was accepted, withdrawn or never made")
-		}
+		p.turnAway(err)
 		return
 	}
-	if no := r.flow.accept(p, m, bot); no != nil {
+	if no := f.accept(p, m, bot); no != nil {
 		p.broker.unhold(p.info.Name)
 		p.refuse(no.Reason, no.Detail)
 		return
 	}
-	p.join(r.flow, flow.Handler)
+	p.join(f, flow.Handler)
+}
+
+// turnAway refuses a BOT whose cid is none that the peer may accept.
+func (p *Peer) turnAway(err error) {
+	if no, ok := errors.AsType[*flow.Error](err); ok {
+		p.deny(no)
+	} else {
+		p.refuse(flow.Rejected, err.Error())
+	}
 }
 
 // refuse answers a BOT that does not become a flow.

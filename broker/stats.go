@@ -1,10 +1,10 @@
 package broker
 
 import (
-	"github.com/zioflow/gateway/broker/ledger"
 	"maps"
 
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/ledger"
 )
 
 // Stats sums up all flows. What counts since the broker was made never falls
@@ -80,8 +80,9 @@ func (t *totals) add(f *Flow, now ledger.Moment) {
 // each message is in it once, if it was counted before the call, and may be in it
 // if it came during the call.
 func (b *Broker) Stats() Stats {
-	s := Stats{Listeners: b.routes.listeners(), Peers: b.peers.count()}
+	s := Stats{Listeners: b.listeners.Count(), Peers: b.peers.count()}
 	sum, flows := b.snapshot(&s)
+	s.OffersPending, s.OffersMade = b.router.Offers.Count()
 	now := b.clock.Now()
 	for _, f := range flows {
 		f.addTo(&s, &sum, now)
@@ -99,7 +100,6 @@ func (b *Broker) snapshot(s *Stats) (totals, []*Flow) {
 	defer b.mu.Unlock()
 	s.Draining = b.draining
 	s.Opened = uint64(b.lastID)
-	s.OffersMade, s.OffersPending = b.offersMade, len(b.offers)
 	sum := b.totals
 	sum.ended, sum.refused = maps.Clone(sum.ended), maps.Clone(sum.refused)
 	return sum, b.sortedLive()
@@ -136,21 +136,4 @@ func (b *Broker) refused(reason flow.Reason) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.totals.refused[reason]++
-}
-
-// listeners counts those that are registered.
-func (t *routeTable) listeners() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := 0
-	for _, g := range t.groups {
-		n += g.size()
-	}
-	return n
-}
-
-func (g *group) size() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.listeners)
 }

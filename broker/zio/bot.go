@@ -231,3 +231,15 @@ func Quote(s string) []byte {
 	}
 	return text
 }
+
+// Problem says what is wrong with a BOT that could be read; empty if nothing
+// is.
+func (bot Bot) Problem() string {
+	switch {
+	case bot.Direction == NoDirection:
+		return "the BOT's direction is neither extract nor inject"
+	case bot.Credit.Form == NotInteger:
+		return "the BOT's credit is no integer"
+	}
+	return ""
+}

@@ -1,4 +1,4 @@
-package broker
+package listeners
 
 import (
 	"cmp"
@@ -7,14 +7,17 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/routing"
 )
 
 // group is the listeners of one name. It shares their flows among them, the
 // least busy first, and has each listener's places waited for in order of coming. It
 // asks no match: who waits says for whom.
 type group struct {
-	name string
-	way  *way
+	name  string
+	entry *routing.Entry
 
 	mu        sync.Mutex
 	listeners []*Listener // guarded by mu; in order of registration, replaced whole
@@ -23,10 +26,8 @@ type group struct {
 // newGroup makes a group with the route that leads to it.
 func newGroup(name string) *group {
 	g := &group{name: name}
-	g.way = &way{
-		Route:  Route{Name: name, Match: groupMatch{g}, Factory: ToListeners{Name: name, group: g}},
-		origin: Announced, tally: new(tally), group: g,
-	}
+	g.entry = routing.NewAnnounced(
+		routing.Route{Name: name, Match: groupMatch{g}, Factory: ToListeners{Name: name, group: g}}, g)
 	return g
 }
 
@@ -34,7 +35,7 @@ func newGroup(name string) *group {
 type groupMatch struct{ *group }
 
 // Match implements Match.
-func (m groupMatch) Match(v *View) bool {
+func (m groupMatch) Match(v *matching.View) bool {
 	listeners, _ := m.snapshot()
 	return slices.ContainsFunc(listeners, func(l *Listener) bool { return l.takes(v) })
 }
@@ -44,7 +45,7 @@ func (m groupMatch) String() string {
 	listeners, _ := m.snapshot()
 	var texts []string
 	for _, l := range listeners {
-		text := matchText(l.spec.Match)
+		text := matching.Text(l.spec.Match)
 		if text == "" {
 			return ""
 		}
@@ -58,7 +59,7 @@ func (m groupMatch) String() string {
 	return "(" + strings.Join(texts, ") || (") + ")"
 }
 
-// snapshot answers the listeners, and how many flows each has. The slice of
+// snapshot returns the listeners, and how many flows each has. The slice of
 // listeners is not to be changed.
 func (g *group) snapshot() (listeners []*Listener, busy []int) {
 	g.mu.Lock()
@@ -68,6 +69,34 @@ func (g *group) snapshot() (listeners []*Listener, busy []int) {
 		busy[i] = l.busy
 	}
 	return g.listeners, busy
+}
+
+// Size implements routing.Announced.
+func (g *group) Size() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.listeners)
+}
+
+// Takes implements routing.Announced: the matches of the listeners count, and what they
+// may be told.
+func (g *group) Takes(e *routing.Evaluation, asked uint64) (bool, error) {
+	listeners, _ := g.snapshot()
+	for _, l := range listeners {
+		if l.born > asked && l.takenBy(e) {
+			return true, nil
+		}
+		if err := e.Share(); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// groupNamed is the listeners of a name; nil if there are none.
+func groupNamed(t *routing.Table, name string) *group {
+	g, _ := t.Announced(name).(*group)
+	return g
 }
 
 // heldByAnother tells whether somebody listens under the name who is not of that
@@ -83,7 +112,7 @@ func (g *group) add(l *Listener) {
 	g.listeners = append(slices.Clone(g.listeners), l)
 }
 
-// remove takes a listener out, for which nobody waits any more. It answers whether
+// remove takes a listener out, for which nobody waits any more. It returns whether
 // the group is empty now.
 func (g *group) remove(l *Listener) bool {
 	g.mu.Lock()

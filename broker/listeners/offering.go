@@ -1,4 +1,4 @@
-package broker
+package listeners
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/routing"
 )
 
 // ToListeners is the factory that offers flows to the listeners of a name,
@@ -22,8 +23,8 @@ type ToListeners struct {
 
 // Find implements Factory: it offers the request to one listener after another,
 // until one accepts it or the flow ends.
-func (t ToListeners) Find(ctx context.Context, r *Request) error {
-	o := &offering{to: t, request: r, group: t.group, wait: vacancy{request: r}, tried: map[*Listener]bool{}}
+func (t ToListeners) Find(ctx context.Context, r *routing.Request) error {
+	o := &offering{to: t, request: r, group: t.group, wait: r.Vacancy(), tried: map[*Listener]bool{}}
 	defer o.stop()
 	for {
 		if err := o.look(); err != nil {
@@ -31,14 +32,14 @@ func (t ToListeners) Find(ctx context.Context, r *Request) error {
 		}
 		if len(o.candidates) == 0 && o.current == nil {
 			if t.group != nil {
-				return errGroupLeft
+				return routing.ErrWithdrawn
 			}
-			if err := o.wait.change(o.changed, o.nobody()); err != nil {
+			if err := o.wait.Change(o.changed, o.nobody()); err != nil {
 				return o.over(err)
 			}
 			continue
 		}
-		o.wait.end()
+		o.wait.End()
 		o.queue()
 		if err := o.step(ctx); err != nil {
 			return o.over(err)
@@ -49,8 +50,8 @@ func (t ToListeners) Find(ctx context.Context, r *Request) error {
 // offering is one request's way through the listeners of a name.
 type offering struct {
 	to      ToListeners
-	request *Request
-	wait    vacancy
+	request *routing.Request
+	wait    *routing.Vacancy
 
 	group      *group          // nil while there is none of the name
 	changed    <-chan struct{} // closed when the listeners may be others
@@ -68,13 +69,13 @@ type offering struct {
 // look learns who listens now, and asks the matches of those who came since it did so
 // last.
 func (o *offering) look() error {
-	routes := o.request.flow.broker.routes.now()
-	if routes.changed == o.changed {
+	routes := o.request.Table().Now()
+	if routes.Changed == o.changed {
 		return nil
 	}
-	o.changed = routes.changed
+	o.changed = routes.Changed
 	if o.to.group == nil {
-		o.group = o.request.flow.broker.routes.groupNamed(o.to.Name)
+		o.group = groupNamed(o.request.Table(), o.to.Name)
 	}
 	var listeners []*Listener
 	if o.group != nil {
@@ -85,7 +86,7 @@ func (o *offering) look() error {
 	if err != nil {
 		return err
 	}
-	o.asked = routes.born
+	o.asked = routes.Born
 	o.candidates = append(o.candidates, fresh...)
 	switch {
 	case o.waiter == nil:
@@ -98,28 +99,26 @@ func (o *offering) look() error {
 	return nil
 }
 
-// ask answers which of the listeners would take the request, of those who have not
+// ask returns which of the listeners would take the request, of those who have not
 // been asked.
 func (o *offering) ask(listeners []*Listener) (fresh []*Listener, err error) {
-	r := o.request
-	turn, err := r.turn()
+	e, err := o.request.Evaluate()
 	if err != nil {
 		return nil, err
 	}
-	defer turn.End()
-	defer r.view.forget()
+	defer e.End()
 	for _, l := range listeners {
 		if l.born <= o.asked || slices.Contains(o.candidates, l) {
 			continue
 		}
-		if o.to.group == nil && r.tellable(l) || o.to.group != nil && r.takenBy(l) {
+		if o.to.group == nil && l.tellable(e) || o.to.group != nil && l.takenBy(e) {
 			fresh = append(fresh, l)
 		}
-		if err := turn.Share(r.pending); err != nil {
+		if err := e.Share(); err != nil {
 			return nil, err
 		}
 	}
-	r.known = nil
+	e.Anew()
 	return fresh, nil
 }
 
@@ -210,7 +209,7 @@ func (o *offering) offer(l *Listener) error {
 	}
 	o.tried[l] = true
 	until := o.until(l)
-	offer, err := r.offerUntil(l.spec.Peer.Name, until)
+	offer, err := r.OfferUntil(l.spec.Peer.Name, until)
 	if err != nil {
 		l.group.release(l)
 		return err
@@ -223,7 +222,7 @@ func (o *offering) offer(l *Listener) error {
 	}
 	r.IfLate(flow.HandlerTimeout, fmt.Sprintf("listener %s did not accept in time", o.to.Name))
 	o.current, o.cid, o.passOn = l, offer.CID, false
-	if until.Before(r.deadline) {
+	if until.Before(r.Deadline()) {
 		o.share = time.NewTimer(time.Until(until))
 	}
 	return nil
@@ -235,21 +234,20 @@ func (o *offering) stillTellable(l *Listener) (bool, error) {
 	if l.spec.Grant == nil {
 		return true, nil
 	}
-	turn, err := o.request.turn()
+	e, err := o.request.Evaluate()
 	if err != nil {
 		return false, err
 	}
-	defer turn.End()
-	defer o.request.view.forget()
-	o.request.known = nil
-	return o.request.tellable(l), nil
+	defer e.End()
+	e.Anew()
+	return l.tellable(e), nil
 }
 
 // until is how long an offer to l stands: half of the time that is left while there
 // is another to be offered it, who does not let offers lapse; all of it to the last
 // one.
 func (o *offering) until(l *Listener) time.Time {
-	now, deadline := time.Now(), o.request.deadline
+	now, deadline := time.Now(), o.request.Deadline()
 	another := func(other *Listener) bool { return other != l && !o.tried[other] && !other.group.isLate(other, now) }
 	if !slices.ContainsFunc(o.candidates, another) {
 		return deadline
@@ -283,11 +281,11 @@ func (o *offering) passBy(reason flow.Reason) {
 }
 
 // over settles what there is when the flow is not pending any more, or is to end with
-// err, and answers what Find does.
+// err, and returns what Find does.
 func (o *offering) over(err error) error {
 	end, ended := errors.AsType[*flow.Error](err)
 	switch {
-	case o.request.pending.Err() == nil: // a route that finds nobody
+	case o.request.Pending().Err() == nil: // a route that finds nobody
 		return err
 	case ended:
 		o.passBy(end.Reason)
@@ -301,7 +299,7 @@ func (o *offering) over(err error) error {
 
 // stop gives up what the offering waits for.
 func (o *offering) stop() {
-	o.wait.end()
+	o.wait.End()
 	o.endShare()
 	if o.waiter != nil {
 		o.waiter.group.unqueue(o.waiter)

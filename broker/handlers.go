@@ -1,0 +1,102 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/listeners"
+	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// Listen registers a listener. Flows opened from now on can reach it, and those that
+// wait for a handler. The error is a *flow.Error where it lacks a right.
+func (b *Broker) Listen(spec listeners.Spec) (*listeners.Listener, error) {
+	l, err := b.listeners.Listen(spec)
+	if no, ok := errors.AsType[*flow.Error](err); ok {
+		b.log.Warn("listener refused", "peer", spec.Peer, "name", spec.Name, "detail", no.Detail, "cause", string(no.Denied))
+		b.denied(spec.Peer, no.Denied)
+	}
+	return l, err
+}
+
+// Listeners describes the listeners in the order of registration.
+func (b *Broker) Listeners() []listeners.Info { return b.listeners.List() }
+
+// takeOffer returns the flow that was offered with this cid, once. Its errors are those of
+// routing.Offers.Take.
+func (b *Broker) takeOffer(cid zio.Number, name string) (*Flow, error) {
+	r, err := b.router.Offers.Take(cid, name)
+	if err != nil {
+		return nil, err
+	}
+	f := b.Flow(r.Flow())
+	if f == nil { // it has ended, and is remembered no more
+		return nil, routing.ErrNoOffer
+	}
+	return f, nil
+}
+
+// Decline refuses the request that was offered with this cid, on behalf of that
+// peer: its client is told. The error is routing.ErrNoOffer or routing.ErrForeignOffer.
+func (b *Broker) Decline(by PeerInfo, cid uint64, detail string) error {
+	if cid > zio.MaxCID {
+		return routing.ErrNoOffer
+	}
+	r, err := b.router.Offers.Take(zio.Number{Value: int64(cid), Form: zio.Integer}, by.Name)
+	if no, ok := errors.AsType[*flow.Error](err); ok {
+		b.say(slog.LevelWarn, lineDenied, by, "decline refused", "peer", by, "detail", no.Detail, "cause", string(no.Denied))
+		b.denied(by, no.Denied)
+	}
+	if err != nil {
+		return err
+	}
+	r.Refuse(flow.Rejected, detail)
+	return nil
+}
+
+// Explain returns the verdict of every route on a BOT, in the order in which they
+// are tried. No flow is opened by it. The error is the cause of the context's end.
+func (b *Broker) Explain(ctx context.Context, v *matching.View) ([]routing.Verdict, error) {
+	return b.router.Explain(ctx, v)
+}
+
+// AddRoute adds a route behind those of the same priority that are configured or
+// were added, for flows opened from now on. routing.ErrRouteExists when there is one of
+// that name; a listener's does not count.
+func (b *Broker) AddRoute(r routing.Route) (routing.RouteInfo, error) {
+	info, err := b.router.Table.Add(r)
+	if err == nil {
+		b.log.Info("route added", "route", r.Name, "priority", r.Priority)
+	}
+	return info, err
+}
+
+// RemoveRoute removes the route of that name, configured ones until the next
+// SetRoutes; its flows go on. routing.ErrNoRoute if there is none,
+// routing.ErrListenersRoute if only listeners have the name.
+func (b *Broker) RemoveRoute(name string) (routing.RouteInfo, error) {
+	info, err := b.router.Table.Remove(name)
+	if err == nil {
+		b.log.Info("route removed", "route", name, "origin", info.Origin.String())
+	}
+	return info, err
+}
+
+// AddDefaultRoute is routing.Table.AddDefault.
+func (b *Broker) AddDefaultRoute(r routing.Route) error { return b.router.Table.AddDefault(r) }
+
+// AddNamedRoute is routing.Table.AddNamed.
+func (b *Broker) AddNamedRoute(r routing.Route) error { return b.router.Table.AddNamed(r) }
+
+// CheckRoutes is routing.Table.Check.
+func (b *Broker) CheckRoutes(routes []routing.Route) error { return b.router.Table.Check(routes) }
+
+// SetRoutes is routing.Table.Set.
+func (b *Broker) SetRoutes(routes []routing.Route) error { return b.router.Table.Set(routes) }
+
+// Routes describes the routes in the order in which they are tried.
+func (b *Broker) Routes() []routing.RouteInfo { return b.router.Table.List() }
