@@ -154,8 +154,9 @@ async def test_what_was_changed_since_is_played_back_as_it_is(gateway, tmp_path)
     assert second.array().tolist() == [7, 8, 9]
 
 
-async def test_what_cannot_be_sent_breaks_the_flow_off(gateway, tmp_path):
-    """Nobody is to take it for the end of what there is."""
+async def test_what_cannot_be_sent_is_told_or_breaks_the_flow_off(gateway, tmp_path):
+    """The first message is read while the offer can still be declined. Later ones are not:
+    nobody is to take that for the end of what there is."""
     from zioflow import EndReason, FlowError
 
     with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -163,13 +164,17 @@ async def test_what_cannot_be_sent_breaks_the_flow_off(gateway, tmp_path):
         write_as_zio(file.create_group("large"), 1, [numpy.ones(1)])
         file["large"].create_dataset("0002/tensors/00", (1 << 40,), "u1", chunks=True)
         file["virtual/0001/tensors/00"] = h5py.SoftLink("/large/0001/tensors/00")
-    for group, count in (("text", 0), ("large", 1), ("virtual", 0)):
+    for group, count, why in (
+        ("text", 0, "a.h5 has elements of dtype object at /text/0001/tensors/00"),
+        ("large", 1, "peer_gone"),
+        ("virtual", 0, "a.h5 has a link at /virtual/0001/tensors/00"),
+    ):
         back = []
         async with serving(gateway, tmp_path):
-            with pytest.raises(FlowError) as broken:
+            with pytest.raises(FlowError, match=why) as broken:
                 async for dat in gateway.get(where("a.h5", group)):
                     back.append(dat)
-        assert broken.value.reason is EndReason.PEER_GONE
+        assert broken.value.reason is (EndReason.PEER_GONE if count else EndReason.REJECTED)
         assert len(back) == count
 
 

@@ -19,6 +19,7 @@ from ._paths import RESERVED, Root, group_parts
 from .errors import FileServerError, Held
 from .layout import dat_of, record_of
 from .rules import Place, Ruleset
+from .store import Reader
 from .stores import Stores
 
 _log = logging.getLogger("zioflow.files")
@@ -180,27 +181,23 @@ class FileServer:
 
     async def _play(self, offer: Offer, place: Place) -> None:
         files = self._opened()
-        opening = asyncio.ensure_future(files.reader(place.file, place.group))
+        opening = asyncio.ensure_future(_Playback.begin(files, place))
         try:
             await self._within(opening, offer)
             async with offer.give(_answer(place), credit=self._credit) as flow:
+                count = 0
                 try:
-                    records = iter(await opening)
-
-                    def following() -> Dat | None:
-                        record = next(records, None)
-                        return dat_of(record) if record is not None else None
-
-                    count = 0
-                    while (dat := await files.in_thread(following)) is not None:
-                        await flow.put(dat)
+                    playback = await opening
+                    while playback.dat is not None:
+                        await flow.put(playback.dat)
                         count += 1
-                except (FileServerError, ValueError) as failed:
+                        await playback.go_on()
+                except FileServerError as failed:
                     # The client must not take this for the end of all that there is.
                     raise FlowError(EndReason.UNSPECIFIED, str(failed)) from None
             _log.info("flow %d: %d messages out of %s", flow.bot.flow_id, count, _words(place))
         finally:
-            _afterwards(opening, lambda reader: reader.close())
+            _afterwards(opening, lambda playback: playback.close())
 
     async def _within(self, opening: asyncio.Future[Any], offer: Offer) -> None:
         """Waits for a file, so that the offer can still be declined, and raises why there
@@ -214,6 +211,40 @@ class FileServer:
             self._waiting -= 1
         if opening.done():
             opening.result()
+
+
+class _Playback:
+    """The messages of a group, the first of which has been read."""
+
+    def __init__(self, files: Files, reader: Reader) -> None:
+        self._files = files
+        self._records = iter(reader)
+        self.close = reader.close
+        #: The one that is next; None at the end.
+        self.dat: Dat | None = None
+
+    @classmethod
+    async def begin(cls, files: Files, place: Place) -> _Playback:
+        """Opens the file, and reads the first message: FileServerError if that fails, of
+        which the client can be told as long as its flow is not accepted."""
+        playback = cls(files, await files.reader(place.file, place.group))
+        try:
+            await playback.go_on()
+        except BaseException:
+            playback.close()
+            raise
+        return playback
+
+    async def go_on(self) -> None:
+        """Reads the next message; FileServerError if it cannot be read."""
+        self.dat = await self._files.in_thread(self._read)
+
+    def _read(self) -> Dat | None:
+        try:
+            record = next(self._records, None)
+            return dat_of(record) if record is not None else None
+        except ValueError as failed:
+            raise FileServerError(str(failed)) from None
 
 
 def _afterwards(opening: asyncio.Future[_T], do: Callable[[_T], None]) -> None:
