@@ -6,6 +6,7 @@ import (
 	"github.com/zioflow/gateway/broker/ledger"
 	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/relay"
 	"github.com/zioflow/gateway/broker/rights"
 	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/transport"
@@ -29,6 +30,9 @@ type (
 	Count        = transport.Count
 
 	ByteAccount = budget.Account
+
+	Flow     = relay.Flow
+	FlowInfo = relay.Info
 
 	View      = matching.View
 	Match     = matching.Match

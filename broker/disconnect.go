@@ -24,12 +24,12 @@ func (b *Broker) Disconnect(id PeerID, detail string) (ConnectedPeer, error) {
 		return ConnectedPeer{}, ErrNoPeer
 	}
 	was := p.describe()
-	link, connected := p.link.(Disconnector)
+	link, connected := p.party.Link.(Disconnector)
 	if !connected {
 		return was, ErrNoConnection
 	}
-	if f := p.shown.Load(); f != nil {
-		f.stop(flow.EndedByAdmin, detail)
+	if f := p.party.Flow(); f != nil {
+		f.Stop(flow.EndedByAdmin, detail)
 	}
 	link.Disconnect(detail)
 	return was, nil

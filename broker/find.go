@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/relay"
 )
 
 // pageSize is how many flows or peers are looked up at once by those who go
@@ -23,21 +24,16 @@ var (
 )
 
 // Flow finds a flow that has not ended or is remembered; nil if there is none.
-func (b *Broker) Flow(id FlowID) *Flow {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	f, _ := b.flows.Find(uint64(id))
-	return f
-}
+func (b *Broker) Flow(id FlowID) *relay.Flow { return b.registry.find(id) }
 
 // FlowsBefore answers the flows with ids below that, ended ones that are
 // remembered included, the latest first. Those that begin meanwhile are not among
 // them; one that is forgotten meanwhile may be missing. It locks nothing between
 // two of them.
-func (b *Broker) FlowsBefore(id FlowID) func(yield func(*Flow) bool) {
-	return func(yield func(*Flow) bool) {
-		for page := make([]*Flow, 0, pageSize); ; {
-			if page = b.before(id, page[:0]); len(page) == 0 {
+func (b *Broker) FlowsBefore(id FlowID) func(yield func(*relay.Flow) bool) {
+	return func(yield func(*relay.Flow) bool) {
+		for page := make([]*relay.Flow, 0, pageSize); ; {
+			if page = b.registry.before(id, page[:0]); len(page) == 0 {
 				return
 			}
 			for _, f := range page {
@@ -45,30 +41,22 @@ func (b *Broker) FlowsBefore(id FlowID) func(yield func(*Flow) bool) {
 					return
 				}
 			}
-			id = page[len(page)-1].id
+			id = page[len(page)-1].ID()
 		}
 	}
 }
 
-func (b *Broker) before(id FlowID, page []*Flow) []*Flow {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.flows.Before(uint64(id), cap(page), page)
-}
-
-// EndFlow ends a flow with EndedByAdmin, and answers how it was then. Both sides
+// EndFlow ends a flow with EndedByAdmin, and returns how it was then. Both sides
 // are told the detail. The error is ErrNoFlow or ErrEnded; with ErrEnded it
-// answers the flow as it is.
+// returns the flow as it is.
 func (b *Broker) EndFlow(id FlowID, detail string) (FlowInfo, error) {
 	f := b.Flow(id)
 	if f == nil {
 		return FlowInfo{}, ErrNoFlow
 	}
-	f.mu.Lock()
-	defer f.unlock()
-	if f.state.Phase() == flow.Ended {
-		return f.info(), ErrEnded
+	info, ended := f.End(flow.EndedByAdmin, detail)
+	if !ended {
+		return info, ErrEnded
 	}
-	f.apply(flow.Stopped(flow.EndedByAdmin, detail))
-	return f.info(), nil
+	return info, nil
 }

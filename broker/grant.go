@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"fmt"
 	"log/slog"
 
 	"github.com/zioflow/gateway/broker/flow"
@@ -18,41 +17,14 @@ func (p *Peer) rights() rights.Rights {
 
 // deny answers a BOT that the peer was not allowed.
 func (p *Peer) deny(d *flow.Error) {
-	p.broker.refused(d.Reason)
-	p.broker.say(slog.LevelWarn, lineDenied, p.info, "BOT refused", "peer", p.info, "reason", d.Reason.String(), "detail", d.Detail, "cause", string(d.Denied))
-	p.broker.denied(p.info, d.Denied)
+	p.broker.registry.refuse(d.Reason)
+	p.broker.say(slog.LevelWarn, lineDenied, p.party.Info, "BOT refused", "peer", p.party.Info, "reason", d.Reason.String(), "detail", d.Detail, "cause", string(d.Denied))
+	p.broker.denied(p.party.Info, d.Denied)
 	p.tell(d.Reason.String(), d.Reason, d.Detail)
 }
 
 func (b *Broker) denied(peer PeerInfo, what flow.Denial) {
 	if tell := b.limits().Denied; tell != nil {
 		tell(peer, what)
-	}
-}
-
-// hold counts one more flow of that name, unless it has as many as it may. A
-// peer without a name is not counted.
-func (b *Broker) hold(name string, most int) *flow.Error {
-	if name == "" {
-		return nil
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if most > 0 && b.held[name] >= most {
-		return &flow.Error{Reason: flow.Overloaded, Detail: fmt.Sprintf("%s has as many flows as it may, %d", name, most), Denied: flow.DeniedFlows}
-	}
-	b.held[name]++
-	return nil
-}
-
-// unhold counts one flow of that name less.
-func (b *Broker) unhold(name string) {
-	if name == "" {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.held[name]--; b.held[name] <= 0 {
-		delete(b.held, name)
 	}
 }

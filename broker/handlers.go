@@ -8,6 +8,7 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/relay"
 	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/zio"
 )
@@ -28,7 +29,7 @@ func (b *Broker) Listeners() []listeners.Info { return b.listeners.List() }
 
 // takeOffer returns the flow that was offered with this cid, once. Its errors are those of
 // routing.Offers.Take.
-func (b *Broker) takeOffer(cid zio.Number, name string) (*Flow, error) {
+func (b *Broker) takeOffer(cid zio.Number, name string) (*relay.Flow, error) {
 	r, err := b.router.Offers.Take(cid, name)
 	if err != nil {
 		return nil, err

@@ -5,17 +5,13 @@ import (
 	"log/slog"
 )
 
-// Kinds of lines that peers cause, as the log is sampled: flows that end well take
-// nothing from the lines of those that do not.
+// Kinds of lines that peers cause, as the log is sampled.
 const (
-	lineActive  = "flow_active"
-	lineEnded   = "flow_ended"
-	lineFailed  = "flow_failed"
 	lineRefused = "bot_refused"
 	lineDenied  = "bot_denied"
 )
 
 // say logs something that the peer has caused, unless it has caused too much.
 func (b *Broker) say(level slog.Level, kind string, peer PeerInfo, message string, arguments ...any) {
-	b.lines.Log(context.Background(), level, kind, peer.Who(), message, arguments...)
+	b.host.Lines.Log(context.Background(), level, kind, peer.Who(), message, arguments...)
 }

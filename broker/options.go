@@ -3,9 +3,11 @@ package broker
 import (
 	"errors"
 	"fmt"
-	"github.com/zioflow/gateway/broker/flow"
 	"log/slog"
 	"time"
+
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/relay"
 )
 
 // Options are a broker's limits. DefaultOptions has values for all of them.
@@ -41,6 +43,8 @@ type Options struct {
 	Denied func(PeerInfo, flow.Denial)
 	// Log takes the broker's log; nil for none.
 	Log *slog.Logger
+
+	ofFlow relay.Limits // set where the options are put to use
 }
 
 // DefaultOptions are the limits of a gateway that nobody configured.
@@ -97,3 +101,15 @@ func (o Options) Validate() error {
 // OutboxLimit is how many messages a peer's outbox must hold: all that a flow
 // may have under way, twice, for a peer that begins another meanwhile.
 func (o Options) OutboxLimit() int { return 2*int(o.MaxCredit) + 8 }
+
+// flow is what concerns a single flow.
+func (o *Options) flow() *relay.Limits { return &o.ofFlow }
+
+// put is a copy of the options for use.
+func (o Options) put() *Options {
+	o.ofFlow = relay.Limits{
+		MaxCredit: o.MaxCredit, MaxMessage: o.MaxMessage, MaxFlowBytes: o.MaxFlowBytes,
+		PendingTimeout: o.PendingTimeout, HandlerWait: o.HandlerWait, EOTTimeout: o.EOTTimeout, IdleTimeout: o.IdleTimeout,
+	}
+	return &o
+}

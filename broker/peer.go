@@ -6,12 +6,11 @@ import (
 	"log/slog"
 	"math"
 	"net"
-	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/zioflow/gateway/broker/budget"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/relay"
 	"github.com/zioflow/gateway/broker/rights"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/text"
@@ -23,28 +22,20 @@ import (
 // two at once, and never block.
 type Peer struct {
 	broker *Broker
-	link   Link
-	info   PeerInfo
+	party  relay.Party
 	grant  rights.Grant // nil for everything
 
-	bytes  *budget.Account
 	early  *budget.Account // for what comes before its flow
 	output *budget.Account
-	stays  bool // its connection goes on after a flow
-	pauses bool // its transport stops reading when Bytes' Charge waits
 
-	id        PeerID               // set by Attach
-	connected time.Time            // likewise
-	shown     atomic.Pointer[Flow] // as flow, for those who look at it from outside
+	id        PeerID    // set by Attach
+	connected time.Time // likewise
 
 	// flow is the latest one, which may have ended; nil before the first.
-	flow   *Flow
+	flow   *relay.Flow
 	side   flow.Side
 	warned bool // was told that it takes part in no flow
 	told   bool // was sent an EOT outside of a flow
-
-	corked  bool   // deliveries are flushed by Uncork
-	waiting []Link // to be flushed by it
 }
 
 // Attach tells the broker of a new peer that may do everything. The broker counts
@@ -55,8 +46,8 @@ func (b *Broker) Attach(link Link, info PeerInfo) *Peer { return b.AttachWith(li
 // address are cut to text.MaxName: the peer may have chosen them.
 func (b *Broker) AttachWith(link Link, info PeerInfo, grant rights.Grant) *Peer {
 	info.Address, info.Identity = text.Name(info.Address), text.Name(info.Identity)
-	p := &Peer{broker: b, link: link, info: info, grant: grant}
-	p.bytes = b.budget.NewAccount(p.owner(), b.limits().MaxFlowBytes)
+	p := &Peer{broker: b, party: relay.Party{Link: link, Info: info}, grant: grant}
+	p.party.Bytes = b.budget.NewAccount(p.owner(), b.limits().MaxFlowBytes)
 	p.early = b.early.NewAccount(p.owner(), math.MaxInt64)
 	p.output = b.budget.NewAccount("", 0)
 	b.peers.attach(p)
@@ -66,18 +57,18 @@ func (b *Broker) AttachWith(link Link, info PeerInfo, grant rights.Grant) *Peer 
 // owner is on whose behalf the peer uses memory: the name it has proved, or the
 // host it comes from.
 func (p *Peer) owner() string {
-	if p.info.Name != "" {
-		return p.info.Name
+	if p.party.Info.Name != "" {
+		return p.party.Info.Name
 	}
-	if host, _, err := net.SplitHostPort(p.info.Address); err == nil {
+	if host, _, err := net.SplitHostPort(p.party.Info.Address); err == nil {
 		return host
 	}
-	return p.info.Address
+	return p.party.Info.Address
 }
 
 // Bytes is the account of what was read from the peer and is still here. It may be
 // used concurrently, also after Leave.
-func (p *Peer) Bytes() *budget.Account { return p.bytes }
+func (p *Peer) Bytes() *budget.Account { return p.party.Bytes }
 
 // Early is the account of what belongs to a large message of a peer that takes part in
 // no flow, and may be a stranger: no message is let in by it when there is no room. Used
@@ -94,37 +85,23 @@ func (p *Peer) Output() *budget.Account { return p.output }
 
 // Stays tells that the peer's connection goes on when a flow has ended, and may carry
 // another one. It is called before the first Receive.
-func (p *Peer) Stays() { p.stays = true }
+func (p *Peer) Stays() { p.party.Stays = true }
 
 // Pauses tells that the peer's transport asks Bytes before it reads, and does not
 // read while it waits. It is called before the first Receive.
-func (p *Peer) Pauses() { p.pauses = true }
+func (p *Peer) Pauses() { p.party.Pauses = true }
 
 // Cork has what the peer's messages cause to be delivered wait for Uncork, so that
 // many messages are written at once.
-func (p *Peer) Cork() { p.corked = true }
+func (p *Peer) Cork() { p.party.Cork() }
 
 // Uncork flushes what was delivered since Cork.
-func (p *Peer) Uncork() {
-	p.corked = false
-	for i, link := range p.waiting {
-		p.waiting[i] = nil
-		link.Flush()
-	}
-	p.waiting = p.waiting[:0]
-}
-
-// flushLater has Uncork flush the link, which may be nil.
-func (p *Peer) flushLater(link Link) {
-	if link != nil && !slices.Contains(p.waiting, link) {
-		p.waiting = append(p.waiting, link)
-	}
-}
+func (p *Peer) Uncork() { p.party.Uncork() }
 
 // Receive takes a message that the peer has sent. The message belongs to the
 // broker from the call on.
 func (p *Peer) Receive(m *zio.Message) {
-	if problem := longLabel(m); problem != "" {
+	if problem := relay.LongLabel(m); problem != "" {
 		m.Release()
 		p.TooLarge(problem)
 		return
@@ -146,24 +123,24 @@ func (p *Peer) ReceiveRead(head zio.Head, m *zio.Message) {
 	switch {
 	case head.Type == zio.BOT:
 		p.receiveBot(m, head)
-	case oversize(m, weight, p.limits()):
-		problem := tooLarge(m, p.limits())
+	case relay.Oversize(m, weight, p.limits()):
+		problem := relay.TooLarge(m, p.limits())
 		m.Release()
 		p.Fail(flow.MessageTooLarge, problem)
 	case p.flow == nil:
 		m.Release()
 		p.receiveStray(head)
 	default:
-		p.flow.receive(p.side, head, m, size, weight)
+		p.flow.Receive(p.side, head, m, size, weight)
 	}
 }
 
 // limits are those of the flow in which the peer takes part.
-func (p *Peer) limits() *Options {
+func (p *Peer) limits() *relay.Limits {
 	if p.flow != nil {
-		return p.flow.limits
+		return p.flow.Limits()
 	}
-	return p.broker.limits()
+	return p.broker.limits().flow()
 }
 
 // Malformed tells of something from the peer that is no ZIO message. It ends the
@@ -175,7 +152,7 @@ func (p *Peer) Malformed(err error) { p.Fail(flow.ProtocolError, err.Error()) }
 func (p *Peer) Fail(reason flow.Reason, detail string) {
 	switch {
 	case p.busy():
-		p.flow.stop(reason, fmt.Sprintf("the %v: %s", p.side, detail))
+		p.flow.Stop(reason, fmt.Sprintf("the %v: %s", p.side, detail))
 	case p.flow == nil && !p.warned:
 		p.warned = true
 		p.tell(reason.String(), reason, detail)
@@ -183,12 +160,12 @@ func (p *Peer) Fail(reason flow.Reason, detail string) {
 }
 
 // busy tells whether the peer takes part in a flow that has not ended.
-func (p *Peer) busy() bool { return p.flow != nil && !p.flow.over() }
+func (p *Peer) busy() bool { return p.flow != nil && !p.flow.Over() }
 
 // Shut tells that the peer will send nothing more but still receives.
 func (p *Peer) Shut() {
 	if p.flow != nil {
-		p.flow.step(flow.Shut(p.side))
+		p.flow.Step(flow.Shut(p.side))
 	}
 }
 
@@ -197,13 +174,13 @@ func (p *Peer) Shut() {
 func (p *Peer) Leave(detail string) {
 	p.broker.peers.leave(p)
 	if p.flow != nil {
-		p.flow.step(flow.Left(p.side, detail))
-		p.flow.forgetAnswer(p.side)
+		p.flow.Step(flow.Left(p.side, detail))
+		p.flow.ForgetAnswer(p.side)
 	}
 }
 
 // Flow is the peer's latest flow, nil before the first.
-func (p *Peer) Flow() *Flow { return p.flow }
+func (p *Peer) Flow() *relay.Flow { return p.flow }
 
 // receiveUnread answers a ZIO message whose label makes no sense. Who sent it for
 // a BOT waits for an answer.
@@ -229,23 +206,23 @@ func (p *Peer) TooLarge(problem string) {
 func (p *Peer) receiveBot(m *zio.Message, head zio.Head) {
 	defer m.Release()
 	bot, err := zio.ParseBot(m.Label)
-	if p.flow != nil && p.flow.pendingFor(p) {
+	if p.flow != nil && p.flow.PendingFor(&p.party) {
 		if err == nil && bot.CID.Form != zio.Absent {
 			p.Fail(flow.ProtocolError, "a BOT with cid came while its own BOT waits for a handler")
 		}
 		return // a duplicate: the first one is being served (BRK-9)
 	}
 	if p.flow != nil { // begins anew (BRK-13)
-		p.flow.step(flow.Received(p.side, head, m.Seqno, 0))
-		p.flow.forgetAnswer(p.side)
+		p.flow.Step(flow.Received(p.side, head, m.Seqno, 0))
+		p.flow.ForgetAnswer(p.side)
 		p.flow = nil
 	}
 	p.warned = false
 	switch {
 	case err != nil:
 		p.refuse(flow.ProtocolError, err.Error())
-	case oversize(m, m.Weight(), p.broker.limits()):
-		p.refuse(flow.MessageTooLarge, tooLarge(m, p.broker.limits()))
+	case relay.Oversize(m, m.Weight(), p.limits()):
+		p.refuse(flow.MessageTooLarge, relay.TooLarge(m, p.limits()))
 	case bot.Problem() != "":
 		p.refuse(flow.ProtocolError, bot.Problem())
 	case bot.CID.Form == zio.Absent:
@@ -262,18 +239,18 @@ func (p *Peer) open(m *zio.Message, bot zio.Bot) {
 		p.deny(no)
 		return
 	}
-	if no := p.broker.hold(p.info.Name, may.MaxFlows); no != nil {
+	if no := p.broker.quotas.acquire(p.party.Info.Name, may.MaxFlows); no != nil {
 		p.deny(no)
 		return
 	}
-	f := newFlow(p, m, bot)
-	if no := p.broker.register(f); no != nil {
-		p.broker.unhold(p.info.Name)
+	f := relay.New(&p.broker.host, p.broker.limits().flow(), &p.party, m, bot)
+	if no := p.broker.registry.register(f); no != nil {
+		p.broker.quotas.release(p.party.Info.Name)
 		p.refuse(no.Reason, no.Detail)
 		return
 	}
 	p.join(f, flow.Client)
-	f.seekHandler(may.Match)
+	f.Seek(may.Match)
 }
 
 // accept makes this peer the handler of the flow that was offered with the
@@ -289,18 +266,18 @@ func (p *Peer) accept(m *zio.Message, bot zio.Bot) {
 		p.deny(no)
 		return
 	}
-	if no := p.broker.hold(p.info.Name, may.MaxFlows); no != nil {
+	if no := p.broker.quotas.acquire(p.party.Info.Name, may.MaxFlows); no != nil {
 		p.deny(no)
 		return
 	}
-	f, err := p.broker.takeOffer(bot.CID, p.info.Name)
+	f, err := p.broker.takeOffer(bot.CID, p.party.Info.Name)
 	if err != nil {
-		p.broker.unhold(p.info.Name)
+		p.broker.quotas.release(p.party.Info.Name)
 		p.turnAway(err)
 		return
 	}
-	if no := f.accept(p, m, bot); no != nil {
-		p.broker.unhold(p.info.Name)
+	if no := f.Accept(&p.party, m, bot); no != nil {
+		p.broker.quotas.release(p.party.Info.Name)
 		p.refuse(no.Reason, no.Detail)
 		return
 	}
@@ -318,9 +295,9 @@ func (p *Peer) turnAway(err error) {
 
 // refuse answers a BOT that does not become a flow.
 func (p *Peer) refuse(reason flow.Reason, detail string) {
-	p.broker.refused(reason)
+	p.broker.registry.refuse(reason)
 	detail = text.Detail(detail)
-	p.broker.say(slog.LevelInfo, lineRefused, p.info, "BOT refused", "peer", p.info, "reason", reason.String(), "detail", detail)
+	p.broker.say(slog.LevelInfo, lineRefused, p.party.Info, "BOT refused", "peer", p.party.Info, "reason", reason.String(), "detail", detail)
 	p.tell(reason.String(), reason, detail)
 }
 
@@ -346,18 +323,10 @@ func (p *Peer) tell(word string, reason flow.Reason, detail string) {
 	p.told = true
 	detail = text.Detail(detail)
 	// A peer that can't be told has left, and its transport will say so.
-	_ = p.link.Deliver(Delivery{
-		Message: ownMessage(zio.ErrorLabel(word, detail), 0),
+	_ = p.party.Link.Deliver(Delivery{
+		Message: relay.OwnMessage(zio.ErrorLabel(word, detail), 0),
 		Type:    zio.EOT, Reason: reason, Detail: detail,
 	})
-	p.link.Ended(reason, detail)
-	p.link.Flush()
-}
-
-// ownMessage is a message that the broker makes.
-func ownMessage(label []byte, seqno uint64) *zio.Message {
-	return &zio.Message{
-		Form: zio.FormFlow, Label: label,
-		Coord: zio.Coord{Granule: uint64(time.Now().UnixMicro()), Seqno: seqno},
-	}
+	p.party.Link.Ended(reason, detail)
+	p.party.Link.Flush()
 }

@@ -1,11 +1,12 @@
 package broker
 
 import (
-	"github.com/zioflow/gateway/broker/idtable"
 	"sync"
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/idtable"
+	"github.com/zioflow/gateway/broker/relay"
 )
 
 // PeerID is a peer's number; never used twice while the broker lives.
@@ -38,14 +39,14 @@ func (t *peerTable) attach(p *Peer) {
 	t.last++
 	p.id, p.connected = t.last, time.Now()
 	t.peers.Add(uint64(p.id), p)
-	t.byTransport[p.info.Transport]++
+	t.byTransport[p.party.Info.Transport]++
 }
 
 func (t *peerTable) leave(p *Peer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.peers.Remove(uint64(p.id))
-	t.byTransport[p.info.Transport]--
+	t.byTransport[p.party.Info.Transport]--
 }
 
 // count is how many there are, by transport.
@@ -84,7 +85,7 @@ func (b *Broker) PeersBefore(id PeerID, transport string) func(yield func(Connec
 				return
 			}
 			for _, p := range page {
-				if transport != "" && p.info.Transport != transport {
+				if transport != "" && p.party.Info.Transport != transport {
 					continue
 				}
 				if !yield(p.describe()) {
@@ -98,59 +99,19 @@ func (b *Broker) PeersBefore(id PeerID, transport string) func(yield func(Connec
 
 // describe may be called by anybody at any time.
 func (p *Peer) describe() ConnectedPeer {
-	c := ConnectedPeer{ID: p.id, Info: p.info, Connected: p.connected}
-	link, describes := p.link.(Describer)
+	c := ConnectedPeer{ID: p.id, Info: p.party.Info, Connected: p.connected}
+	link, describes := p.party.Link.(Describer)
 	if describes {
 		c.Link = link.Describe()
 	}
-	if f := p.shown.Load(); f != nil {
-		f.describePeer(p, &c, describes)
+	if f := p.party.Flow(); f != nil {
+		c.Flow = f.DescribePeer(&p.party, &c.Link, describes)
 	}
 	return c
 }
 
-// describePeer adds what the flow knows of a peer that takes part in it, unless it is
-// over. A link that describes itself knows better what has left and what is queued.
-func (f *Flow) describePeer(p *Peer, c *ConnectedPeer, describes bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.state.Phase() == flow.Ended {
-		return
-	}
-	c.Flow = f.id
-	side := flow.Client
-	if f.peers[flow.Handler] == p {
-		side = flow.Handler
-	}
-	if !describes {
-		c.Link.QueuedMessages, c.Link.QueuedBytes = f.queued(side)
-		c.Link.BytesOut = f.account.Bytes[side.Other()]
-	}
-	if c.Link.LastSeen.IsZero() {
-		c.Link.LastSeen = f.lastFrom(side)
-		c.Link.BytesIn = f.account.Bytes[side]
-	}
-}
-
-// lastFrom is when the flow has last heard from a side: its latest DAT or PAY, or
-// else its BOT. f.mu is held.
-func (f *Flow) lastFrom(side flow.Side) time.Time {
-	last := f.account.LastPAY
-	if side == f.state.Giver() {
-		last = f.account.LastDAT
-	}
-	switch {
-	case last != 0:
-	case side == flow.Client:
-		return f.opened
-	default:
-		last = f.account.Active
-	}
-	return last.At(time.Now(), f.broker.clock.Now())
-}
-
 // join makes the flow the peer's own, on that side.
-func (p *Peer) join(f *Flow, side flow.Side) {
+func (p *Peer) join(f *relay.Flow, side flow.Side) {
 	p.flow, p.side = f, side
-	p.shown.Store(f)
+	p.party.Join(f)
 }

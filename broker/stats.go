@@ -4,7 +4,7 @@ import (
 	"maps"
 
 	"github.com/zioflow/gateway/broker/flow"
-	"github.com/zioflow/gateway/broker/ledger"
+	"github.com/zioflow/gateway/broker/relay"
 )
 
 // Stats sums up all flows. What counts since the broker was made never falls
@@ -48,92 +48,36 @@ type Stats struct {
 	OffersPending int
 }
 
-// totals is what the flows that have ended add up to. Broker.mu guards it.
-type totals struct {
-	ended   map[flow.Reason]uint64
-	refused map[flow.Reason]uint64
-	sides   [2]Traffic
-	data    Count
-	sizes   Sizes
-	waits   Waits
-}
-
-// add takes in an account; f.mu is held.
-func (t *totals) add(f *Flow, now ledger.Moment) {
-	a, giver := &f.account, f.state.Giver()
-	for side := range t.sides {
-		t.sides[side].Add(a.Traffic(flow.Side(side), giver))
-	}
-	t.data.Messages += a.Data.Messages
-	t.data.Bytes += a.Data.Bytes
-	t.sizes.Add(&a.Sizes)
-	waits := a.Waited(now)
-	t.waits.Giver += waits.Giver
-	t.waits.Taker += waits.Taker
-	t.waits.Gateway += waits.Gateway
-	if f.state.Phase() == flow.Ended {
-		t.ended[f.state.Reason()]++
-	}
-}
-
 // Stats looks at every live flow in turn, and locks one at a time. It is exact:
 // each message is in it once, if it was counted before the call, and may be in it
 // if it came during the call.
 func (b *Broker) Stats() Stats {
 	s := Stats{Listeners: b.listeners.Count(), Peers: b.peers.count()}
-	sum, flows := b.snapshot(&s)
+	sum, flows := b.registry.snapshot(&s)
 	s.OffersPending, s.OffersMade = b.router.Offers.Count()
-	now := b.clock.Now()
+	var present relay.Present
+	now := b.host.Clock.Now()
 	for _, f := range flows {
-		f.addTo(&s, &sum, now)
+		f.AddTo(&sum, &present, now)
 	}
-	s.Ended, s.Refused = sum.ended, sum.refused
-	s.FromClients, s.FromHandlers = sum.sides[flow.Client], sum.sides[flow.Handler]
-	s.Data, s.Sizes, s.Waits = sum.data, sum.sizes, sum.waits
+	s.Pending, s.Active, s.HalfClosed = present.Pending, present.Active, present.HalfClosed
+	s.Held, s.Outstanding, s.Withheld = present.Held, present.Outstanding, present.Withheld
+	s.Queued, s.QueuedBytes = present.Queued, present.QueuedBytes
+	s.Ended = sum.Ended
+	s.FromClients, s.FromHandlers = sum.Sides[flow.Client], sum.Sides[flow.Handler]
+	s.Data, s.Sizes, s.Waits = sum.Data, sum.Sizes, sum.Waits
 	return s
 }
 
-// snapshot answers the totals of the flows that have ended, and all others: no
+// snapshot returns the totals of the flows that have ended, and all others: no
 // flow is in neither or in both.
-func (b *Broker) snapshot(s *Stats) (totals, []*Flow) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s.Draining = b.draining
-	s.Opened = uint64(b.lastID)
-	sum := b.totals
-	sum.ended, sum.refused = maps.Clone(sum.ended), maps.Clone(sum.refused)
-	return sum, b.sortedLive()
-}
-
-// addTo adds what the flow is now. One that has ended since the snapshot counts
-// as ended.
-func (f *Flow) addTo(s *Stats, sum *totals, now ledger.Moment) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	_, since := f.account.HeldUpBy()
-	sum.add(f, max(now, since))
-	switch f.state.Phase() {
-	case flow.Pending:
-		s.Pending++
-	case flow.Active:
-		s.Active++
-	case flow.HalfClosed:
-		s.HalfClosed++
-	case flow.Ended:
-		return
-	}
-	credit := f.state.Credit()
-	s.Held += credit.Released()
-	s.Withheld += credit.Withheld()
-	s.Outstanding += credit.Total() - credit.Released() - credit.Withheld()
-	messages, bytes := f.queued(f.state.Giver().Other())
-	s.Queued += messages
-	s.QueuedBytes += bytes
-}
-
-// refused counts a BOT that became no flow.
-func (b *Broker) refused(reason flow.Reason) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.totals.refused[reason]++
+func (r *registry) snapshot(s *Stats) (relay.Totals, []*relay.Flow) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.Draining = r.draining
+	s.Opened = uint64(r.last)
+	s.Refused = maps.Clone(r.refused)
+	sum := r.totals
+	sum.Ended = maps.Clone(sum.Ended)
+	return sum, r.sorted()
 }

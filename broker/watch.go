@@ -113,20 +113,3 @@ func (ws *watchers) remove(w *Watcher) {
 	set := slices.DeleteFunc(slices.Clone(ws.all()), func(other *Watcher) bool { return other == w })
 	ws.set.Store(&set)
 }
-
-// publish tells observers and watchers of a flow's phase: each costs the same,
-// whether it keeps up or not. f.mu is held.
-func (f *Flow) publish() {
-	observers, watchers := f.limits.Observers, f.broker.watchers.all()
-	if len(observers)+len(watchers) == 0 {
-		return
-	}
-	info := f.info()
-	event := Event{Time: time.Now(), Flow: &info}
-	for _, o := range observers {
-		o.Observe(event)
-	}
-	for _, w := range watchers {
-		w.put(event)
-	}
-}

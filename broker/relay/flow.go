@@ -1,4 +1,7 @@
-package broker
+// Package relay is a flow between two peers: it puts the pure state machine of package
+// flow to work, and holds what is under way. It knows neither who else there is nor how
+// its handler is found: its Host does.
+package relay
 
 import (
 	"errors"
@@ -12,6 +15,7 @@ import (
 	"github.com/zioflow/gateway/broker/ledger"
 	"github.com/zioflow/gateway/broker/matching"
 	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -19,70 +23,73 @@ import (
 // machine of package flow to work: takes its events, one at a time, and carries
 // out the effects.
 type Flow struct {
-	broker    *Broker
-	limits    *Options  // those in force when the flow was opened
-	id        FlowID    // set before the flow is shared
-	opened    time.Time // likewise
+	host      *Host
+	limits    *Limits          // those in force when the flow was opened
+	id        transport.FlowID // set before the flow is shared
+	opened    time.Time        // likewise
 	direction zio.Direction
 	offered   zio.Number
 	client    *budget.Account // of whom the BOT came from
 
 	mu       sync.Mutex
-	bot      *zio.Message        // guarded by mu; the client's as it came, nil once ended
-	botBytes int64               // guarded by mu; of it, in the client's account
-	state    flow.State          // guarded by mu
-	peers    [2]*Peer            // guarded by mu; nil once ended, handler's nil while pending
-	infos    [2]PeerInfo         // guarded by mu
-	label    []byte              // guarded by mu; the client's BOT's, nil once ended if too long to remember
-	account  ledger.Ledger       // guarded by mu
-	seen     progress            // guarded by mu; when a sign of life was last looked for
-	life     time.Time           // guarded by mu; the last one, as far as was looked
-	allowed  time.Duration       // guarded by mu; how long there may be none
-	timer    *time.Timer         // guarded by mu
-	deadline time.Time           // guarded by mu
-	ended    time.Time           // guarded by mu; zero before
-	late     flow.Error          // guarded by mu; what it means that no handler comes
-	onEnd    []func(flow.Reason) // guarded by mu; nil once ended
-	entry    *routing.Entry      // guarded by mu; of the route table; nil if no route took it
+	bot      *zio.Message          // guarded by mu; the client's as it came, nil once ended
+	botBytes int64                 // guarded by mu; of it, in the client's account
+	state    flow.State            // guarded by mu
+	peers    [2]*Party             // guarded by mu; nil once ended, handler's nil while pending
+	infos    [2]transport.PeerInfo // guarded by mu
+	label    []byte                // guarded by mu; the client's BOT's, nil once ended if too long to remember
+	account  ledger.Ledger         // guarded by mu
+	seen     progress              // guarded by mu; when a sign of life was last looked for
+	life     time.Time             // guarded by mu; the last one, as far as was looked
+	allowed  time.Duration         // guarded by mu; how long there may be none
+	timer    *time.Timer           // guarded by mu
+	deadline time.Time             // guarded by mu
+	ended    time.Time             // guarded by mu; zero before
+	late     flow.Error            // guarded by mu; what it means that no handler comes
+	onEnd    []func(flow.Reason)   // guarded by mu; nil once ended
+	entry    *routing.Entry        // guarded by mu; of the route table; nil if no route took it
 
 	window      int64 // guarded by mu; DATs that the giver may send or the broker hold
 	largest     int64 // guarded by mu; weight of a DAT seen
 	constrained bool  // guarded by mu; the budget's sweeper looks after it
 
-	unflushed [2]Link // guarded by mu; links to flush when it is unlocked, by side
+	unflushed [2]transport.Link // guarded by mu; links to flush when it is unlocked, by side
 
-	owing [2]*Peer // guarded by mu; who has not answered the EOT of a flow that has ended
-
-	forgotten bool // guarded by broker.mu; it has ended
+	owing [2]*Party // guarded by mu; who has not answered the EOT of a flow that has ended
 
 	request *routing.Request // guarded by mu; by which its factory knows it, nil once settled
 }
 
-func newFlow(client *Peer, m *zio.Message, bot zio.Bot) *Flow {
+// New is a flow of a client that has sent a BOT. It is told its number before it is shared
+// (Begin).
+func New(host *Host, limits *Limits, client *Party, m *zio.Message, bot zio.Bot) *Flow {
 	f := &Flow{
-		broker:    client.broker,
-		client:    client.bytes,
-		limits:    client.broker.limits(),
+		host:      host,
+		client:    client.Bytes,
+		limits:    limits,
 		direction: bot.Direction,
 		offered:   bot.Credit,
 		bot:       m.WithLabel(append([]byte(nil), m.Label...)),
 		state:     flow.Open(bot.Direction, m.Seqno),
-		peers:     [2]*Peer{flow.Client: client},
-		infos:     [2]PeerInfo{flow.Client: client.info},
+		peers:     [2]*Party{flow.Client: client},
+		infos:     [2]transport.PeerInfo{flow.Client: client.Info},
 		late:      flow.Error{Reason: flow.Overloaded, Detail: "no route was found in time"},
 	}
 	f.label = f.bot.Label
 	f.account.Receive(flow.Client, m.Size())
-	f.request = client.broker.router.NewRequest(f, f.limits.HandlerWait)
+	f.request = host.Router.NewRequest(f, f.limits.HandlerWait)
 	return f
 }
 
-// ID is the flow's number.
-func (f *Flow) ID() FlowID { return f.id }
+// Begin gives the flow its number, before it is shared.
+func (f *Flow) Begin(id transport.FlowID, now time.Time) { f.id, f.opened = id, now }
 
-// seekHandler charges the client's BOT, sets the pending deadline and has a handler looked
+// ID is the flow's number.
+func (f *Flow) ID() transport.FlowID { return f.id }
+
+// Seek charges the client's BOT, sets the pending deadline and has a handler looked
 // for, unless the match of the client's rights, which may be nil, does not take the flow.
-func (f *Flow) seekHandler(right matching.Match) {
+func (f *Flow) Seek(right matching.Match) {
 	f.mu.Lock()
 	defer f.unlock()
 	if f.state.Phase() != flow.Pending {
@@ -93,7 +100,7 @@ func (f *Flow) seekHandler(right matching.Match) {
 	f.setDeadline(f.limits.PendingTimeout)
 	request, deadline, view := f.request, f.deadline, f.view()
 	f.publish()
-	f.broker.factory.Go(func() { request.Seek(deadline, view, right) })
+	f.host.Go(func() { request.Seek(deadline, view, right) })
 }
 
 // dropBot gives up the client's BOT but for its label and coord: with its offer settled
@@ -130,22 +137,22 @@ func (f *Flow) maxCredit() int64 {
 	return f.entry.Lower(f.limits.MaxCredit)
 }
 
-// pendingFor tells whether the flow waits for a handler on behalf of p.
-func (f *Flow) pendingFor(p *Peer) bool {
+// PendingFor tells whether the flow waits for a handler on behalf of p.
+func (f *Flow) PendingFor(p *Party) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.state.Phase() == flow.Pending && f.peers[flow.Client] == p
 }
 
-// over tells whether the flow has ended.
-func (f *Flow) over() bool {
+// Over tells whether the flow has ended.
+func (f *Flow) Over() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.state.Phase() == flow.Ended
 }
 
-// accept makes p the handler, or ends the flow and says why not.
-func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *flow.Error {
+// Accept makes p the handler, or ends the flow and says why not.
+func (f *Flow) Accept(p *Party, m *zio.Message, bot zio.Bot) *flow.Error {
 	f.mu.Lock()
 	defer f.unlock()
 	if f.state.Phase() != flow.Pending {
@@ -170,18 +177,18 @@ func (f *Flow) accept(p *Peer, m *zio.Message, bot zio.Bot) *flow.Error {
 	if err != nil {
 		return fail(err.Error())
 	}
-	f.peers[flow.Handler], f.infos[flow.Handler] = p, p.info
-	p.shown.Store(f) // before anybody is told that it is the handler
+	f.peers[flow.Handler], f.infos[flow.Handler] = p, p.Info
+	p.Join(f) // before anybody is told that it is the handler
 	f.account.Receive(flow.Handler, m.Size())
 	f.departure()
-	f.applyBots(flow.Accepted(credit, m.Seqno), answers(m, toClient, toHandler, p.bytes))
+	f.applyBots(flow.Accepted(credit, m.Seqno), answers(m, toClient, toHandler, p.Bytes))
 	f.window = f.state.Credit().Total()
 	return nil
 }
 
-// receive takes a message that is no BOT from a side. The size is what is counted,
+// Receive takes a message that is no BOT from a side. The size is what is counted,
 // the weight what is reckoned with.
-func (f *Flow) receive(from flow.Side, head zio.Head, m *zio.Message, size, weight int) {
+func (f *Flow) Receive(from flow.Side, head zio.Head, m *zio.Message, size, weight int) {
 	f.mu.Lock()
 	defer f.unlockBatched(f.peers[from])
 	before := f.state.Phase()
@@ -229,7 +236,7 @@ func (f *Flow) constrain(taker flow.Side) (queued int64) {
 // relay passes a message on; a PAY with that credit, which may be less than its
 // own.
 func (f *Flow) relay(to flow.Side, head zio.Head, m *zio.Message, credit int64) error {
-	d := Delivery{Message: m, Type: head.Type, Flow: f.id, Credit: credit}
+	d := transport.Delivery{Message: m, Type: head.Type, Flow: f.id, Credit: credit}
 	switch {
 	case head.Type == zio.EOT:
 		d.Reason = f.state.Reason()
@@ -244,14 +251,15 @@ func (f *Flow) relay(to flow.Side, head zio.Head, m *zio.Message, credit int64) 
 	return f.deliver(to, d)
 }
 
-// step takes an event that is no message.
-func (f *Flow) step(e flow.Event) {
+// Step takes an event that is no message, or a BOT.
+func (f *Flow) Step(e flow.Event) {
 	f.mu.Lock()
 	defer f.unlock()
 	f.apply(e)
 }
 
-func (f *Flow) stop(reason flow.Reason, detail string) { f.step(flow.Stopped(reason, detail)) }
+// Stop ends the flow.
+func (f *Flow) Stop(reason flow.Reason, detail string) { f.Step(flow.Stopped(reason, detail)) }
 
 // stopPending ends the flow unless a handler has come meanwhile.
 func (f *Flow) stopPending(reason flow.Reason, detail string) {
@@ -273,7 +281,7 @@ func (f *Flow) applyBots(e flow.Event, bots [2]*zio.Message) {
 	var failed [2]error
 	if fx.Bots {
 		for _, side := range [...]flow.Side{flow.Handler, flow.Client} { // BRK-3
-			failed[side] = f.deliver(side, Delivery{
+			failed[side] = f.deliver(side, transport.Delivery{
 				Message: bots[side], Type: zio.BOT, Flow: f.id, Credit: f.state.Credit().Total(),
 			})
 		}
@@ -303,7 +311,7 @@ func (f *Flow) conclude(before flow.Phase, fx flow.Effects, failed [2]error) {
 	for side, err := range failed {
 		switch {
 		case err == nil:
-		case errors.Is(err, ErrOverrun):
+		case errors.Is(err, transport.ErrOverrun):
 			f.apply(flow.Stopped(flow.Overrun, fmt.Sprintf("the %v does not read what it asked for", flow.Side(side))))
 		default:
 			f.apply(flow.Left(flow.Side(side), err.Error()))
@@ -311,29 +319,29 @@ func (f *Flow) conclude(before flow.Phase, fx flow.Effects, failed [2]error) {
 	}
 }
 
-func (f *Flow) ownEOT(eot flow.OwnEOT) Delivery {
+func (f *Flow) ownEOT(eot flow.OwnEOT) transport.Delivery {
 	if eot.Plain {
-		return Delivery{
-			Message: ownMessage([]byte(`{"flow":"EOT"}`), eot.Seqno),
+		return transport.Delivery{
+			Message: OwnMessage([]byte(`{"flow":"EOT"}`), eot.Seqno),
 			Type:    zio.EOT, Flow: f.id, Reason: f.state.Reason(),
 		}
 	}
 	reason, detail := f.state.Reason(), f.state.Detail()
-	return Delivery{
-		Message: ownMessage(zio.ErrorLabel(reason.String(), detail), eot.Seqno),
+	return transport.Delivery{
+		Message: OwnMessage(zio.ErrorLabel(reason.String(), detail), eot.Seqno),
 		Type:    zio.EOT, Flow: f.id, Reason: reason, Detail: detail,
 	}
 }
 
-func (f *Flow) deliver(to flow.Side, d Delivery) error {
+func (f *Flow) deliver(to flow.Side, d transport.Delivery) error {
 	peer := f.peers[to]
 	if peer == nil {
 		d.Message.Release()
 		return nil
 	}
-	err := peer.link.Deliver(d)
+	err := peer.Link.Deliver(d)
 	if err == nil {
-		f.unflushed[to] = peer.link
+		f.unflushed[to] = peer.Link
 	}
 	return err
 }
@@ -342,7 +350,7 @@ func (f *Flow) deliver(to flow.Side, d Delivery) error {
 // lock is held while they do.
 func (f *Flow) unlock() {
 	links := f.unflushed
-	f.unflushed = [2]Link{}
+	f.unflushed = [2]transport.Link{}
 	f.mu.Unlock()
 	for _, link := range links {
 		if link != nil {
@@ -352,18 +360,18 @@ func (f *Flow) unlock() {
 }
 
 // unlockBatched is unlock for a message of a peer, which may want to flush later. If not,
-// it delivers one message after the other: a Gatherer is left to write what has come by
+// it delivers one message after the other: a transport.Gatherer is left to write what has come by
 // then.
-func (f *Flow) unlockBatched(p *Peer) {
+func (f *Flow) unlockBatched(p *Party) {
 	if p == nil {
 		f.unlock()
 		return
 	}
 	links := f.unflushed
-	f.unflushed = [2]Link{}
+	f.unflushed = [2]transport.Link{}
 	f.mu.Unlock()
 	for _, link := range links {
-		switch gatherer, ok := link.(Gatherer); {
+		switch gatherer, ok := link.(transport.Gatherer); {
 		case p.corked:
 			p.flushLater(link)
 		case ok:
@@ -380,7 +388,7 @@ var errAccepted = errors.New("a handler has come")
 func (f *Flow) enter(before flow.Phase) {
 	phase := f.state.Phase()
 	if before == flow.Pending {
-		f.broker.settled()
+		f.host.Registry.Settled()
 		cause := errAccepted
 		if phase == flow.Ended {
 			cause = &flow.Error{Reason: f.state.Reason(), Detail: f.state.Detail()}
@@ -392,7 +400,7 @@ func (f *Flow) enter(before flow.Phase) {
 	switch phase {
 	case flow.Active:
 		f.expectLife(f.limits.IdleTimeout)
-		f.broker.say(slog.LevelDebug, lineActive, f.infos[flow.Client], "flow active", "flow", f.id, "client", f.infos[flow.Client],
+		f.host.say(slog.LevelDebug, lineActive, f.infos[flow.Client], "flow active", "flow", f.id, "client", f.infos[flow.Client],
 			"handler", f.infos[flow.Handler], "credit", f.state.Credit().Total())
 	case flow.HalfClosed:
 		f.expectLife(f.limits.EOTTimeout)
@@ -414,16 +422,13 @@ func (f *Flow) finish() {
 		f.account.Crossed = f.crossed() // what is queued now may be lost
 	}
 	f.ended = time.Now()
-	f.broker.forget(f)
-	for _, peer := range f.infos {
-		f.broker.unhold(peer.Name)
-	}
+	f.host.Registry.Retired(f, f.total())
 	for _, peer := range f.peers {
 		if peer != nil {
-			peer.link.Ended(f.state.Reason(), f.state.Detail())
+			peer.Link.Ended(f.state.Reason(), f.state.Detail())
 		}
 	}
-	f.peers = [2]*Peer{}
+	f.peers = [2]*Party{}
 	f.bot = nil
 	if f.entry != nil {
 		f.entry.End()
@@ -436,7 +441,24 @@ func (f *Flow) finish() {
 	if f.state.Reason() != flow.Completed {
 		kind = lineFailed
 	}
-	f.broker.say(slog.LevelInfo, kind, f.infos[flow.Client], "flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),
+	f.host.say(slog.LevelInfo, kind, f.infos[flow.Client], "flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),
 		"client", f.infos[flow.Client], "handler", f.infos[flow.Handler], "route", f.route(),
 		"messages", f.account.Crossed.Messages, "bytes", f.account.Crossed.Bytes)
 }
+
+// End is Stop that returns how the flow is then, and whether it has ended by it.
+func (f *Flow) End(reason flow.Reason, detail string) (info Info, ended bool) {
+	f.mu.Lock()
+	defer f.unlock()
+	if f.state.Phase() == flow.Ended {
+		return f.info(), false
+	}
+	f.apply(flow.Stopped(reason, detail))
+	return f.info(), true
+}
+
+// Limits are those in force when the flow was opened; not to be changed.
+func (f *Flow) Limits() *Limits { return f.limits }
+
+// Peers are those who take part, by side. It is for Registry.Retired: the flow is locked.
+func (f *Flow) Peers() [2]transport.PeerInfo { return f.infos }

@@ -1,4 +1,4 @@
-package broker
+package relay
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ func (f *Flow) contain(at string) {
 }
 
 func (f *Flow) logPanic(at string, cause any) {
-	f.broker.log.Error("panic on a flow", "flow", f.id, "at", at, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	f.host.Log.Error("panic on a flow", "flow", f.id, "at", at, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 }
 
 // abort ends the flow in whatever state a panic has left it. What panics again is
@@ -29,7 +29,7 @@ func (f *Flow) abort() {
 	f.mu.Lock()
 	defer f.unlock()
 	f.constrained = false
-	f.broker.sweeper.unwatch(f)
+	f.host.Sweeper.unwatch(f)
 	if !f.ended.IsZero() {
 		return
 	}

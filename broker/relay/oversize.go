@@ -1,4 +1,4 @@
-package broker
+package relay
 
 import (
 	"fmt"
@@ -6,15 +6,15 @@ import (
 	"github.com/zioflow/gateway/broker/zio"
 )
 
-// oversize tells whether a message of that weight is larger than allowed, be it by
+// Oversize tells whether a message of that weight is larger than allowed, be it by
 // its payload, its label or the number of its parts (MSG-13).
-func oversize(m *zio.Message, weight int, limits *Options) bool {
+func Oversize(m *zio.Message, weight int, limits *Limits) bool {
 	return weight > limits.MaxMessage || len(m.Label) > zio.MaxLabel || m.Parts() > zio.MaxParts
 }
 
-// tooLarge says what is too large about an oversize message.
-func tooLarge(m *zio.Message, limits *Options) string {
-	if problem := longLabel(m); problem != "" {
+// TooLarge says what is too large about an oversize message.
+func TooLarge(m *zio.Message, limits *Limits) string {
+	if problem := LongLabel(m); problem != "" {
 		return problem
 	}
 	size, parts, label := m.Size(), m.Parts(), len(m.Label)
@@ -32,8 +32,8 @@ func tooLarge(m *zio.Message, limits *Options) string {
 	}
 }
 
-// longLabel says that a label is too long to be read; empty for others.
-func longLabel(m *zio.Message) string {
+// LongLabel says that a label is too long to be read; empty for others.
+func LongLabel(m *zio.Message) string {
 	if n := len(m.Label); n > zio.MaxLabel {
 		return fmt.Sprintf("the label has %d bytes, %d are allowed", n, zio.MaxLabel)
 	}

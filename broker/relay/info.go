@@ -1,18 +1,20 @@
-package broker
+package relay
 
 import (
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/ledger"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
 // keepLabel is how long a label may be, in bytes, to be remembered after the end.
 const keepLabel = 4 << 10
 
-// FlowInfo describes a flow at one ledger.Moment.
-type FlowInfo struct {
-	ID     FlowID
+// Info describes a flow at one ledger.Moment.
+type Info struct {
+	ID     transport.FlowID
 	Opened time.Time
 	// Ended is when it did; zero before.
 	Ended time.Time
@@ -21,7 +23,7 @@ type FlowInfo struct {
 	Phase           flow.Phase
 	Reason          flow.Reason
 	Detail          string
-	Client, Handler PeerInfo
+	Client, Handler transport.PeerInfo
 	// Route is the name of the route that the flow took; empty if none did.
 	Route string
 	// Direction is the client's.
@@ -42,27 +44,27 @@ type FlowInfo struct {
 	// numbers of parts take.
 	QueuedBytes int64
 	// FromClient and FromHandler are what the sides have sent.
-	FromClient, FromHandler Traffic
+	FromClient, FromHandler ledger.Traffic
 	// Data is the DATs that have left for the taker, as far as its transport tells;
 	// Sizes those that were passed on to it, by size.
-	Data  Count
-	Sizes Sizes
+	Data  transport.Count
+	Sizes ledger.Sizes
 	// MessageRate and ByteRate are what is passed on in a second, over the last 4 to 5 seconds.
 	MessageRate, ByteRate float64
 	// LastDAT and LastPAY are when the latest came; zero for never.
 	LastDAT, LastPAY time.Time
 	// HeldUpBy is whom it waits for now, Waits how its active time was spent.
-	HeldUpBy HeldUpBy
-	Waits    Waits
+	HeldUpBy ledger.HeldUpBy
+	Waits    ledger.Waits
 }
 
 // Outstanding is the DATs that the taker has not paid for, of those that it may
 // have at once: Credit less what the giver holds and what is withheld.
-func (i *FlowInfo) Outstanding() int64 { return i.Credit - i.Paid - i.Withheld }
+func (i *Info) Outstanding() int64 { return i.Credit - i.Paid - i.Withheld }
 
 // AgreedOrOffered is the total, or while there is none the client's offer; 0 if
 // that is left to the handler.
-func (i *FlowInfo) AgreedOrOffered() int64 {
+func (i *Info) AgreedOrOffered() int64 {
 	if i.Credit > 0 {
 		return i.Credit
 	}
@@ -70,7 +72,7 @@ func (i *FlowInfo) AgreedOrOffered() int64 {
 }
 
 // Age is how long the flow has lived by then; if it has ended, in all.
-func (i *FlowInfo) Age(now time.Time) time.Duration {
+func (i *Info) Age(now time.Time) time.Duration {
 	if i.Phase == flow.Ended {
 		now = i.Ended
 	}
@@ -78,19 +80,19 @@ func (i *FlowInfo) Age(now time.Time) time.Duration {
 }
 
 // Info describes the flow as it is now.
-func (f *Flow) Info() FlowInfo {
+func (f *Flow) Info() Info {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.info()
 }
 
 // info describes the flow. f.mu is held.
-func (f *Flow) info() FlowInfo {
+func (f *Flow) info() Info {
 	giver, credit, a := f.state.Giver(), f.state.Credit(), &f.account
-	now, present := f.broker.clock.Now(), time.Now()
+	now, present := f.host.Clock.Now(), time.Now()
 	queued, bytes := f.queued(giver.Other())
 	heldUp, _ := a.HeldUpBy()
-	info := FlowInfo{
+	info := Info{
 		ID: f.id, Opened: f.opened, Ended: f.ended, Deadline: f.deadline, Phase: f.state.Phase(),
 		Reason: f.state.Reason(), Detail: f.state.Detail(),
 		Client: f.infos[flow.Client], Handler: f.infos[flow.Handler],

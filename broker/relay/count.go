@@ -1,14 +1,15 @@
-package broker
+package relay
 
 import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/ledger"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
 // crossed is the DATs that have left for the taker, as far as its transport tells.
 // f.mu is held.
-func (f *Flow) crossed() Count {
+func (f *Flow) crossed() transport.Count {
 	if !f.ended.IsZero() {
 		return f.account.Crossed
 	}
@@ -16,13 +17,13 @@ func (f *Flow) crossed() Count {
 	if taker == nil {
 		return f.account.Data
 	}
-	link, knows := taker.link.(Departed)
+	link, knows := taker.Link.(transport.Departed)
 	if !knows {
 		return f.account.Data
 	}
 	left, before, most := link.Departed(), f.account.Before, f.account.Data
 	// What an earlier flow has left in the link leaves it during this one.
-	return Count{
+	return transport.Count{
 		Messages: min(left.Messages-min(before.Messages, left.Messages), most.Messages),
 		Bytes:    min(left.Bytes-min(before.Bytes, left.Bytes), most.Bytes),
 	}
@@ -31,7 +32,7 @@ func (f *Flow) crossed() Count {
 // departure has only those DATs count that leave from now on. f.mu is held.
 func (f *Flow) departure() {
 	if taker := f.peers[f.state.Giver().Other()]; taker != nil {
-		if link, knows := taker.link.(Departed); knows {
+		if link, knows := taker.Link.(transport.Departed); knows {
 			f.account.Before = link.Departed()
 		}
 	}
@@ -45,13 +46,13 @@ func (f *Flow) count(from flow.Side, t zio.Type, size int, passed bool) {
 	var now ledger.Moment
 	switch t {
 	case zio.DAT:
-		now = f.broker.clock.Now()
+		now = f.host.Clock.Now()
 		a.LastDAT = now
 		if passed {
 			a.Pass(size, now)
 		}
 	case zio.PAY:
-		now = f.broker.clock.Now()
+		now = f.host.Clock.Now()
 		a.LastPAY = now
 	}
 	f.turn(now)
@@ -65,7 +66,7 @@ func (f *Flow) turn(now ledger.Moment) {
 		return
 	}
 	if now == 0 {
-		now = f.broker.clock.Now()
+		now = f.host.Clock.Now()
 	}
 	f.account.Turn(by, now)
 }

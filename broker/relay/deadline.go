@@ -1,10 +1,11 @@
-package broker
+package relay
 
 import (
 	"fmt"
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // setDeadline replaces the flow's one deadline; 0 is none. f.mu is held.
@@ -53,8 +54,8 @@ func (f *Flow) progress() progress {
 		if peer == nil {
 			continue
 		}
-		p.queued[side], _ = peer.link.Queued()
-		if link, sees := peer.link.(Mover); sees {
+		p.queued[side], _ = peer.Link.Queued()
+		if link, sees := peer.Link.(transport.Mover); sees {
 			p.moved[side] = link.Moved()
 		}
 	}

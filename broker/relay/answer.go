@@ -1,9 +1,9 @@
-package broker
+package relay
 
 import (
-	"github.com/zioflow/gateway/broker/budget"
 	"sync/atomic"
 
+	"github.com/zioflow/gateway/broker/budget"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 )

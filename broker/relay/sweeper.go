@@ -1,4 +1,4 @@
-package broker
+package relay
 
 import (
 	"slices"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -20,47 +21,26 @@ const (
 // not known.
 const leastWeight = 1 << 10
 
-// sweeper looks after the flows whose credit is withheld: those of peers whose transport
+// Sweeper looks after the flows whose credit is withheld: those of peers whose transport
 // cannot stop reading. Such a transport is bounded by its credit: what a flow may have in
-// the broker is its part of the budget, and PAYs beyond that wait. The zero sweeper is
+// the broker is its part of the budget, and PAYs beyond that wait. The zero Sweeper is
 // ready.
-type sweeper struct {
+type Sweeper struct {
 	mu          sync.Mutex
 	constrained []*Flow // guarded by mu; flows with withheld credit, in turn
 	sweeping    bool    // guarded by mu; while there is a goroutine that does
 	running     sync.WaitGroup
 }
 
-// setBudgets puts the limits to use. Peers that take part in no flow share what two
-// messages need: enough for BOTs that carry much, one after the other, whoever else has
-// begun to send one and does not go on.
-func (b *Broker) setBudgets(o *Options) {
-	b.budget.Resize(o.MaxBytes)
-	b.early.Resize(2*int64(o.MaxMessage) + 4<<20)
-}
-
-// Held is how many bytes are charged at present.
-func (b *Broker) Held() int64 { return b.budget.Held() }
-
-// WaitingReaders is how many peers are not read from at present, because there is no
-// room for more of theirs (budget.Account.Charge): in the budget, in their own account, or
-// in what peers without a flow share.
-func (b *Broker) WaitingReaders() int64 {
-	return b.budget.Waiting() + b.early.Waiting()
-}
-
-// Exhausted tells whether the bytes in the broker have reached their limit.
-func (b *Broker) Exhausted() bool { return b.budget.Full() }
-
 // payWindow is how many DATs the flow's giver may send or the broker hold, together.
 // f.mu is held.
 func (f *Flow) payWindow() int64 {
 	total := f.state.Credit().Total()
 	giver := f.peers[f.state.Giver()]
-	if giver == nil || giver.pauses {
+	if giver == nil || giver.Pauses {
 		return total
 	}
-	part := min(f.broker.budget.Limit()/max(1, f.broker.liveCount.Load()), f.limits.MaxFlowBytes)
+	part := min(f.host.Budget.Limit()/max(1, f.host.Registry.Live()), f.limits.MaxFlowBytes)
 	return max(1, min(total, part/f.estimate()))
 }
 
@@ -91,14 +71,14 @@ func (f *Flow) satisfied() bool {
 func (f *Flow) watch() {
 	if !f.constrained && !f.satisfied() {
 		f.constrained = true
-		f.broker.sweeper.watch(f)
+		f.host.Sweeper.watch(f)
 	}
 }
 
 // queued is what has been delivered to a side and not left. f.mu is held.
 func (f *Flow) queued(side flow.Side) (messages, bytes int64) {
 	if peer := f.peers[side]; peer != nil {
-		return peer.link.Queued()
+		return peer.Link.Queued()
 	}
 	return 0, 0
 }
@@ -110,12 +90,12 @@ func (f *Flow) payRest(credit int64, seqno uint64) error {
 	if err != nil {
 		return err
 	}
-	return f.deliver(f.state.Giver(), Delivery{
-		Message: ownMessage(label, seqno), Type: zio.PAY, Flow: f.id, Credit: credit,
+	return f.deliver(f.state.Giver(), transport.Delivery{
+		Message: OwnMessage(label, seqno), Type: zio.PAY, Flow: f.id, Credit: credit,
 	})
 }
 
-func (s *sweeper) watch(f *Flow) {
+func (s *Sweeper) watch(f *Flow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.constrained = append(s.constrained, f)
@@ -125,7 +105,7 @@ func (s *sweeper) watch(f *Flow) {
 	}
 }
 
-func (s *sweeper) unwatch(f *Flow) {
+func (s *Sweeper) unwatch(f *Flow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.constrained = slices.DeleteFunc(s.constrained, func(other *Flow) bool { return other == f })
@@ -134,7 +114,7 @@ func (s *sweeper) unwatch(f *Flow) {
 // sweep pays in turn the givers whose flows have room again, until no credit is
 // withheld. While nothing moves, as with takers that do not read, it comes by less
 // often.
-func (s *sweeper) sweep() {
+func (s *Sweeper) sweep() {
 	pause := sweepInterval
 	for {
 		time.Sleep(pause)
@@ -153,7 +133,7 @@ func (s *sweeper) sweep() {
 
 // nextTurn returns the flows to look at, another one first each time. The sweeper
 // ends when there is none.
-func (s *sweeper) nextTurn() []*Flow {
+func (s *Sweeper) nextTurn() []*Flow {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweeping = len(s.constrained) > 0
@@ -173,7 +153,10 @@ func (f *Flow) recheck() (moved bool) {
 	f.adjust()
 	if f.satisfied() {
 		f.constrained = false
-		f.broker.sweeper.unwatch(f)
+		f.host.Sweeper.unwatch(f)
 	}
 	return f.state.Credit().Withheld() != before
 }
+
+// Wait returns when nothing is looked after any more.
+func (s *Sweeper) Wait() { s.running.Wait() }

@@ -1,8 +1,9 @@
-package broker
+package relay
 
 import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -72,15 +73,15 @@ func (f *Flow) Refuse(no *flow.Error) {
 		f.mu.Lock()
 		client := f.infos[flow.Client]
 		f.mu.Unlock()
-		f.broker.log.Warn("BOT refused", "flow", f.id, "peer", client, "reason", no.Reason.String(), "detail", no.Detail, "cause", string(no.Denied))
-		f.broker.denied(client, no.Denied)
+		f.host.Log.Warn("BOT refused", "flow", f.id, "peer", client, "reason", no.Reason.String(), "detail", no.Detail, "cause", string(no.Denied))
+		f.host.Registry.Denied(client, no.Denied)
 	}
 	f.stopPending(no.Reason, no.Detail)
 }
 
 // TakenBy is the route that the flow took, and who handles it; empty while there is
 // none.
-func (f *Flow) TakenBy() (route string, handler PeerInfo) {
+func (f *Flow) TakenBy() (route string, handler transport.PeerInfo) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.route(), f.infos[flow.Handler]

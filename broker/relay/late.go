@@ -1,4 +1,4 @@
-package broker
+package relay
 
 import (
 	"github.com/zioflow/gateway/broker/flow"
@@ -9,11 +9,11 @@ import (
 // flow that has ended as they have for any other. f.mu is held; the flow has just ended.
 func (f *Flow) awaitAnswers() {
 	for side, peer := range f.peers {
-		if peer != nil && peer.stays && f.state.Owes(flow.Side(side)) {
+		if peer != nil && peer.Stays && f.state.Owes(flow.Side(side)) {
 			f.owing[side] = peer
 		}
 	}
-	if f.owing != [2]*Peer{} {
+	if f.owing != [2]*Party{} {
 		f.setDeadline(f.limits.EOTTimeout)
 	}
 }
@@ -47,20 +47,20 @@ func (f *Flow) settleAnswer(side flow.Side) {
 	if !f.state.Owes(side) {
 		f.owing[side] = nil
 	}
-	if f.owing == [2]*Peer{} {
+	if f.owing == [2]*Party{} {
 		f.setDeadline(0)
 	}
 }
 
-// forgetAnswer is settleAnswer for a peer that has left or begun anew.
-func (f *Flow) forgetAnswer(side flow.Side) {
+// ForgetAnswer is settleAnswer for a peer that has left or begun anew.
+func (f *Flow) ForgetAnswer(side flow.Side) {
 	f.mu.Lock()
 	defer f.unlock()
 	if f.owing[side] == nil {
 		return
 	}
 	f.owing[side] = nil
-	if f.owing == [2]*Peer{} {
+	if f.owing == [2]*Party{} {
 		f.setDeadline(0) // which would keep the flow in memory
 	}
 }
@@ -72,10 +72,10 @@ func (f *Flow) remind(side flow.Side, eot flow.OwnEOT) {
 	if peer == nil {
 		peer = f.peers[side]
 	}
-	if !eot.Send || peer == nil || !peer.stays {
+	if !eot.Send || peer == nil || !peer.Stays {
 		return
 	}
-	if peer.link.Deliver(f.ownEOT(eot)) == nil {
-		f.unflushed[side] = peer.link
+	if peer.Link.Deliver(f.ownEOT(eot)) == nil {
+		f.unflushed[side] = peer.Link
 	}
 }
