@@ -1,4 +1,4 @@
-package conformance_test
+package main_test
 
 import (
 	"errors"
@@ -96,14 +96,14 @@ func wantEOT(t *testing.T, p peer, want flow.Reason, words string) *message {
 			t.Errorf("Eot.reason is %v, want %v", g.reason, want)
 		}
 		_, err := p.recv()
-		checkStatus(t, err, want, m.end.Detail)
+		checkStatus(t, err, want, m.End.Detail)
 	}
 	return m
 }
 
 func checkOwnEOT(t *testing.T, m *message, want flow.Reason, words string) {
 	t.Helper()
-	if m.end.Reason != want.String() || !strings.Contains(m.end.Detail, words) {
+	if m.End.Reason != want.String() || !strings.Contains(m.End.Detail, words) {
 		t.Errorf("received %s, want error %q and %q in the detail", m.Label, want, words)
 	}
 	label := parseLabel(t, string(m.Label))

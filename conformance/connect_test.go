@@ -1,4 +1,4 @@
-package conformance_test
+package main_test
 
 import (
 	"errors"
@@ -141,8 +141,8 @@ func takeFromServer(t *testing.T, client peer) {
 			t.Errorf("DAT %d is %q, want %q", i, got, want)
 		}
 	}
-	if m := mustRecv(t, client, zio.EOT); m.end.Reason != "" {
-		t.Errorf("the flow ended with %v", m.end)
+	if m := mustRecv(t, client, zio.EOT); m.End.Reason != "" {
+		t.Errorf("the flow ended with %v", m.End)
 	}
 	mustSend(t, client, eotMessage())
 	if err := client.finish(true); err != nil {
@@ -161,8 +161,8 @@ func giveToServer(t *testing.T, client peer) {
 		mustSend(t, client, datMessage([]byte("data")))
 	}
 	mustSend(t, client, eotMessage())
-	if m := mustRecv(t, client, zio.EOT); m.end.Reason != "" {
-		t.Errorf("the flow ended with %v", m.end)
+	if m := mustRecv(t, client, zio.EOT); m.End.Reason != "" {
+		t.Errorf("the flow ended with %v", m.End)
 	}
 	if err := client.finish(true); err != nil {
 		t.Error(err)

@@ -1,5 +1,5 @@
 //go:build libzmq
 
-package conformance_test
+package main_test
 
 import _ "github.com/zioflow/gateway/zmqbridge/libzmq" // the engine

@@ -1,4 +1,4 @@
-package conformance_test
+package main_test
 
 import (
 	"fmt"
@@ -143,7 +143,7 @@ func (s *side) end(who string, drain zio.Type) error {
 			return fmt.Errorf("%s, waiting for EOT: %w", who, err)
 		case m.Type == drain:
 			continue
-		case m.Type != zio.EOT || m.end.Reason != "":
+		case m.Type != zio.EOT || m.End.Reason != "":
 			return fmt.Errorf("%s received %s, want EOT", who, m.Label)
 		}
 		if err := s.checkEnd(m, eot); err != nil {

@@ -1,4 +1,4 @@
-package conformance_test
+package main_test
 
 import (
 	"fmt"
@@ -236,7 +236,7 @@ func (g *foreignGateway) beginsAnew(t *testing.T, p *foreignPeer) {
 	mustRecv(t, partner, zio.EOT)
 	mustSend(t, partner, eotMessage())
 	m := p.skipTo(t, zio.EOT)
-	for m.end.Reason != "" { // the end of the flow before
+	for m.End.Reason != "" { // the end of the flow before
 		m = p.skipTo(t, zio.EOT)
 	}
 }

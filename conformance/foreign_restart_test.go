@@ -1,4 +1,4 @@
-package conformance_test
+package main_test
 
 import (
 	"errors"
@@ -85,12 +85,12 @@ func TestForeignRestart_BRK_12_BRK_18(t *testing.T) {
 		old.wait(t, patience)
 		serveAt(t, []string{"--zmq-server=" + old.addresses[viaClient], "--zmq-router=" + old.addresses[viaDealer]}, arguments, nil)
 		for _, p := range peers {
-			if m := p.goesOn(t); m.end.Reason != "unknown flow" {
+			if m := p.goesOn(t); m.End.Reason != "unknown flow" {
 				t.Errorf("%v received %s, want error \"unknown flow\"", p.kind, m.Label)
 			}
 			p.giveToDump(t)
 			mustSend(t, p, eotMessage())
-			if m := mustRecv(t, p, zio.EOT); m.end.Reason != "" {
+			if m := mustRecv(t, p, zio.EOT); m.End.Reason != "" {
 				t.Errorf("%v: the new flow ended with %s", p.kind, m.Label)
 			}
 		}

@@ -1,6 +1,6 @@
 //go:build soak
 
-package conformance_test
+package main_test
 
 func init() {
 	thorough = true

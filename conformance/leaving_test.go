@@ -1,4 +1,4 @@
-package conformance_test
+package main_test
 
 import (
 	"fmt"
@@ -89,7 +89,7 @@ func TestLeavesAfterEOT_BRK_10_BRK_17(t *testing.T) {
 		f := g.openFlow(t, l, via, viaDealer, zio.Extract, 4)
 		f.cross(t, 2)
 		mustSend(t, f.client, eotMessage())
-		if m := mustRecv(t, f.handler, zio.EOT); m.end.Reason != "" {
+		if m := mustRecv(t, f.handler, zio.EOT); m.End.Reason != "" {
 			t.Errorf("received %s, want an EOT without error", m.Label)
 		}
 		f.client.leave()

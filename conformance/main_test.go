@@ -1,6 +1,6 @@
-// Package conformance_test drives whole gateways over real sockets, with peers
+// Package main_test drives whole gateways over real sockets, with peers
 // of every transport.
-package conformance_test
+package main_test
 
 import (
 	"os"

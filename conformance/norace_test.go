@@ -1,6 +1,6 @@
 //go:build !race
 
-package conformance_test
+package main_test
 
 // raceDetector: see race_test.go.
 const raceDetector = false

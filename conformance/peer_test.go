@@ -1,13 +1,13 @@
-package conformance_test
+package main_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/conformance/play"
 	"github.com/zioflow/gateway/internal/native"
 )
 
@@ -64,26 +64,9 @@ type peer interface {
 }
 
 // message is a message that a peer has received.
-type message struct {
-	*zio.Message
-	Type   zio.Type
-	Credit int64
-	// end is an EOT's error and detail.
-	end native.EndError
-}
+type message = play.Message
 
-func newMessage(m *zio.Message) (*message, error) {
-	head, err := zio.Peek(m.Label)
-	if err != nil {
-		return nil, fmt.Errorf("received label %q: %w", m.Label, err)
-	}
-	in := &message{Message: m, Type: head.Type, Credit: head.Credit.Value}
-	if in.Type == zio.EOT {
-		label := struct{ Error, Detail *string }{&in.end.Reason, &in.end.Detail}
-		err = json.Unmarshal(m.Label, &label)
-	}
-	return in, err
-}
+func newMessage(m *zio.Message) (*message, error) { return play.NewMessage(m) }
 
 // dial attaches a peer that leaves at the test's end.
 func (g *inProcess) dial(t *testing.T, via transport) peer {

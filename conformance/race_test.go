@@ -1,6 +1,6 @@
 //go:build race
 
-package conformance_test
+package main_test
 
 // raceDetector: the tests were built with -race, under which large messages
 // cost several times as much.

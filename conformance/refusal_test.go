@@ -1,4 +1,4 @@
-package conformance_test
+package main_test
 
 import (
 	"context"
@@ -127,7 +127,7 @@ func TestStray_BRK_18(t *testing.T) {
 					mustSend(t, p, stray)
 				}
 				m := mustRecv(t, p, zio.EOT)
-				if m.end.Reason != "unknown flow" {
+				if m.End.Reason != "unknown flow" {
 					t.Errorf("received %s, want error \"unknown flow\"", m.Label)
 				}
 				mustSend(t, p, eotMessage()) // as natives answer

@@ -1,4 +1,4 @@
-package conformance_test
+package main_test
 
 import (
 	"flag"
@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zioflow/gateway/conformance/play"
 	"github.com/zioflow/gateway/internal/script"
 )
 
@@ -147,18 +148,16 @@ func rewriteTable(shown map[string][]string) error {
 // broker's and discovery's own tests by their path.
 func findEvidence() (map[string][]string, error) {
 	shown := map[string][]string{}
-	scenarios, err := loadScenarios("scripts")
+	scenarios, err := play.Load(os.DirFS("."), "scripts")
 	if err != nil {
 		return nil, err
 	}
-	names := map[string]bool{}
 	for _, s := range scenarios {
-		if names[s.name] || strings.ContainsAny(s.name, `|"·`) {
-			return nil, fmt.Errorf("%s:%d: the scenario's name is not its own, or has a bar, quote or dot", s.file, s.line)
+		if strings.ContainsAny(s.Title, `|"·`) {
+			return nil, fmt.Errorf("%v: the scenario's title has a bar, quote or dot", s.Pos)
 		}
-		names[s.name] = true
-		for _, rule := range s.rules {
-			shown[rule] = append(shown[rule], `"`+s.name+`"`)
+		for _, rule := range s.Rules {
+			shown[rule] = append(shown[rule], `"`+s.Title+`"`)
 		}
 	}
 	tests, err := findTests("..")

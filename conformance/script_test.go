@@ -1,9 +1,11 @@
-package conformance_test
+package main_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,20 +14,24 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/conformance/play"
+	"github.com/zioflow/gateway/internal/native"
+	"github.com/zioflow/gateway/zmtp"
 )
 
-// TestScripts plays every scenario in scripts/ with every pair of transports
-// that it is for. The rules are named in the scenarios.
+// TestScripts plays every scenario in scripts/ with every pair of transports that it is
+// for, as the command does with any broker. The native peers are libzmq's. The rules are
+// named in the scenarios.
 func TestScripts(t *testing.T) {
-	all, err := loadScenarios("scripts")
+	all, err := play.Load(os.DirFS("."), "scripts")
 	if err != nil {
 		t.Fatal(err)
 	}
-	stages := &stages{t: t, free: map[string][]*inProcess{}}
+	stages := &stages{t: t, free: map[string][]*play.Target{}}
 	for _, s := range all {
-		t.Run(s.name, func(t *testing.T) {
+		t.Run(s.Title, func(t *testing.T) {
 			t.Parallel()
-			s.playAll(t, stages)
+			stages.playAll(t, s)
 		})
 	}
 }
@@ -35,67 +41,78 @@ type stages struct {
 	t  *testing.T // that of all scenarios, whose end stops the gateways
 	mu sync.Mutex
 	// free is guarded by mu.
-	free map[string][]*inProcess
+	free map[string][]*play.Target
 }
 
-// take answers a gateway that is the caller's alone until it is given back.
-func (g *stages) take(s *scenario) (*inProcess, error) {
+// optionsOf are all options of a scenario, in one text.
+func optionsOf(s *play.Scenario) string {
+	return strings.Join(append(slices.Clone(s.Options), s.Faster...), " ")
+}
+
+// take returns a gateway that is the caller's alone until it is given back.
+func (g *stages) take(s *play.Scenario) (*play.Target, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	key := strings.Join(s.options, " ")
+	key := optionsOf(s)
 	if free := g.free[key]; len(free) > 0 {
 		g.free[key] = free[1:]
 		return free[0], nil
 	}
 	var wrong error
-	taken := startGateway(g.t, func(limits *settings) { wrong = s.configure(limits) })
-	return taken, errors.Join(wrong, addFaultyRoutes(taken.broker))
+	taken := startGateway(g.t, func(limits *settings) { wrong = configure(limits, strings.Fields(key)) })
+	return &play.Target{
+		Server: taken.addresses[viaClient], Router: taken.addresses[viaDealer], GRPC: taken.addresses[viaGRPC],
+		Options: s.Options, Engine: engine(), Patience: 10 * time.Second, DialNative: dialLibzmq,
+	}, errors.Join(wrong, addFaultyRoutes(taken.broker))
 }
 
-func (g *stages) giveBack(s *scenario, taken *inProcess) {
+func (g *stages) giveBack(s *play.Scenario, taken *play.Target) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	key := strings.Join(s.options, " ")
-	g.free[key] = append(g.free[key], taken)
+	g.free[optionsOf(s)] = append(g.free[optionsOf(s)], taken)
 }
 
 // playAll plays a scenario with all its pairs, one after the other. A gateway
 // is not used again after a failure, which may have left flows behind.
-func (s *scenario) playAll(t *testing.T, on *stages) {
-	if s.engine != "" && s.engine != engine() {
+func (g *stages) playAll(t *testing.T, s *play.Scenario) {
+	if s.Engine != "" && s.Engine != engine() {
 		return // the other engine has a scenario of its own
 	}
-	handlers := s.handlers
-	if handlers == nil {
-		handlers = []transport{viaNothing}
-	}
-	for _, client := range s.clients {
-		for _, handler := range handlers {
-			name := string(client)
-			if s.handlers != nil {
-				name += "_to_" + string(handler)
+	for _, pair := range s.Pairs() {
+		t.Run(strings.ReplaceAll(pair.String(), " ", "_"), func(t *testing.T) {
+			target, err := g.take(s)
+			if err != nil {
+				t.Fatal(err)
 			}
-			t.Run(name, func(t *testing.T) {
-				g, err := on.take(s)
-				if err == nil {
-					err = s.play(g, client, handler)
-				}
-				if err != nil {
-					t.Fatalf("%s:%d: %v", s.file, s.line, err)
-				}
-				on.giveBack(s, g)
-			})
-		}
+			if lacks := target.Lacks(s, pair); lacks != "" {
+				t.Fatalf("the gateway of the tests lacks something: %s", lacks)
+			}
+			if err := target.Play(s, pair); err != nil {
+				t.Fatal(err)
+			}
+			g.giveBack(s, target)
+		})
 	}
 }
 
+// dialLibzmq connects a socket of libzmq's, which is what native programs have.
+func dialLibzmq(kind zmtp.SocketType, address string) (play.Native, error) {
+	of := map[zmtp.SocketType]native.Kind{zmtp.Client: native.Client, zmtp.Dealer: native.Dealer}
+	p, err := native.Dial(of[kind], address, "")
+	return libzmqPeer{p}, err
+}
+
+type libzmqPeer struct{ *native.Peer }
+
+// Close implements play.Native.
+func (p libzmqPeer) Close() error { return p.Peer.Close(0) }
+
 // configure sets the gateway's options, under the names they have on the
-// command line. `builtin` has dump and generate take everything instead of offers;
-// with `nobody` there is no handler but these, for who asks for them by name.
-func (s *scenario) configure(limits *settings) error {
-	for _, option := range s.options {
-		if option == "builtin" || option == "nobody" {
-			limits.defaultRoutes = option == "builtin"
+// command line.
+func configure(limits *settings, options []string) error {
+	for _, option := range options {
+		if option == "default-routes" {
+			limits.defaultRoutes = true
 			continue
 		}
 		key, value, _ := strings.Cut(option, "=")

@@ -1,4 +1,4 @@
-package conformance_test
+package main_test
 
 import (
 	"fmt"
@@ -233,7 +233,7 @@ func TestKilledGateway_BRK_18(t *testing.T) {
 	for _, via := range transports {
 		if via != viaGRPC {
 			mustSend(t, clients[via], datMessage([]byte("data")))
-			if m := mustRecv(t, clients[via], zio.EOT); m.end.Reason != "unknown flow" {
+			if m := mustRecv(t, clients[via], zio.EOT); m.End.Reason != "unknown flow" {
 				t.Errorf("%s received %s, want error \"unknown flow\"", via, m.Label)
 			}
 		}
