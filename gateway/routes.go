@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 
 	"github.com/zioflow/gateway/broker"
@@ -50,7 +49,7 @@ func (g *Gateway) reloadRoutes(next *Config) (apply func() []string, err error) 
 func (g *Gateway) configuredRoutes() (specs []routes.Spec) {
 	for _, r := range g.broker.Routes() {
 		if r.Origin == broker.Configured {
-			specs = append(specs, routes.SpecOf(r.Route))
+			specs = append(specs, g.routeMaker().SpecOf(r.Route))
 		}
 	}
 	return specs
@@ -76,7 +75,7 @@ func routeChanges(before, after []routes.Spec) (changes []string) {
 		case i < 0:
 			changes = append(changes, fmt.Sprintf("route %s: added", spec.Name))
 			continue
-		case !reflect.DeepEqual(before[i], spec):
+		case !before[i].Equal(spec):
 			changes = append(changes, fmt.Sprintf("route %s: changed", spec.Name))
 		}
 		order = append(order, spec.Name)
@@ -87,8 +86,9 @@ func routeChanges(before, after []routes.Spec) (changes []string) {
 	return changes
 }
 
+// routeMaker makes routes of every kind that the gateway has.
 func (g *Gateway) routeMaker() routes.Maker {
-	return routes.Maker{Builtin: g.builtin, Spawner: g.spawner, Connector: g.connector}
+	return routes.Maker{Kinds: routes.Kinds{g.builtin.Kind(), routes.Listener(), g.spawner.Kind(), g.connector.Kind()}}
 }
 
 // startRoutes prepares the routes, before there is anybody to use them.

@@ -13,6 +13,7 @@ import (
 	"github.com/zioflow/gateway/broker/builtin"
 	"github.com/zioflow/gateway/broker/routes"
 	"github.com/zioflow/gateway/broker/spawn"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,8 +33,12 @@ func TestReloadRoutes(t *testing.T) {
 	g := &Gateway{broker: b, builtin: builtin.New(b, slog.New(slog.DiscardHandler)), spawner: spawner}
 	file := filepath.Join(t.TempDir(), "r")
 	type list = []routes.Spec
-	dump := func(name string) routes.Spec { return routes.Spec{Name: name, Builtin: "dump"} }
-	ruled := func(name string) routes.Spec { return routes.Spec{Name: name, Builtin: "dump", RulesFile: file} }
+	dump := func(name string) routes.Spec {
+		return routes.Spec{Name: name, Factory: &gatewayv1.BuiltinFactory{Name: "dump"}}
+	}
+	ruled := func(name string) routes.Spec {
+		return routes.Spec{Name: name, Factory: &gatewayv1.BuiltinFactory{Name: "dump"}, RulesFile: file}
+	}
 	for _, step := range []struct {
 		list                          list
 		rules, changes, routes, wrong string
@@ -45,7 +50,7 @@ func TestReloadRoutes(t *testing.T) {
 		{list{ruled("b"), dump("c")}, `[{rule: "("}]`, "", "b a", "routes[0].rules_file: "},
 		{list{dump("b"), dump("b")}, "", "", "b a", "routes: route b: there is"},
 		{list{
-			{Name: "c", Builtin: "dump", Priority: 3}, {Name: "a", Builtin: "dump", MaxCredit: 3},
+			{Name: "c", Factory: &gatewayv1.BuiltinFactory{Name: "dump"}, Priority: 3}, {Name: "a", Factory: &gatewayv1.BuiltinFactory{Name: "dump"}, MaxCredit: 3},
 		}, "", "route b: removed; route c: added; route a: changed", "c a", ""},
 		{nil, "", "route c: removed; route a: removed", "", ""},
 	} {

@@ -8,14 +8,11 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/zioflow/gateway/broker"
-	"github.com/zioflow/gateway/broker/connect"
 	"github.com/zioflow/gateway/broker/match/jsonnet"
 	"github.com/zioflow/gateway/broker/routes"
-	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -64,7 +61,7 @@ func (s *adminService) ListRoutes(_ context.Context, request *gatewayv1.ListRout
 	response := &gatewayv1.ListRoutesResponse{}
 	routes := s.broker.Routes()
 	for _, r := range routes[min(p.before, uint64(len(routes))):] {
-		route := toRouteStatus(r)
+		route := s.toRouteStatus(r)
 		if !p.takes(route) {
 			response.NextPageToken = p.next()
 			break
@@ -78,14 +75,11 @@ func (s *adminService) ListRoutes(_ context.Context, request *gatewayv1.ListRout
 // AddRoute adds a route.
 func (s *adminService) AddRoute(ctx context.Context, request *gatewayv1.AddRouteRequest) (*gatewayv1.AddRouteResponse, error) {
 	spec := toSpec(request.GetRoute())
-	if spec.Exec != nil && !s.routes.AllowExec {
+	if s.routes.Maker.Kinds.RunsCommands(spec.Factory) && !s.routes.AllowExec {
 		return nil, withDetails(
 			status.New(codes.FailedPrecondition, "routes that start commands can't be added to this gateway: "+
 				"it was started without --allow-exec-routes"),
 			&errdetails.ErrorInfo{Domain: errorDomain, Reason: "EXEC_ROUTES_NOT_ALLOWED"})
-	}
-	if limit := request.GetRoute().GetExec().GetMaxTime(); limit != nil && limit.CheckValid() != nil {
-		return nil, badField("route.exec.max_time", "is no duration")
 	}
 	made, err := s.routes.Maker.Make(ctx, spec)
 	switch {
@@ -104,7 +98,7 @@ func (s *adminService) AddRoute(ctx context.Context, request *gatewayv1.AddRoute
 	if err != nil {
 		return nil, routeError(err, spec.Name)
 	}
-	return &gatewayv1.AddRouteResponse{Route: toRouteStatus(added)}, nil
+	return &gatewayv1.AddRouteResponse{Route: s.toRouteStatus(added)}, nil
 }
 
 // RemoveRoute removes a route.
@@ -113,7 +107,7 @@ func (s *adminService) RemoveRoute(_ context.Context, request *gatewayv1.RemoveR
 	if err != nil {
 		return nil, routeError(err, request.GetName())
 	}
-	return &gatewayv1.RemoveRouteResponse{Route: toRouteStatus(removed)}, nil
+	return &gatewayv1.RemoveRouteResponse{Route: s.toRouteStatus(removed)}, nil
 }
 
 // TestRoute explains which route a BOT would take.
@@ -201,28 +195,17 @@ func routeError(err error, name string) error {
 func toOrigin(o broker.Origin) gatewayv1.RouteOrigin { return gatewayv1.RouteOrigin(o) }
 
 func toSpec(r *gatewayv1.Route) routes.Spec {
-	spec := routes.Spec{
+	return routes.Spec{
 		Name: r.GetName(), Match: r.GetMatch(), Rules: r.GetRules(), Priority: r.GetPriority(), MaxCredit: r.GetMaxCredit(),
-		Builtin: r.GetBuiltin().GetName(), Listener: r.GetListener().GetName(),
+		Factory: routes.DescriptionOf(r),
 	}
-	if exec := r.GetExec(); exec != nil {
-		spec.Exec = &spawn.Command{
-			Arguments: exec.GetCommand(), MaxProcesses: int(exec.GetMaxProcesses()), MaxTime: exec.GetMaxTime().AsDuration(),
-		}
-	}
-	if c := r.GetConnect(); c != nil {
-		spec.Connect = &connect.Target{
-			Address: c.GetAddress(), Node: c.GetNode(), Port: c.GetPort(), ServerKey: c.GetServerKey(), MaxFlows: int(c.GetMaxFlows()),
-		}
-	}
-	return spec
 }
 
 // maxShownRules is how much of a ruleset's text is shown, in bytes.
 const maxShownRules = 64 << 10
 
-func toRouteStatus(r broker.RouteInfo) *gatewayv1.RouteStatus {
-	spec := routes.SpecOf(r.Route)
+func (s *adminService) toRouteStatus(r broker.RouteInfo) *gatewayv1.RouteStatus {
+	spec := s.routes.Maker.SpecOf(r.Route)
 	var cut uint64
 	if n := len(spec.Rules); n > maxShownRules {
 		spec.Rules, cut = cutText(spec.Rules, maxShownRules), uint64(n)
@@ -230,23 +213,7 @@ func toRouteStatus(r broker.RouteInfo) *gatewayv1.RouteStatus {
 	route := &gatewayv1.Route{
 		Name: spec.Name, Match: cutText(spec.Match, maxExplanation), Rules: spec.Rules, Priority: spec.Priority, MaxCredit: spec.MaxCredit,
 	}
-	switch {
-	case spec.Builtin != "":
-		route.Factory = &gatewayv1.Route_Builtin{Builtin: &gatewayv1.BuiltinFactory{Name: spec.Builtin}}
-	case spec.Listener != "":
-		route.Factory = &gatewayv1.Route_Listener{Listener: &gatewayv1.ListenerFactory{Name: spec.Listener}}
-	case spec.Exec != nil:
-		exec := &gatewayv1.ExecFactory{Command: spec.Exec.Arguments, MaxProcesses: uint32(spec.Exec.MaxProcesses)}
-		if spec.Exec.MaxTime > 0 {
-			exec.MaxTime = durationpb.New(spec.Exec.MaxTime)
-		}
-		route.Factory = &gatewayv1.Route_Exec{Exec: exec}
-	case spec.Connect != nil:
-		c := spec.Connect
-		route.Factory = &gatewayv1.Route_Connect{Connect: &gatewayv1.ConnectFactory{
-			Address: c.Address, Node: c.Node, Port: c.Port, ServerKey: c.ServerKey, MaxFlows: uint32(c.MaxFlows),
-		}}
-	}
+	routes.Describe(route, spec.Factory)
 	return &gatewayv1.RouteStatus{
 		Route: route, Origin: toOrigin(r.Origin), Taken: r.Taken, Flows: r.Flows, CutRulesBytes: cut,
 	}

@@ -54,9 +54,9 @@ func startOperated(t *testing.T, allowExec bool) *operator {
 	spawner.SetAddresses(spawn.Addresses{})
 	options := server.DefaultOptions(limits)
 	options.Process = process{}
-	options.Routes = server.RouteOptions{Maker: routes.Maker{
-		Builtin: handlers, Spawner: spawner, Connector: connect.New(connect.Options{Broker: b, Dialer: &reach.Dialer{}}),
-	}, AllowExec: allowExec}
+	options.Routes = server.RouteOptions{Maker: routes.Maker{Kinds: routes.Kinds{
+		handlers.Kind(), routes.Listener(), spawner.Kind(), connect.New(connect.Options{Broker: b, Dialer: &reach.Dialer{}}).Kind(),
+	}}, AllowExec: allowExec}
 	s := server.New(b, options)
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)

@@ -60,7 +60,7 @@ func (h *Handlers) AddDefaultRoutes() error {
 	)
 }
 
-// Named answers the factory of that name, "dump" or "generate"; nil for any
+// Named returns the factory of that name, "dump" or "generate"; nil for any
 // other.
 func (h *Handlers) Named(name string) broker.Factory {
 	switch name {
@@ -70,14 +70,6 @@ func (h *Handlers) Named(name string) broker.Factory {
 		return h.Generate()
 	}
 	return nil
-}
-
-// NameOf answers the name of a built-in factory; empty for any other.
-func NameOf(f broker.Factory) string {
-	if own, ok := f.(factory); ok {
-		return own.name
-	}
-	return ""
 }
 
 // towards matches the BOTs whose handler has that direction.

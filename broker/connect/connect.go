@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/internal/slots"
 )
@@ -50,32 +51,27 @@ type Target struct {
 	MaxFlows int
 }
 
-// FieldError names the field of a Target that makes no sense.
-type FieldError struct{ Field, Problem string }
-
-func (e *FieldError) Error() string { return e.Field + " " + e.Problem }
-
 // maxName bounds the names of nodes and ports, in bytes (RFC 36).
 const maxName = 255
 
 // Validate names the first field that makes no sense, whoever dials. The error is a
-// *FieldError.
+// *routing.FieldError.
 func (t Target) Validate() error {
 	switch {
 	case t.Address == "" && t.Node == "":
-		return &FieldError{"address", "is missing: it, or node and port"}
+		return routing.WrongField("address", "is missing: it, or node and port")
 	case t.Address != "" && t.Node != "":
-		return &FieldError{"node", "and address can't both be set"}
+		return routing.WrongField("node", "and address can't both be set")
 	case t.Node != "" && t.Port == "":
-		return &FieldError{"port", "is missing: the name of the node's port, such as flow"}
+		return routing.WrongField("port", "is missing: the name of the node's port, such as flow")
 	case t.Node == "" && t.Port != "":
-		return &FieldError{"node", "is missing: whose port it is"}
+		return routing.WrongField("node", "is missing: whose port it is")
 	case len(t.Node) > maxName:
-		return &FieldError{"node", fmt.Sprintf("has %d bytes, %d are allowed", len(t.Node), maxName)}
+		return routing.WrongField("node", "has %d bytes, %d are allowed", len(t.Node), maxName)
 	case len(t.Port) > maxName:
-		return &FieldError{"port", fmt.Sprintf("has %d bytes, %d are allowed", len(t.Port), maxName)}
+		return routing.WrongField("port", "has %d bytes, %d are allowed", len(t.Port), maxName)
 	case t.MaxFlows < 0:
-		return &FieldError{"max_flows", fmt.Sprintf("is %d, want 0 or more", t.MaxFlows)}
+		return routing.WrongField("max_flows", "is %d, want 0 or more", t.MaxFlows)
 	}
 	return nil
 }
@@ -127,13 +123,13 @@ func (c *Connector) Close(ctx context.Context) error {
 
 // Factory makes the factory of a route. MaxFlows counts by the route's name, so that it
 // holds for a route that is replaced by one of the same name, too. The error is a
-// *FieldError.
+// *routing.FieldError.
 func (c *Connector) Factory(route string, t Target) (*Factory, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
 	if t.Node != "" && c.options.Directory == nil {
-		return nil, &FieldError{"node", "can't be found: this gateway is no node itself (--node)"}
+		return nil, routing.WrongField("node", "can't be found: this gateway is no node itself (--node)")
 	}
 	if err := c.options.Dialer.Check(t); err != nil {
 		return nil, err

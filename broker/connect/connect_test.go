@@ -509,15 +509,15 @@ func TestTarget(t *testing.T) {
 		target connect.Target
 		want   string
 	}{
-		{connect.Target{}, "address is missing: it, or node and port"},
-		{connect.Target{Address: "tcp://h:1", Node: "n", Port: "p"}, "node and address can't both be set"},
-		{connect.Target{Node: "n"}, "port is missing: the name of the node's port, such as flow"},
-		{connect.Target{Address: "tcp://h:1", Port: "p"}, "node is missing: whose port it is"},
-		{connect.Target{Address: "h:1"}, "address h:1: an address begins with tcp:// or ipc://"},
-		{connect.Target{Address: "tcp://h:1", MaxFlows: -1}, "max_flows is -1, want 0 or more"},
-		{connect.Target{Address: "tcp://h:1", ServerKey: "x"}, "server_key "},
-		{connect.Target{Node: strings.Repeat("n", 256), Port: "p"}, "node has 256 bytes, 255 are allowed"},
-		{connect.Target{Node: "n", Port: "p"}, "node can't be found: this gateway is no node itself (--node)"},
+		{connect.Target{}, "address: is missing: it, or node and port"},
+		{connect.Target{Address: "tcp://h:1", Node: "n", Port: "p"}, "node: and address can't both be set"},
+		{connect.Target{Node: "n"}, "port: is missing: the name of the node's port, such as flow"},
+		{connect.Target{Address: "tcp://h:1", Port: "p"}, "node: is missing: whose port it is"},
+		{connect.Target{Address: "h:1"}, "address: h:1: an address begins with tcp:// or ipc://"},
+		{connect.Target{Address: "tcp://h:1", MaxFlows: -1}, "max_flows: is -1, want 0 or more"},
+		{connect.Target{Address: "tcp://h:1", ServerKey: "x"}, "server_key: "},
+		{connect.Target{Node: strings.Repeat("n", 256), Port: "p"}, "node: has 256 bytes, 255 are allowed"},
+		{connect.Target{Node: "n", Port: "p"}, "node: can't be found: this gateway is no node itself (--node)"},
 	} {
 		_, err := c.Factory("r", row.target)
 		if err == nil || !strings.HasPrefix(err.Error(), row.want) {

@@ -12,7 +12,7 @@ import (
 // concurrently.
 type Dialer interface {
 	// Check says what is wrong with a target's Address or ServerKey, as far as that can
-	// be seen without connecting. The error is a *FieldError.
+	// be seen without connecting. The error is a *routing.FieldError.
 	Check(Target) error
 	// Dial connects to an address, again and again while the context lasts if it is to
 	// be patient. An error says in words why there is no connection.

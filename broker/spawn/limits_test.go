@@ -195,11 +195,11 @@ func TestOutputIsBounded(t *testing.T) {
 
 func TestCommandValidate(t *testing.T) {
 	for want, c := range map[string]spawn.Command{
-		"command names no program":            {},
-		"command names no program ":           {Arguments: []string{""}},
-		"command has a zero byte":             {Arguments: []string{"x", "a\x00"}},
-		"max_processes is -1, want 0 or more": {Arguments: []string{"x"}, MaxProcesses: -1},
-		"max_time is -1ns, want 0 or more":    {Arguments: []string{"x"}, MaxTime: -1},
+		"command: names no program":            {},
+		"command: names no program ":           {Arguments: []string{""}},
+		"command: has a zero byte":             {Arguments: []string{"x", "a\x00"}},
+		"max_processes: is -1, want 0 or more": {Arguments: []string{"x"}, MaxProcesses: -1},
+		"max_time: is -1ns, want 0 or more":    {Arguments: []string{"x"}, MaxTime: -1},
 	} {
 		if err := c.Validate(); err == nil || err.Error() != strings.TrimSpace(want) {
 			t.Errorf("got %v, want %s", err, want)

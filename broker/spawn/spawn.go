@@ -16,6 +16,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/internal/slots"
 )
@@ -48,25 +49,20 @@ type Command struct {
 	MaxTime time.Duration
 }
 
-// Validate names the first field that makes no sense.
+// Validate names the first field that makes no sense, by a *routing.FieldError.
 func (c Command) Validate() error {
 	switch {
 	case len(c.Arguments) == 0 || c.Arguments[0] == "":
-		return &FieldError{"command", "names no program"}
+		return routing.WrongField("command", "names no program")
 	case slices.ContainsFunc(c.Arguments, func(a string) bool { return strings.ContainsRune(a, 0) }):
-		return &FieldError{"command", "has a zero byte"}
+		return routing.WrongField("command", "has a zero byte")
 	case c.MaxProcesses < 0:
-		return &FieldError{"max_processes", fmt.Sprintf("is %d, want 0 or more", c.MaxProcesses)}
+		return routing.WrongField("max_processes", "is %d, want 0 or more", c.MaxProcesses)
 	case c.MaxTime < 0:
-		return &FieldError{"max_time", fmt.Sprintf("is %v, want 0 or more", c.MaxTime)}
+		return routing.WrongField("max_time", "is %v, want 0 or more", c.MaxTime)
 	}
 	return nil
 }
-
-// FieldError names the field of a Command that makes no sense.
-type FieldError struct{ Field, Problem string }
-
-func (e *FieldError) Error() string { return e.Field + " " + e.Problem }
 
 // Addresses is where a command reaches the gateway; empty for no such front.
 type Addresses struct{ ZMQServer, ZMQRouter, GRPC string }

@@ -6,10 +6,15 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // fields reads a mapping of a configuration file, key by key. It keeps the first
-// thing that is wrong; done answers it.
+// thing that is wrong; done returns it.
 type fields struct {
 	path   string // of the mapping, for errors
 	values map[string]any
@@ -25,7 +30,7 @@ func newFields(path string, value any) *fields {
 	return f
 }
 
-// done answers what is wrong; a key that nobody has asked for is.
+// done returns what is wrong; a key that nobody has asked for is.
 func (f *fields) done() error {
 	if keys := slices.Sorted(maps.Keys(f.values)); len(keys) > 0 {
 		f.wrong(keys[0], "is not known here")
@@ -43,7 +48,7 @@ func (f *fields) wrong(key, format string, args ...any) {
 	f.fail(fmt.Errorf("%s.%s: %s", f.path, key, fmt.Sprintf(format, args...)))
 }
 
-// take answers the value of a key, which is done with then.
+// take returns the value of a key, which is done with then.
 func (f *fields) take(key string) (value any, found bool) {
 	value, found = f.values[key]
 	delete(f.values, key)
@@ -54,7 +59,7 @@ func (f *fields) take(key string) (value any, found bool) {
 	return value, found
 }
 
-// text answers a text; empty where the key is missing.
+// text returns a text; empty where the key is missing.
 func (f *fields) text(key string) string {
 	value, found := f.take(key)
 	if !found {
@@ -78,7 +83,7 @@ func (f *fields) required(key string) string {
 	return text
 }
 
-// texts answers a list of texts; numbers stand for their text.
+// texts returns a list of texts; numbers stand for their text.
 func (f *fields) texts(key string) []string {
 	value, found := f.take(key)
 	if !found {
@@ -101,7 +106,7 @@ func (f *fields) texts(key string) []string {
 	return texts
 }
 
-// integer answers a whole number in those bounds; 0 where the key is missing.
+// integer returns a whole number in those bounds; 0 where the key is missing.
 func (f *fields) integer(key string, least, most int64) int64 {
 	value, found := f.take(key)
 	if !found {
@@ -124,7 +129,7 @@ func (f *fields) integer(key string, least, most int64) int64 {
 	return n
 }
 
-// duration answers a duration such as 10s; 0 where the key is missing.
+// duration returns a duration such as 10s; 0 where the key is missing.
 func (f *fields) duration(key string) time.Duration {
 	value, found := f.take(key)
 	if !found {
@@ -137,7 +142,7 @@ func (f *fields) duration(key string) time.Duration {
 	return d
 }
 
-// rules answers a ruleset's text: given as such, or as a list.
+// rules returns a ruleset's text: given as such, or as a list.
 func (f *fields) rules(key string) string {
 	value, found := f.take(key)
 	if !found {
@@ -156,7 +161,7 @@ func (f *fields) rules(key string) string {
 	return ""
 }
 
-// section answers a mapping; nil where the key is missing.
+// section returns a mapping; nil where the key is missing.
 func (f *fields) section(key string) *fields {
 	value, found := f.take(key)
 	if !found {
@@ -164,3 +169,47 @@ func (f *fields) section(key string) *fields {
 	}
 	return newFields(f.path+"."+key, value)
 }
+
+// message reads a message of the contract that has fields of the kinds which descriptions
+// of factories have (see TestDescriptionsCanBeRead).
+func (f *fields) message(d protoreflect.MessageDescriptor) proto.Message {
+	message := dynamic(d)
+	for i := range d.Fields().Len() {
+		field := d.Fields().Get(i)
+		key := string(field.Name())
+		if _, set := f.values[key]; set {
+			f.set(message, field, key)
+		}
+	}
+	return message.Interface()
+}
+
+// dynamic is an empty message of the type that the contract's generated code has for it.
+func dynamic(d protoreflect.MessageDescriptor) protoreflect.Message {
+	t, err := protoregistry.GlobalTypes.FindMessageByName(d.FullName())
+	if err != nil {
+		panic(err) // it is linked in
+	}
+	return t.New()
+}
+
+// set reads the value of a key into a field.
+func (f *fields) set(message protoreflect.Message, field protoreflect.FieldDescriptor, key string) {
+	switch {
+	case field.IsList() && field.Kind() == protoreflect.StringKind:
+		list := message.Mutable(field).List()
+		for _, text := range f.texts(key) {
+			list.Append(protoreflect.ValueOfString(text))
+		}
+	case field.Kind() == protoreflect.StringKind:
+		message.Set(field, protoreflect.ValueOfString(f.text(key)))
+	case field.Kind() == protoreflect.Uint32Kind:
+		message.Set(field, protoreflect.ValueOfUint32(uint32(f.integer(key, 0, 1<<31-1))))
+	case field.Kind() == protoreflect.MessageKind && field.Message().FullName() == duration.FullName():
+		message.Set(field, protoreflect.ValueOfMessage(durationpb.New(f.duration(key)).ProtoReflect()))
+	default:
+		panic(fmt.Sprintf("a %v in a description cannot be read", field.Kind()))
+	}
+}
+
+var duration = (*durationpb.Duration)(nil).ProtoReflect().Descriptor()

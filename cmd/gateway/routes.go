@@ -7,9 +7,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/zioflow/gateway/broker/connect"
 	"github.com/zioflow/gateway/broker/routes"
-	"github.com/zioflow/gateway/broker/spawn"
 )
 
 // routeFlags are the options that concern routes.
@@ -71,28 +69,17 @@ func readRoute(f *fields, folder string) (routes.Spec, error) {
 	if s.RulesFile != "" && !filepath.IsAbs(s.RulesFile) {
 		s.RulesFile = filepath.Join(folder, s.RulesFile)
 	}
-	if builtin := f.section("builtin"); builtin != nil {
-		s.Builtin = builtin.required("name")
-		f.fail(builtin.done())
-	}
-	if listener := f.section("listener"); listener != nil {
-		s.Listener = listener.required("name")
-		f.fail(listener.done())
-	}
-	if exec := f.section("exec"); exec != nil {
-		s.Exec = &spawn.Command{
-			Arguments:    exec.texts("command"),
-			MaxProcesses: int(exec.integer("max_processes", 0, 1<<31-1)),
-			MaxTime:      exec.duration("max_time"),
+	for _, member := range routes.Descriptions() {
+		section := f.section(string(member.Name()))
+		if section == nil {
+			continue
 		}
-		f.fail(exec.done())
-	}
-	if c := f.section("connect"); c != nil {
-		s.Connect = &connect.Target{
-			Address: c.text("address"), Node: c.text("node"), Port: c.text("port"), ServerKey: c.text("server_key"),
-			MaxFlows: int(c.integer("max_flows", 0, 1<<31-1)),
+		if s.Factory != nil {
+			f.wrong("factory", "only one of %s can be set", routes.Names())
 		}
-		f.fail(c.done())
+		description := section.message(member.Message())
+		f.fail(section.done())
+		s.Factory = description
 	}
 	return s, f.done()
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker/connect"
+	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/zmqbridge/dial"
 	"github.com/zioflow/gateway/zmtp"
@@ -43,11 +44,11 @@ type Dialer struct {
 func (d *Dialer) Check(t connect.Target) error {
 	if t.Address != "" {
 		if err := dial.CheckAddress(t.Address); err != nil {
-			return &connect.FieldError{Field: "address", Problem: fmt.Sprintf("%s: %v", t.Address, err)}
+			return routing.WrongField("address", "%s: %w", t.Address, err)
 		}
 	}
 	if _, err := d.keys(t.ServerKey); err != nil {
-		return &connect.FieldError{Field: "server_key", Problem: err.Error()}
+		return routing.WrongField("server_key", "%w", err)
 	}
 	return nil
 }
