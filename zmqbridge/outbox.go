@@ -78,11 +78,11 @@ func (o *outbox) push(i item, t zio.Type) error {
 func (o *outbox) Queued() (messages, bytes int64) { return o.messages.Load(), o.bytes.Load() }
 
 // Departed implements broker.Departed. While the socket takes what there is, nothing of it
-// waits: it will have left before anybody can look.
+// waits: it will have left before anybody can look, unless the connection is ending.
 func (o *outbox) Departed() broker.Count {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.shut && !o.blocked.Load() {
+	if !o.shut && !o.blocked.Load() && !o.conn.ending() {
 		return o.given
 	}
 	return broker.Count{Messages: o.dats.Load(), Bytes: o.payload.Load()}

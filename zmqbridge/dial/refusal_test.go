@@ -59,7 +59,10 @@ func TestRefusals(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			o := dial.DefaultOptions(test.address, test.kind)
-			o.Curve, o.Handshake = test.curve, 500*time.Millisecond
+			o.Curve, o.Handshake = test.curve, patience/4
+			if test.cause == dial.Slow {
+				o.Handshake = 500 * time.Millisecond
+			}
 			begin := time.Now()
 			c, err := dial.Dial(t.Context(), o)
 			if err == nil {
