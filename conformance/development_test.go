@@ -34,12 +34,13 @@ func TestDevelopmentDocument(t *testing.T) {
 			t.Errorf("%s is not mentioned", room)
 		}
 	}
-	symbols := regexp.MustCompile("`(?:broker\\.)?(Peer|Flow)\\.(\\w+)`").FindAllStringSubmatch(string(text), -1)
+	symbols := regexp.MustCompile("`(?:broker\\.|relay\\.)?(Peer|Flow)\\.(\\w+)`").FindAllStringSubmatch(string(text), -1)
 	if len(symbols) < 3 {
 		t.Errorf("%d methods are named, want those of a DAT's way", len(symbols))
 	}
 	for _, s := range symbols {
-		source, err := os.ReadFile(filepath.Join("..", "broker", strings.ToLower(s[1])+".go"))
+		file := map[string]string{"Peer": "broker/peer.go", "Flow": "broker/relay/flow.go"}[s[1]]
+		source, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(file)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/zioflow/gateway/broker"
@@ -75,7 +76,7 @@ func routeChanges(before, after []routes.Spec) (changes []string) {
 		case i < 0:
 			changes = append(changes, fmt.Sprintf("route %s: added", spec.Name))
 			continue
-		case !before[i].Equal(spec):
+		case !reflect.DeepEqual(before[i], spec):
 			changes = append(changes, fmt.Sprintf("route %s: changed", spec.Name))
 		}
 		order = append(order, spec.Name)

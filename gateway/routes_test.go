@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,10 +35,10 @@ func TestReloadRoutes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r")
 	type list = []routes.Spec
 	dump := func(name string) routes.Spec {
-		return routes.Spec{Name: name, Factory: &gatewayv1.BuiltinFactory{Name: "dump"}}
+		return routes.Spec{Name: name, Factory: routes.Description{"builtin": map[string]any{"name": "dump"}}}
 	}
 	ruled := func(name string) routes.Spec {
-		return routes.Spec{Name: name, Factory: &gatewayv1.BuiltinFactory{Name: "dump"}, RulesFile: file}
+		return routes.Spec{Name: name, Factory: routes.Description{"builtin": map[string]any{"name": "dump"}}, RulesFile: file}
 	}
 	for _, step := range []struct {
 		list                          list
@@ -50,7 +51,7 @@ func TestReloadRoutes(t *testing.T) {
 		{list{ruled("b"), dump("c")}, `[{rule: "("}]`, "", "b a", "routes[0].rules_file: "},
 		{list{dump("b"), dump("b")}, "", "", "b a", "routes: route b: there is"},
 		{list{
-			{Name: "c", Factory: &gatewayv1.BuiltinFactory{Name: "dump"}, Priority: 3}, {Name: "a", Factory: &gatewayv1.BuiltinFactory{Name: "dump"}, MaxCredit: 3},
+			{Name: "c", Factory: routes.Description{"builtin": map[string]any{"name": "dump"}}, Priority: 3}, {Name: "a", Factory: routes.Description{"builtin": map[string]any{"name": "dump"}}, MaxCredit: 3},
 		}, "", "route b: removed; route c: added; route a: changed", "c a", ""},
 		{nil, "", "route c: removed; route a: removed", "", ""},
 	} {
@@ -74,5 +75,22 @@ func TestReloadRoutes(t *testing.T) {
 		if got := strings.Join(changes, "; "); got != step.changes || strings.Join(names, " ") != step.routes {
 			t.Errorf("%v: %q, routes %v, want %q, %s", step.list, got, names, step.changes, step.routes)
 		}
+	}
+}
+
+// TestKindsAreTheContracts: what the contract can describe the gateway can make, and the
+// reverse.
+func TestKindsAreTheContracts(t *testing.T) {
+	t.Parallel()
+	var made, described []string
+	for _, kind := range (&Gateway{}).routeMaker().Kinds {
+		made = append(made, kind.Name)
+	}
+	members := (*gatewayv1.Route)(nil).ProtoReflect().Descriptor().Oneofs().ByName("factory").Fields()
+	for i := range members.Len() {
+		described = append(described, string(members.Get(i).Name()))
+	}
+	if !slices.Equal(made, described) {
+		t.Errorf("the gateway makes %v, the contract describes %v", made, described)
 	}
 }

@@ -74,7 +74,10 @@ func (s *adminService) ListRoutes(_ context.Context, request *gatewayv1.ListRout
 
 // AddRoute adds a route.
 func (s *adminService) AddRoute(ctx context.Context, request *gatewayv1.AddRouteRequest) (*gatewayv1.AddRouteResponse, error) {
-	spec := toSpec(request.GetRoute())
+	spec, err := toSpec(request.GetRoute())
+	if err != nil {
+		return nil, err
+	}
 	if s.routes.Maker.Kinds.RunsCommands(spec.Factory) && !s.routes.AllowExec {
 		return nil, withDetails(
 			status.New(codes.FailedPrecondition, "routes that start commands can't be added to this gateway: "+
@@ -194,11 +197,12 @@ func routeError(err error, name string) error {
 // toOrigin translates by the contract's order, which is the broker's.
 func toOrigin(o broker.Origin) gatewayv1.RouteOrigin { return gatewayv1.RouteOrigin(o) }
 
-func toSpec(r *gatewayv1.Route) routes.Spec {
+func toSpec(r *gatewayv1.Route) (routes.Spec, error) {
+	factory, err := description(r)
 	return routes.Spec{
 		Name: r.GetName(), Match: r.GetMatch(), Rules: r.GetRules(), Priority: r.GetPriority(), MaxCredit: r.GetMaxCredit(),
-		Factory: routes.DescriptionOf(r),
-	}
+		Factory: factory,
+	}, err
 }
 
 // maxShownRules is how much of a ruleset's text is shown, in bytes.
@@ -213,7 +217,7 @@ func (s *adminService) toRouteStatus(r broker.RouteInfo) *gatewayv1.RouteStatus 
 	route := &gatewayv1.Route{
 		Name: spec.Name, Match: cutText(spec.Match, maxExplanation), Rules: spec.Rules, Priority: spec.Priority, MaxCredit: spec.MaxCredit,
 	}
-	routes.Describe(route, spec.Factory)
+	describe(route, spec.Factory)
 	return &gatewayv1.RouteStatus{
 		Route: route, Origin: toOrigin(r.Origin), Taken: r.Taken, Flows: r.Flows, CutRulesBytes: cut,
 	}

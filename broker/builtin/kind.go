@@ -3,25 +3,23 @@ package builtin
 import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/routes"
-	"github.com/zioflow/gateway/broker/routing"
-	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
 // Kind is the kind of the routes to the handlers in h.
 func (h *Handlers) Kind() routes.Kind {
-	return routes.KindOf(
-		func(_ string, d *gatewayv1.BuiltinFactory) (broker.Factory, error) {
-			if d.GetName() == "" {
-				return nil, routing.WrongField("name", "is missing")
+	return routes.Kind{
+		Name: "builtin",
+		Make: func(_ string, f *routes.Fields) (broker.Factory, error) {
+			name := f.Required("name")
+			found := h.Named(name)
+			if found == nil {
+				f.Wrong("name", "is %q, want dump or generate", name)
 			}
-			f := h.Named(d.GetName())
-			if f == nil {
-				return nil, routing.WrongField("name", "is %q, want dump or generate", d.GetName())
-			}
-			return f, nil
+			return found, f.Done()
 		},
-		func(f broker.Factory) (*gatewayv1.BuiltinFactory, bool) {
+		Describe: func(f broker.Factory) (map[string]any, bool) {
 			own, ok := f.(factory)
-			return &gatewayv1.BuiltinFactory{Name: own.name}, ok
-		})
+			return map[string]any{"name": own.name}, ok
+		},
+	}
 }

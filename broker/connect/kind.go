@@ -1,27 +1,46 @@
 package connect
 
 import (
+	"math"
+
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/routes"
-	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
 // Kind is the kind of the routes whose handlers c connects to.
 func (c *Connector) Kind() routes.Kind {
-	return routes.KindOf(
-		func(route string, d *gatewayv1.ConnectFactory) (broker.Factory, error) {
-			return c.Factory(route, Target{
-				Address: d.GetAddress(), Node: d.GetNode(), Port: d.GetPort(), ServerKey: d.GetServerKey(), MaxFlows: int(d.GetMaxFlows()),
-			})
+	return routes.Kind{
+		Name: "connect",
+		Make: func(route string, f *routes.Fields) (broker.Factory, error) {
+			target := Target{
+				Address: f.Text("address"), Node: f.Text("node"), Port: f.Text("port"), ServerKey: f.Text("server_key"),
+				MaxFlows: int(f.Integer("max_flows", 0, math.MaxInt32)),
+			}
+			if err := f.Done(); err != nil {
+				return nil, err
+			}
+			return c.Factory(route, target)
 		},
-		func(f broker.Factory) (*gatewayv1.ConnectFactory, bool) {
+		Describe: func(f broker.Factory) (map[string]any, bool) {
 			own, ok := f.(*Factory)
 			if !ok {
 				return nil, false
 			}
-			t := own.Target()
-			return &gatewayv1.ConnectFactory{
-				Address: t.Address, Node: t.Node, Port: t.Port, ServerKey: t.ServerKey, MaxFlows: uint32(t.MaxFlows),
-			}, true
-		})
+			return own.target.describe(), true
+		},
+	}
+}
+
+// describe is the target as a route's description has it.
+func (t Target) describe() map[string]any {
+	fields := map[string]any{}
+	for key, text := range map[string]string{"address": t.Address, "node": t.Node, "port": t.Port, "server_key": t.ServerKey} {
+		if text != "" {
+			fields[key] = text
+		}
+	}
+	if t.MaxFlows > 0 {
+		fields["max_flows"] = int64(t.MaxFlows)
+	}
+	return fields
 }

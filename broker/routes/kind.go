@@ -2,172 +2,117 @@ package routes
 
 import (
 	"errors"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/routing"
-	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
-// Kind is a way to find handlers: a member of the contract's oneof Route.factory, whose
-// message describes a factory wherever one is written, in the contract and in the
-// configuration file, which has the same fields.
-//
-// A new kind is its own package, a member of that oneof, and its place among the Kinds of
-// the gateway.
+// Description is what finds a route's handlers, as it is written in the configuration file
+// and the contract: the name of a kind, and its fields by their names. Numbers are int64,
+// lists []any, durations texts such as "10s".
+type Description map[string]any
+
+// Kind is a way to find handlers. A new one is a package of its own, a member of the
+// contract's oneof Route.factory with the same name and fields, and its place among the
+// Kinds of the gateway.
 type Kind struct {
-	// Name is the member's.
+	// Name is the key of its descriptions.
 	Name string
-	// Make makes the factory of a route of that name. Where a field of the description
-	// makes no sense, the error is a *FieldError with its name.
-	Make func(route string, description proto.Message) (broker.Factory, error)
-	// Describe is the inverse: nil for a factory of another kind.
-	Describe func(broker.Factory) proto.Message
+	// Make makes the factory of a route of that name. An error that concerns a field is a
+	// *FieldError.
+	Make func(route string, fields *Fields) (broker.Factory, error)
+	// Describe is the inverse: the fields, without those that are not set; false for a
+	// factory of another kind.
+	Describe func(broker.Factory) (fields map[string]any, ok bool)
 	// RunsCommands: whoever may add such a route may run any program as the gateway's
 	// user.
 	RunsCommands bool
 }
 
-// KindOf is the kind that a message of type M describes.
-func KindOf[M proto.Message](make func(route string, description M) (broker.Factory, error), describe func(broker.Factory) (M, bool)) Kind {
-	var none M
-	return Kind{
-		Name: memberOf(none),
-		Make: func(route string, description proto.Message) (broker.Factory, error) {
-			return make(route, description.(M))
-		},
-		Describe: func(f broker.Factory) proto.Message {
-			if description, ok := describe(f); ok {
-				return description
-			}
-			return nil
-		},
-	}
-}
-
-// factories is the contract's oneof.
-var factories = (*gatewayv1.Route)(nil).ProtoReflect().Descriptor().Oneofs().ByName("factory")
-
-// memberOf is the name of the oneof's member that has the type of m.
-func memberOf(m proto.Message) string {
-	name := m.ProtoReflect().Descriptor().FullName()
-	for i := range factories.Fields().Len() {
-		if member := factories.Fields().Get(i); member.Message().FullName() == name {
-			return string(member.Name())
-		}
-	}
-	panic(fmt.Sprintf("%s describes no factory in the contract", name))
-}
-
-// Descriptions is the members of the contract's oneof, in its order: every way in which a
-// factory can be described.
-func Descriptions() []protoreflect.FieldDescriptor {
-	members := make([]protoreflect.FieldDescriptor, factories.Fields().Len())
-	for i := range members {
-		members[i] = factories.Fields().Get(i)
-	}
-	return members
-}
-
-// DescriptionOf is what a route in the contract's words says of its factory; nil for
-// nothing.
-func DescriptionOf(r *gatewayv1.Route) proto.Message {
-	m := r.ProtoReflect()
-	member := m.WhichOneof(factories)
-	if member == nil {
-		return nil
-	}
-	return m.Get(member).Message().Interface()
-}
-
-// Describe has a route in the contract's words say that of its factory; nil is nothing.
-func Describe(r *gatewayv1.Route, description proto.Message) {
-	if description == nil {
-		return
-	}
-	member := factories.Fields().ByName(protoreflect.Name(memberOf(description)))
-	r.ProtoReflect().Set(member, protoreflect.ValueOfMessage(description.ProtoReflect()))
-}
-
 // Kinds are those that a gateway has.
 type Kinds []Kind
 
-// named is the kind of that name; false if the gateway has none.
-func (k Kinds) named(name string) (Kind, bool) {
-	if i := slices.IndexFunc(k, func(kind Kind) bool { return kind.Name == name }); i >= 0 {
-		return k[i], true
-	}
-	return Kind{}, false
-}
-
 // RunsCommands tells whether a route that is described so runs commands.
-func (k Kinds) RunsCommands(description proto.Message) bool {
-	if description == nil {
-		return false
-	}
-	kind, _ := k.named(memberOf(description))
-	return kind.RunsCommands
+func (k Kinds) RunsCommands(d Description) bool {
+	return slices.ContainsFunc(k, func(kind Kind) bool { return kind.RunsCommands && d[kind.Name] != nil })
 }
 
 // describe is what describes the factory; nil if it is of no kind.
-func (k Kinds) describe(f broker.Factory) proto.Message {
+func (k Kinds) describe(f broker.Factory) Description {
 	for _, kind := range k {
-		if description := kind.Describe(f); description != nil {
-			return description
+		if fields, ok := kind.Describe(f); ok {
+			return Description{kind.Name: fields}
 		}
 	}
 	return nil
 }
 
 // factory makes the factory that is described.
-func (k Kinds) factory(route string, description proto.Message) (broker.Factory, error) {
-	if description == nil {
-		return nil, wrong("factory", "one of %s must be set", Names())
+func (k Kinds) factory(route string, d Description) (broker.Factory, error) {
+	var chosen *Kind
+	for _, name := range slices.Sorted(maps.Keys(d)) {
+		i := slices.IndexFunc(k, func(kind Kind) bool { return kind.Name == name })
+		switch {
+		case i < 0:
+			return nil, wrong(name, "is not known here")
+		case chosen != nil:
+			return nil, wrong("factory", "one of %s must be set, not two", k.names())
+		}
+		chosen = &k[i]
 	}
-	name := memberOf(description)
-	kind, found := k.named(name)
-	if !found {
-		return nil, wrong(name, "this gateway has no such routes")
+	if chosen == nil {
+		return nil, wrong("factory", "one of %s must be set", k.names())
 	}
-	f, err := kind.Make(route, description)
-	if err == nil {
-		return f, nil
+	fields, err := NewFields(d[chosen.Name])
+	if err != nil {
+		return nil, &FieldError{Field: chosen.Name, Err: err}
 	}
+	f, err := chosen.Make(route, fields)
 	if field, ok := errors.AsType[*FieldError](err); ok {
-		return nil, &FieldError{Field: name + "." + field.Field, Err: field.Err}
+		return nil, &FieldError{Field: chosen.Name + "." + field.Field, Err: field.Err}
 	}
-	return nil, &FieldError{Field: name, Err: err}
+	if err != nil {
+		return nil, &FieldError{Field: chosen.Name, Err: err}
+	}
+	return f, nil
 }
 
-// Names is the ways in which a factory can be described, in words.
-func Names() string {
-	var names []string
-	for _, member := range Descriptions() {
-		names = append(names, string(member.Name()))
+// names is the kinds in words.
+func (k Kinds) names() string {
+	names := make([]string, len(k))
+	for i, kind := range k {
+		names[i] = kind.Name
 	}
-	last := len(names) - 1
-	return strings.Join(names[:last], ", ") + " and " + names[last]
+	if last := len(names) - 1; last > 0 {
+		return strings.Join(names[:last], ", ") + " and " + names[last]
+	}
+	return strings.Join(names, "")
 }
 
 // Listener is the kind of the factories that offer flows to the listeners of a name.
 func Listener() Kind {
-	return KindOf(
-		func(_ string, d *gatewayv1.ListenerFactory) (broker.Factory, error) {
-			switch n := len(d.GetName()); {
-			case n == 0:
-				return nil, routing.WrongField("name", "is missing")
-			case n > maxName:
-				return nil, routing.WrongField("name", "has %d bytes, %d are allowed", n, maxName)
+	return Kind{
+		Name: "listener",
+		Make: func(_ string, f *Fields) (broker.Factory, error) {
+			name := f.Required("name")
+			if n := len(name); n > maxName {
+				f.Wrong("name", "has %d bytes, %d are allowed", n, maxName)
 			}
-			return broker.ToListeners{Name: d.GetName()}, nil
+			return broker.ToListeners{Name: name}, f.Done()
 		},
-		func(f broker.Factory) (*gatewayv1.ListenerFactory, bool) {
+		Describe: func(f broker.Factory) (map[string]any, bool) {
 			to, ok := f.(broker.ToListeners)
-			return &gatewayv1.ListenerFactory{Name: to.Name}, ok
-		})
+			return map[string]any{"name": to.Name}, ok
+		},
+	}
+}
+
+// FieldError is routing.FieldError.
+type FieldError = routing.FieldError
+
+func wrong(field, format string, args ...any) error {
+	return routing.WrongField(field, format, args...)
 }

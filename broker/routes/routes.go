@@ -6,11 +6,8 @@ import (
 	"context"
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/match"
-	"github.com/zioflow/gateway/broker/routing"
 )
 
 // maxName bounds the names of routes and listeners, in bytes.
@@ -26,25 +23,8 @@ type Spec struct {
 	Rules, RulesFile string
 	Priority         int32
 	MaxCredit        int64
-	// Factory describes what finds the handlers, in the contract's words: one of the
-	// messages of the oneof Route.factory.
-	Factory proto.Message
-}
-
-// Equal tells whether both say the same.
-func (s Spec) Equal(other Spec) bool {
-	if !proto.Equal(s.Factory, other.Factory) {
-		return false
-	}
-	s.Factory, other.Factory = nil, nil
-	return s == other
-}
-
-// FieldError is routing.FieldError.
-type FieldError = routing.FieldError
-
-func wrong(field, format string, args ...any) error {
-	return routing.WrongField(field, format, args...)
+	// Factory describes what finds the handlers.
+	Factory Description
 }
 
 // Maker makes routes of the kinds that it has.

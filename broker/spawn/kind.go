@@ -1,37 +1,47 @@
 package spawn
 
 import (
-	"google.golang.org/protobuf/types/known/durationpb"
+	"math"
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/routes"
-	"github.com/zioflow/gateway/broker/routing"
-	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
 // Kind is the kind of the routes whose handlers are commands that s starts.
 func (s *Spawner) Kind() routes.Kind {
-	kind := routes.KindOf(
-		func(route string, d *gatewayv1.ExecFactory) (broker.Factory, error) {
-			if limit := d.GetMaxTime(); limit != nil && limit.CheckValid() != nil {
-				return nil, routing.WrongField("max_time", "is no duration")
+	return routes.Kind{
+		Name: "exec", RunsCommands: true,
+		Make: func(route string, f *routes.Fields) (broker.Factory, error) {
+			command := Command{
+				Arguments: f.Texts("command"), MaxProcesses: int(f.Integer("max_processes", 0, math.MaxInt32)), MaxTime: f.Duration("max_time"),
 			}
-			return s.Factory(route, Command{
-				Arguments: d.GetCommand(), MaxProcesses: int(d.GetMaxProcesses()), MaxTime: d.GetMaxTime().AsDuration(),
-			})
+			if err := f.Done(); err != nil {
+				return nil, err
+			}
+			return s.Factory(route, command)
 		},
-		func(f broker.Factory) (*gatewayv1.ExecFactory, bool) {
+		Describe: func(f broker.Factory) (map[string]any, bool) {
 			own, ok := f.(*Factory)
 			if !ok {
 				return nil, false
 			}
-			c := own.Command()
-			d := &gatewayv1.ExecFactory{Command: c.Arguments, MaxProcesses: uint32(c.MaxProcesses)}
-			if c.MaxTime > 0 {
-				d.MaxTime = durationpb.New(c.MaxTime)
-			}
-			return d, true
-		})
-	kind.RunsCommands = true
-	return kind
+			return own.command.describe(), true
+		},
+	}
+}
+
+// describe is the command as a route's description has it.
+func (c Command) describe() map[string]any {
+	arguments := make([]any, len(c.Arguments))
+	for i, argument := range c.Arguments {
+		arguments[i] = argument
+	}
+	fields := map[string]any{"command": arguments}
+	if c.MaxProcesses > 0 {
+		fields["max_processes"] = int64(c.MaxProcesses)
+	}
+	if c.MaxTime > 0 {
+		fields["max_time"] = c.MaxTime.String()
+	}
+	return fields
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 
 	"github.com/alecthomas/kong"
@@ -54,32 +55,30 @@ func readRoutes(value any, folder string) ([]routes.Spec, error) {
 	specs := make([]routes.Spec, len(items))
 	for i, item := range items {
 		var err error
-		if specs[i], err = readRoute(newFields(fmt.Sprintf("routes[%d]", i), item), folder); err != nil {
-			return nil, err
+		if specs[i], err = readRoute(item, folder); err != nil {
+			return nil, fmt.Errorf("routes[%d]%w", i, err)
 		}
 	}
 	return specs, nil
 }
 
-func readRoute(f *fields, folder string) (routes.Spec, error) {
+// readRoute reads one. An error begins with how it goes on behind the route's place in the
+// list.
+func readRoute(item any, folder string) (routes.Spec, error) {
+	f, err := routes.NewFields(item)
+	if err != nil {
+		return routes.Spec{}, fmt.Errorf(": %w", err)
+	}
 	s := routes.Spec{
-		Name: f.text("name"), Match: f.text("match"), Rules: f.rules("rules"), RulesFile: f.text("rules_file"),
-		Priority: int32(f.integer("priority", -1<<31, 1<<31-1)), MaxCredit: f.integer("max_credit", 0, 1<<53),
+		Name: f.Text("name"), Match: f.Text("match"), Rules: f.Rules("rules"), RulesFile: f.Text("rules_file"),
+		Priority: int32(f.Integer("priority", math.MinInt32, math.MaxInt32)), MaxCredit: f.Integer("max_credit", 0, 1<<53),
 	}
 	if s.RulesFile != "" && !filepath.IsAbs(s.RulesFile) {
 		s.RulesFile = filepath.Join(folder, s.RulesFile)
 	}
-	for _, member := range routes.Descriptions() {
-		section := f.section(string(member.Name()))
-		if section == nil {
-			continue
-		}
-		if s.Factory != nil {
-			f.wrong("factory", "only one of %s can be set", routes.Names())
-		}
-		description := section.message(member.Message())
-		f.fail(section.done())
-		s.Factory = description
+	s.Factory = f.Rest() // which of them are kinds of factories the gateway knows
+	if err := f.Done(); err != nil {
+		return s, fmt.Errorf(".%w", err)
 	}
-	return s, f.done()
+	return s, nil
 }
