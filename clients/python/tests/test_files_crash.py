@@ -344,7 +344,11 @@ async def test_killed_in_the_middle(gateway, program, tmp_path):
         direct += _readable(root)
         recover(root)
         for (file, group), count in counts.items():
-            back = read_all(root, file, tuple(group.split("/")))
+            # Of a flow that came to nothing there may be nothing, not even a file.
+            nothing = count[0] < 0 and not given[file, group]
+            back = []
+            with contextlib.suppress(StoreError) if nothing else contextlib.nullcontext():
+                back = read_all(root, file, tuple(group.split("/")))
             new = [dat.attributes["n"] for dat in back[len(given[file, group]) :]]
             assert new == list(range(len(new)))
             assert len(new) >= count[0], "a DAT that was paid for is lost"
