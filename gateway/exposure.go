@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
 )
 
 // Exposure says which fronts other machines may reach although they are not secured.
@@ -90,7 +90,7 @@ func (c *Config) opened(t *transport) bool {
 
 // warnOpen logs a line for every bound address that others can reach without being
 // asked who they are, or in clear text.
-func (c *Config) warnOpen(bound []server.Endpoint, log *slog.Logger) {
+func (c *Config) warnOpen(bound []admin.Endpoint, log *slog.Logger) {
 	for _, k := range kinds() {
 		for _, t := range k.transports {
 			for _, e := range bound {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
 )
 
 // TestInsecureOpensWhatItNames, and nothing else.
@@ -44,7 +44,7 @@ func TestInsecureOpensWhatItNames(t *testing.T) {
 }
 
 // configured are the addresses of a configuration, as if they were bound.
-func configured(c *Config) (all []server.Endpoint) {
+func configured(c *Config) (all []admin.Endpoint) {
 	for _, k := range kinds() {
 		for _, t := range k.transports {
 			all = append(all, t.endpoints(c, t.configured(c))...)
@@ -54,7 +54,7 @@ func configured(c *Config) (all []server.Endpoint) {
 }
 
 // warnings are what is logged of open addresses.
-func warnings(c *Config, bound []server.Endpoint) string {
+func warnings(c *Config, bound []admin.Endpoint) string {
 	var log bytes.Buffer
 	c.warnOpen(bound, slog.New(slog.NewTextHandler(&log, nil)))
 	return log.String()

@@ -3,14 +3,14 @@ package gateway
 import (
 	"context"
 
-	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
 )
 
 // Front is what serves peers, or operators, at addresses of its own. Its methods may be
 // called concurrently.
 type Front interface {
 	// Endpoints are the addresses that it has bound, and how they are secured.
-	Endpoints() []server.Endpoint
+	Endpoints() []admin.Endpoint
 	// Drain has it tell those who ask that new flows are refused, Undrain that they are
 	// not any longer. The broker refuses them; addresses stay bound.
 	Drain()
@@ -55,14 +55,14 @@ func kinds() []kind {
 }
 
 // endpoints are addresses of a transport as operators see them.
-func (t *transport) endpoints(c *Config, addresses []string) []server.Endpoint {
+func (t *transport) endpoints(c *Config, addresses []string) []admin.Endpoint {
 	security := "none"
 	if t.security != nil {
 		security = t.security(c)
 	}
-	all := make([]server.Endpoint, len(addresses))
+	all := make([]admin.Endpoint, len(addresses))
 	for i, a := range addresses {
-		all[i] = server.Endpoint{Transport: t.name, Address: a, Security: security}
+		all[i] = admin.Endpoint{Transport: t.name, Address: a, Security: security}
 	}
 	return all
 }
@@ -92,7 +92,7 @@ type Addresses struct {
 }
 
 // addressesOf sorts endpoints by transport.
-func addressesOf(endpoints []server.Endpoint) (a Addresses) {
+func addressesOf(endpoints []admin.Endpoint) (a Addresses) {
 	for _, e := range endpoints {
 		switch e.Transport {
 		case transportServer:

@@ -20,6 +20,7 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
 	"github.com/zioflow/gateway/zre"
 	"github.com/zioflow/gateway/zre/nodes"
 )
@@ -48,13 +49,13 @@ type Gateway struct {
 	instruments instruments
 	failed      chan error // takes the error of a server that ended by itself
 
-	draining atomic.Bool       // changed with steering held
-	steering sync.Mutex        // so that one operator at a time steers
-	fronts   []openFront       // guarded by steering
-	bound    []server.Endpoint // guarded by steering
-	stopping bool              // guarded by steering; for good
-	started  time.Time         // guarded by steering
-	online   string            // guarded by steering; the node's name
+	draining atomic.Bool      // changed with steering held
+	steering sync.Mutex       // so that one operator at a time steers
+	fronts   []openFront      // guarded by steering
+	bound    []admin.Endpoint // guarded by steering
+	stopping bool             // guarded by steering; for good
+	started  time.Time        // guarded by steering
+	online   string           // guarded by steering; the node's name
 }
 
 // openFront is a front that is served.
@@ -156,7 +157,7 @@ func (g *Gateway) openFronts(c *Config) error {
 func (g *Gateway) Addresses() Addresses { return addressesOf(g.Endpoints()) }
 
 // Endpoints are the same, with how each is secured.
-func (g *Gateway) Endpoints() []server.Endpoint {
+func (g *Gateway) Endpoints() []admin.Endpoint {
 	g.steering.Lock()
 	defer g.steering.Unlock()
 	return slices.Clone(g.bound)

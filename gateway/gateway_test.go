@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
 )
 
 // onLoopback is a configuration that gets in nobody's way.
@@ -143,7 +143,7 @@ func TestReloadWithoutSource(t *testing.T) {
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	g := mustNew(t, onLoopback())
-	var process server.Process = g
+	var process admin.Process = g
 	for range 2 {
 		process.Drain()
 		if !process.Status().Draining {

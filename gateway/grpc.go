@@ -6,12 +6,13 @@ import (
 	"net"
 
 	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
 )
 
 // grpcFront serves programs without ZeroMQ, and operators.
 type grpcFront struct {
 	server    *server.Server
-	endpoints []server.Endpoint
+	endpoints []admin.Endpoint
 }
 
 func grpcTransport() transport {
@@ -39,7 +40,7 @@ func openGRPC(g *Gateway, c *Config) (Front, error) {
 	o.Keepalive, o.KeepaliveTimeout, o.Log = c.GRPC.Keepalive, c.GRPC.KeepaliveTimeout, g.log
 	o.Process, o.Stall = g, c.StallTimeout
 	o.RateLimits, o.Registry = c.GRPC.RateLimits, g.instruments.metrics.Registry()
-	o.Routes = server.RouteOptions{Maker: g.routeMaker(), AllowExec: c.Routing.AllowExec}
+	o.Routes = admin.RouteOptions{Maker: g.routeMaker(), AllowExec: c.Routing.AllowExec}
 	o.Nodes = g.nodes
 	o.Access, o.TLS, o.PublicReflection = g.guard.policy, g.guard.tls, c.Security.PublicReflection
 	o.Gate, o.PublicAdmin = g.guard.gate, c.Security.Insecure.Admin
@@ -50,7 +51,7 @@ func openGRPC(g *Gateway, c *Config) (Front, error) {
 }
 
 // Endpoints implements Front.
-func (f *grpcFront) Endpoints() []server.Endpoint { return f.endpoints }
+func (f *grpcFront) Endpoints() []admin.Endpoint { return f.endpoints }
 
 // Drain implements Front: health checks of gRPC say NOT_SERVING.
 func (f *grpcFront) Drain() { f.server.Drain() }

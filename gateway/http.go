@@ -12,7 +12,7 @@ import (
 
 	"github.com/zioflow/gateway/internal/crowd"
 	"github.com/zioflow/gateway/internal/logs"
-	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
 )
 
 // What somebody may take who comes to the HTTP address, where nobody is asked who he is.
@@ -27,7 +27,7 @@ const (
 // httpFront serves operators and their programs.
 type httpFront struct {
 	server    *http.Server
-	endpoints []server.Endpoint
+	endpoints []admin.Endpoint
 }
 
 func httpTransport() transport {
@@ -58,7 +58,7 @@ func openHTTP(g *Gateway, c *Config) (Front, error) {
 }
 
 // Endpoints implements Front.
-func (f *httpFront) Endpoints() []server.Endpoint { return f.endpoints }
+func (f *httpFront) Endpoints() []admin.Endpoint { return f.endpoints }
 
 // Drain implements Front: health checks look by themselves.
 func (f *httpFront) Drain() {}

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
 )
 
 // reloadable is a part of the gateway that can be changed while it runs. It
@@ -41,7 +41,7 @@ func newReloader(c *Config, notes *reloads, parts ...reloadable) *reloader {
 // reload reads everything anew and puts it to use, all or nothing. Flows that
 // are running are not touched. One that fails is tried again until one has succeeded:
 // a file may be half written, or there may be no descriptor to read it with.
-func (r *reloader) reload() (server.Reloaded, error) {
+func (r *reloader) reload() (admin.Reloaded, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.retry != nil {
@@ -49,7 +49,7 @@ func (r *reloader) reload() (server.Reloaded, error) {
 		r.retry = nil
 	}
 	if r.closed {
-		return server.Reloaded{}, errStopping
+		return admin.Reloaded{}, errStopping
 	}
 	result, err := r.tryReload()
 	if err != nil {
@@ -73,7 +73,7 @@ func (r *reloader) close() {
 }
 
 // tryReload does so without a word. r.mu is held.
-func (r *reloader) tryReload() (result server.Reloaded, err error) {
+func (r *reloader) tryReload() (result admin.Reloaded, err error) {
 	next, err := r.reread()
 	if err != nil {
 		return result, err

@@ -6,11 +6,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
 )
 
 // A Gateway is what operators steer.
-var _ server.Process = (*Gateway)(nil)
+var _ admin.Process = (*Gateway)(nil)
 
 var errStopping = errors.New("the gateway is shutting down")
 
@@ -24,18 +24,18 @@ func (g *Gateway) announce() {
 	}
 }
 
-// Status implements server.Process.
-func (g *Gateway) Status() server.ProcessStatus {
+// Status implements admin.Process.
+func (g *Gateway) Status() admin.ProcessStatus {
 	g.steering.Lock()
 	defer g.steering.Unlock()
-	return server.ProcessStatus{
+	return admin.ProcessStatus{
 		Version: g.version, Started: g.started, Configured: g.reloader.configured(),
 		Draining: g.draining.Load(), LogLevel: g.level.Level(), Endpoints: slices.Clone(g.bound),
 		Node: g.online,
 	}
 }
 
-// Drain implements server.Process.
+// Drain implements admin.Process.
 func (g *Gateway) Drain() {
 	g.steering.Lock()
 	defer g.steering.Unlock()
@@ -54,7 +54,7 @@ func (g *Gateway) refuse() (idle <-chan struct{}) {
 	return g.broker.Drain()
 }
 
-// Undrain implements server.Process.
+// Undrain implements admin.Process.
 func (g *Gateway) Undrain() error {
 	g.steering.Lock()
 	defer g.steering.Unlock()
@@ -73,7 +73,7 @@ func (g *Gateway) Undrain() error {
 	return nil
 }
 
-// SetLogLevel implements server.Process.
+// SetLogLevel implements admin.Process.
 func (g *Gateway) SetLogLevel(level slog.Level) slog.Level {
 	g.steering.Lock()
 	defer g.steering.Unlock()
@@ -89,5 +89,5 @@ func (g *Gateway) SetLogLevel(level slog.Level) slog.Level {
 	return previous
 }
 
-// Reload implements server.Process.
-func (g *Gateway) Reload() (server.Reloaded, error) { return g.reloader.reload() }
+// Reload implements admin.Process.
+func (g *Gateway) Reload() (admin.Reloaded, error) { return g.reloader.reload() }

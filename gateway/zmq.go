@@ -5,14 +5,14 @@ import (
 	"fmt"
 
 	"github.com/zioflow/gateway/access"
-	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
 	"github.com/zioflow/gateway/zmqbridge"
 )
 
 // zmqFront serves native peers.
 type zmqFront struct {
 	bridge    zmqbridge.Bridge
-	endpoints []server.Endpoint
+	endpoints []admin.Endpoint
 }
 
 // zmqTransports are the two sockets of ZIO's.
@@ -81,7 +81,7 @@ func openZMQ(g *Gateway, c *Config) (Front, error) {
 }
 
 // Endpoints implements Front.
-func (f *zmqFront) Endpoints() []server.Endpoint { return f.endpoints }
+func (f *zmqFront) Endpoints() []admin.Endpoint { return f.endpoints }
 
 // Drain implements Front: ZIO has no word for it but the EOT with which the broker
 // refuses a BOT.

@@ -25,6 +25,7 @@ import (
 	"github.com/zioflow/gateway/broker/spawn"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
 	"github.com/zioflow/gateway/zmqbridge/reach"
 )
 
@@ -54,7 +55,7 @@ func startOperated(t *testing.T, allowExec bool) *operator {
 	spawner.SetAddresses(spawn.Addresses{})
 	options := server.DefaultOptions(limits)
 	options.Process = process{}
-	options.Routes = server.RouteOptions{Maker: routes.Maker{Kinds: routes.Kinds{
+	options.Routes = admin.RouteOptions{Maker: routes.Maker{Kinds: routes.Kinds{
 		handlers.Kind(), routes.Listener(), spawner.Kind(), connect.New(connect.Options{Broker: b, Dialer: &reach.Dialer{}}).Kind(),
 	}}, AllowExec: allowExec}
 	s := server.New(b, options)

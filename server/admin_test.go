@@ -16,6 +16,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
 )
 
 // program is what is around the server as plain as can be.
@@ -24,17 +25,17 @@ type program struct {
 	server *server.Server
 
 	mu       sync.Mutex
-	draining bool             // guarded by mu
-	level    slog.Level       // guarded by mu
-	reloaded *server.Reloaded // guarded by mu; nil to fail
+	draining bool            // guarded by mu
+	level    slog.Level      // guarded by mu
+	reloaded *admin.Reloaded // guarded by mu; nil to fail
 }
 
-func (p *program) Status() server.ProcessStatus {
+func (p *program) Status() admin.ProcessStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return server.ProcessStatus{
+	return admin.ProcessStatus{
 		Version: "v1", Started: time.Unix(1000, 999), Configured: time.Unix(2000, 0), Draining: p.draining, LogLevel: p.level,
-		Endpoints: []server.Endpoint{{Transport: "grpc", Address: "here:1", Security: "none"}},
+		Endpoints: []admin.Endpoint{{Transport: "grpc", Address: "here:1", Security: "none"}},
 	}
 }
 
@@ -65,11 +66,11 @@ func (p *program) SetLogLevel(level slog.Level) slog.Level {
 	return previous
 }
 
-func (p *program) Reload() (server.Reloaded, error) {
+func (p *program) Reload() (admin.Reloaded, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reloaded == nil {
-		return server.Reloaded{}, errors.New("routes[1].match: no such function")
+		return admin.Reloaded{}, errors.New("routes[1].match: no such function")
 	}
 	return *p.reloaded, nil
 }
@@ -171,7 +172,7 @@ func TestReload(t *testing.T) {
 	f := start(t, nil)
 	_, err := f.admin.Reload(f.ctx, &gatewayv1.ReloadRequest{})
 	wantStatus[*errdetails.PreconditionFailure](t, err, codes.FailedPrecondition, "routes[1].match: no such function")
-	f.process.reloaded = &server.Reloaded{Changes: []string{"max-credit: 10 → 20"}, NeedRestart: []string{"grpc"}}
+	f.process.reloaded = &admin.Reloaded{Changes: []string{"max-credit: 10 → 20"}, NeedRestart: []string{"grpc"}}
 	r, err := f.admin.Reload(f.ctx, &gatewayv1.ReloadRequest{})
 	if err != nil || r.GetChanges()[0] != "max-credit: 10 → 20" || r.GetNeedRestart()[0] != "grpc" {
 		t.Errorf("%v, %v", r, err)

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/server/contract"
 )
 
 // allowance is how many calls of a kind there may be at once, of all callers together,
@@ -32,10 +33,10 @@ func (a *allowance) begin() error {
 		return nil
 	}
 	a.open.Add(-1)
-	return withDetails(
+	return contract.WithDetails(
 		status.Newf(codes.ResourceExhausted, "there are %d calls of this kind, as many as may be", a.most),
-		&errdetails.ErrorInfo{Domain: errorDomain, Reason: "TOO_MANY_CALLS"},
-		&errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)})
+		&errdetails.ErrorInfo{Domain: contract.ErrorDomain, Reason: "TOO_MANY_CALLS"},
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(contract.RetryDelay)})
 }
 
 func (a *allowance) end() { a.open.Add(-1) }
@@ -84,7 +85,7 @@ func (a *allowances) of(fullMethod string) *allowance {
 // stopped, with the status that says so for its cause.
 func (a *allowance) context(ctx, stop context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	forget := context.AfterFunc(stop, func() { cancel(errStopping()) })
+	forget := context.AfterFunc(stop, func() { cancel(contract.Stopping()) })
 	var timer *time.Timer
 	if a.age > 0 {
 		timer = time.AfterFunc(a.age, func() {

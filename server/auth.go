@@ -22,6 +22,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/server/contract"
 )
 
 // front is what denials call this one.
@@ -55,7 +56,7 @@ func (g *gatekeeper) admit(ctx context.Context) (context.Context, error) {
 			return nil, status.FromContextError(err).Err()
 		}
 		g.policy.Deny(front, address, denial)
-		return nil, withDetails(status.New(codes.Unauthenticated, denial.Detail), denialInfo(string(denial.Cause)))
+		return nil, contract.WithDetails(status.New(codes.Unauthenticated, denial.Detail), denialInfo(string(denial.Cause)))
 	}
 	c := &caller{gatekeeper: g, principal: principal, address: address}
 	method, _ := grpc.Method(ctx)       // the server has set it
@@ -172,9 +173,20 @@ func (c *caller) needForBot(label []byte) error {
 }
 
 func permissionDenied(cause, detail string) error {
-	return withDetails(status.New(codes.PermissionDenied, detail), denialInfo(cause))
+	return contract.WithDetails(status.New(codes.PermissionDenied, detail), denialInfo(cause))
 }
 
 func denialInfo(cause string) *errdetails.ErrorInfo {
-	return &errdetails.ErrorInfo{Domain: errorDomain, Reason: strings.ToUpper(cause)}
+	return &errdetails.ErrorInfo{Domain: contract.ErrorDomain, Reason: strings.ToUpper(cause)}
+}
+
+func peerInfo(ctx context.Context) broker.PeerInfo {
+	info := broker.PeerInfo{Transport: "grpc"}
+	if p, ok := peer.FromContext(ctx); ok {
+		info.Address = p.Addr.String()
+	}
+	if c := callerOf(ctx); c != nil {
+		info.Name = c.principal.Name()
+	}
+	return info
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/server/contract"
 )
 
 // TestStatusesAreBounded: whatever the words are, a status with its details fits
@@ -29,10 +30,10 @@ func TestStatusesAreBounded(t *testing.T) {
 			many.FieldViolations = append(many.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: "field", Description: "wrong"})
 		}
 		for name, err := range map[string]error{
-			"an end":        endError(&broker.EndError{Reason: flow.Rejected, Detail: long}, 7),
-			"a field":       badField("match", "%s", long),
+			"an end":        contract.EndStatus(&broker.EndError{Reason: flow.Rejected, Detail: long}, 7),
+			"a field":       contract.BadField("match", "%s", long),
 			"a rule":        validate(&gatewayv1.ListenRequest{Name: long, Match: long}),
-			"many fields":   withDetails(status.New(codes.InvalidArgument, long), denialInfo("cause"), many),
+			"many fields":   contract.WithDetails(status.New(codes.InvalidArgument, long), denialInfo("cause"), many),
 			"a plain error": errors.New(long),
 			"a wrapped one": fmt.Errorf("%s: %w", long, status.Error(codes.NotFound, long)),
 		} {
@@ -48,7 +49,7 @@ func TestStatusesAreBounded(t *testing.T) {
 			}
 		}
 	}
-	for _, err := range []error{nil, context.Canceled, errBroken, badField("name", "is wrong"), fmt.Errorf("a: %w", errBroken)} {
+	for _, err := range []error{nil, context.Canceled, errBroken, contract.BadField("name", "is wrong"), fmt.Errorf("a: %w", errBroken)} {
 		if got := boundStatus(err); !errors.Is(got, err) {
 			t.Errorf("%v became %v", err, got)
 		}

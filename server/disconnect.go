@@ -9,6 +9,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/server/grpcgo"
 )
 
 // disconnectGrace is how long what waits for a stream may take to go out after an
@@ -26,8 +27,8 @@ func (x *exchange) Disconnect(detail string) {
 		x.Ended(end.Reason, end.Detail)
 	}
 	time.AfterFunc(disconnectGrace, func() {
-		if x.stall.ctx.Err() == nil || x.left.messages.Load() < x.delivered.messages.Load() {
-			_ = abort(x.stall.ctx) // it is gRPC's, or the test of abort fails
+		if x.stall.ctx.Err() == nil || x.progress.Left.Messages.Load() < x.delivered.Messages.Load() {
+			_ = grpcgo.Abort(x.stall.ctx) // it is gRPC's, or a test fails
 		}
 	})
 }
@@ -35,7 +36,7 @@ func (x *exchange) Disconnect(detail string) {
 // Describe implements broker.Describer. What has come from the stream, the flow knows.
 func (x *exchange) Describe() broker.LinkInfo {
 	info := broker.LinkInfo{
-		Protocol: "HTTP/2", Mechanism: mechanismOf(x.stall.ctx), BytesOut: uint64(x.left.bytes.Load()),
+		Protocol: "HTTP/2", Mechanism: mechanismOf(x.stall.ctx), BytesOut: uint64(x.progress.Left.Bytes.Load()),
 	}
 	info.QueuedMessages, info.QueuedBytes = x.Queued()
 	return info

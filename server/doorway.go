@@ -8,11 +8,11 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/server/grpcgo"
 )
 
 // doorway is where all calls come in. gRPC reads and decodes the message of a unary
@@ -93,7 +93,7 @@ func (d *doorway) stream(desc grpc.StreamDesc, method string) grpc.StreamHandler
 		ctx, cancel := allowed.context(stream.Context(), d.stop)
 		defer cancel()
 		defer context.AfterFunc(d.stop, func() {
-			time.AfterFunc(stopPatience, func() { _ = abort(stream.Context()) }) // if it is still there
+			time.AfterFunc(stopPatience, func() { _ = grpcgo.Abort(stream.Context()) }) // if it is still there
 		})()
 		b := &bounded{ServerStream: &impatient{stream, d.stall}, ctx: ctx, stop: d.stop, readers: d.readers, single: !desc.ClientStreams}
 		err := d.chain.stream(impl, b, info, desc.Handler)
@@ -112,13 +112,6 @@ func (d *doorway) unknown(_ any, stream grpc.ServerStream) error {
 	return d.chain.stream(nil, &bounded{ServerStream: stream, ctx: ctx, stop: d.stop, readers: d.readers}, info,
 		func(any, grpc.ServerStream) error { return errUnknown })
 }
-
-// unknownMethod is the name by which they are counted and logged: their own are
-// strangers' texts.
-const unknownMethod = "/unknown/unknown"
-
-// unknownKey marks the context of a call of one.
-type unknownKey struct{}
 
 var errUnknown = status.Error(codes.Unimplemented, "there is no such method")
 
@@ -140,44 +133,6 @@ func (d *doorway) tap(ctx context.Context, call *tap.Info) (context.Context, err
 	return ctx, nil
 }
 
-// maxHeaders is how many bytes of headers a call may have: names, values, and 32 for
-// each. gRPC closes the connection for a single value beyond its own limit, and all
-// calls on it, so that is much larger.
-const (
-	maxHeaders     = 16 << 10
-	maxHeaderBlock = 128 << 10
-)
-
-// checkHeaders refuses calls with more headers than there may be.
-func checkHeaders(ctx context.Context, _ string) error {
-	headers, _ := metadata.FromIncomingContext(ctx)
-	size := 0
-	for name, values := range headers {
-		for _, value := range values {
-			size += len(name) + len(value) + 32
-		}
-	}
-	if size > maxHeaders {
-		return status.Errorf(codes.ResourceExhausted, "the call's headers have %d bytes, and %d are allowed", size, maxHeaders)
-	}
-	return nil
-}
-
-// checkCompression refuses calls whose messages are compressed: how much a message is
-// would be known only when it has been taken in.
-func checkCompression(ctx context.Context, _ string) error {
-	stream, ok := grpc.ServerTransportStreamFromContext(ctx).(interface{ RecvCompress() string })
-	if !ok {
-		return nil
-	}
-	name := stream.RecvCompress()
-	if name == "" || name == "identity" {
-		return nil
-	}
-	return withDetails(status.New(codes.Unimplemented, "the gateway takes no compressed messages: call without compression "+
-		"(grpc-encoding is not identity; in grpcio, grpc.Compression.NoCompression)"), denialInfo("compressed"))
-}
-
 // impatient is a stream that is aborted if its peer does not read what it is sent.
 type impatient struct {
 	grpc.ServerStream
@@ -187,7 +142,7 @@ type impatient struct {
 // SendMsg implements grpc.ServerStream.
 func (i *impatient) SendMsg(m any) error {
 	ctx := i.Context()
-	timer := time.AfterFunc(i.timeout, func() { _ = abort(ctx) })
+	timer := time.AfterFunc(i.timeout, func() { _ = grpcgo.Abort(ctx) })
 	defer timer.Stop()
 	return i.ServerStream.SendMsg(m)
 }

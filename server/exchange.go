@@ -4,19 +4,19 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/server/codec"
+	"github.com/zioflow/gateway/server/contract"
 )
 
 // exchange is one stream's part in a flow: it numbers what the stream sends and
@@ -31,10 +31,10 @@ type exchange struct {
 	// the flow has ended, or was refused.
 	settled, ended   chan struct{}
 	settling, ending sync.Once
-	// delivered and left count messages and their weight upwards; what is between
-	// them is queued: in the outbox, or in gRPC, not written yet.
-	delivered counter
-	left      *tally       // apart, as messages on their way keep it
+	// delivered and progress.Left count messages and their weight upwards; what is
+	// between them is queued: in the outbox, or in gRPC, not written yet.
+	delivered codec.Counter
+	progress  *codec.Progress
 	dats      atomic.Int64 // delivered
 	eotCame   atomic.Bool  // from the other side
 	stall     stall
@@ -53,48 +53,14 @@ type exchange struct {
 	paid   int64        // guarded by mu; all credit that it has sent
 }
 
-// newExchange makes a stream a peer of the broker.
-func (s *flowService) newExchange(ctx context.Context) *exchange {
-	x := &exchange{
-		ctx:     ctx,
-		outbox:  broker.NewOutbox(s.broker.Options().OutboxLimit()),
-		caller:  callerOf(ctx),
-		grace:   s.grace,
-		settled: make(chan struct{}),
-		ended:   make(chan struct{}),
-		left:    newTally(),
-	}
-	x.stall.ctx, x.stall.timeout = ctx, s.stall
-	x.stall.moved, x.stall.waits = x.left.moved, x.waits
-	x.stall.tell = func() {
-		say(ctx, s.log, slog.LevelInfo, "stream_aborted", "stream aborted", "detail", x.stall.detail())
-		x.overrun()
-	}
-	x.peer = s.broker.AttachWith(x, peerInfo(ctx), grant(ctx))
-	x.peer.Pauses()
-	x.account = x.peer.Bytes()
-	return x
-}
-
-func peerInfo(ctx context.Context) broker.PeerInfo {
-	info := broker.PeerInfo{Transport: "grpc"}
-	if p, ok := peer.FromContext(ctx); ok {
-		info.Address = p.Addr.String()
-	}
-	if c := callerOf(ctx); c != nil {
-		info.Name = c.principal.Name()
-	}
-	return info
-}
-
 // begin sends the stream's first message, which must be a BOT.
-func (x *exchange) begin(first *request, implied zio.Direction) error {
-	first.drop()
-	if first.excess != nil {
-		x.fail(first.excess)
+func (x *exchange) begin(first *codec.Request, implied zio.Direction) error {
+	first.Drop()
+	if first.TooLarge != nil {
+		x.fail(first.TooLarge)
 		return nil
 	}
-	return x.bot(first.bot, implied)
+	return x.bot(first.BOT, implied)
 }
 
 // bot sends the stream's BOT. The RPC may imply a direction. After an error the
@@ -106,9 +72,9 @@ func (x *exchange) bot(bot *gatewayv1.Bot, implied zio.Direction) (err error) {
 		}
 	}()
 	if bot == nil {
-		return badField("bot", "must come first")
+		return contract.BadField("bot", "must come first")
 	}
-	label, err := botLabel(bot, implied)
+	label, err := contract.BotLabel(bot, implied)
 	if err != nil {
 		return err
 	}
@@ -117,47 +83,45 @@ func (x *exchange) bot(bot *gatewayv1.Bot, implied zio.Direction) (err error) {
 	}
 	read, wrong := zio.ParseBot(label) // what is wrong with it, the broker says
 	x.opens = wrong == nil && read.CID.Form == zio.Absent
-	a := newArrival(bot)
-	a.Label = label
 	x.mu.Lock()
 	x.taking = read.Direction == zio.Inject
 	x.mu.Unlock()
-	return x.send(zio.BOT, a)
+	return x.send(zio.BOT, codec.NewBOT(bot, label))
 }
 
 // pay sends a PAY of the gateway's own.
-func (x *exchange) pay(credit int64) error { return x.send(zio.PAY, ownArrival(credit)) }
+func (x *exchange) pay(credit int64) error { return x.send(zio.PAY, codec.NewPAY(credit)) }
 
 // eot sends an EOT of the gateway's own.
-func (x *exchange) eot() error { return x.send(zio.EOT, ownArrival(0)) }
+func (x *exchange) eot() error { return x.send(zio.EOT, codec.NewEOT()) }
 
 // send sends what the stream says, and takes it over. It waits while the gateway has
 // no room for it, in which time nothing more is read. The error is the stream's
 // fault.
-func (x *exchange) send(t zio.Type, a *arrival) error {
-	head, known, err := a.complete(t)
+func (x *exchange) send(t zio.Type, m *codec.Inbound) error {
+	head, known, err := m.Complete(t)
 	if err != nil {
-		a.Release()
+		m.Release()
 		return err
 	}
-	if !a.charge(x.account, x.ctx.Done()) {
-		a.Release()
+	if !m.Charge(x.account, x.ctx.Done()) {
+		m.Release()
 		return nil // the stream is over
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	a.Seqno = x.seqno
+	m.Seqno = x.seqno
 	x.seqno++
 	if t == zio.PAY {
-		x.paid += a.credit
+		x.paid += m.Credit
 	}
 	switch {
 	case x.gone:
-		a.Release()
+		m.Release()
 	case known:
-		x.peer.ReceiveRead(head, &a.Message)
+		x.peer.ReceiveRead(head, &m.Message)
 	default:
-		x.peer.Receive(&a.Message)
+		x.peer.Receive(&m.Message)
 	}
 	return nil
 }
@@ -233,7 +197,7 @@ func cause(err error) string {
 // takenBy is who handles the flow; for its client only.
 func (x *exchange) takenBy() *gatewayv1.TakenBy {
 	if f := x.flow(); f != nil && x.opens {
-		return takenBy(f)
+		return contract.ToTakenBy(f)
 	}
 	return nil
 }
@@ -245,7 +209,7 @@ func (x *exchange) flow() *broker.Flow {
 	return x.peer.Flow()
 }
 
-// unsent is the status to end the stream with, after gRPC has answered err to
+// unsent is the status to end the stream with, after gRPC has returned err to
 // something that it was to send.
 func (x *exchange) unsent(err error) error {
 	if end := x.cutOff.Load(); end != nil {
@@ -257,7 +221,7 @@ func (x *exchange) unsent(err error) error {
 	return err
 }
 
-// result is the status to end the stream with, after take has answered err.
+// result is the status to end the stream with, after take has returned err.
 func (x *exchange) result(err error) error {
 	if x.broken.Load() {
 		return errBroken
@@ -270,5 +234,5 @@ func (x *exchange) result(err error) error {
 	if f := x.flow(); f != nil {
 		id = f.ID()
 	}
-	return endError(end, id)
+	return contract.EndStatus(end, id)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/zioflow/gateway/broker/match"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/server/contract"
 )
 
 // How many events may wait for one listener to read them, and how many bytes of
@@ -49,7 +50,7 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 	if expression := request.GetMatch(); expression != "" {
 		compiled, err := match.Compile(expression)
 		if err != nil {
-			return badField("match", "%v", err)
+			return contract.BadField("match", "%v", err)
 		}
 		spec.Match = compiled
 	}
@@ -74,7 +75,7 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 		case <-listener.Gone():
 			return status.Error(codes.ResourceExhausted, "the listener does not read its offers")
 		case <-s.stop.Done():
-			return errStopping()
+			return contract.Stopping()
 		}
 	}
 	return err
@@ -139,7 +140,7 @@ func (k *listenSink) Offer(o broker.Offer) error {
 func (k *listenSink) Withdraw(cid uint64, reason flow.Reason) {
 	_ = k.put(listenEvent{response: func() *gatewayv1.ListenResponse {
 		return &gatewayv1.ListenResponse{Event: &gatewayv1.ListenResponse_Withdrawn{
-			Withdrawn: &gatewayv1.Withdrawn{Cid: cid, Reason: reasonOf(reason)},
+			Withdrawn: &gatewayv1.Withdrawn{Cid: cid, Reason: contract.ReasonOf(reason)},
 		}}
 	}})
 }

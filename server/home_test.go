@@ -21,6 +21,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/server/admin"
 )
 
 // elsewhere is a listener whose connections all come from one address.
@@ -53,7 +54,7 @@ func serveFrom(t *testing.T, from string, change func(*Options)) *grpc.ClientCon
 		t.Fatal(err)
 	}
 	o := DefaultOptions(b.Options())
-	o.Process = struct{ Process }{} // nothing that is called here asks it
+	o.Process = struct{ admin.Process }{} // nothing that is called here asks it
 	change(&o)
 	s, listener, served := New(b, o), bufconn.Listen(1<<16), make(chan error, 1)
 	go func() { served <- s.Serve(elsewhere{listener, address}) }()

@@ -23,6 +23,7 @@ import (
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
 )
 
 // lines is a JSON log that a test waits for.
@@ -78,7 +79,7 @@ func (l *lines) count(message string) int {
 }
 
 // process stands for a program of which nothing is asked.
-type process struct{ server.Process }
+type process struct{ admin.Process }
 
 // panicking is an observer that fails when a flow begins, which the stream's handler
 // tells it.

@@ -21,6 +21,7 @@ import (
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/server/codec"
 )
 
 // These tests pair a stream with a peer in this process, the other side, whose
@@ -110,6 +111,22 @@ func newRigFor(t *testing.T, patience time.Duration, change func(*Options)) *rig
 		}
 	}
 	return r
+}
+
+// countingPool counts the buffers that are out.
+type countingPool struct {
+	codec.FramePool
+	out atomic.Int64
+}
+
+func (p *countingPool) Get(n int) *[]byte {
+	p.out.Add(1)
+	return p.FramePool.Get(n)
+}
+
+func (p *countingPool) Put(b *[]byte) {
+	p.out.Add(-1)
+	p.FramePool.Put(b)
 }
 
 // exchange is one whose stream is the test's business.
@@ -374,7 +391,7 @@ func TestStreamCountsWhatGRPCHasNotWritten(t *testing.T) {
 	defer r.stop()
 	x := r.exchange(time.Minute)
 	stream := new(heldStream)
-	out := newSender(stream, x, openMembers)
+	out := newSender(stream, x, codec.OpenMembers)
 	for range dats {
 		if err := x.Deliver(broker.Delivery{Type: zio.DAT, Message: &zio.Message{Payload: [][]byte{make([]byte, heavy)}}}); err != nil {
 			t.Fatal(err)
@@ -385,7 +402,7 @@ func TestStreamCountsWhatGRPCHasNotWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range batch {
-		if err := out.send(&batch[i]); err != nil {
+		if err := out.Send(&batch[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -436,7 +453,7 @@ func TestFramesFromAStreamAreReturned(t *testing.T) {
 				}
 				const taken = 1 // the BOT
 				await(t, "all has come", func() bool { n, _ := other.outbox.Queued(); return n == taken+dats })
-				if r.frames.out.messages.Load() < dats*heavy/(16<<10) {
+				if r.frames.out.Load() < dats*heavy/(16<<10) {
 					t.Error("the messages do not lie in the frames in which they came")
 				}
 				end(t, r, stream, cancel)
@@ -452,7 +469,7 @@ func TestFramesFromAStreamAreReturned(t *testing.T) {
 				}
 				other.outbox.Close()
 				other.peer.Leave("the test is over")
-				await(t, "all frames are back", func() bool { return r.frames.out.messages.Load() == 0 })
+				await(t, "all frames are back", func() bool { return r.frames.out.Load() == 0 })
 			})
 		}
 	}
@@ -466,7 +483,7 @@ type heldStream struct {
 
 // SendMsg implements grpc.ServerStream.
 func (s *heldStream) SendMsg(m any) error {
-	buffers, err := newCodec().Marshal(m)
+	buffers, err := codec.New().Marshal(m)
 	s.held = append(s.held, buffers)
 	return err
 }

@@ -9,7 +9,7 @@ import (
 // Deliver implements broker.Link.
 func (x *exchange) Deliver(d broker.Delivery) error {
 	weight, kind := int64(d.Message.Weight()), d.Type
-	x.delivered.add(weight)
+	x.delivered.Add(weight)
 	switch kind {
 	case zio.DAT:
 		x.dats.Add(1)
@@ -18,13 +18,13 @@ func (x *exchange) Deliver(d broker.Delivery) error {
 	}
 	err := x.outbox.Deliver(d)
 	if err != nil {
-		x.left.add(weight)
+		x.progress.Left.Add(weight)
 	}
 	if kind == zio.BOT {
 		x.settle()
 	}
 	x.stall.watch()
-	x.left.bell.strike()
+	x.progress.Changed.Notify()
 	return err
 }
 
@@ -36,17 +36,17 @@ func (x *exchange) Queued() (messages, bytes int64) {
 	if x.closed.Load() {
 		return 0, 0
 	}
-	messages, bytes = x.left.messages.Load(), x.left.bytes.Load() // first: the difference is never too small
-	return x.delivered.messages.Load() - messages, x.delivered.bytes.Load() - bytes
+	messages, bytes = x.progress.Left.Messages.Load(), x.progress.Left.Bytes.Load() // first: the difference is never too small
+	return x.delivered.Messages.Load() - messages, x.delivered.Bytes.Load() - bytes
 }
 
 // Moved implements broker.Mover.
-func (x *exchange) Moved() uint64 { return uint64(x.left.moved()) }
+func (x *exchange) Moved() uint64 { return uint64(x.progress.Moved()) }
 
 // Departed implements broker.Departed: an exchange has one flow.
 func (x *exchange) Departed() broker.Count {
 	return broker.Count{
-		Messages: uint64(x.left.dats.messages.Load()), Bytes: uint64(x.left.dats.bytes.Load()),
+		Messages: uint64(x.progress.DATs.Messages.Load()), Bytes: uint64(x.progress.DATs.Bytes.Load()),
 	}
 }
 
@@ -61,8 +61,8 @@ func (x *exchange) settle() { x.settling.Do(func() { close(x.settled) }) }
 
 // waiting counts the messages that have not left.
 func (x *exchange) waiting() int64 {
-	left := x.left.messages.Load() // first, as in Queued
-	return x.delivered.messages.Load() - left
+	left := x.progress.Left.Messages.Load() // first, as in Queued
+	return x.delivered.Messages.Load() - left
 }
 
 // waits tells whether something is there for the stream to take.
@@ -72,10 +72,10 @@ func (x *exchange) waits() bool { return x.waiting() > 0 }
 // delivered or has left; false if the flow or the stream ends before. One goroutine
 // waits at a time.
 func (x *exchange) until(so func() bool) bool {
-	x.left.bell.listen()
+	changed := x.progress.Changed.Listen()
 	for !so() {
 		select {
-		case <-x.left.bell.ringing:
+		case <-changed:
 		case <-x.ended:
 			return false
 		case <-x.ctx.Done():

@@ -6,6 +6,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/server/contract"
 )
 
 // Bounds of ListenRequest.max_offer_bytes.
@@ -22,7 +23,7 @@ func offerSize(request *gatewayv1.ListenRequest, limits broker.Options) (int, er
 	case asked == 0:
 		asked = defaultOfferSize
 	case asked < leastOfferSize:
-		return 0, badField("max_offer_bytes", "is %d, want %d or more, or 0 for %d", asked, leastOfferSize, defaultOfferSize)
+		return 0, contract.BadField("max_offer_bytes", "is %d, want %d or more, or 0 for %d", asked, leastOfferSize, defaultOfferSize)
 	}
 	return int(min(asked, int64(max(limits.MaxMessage, leastOfferSize)))), nil
 }
@@ -59,9 +60,9 @@ func (f *offered) weight() int64 { return int64(f.Bot.Size() + len(f.Bot.Label) 
 
 // response is the offer as it is told, with as much of the BOT as it may hold.
 func (f *offered) response() *gatewayv1.ListenResponse {
-	bot := bareBot(f.Bot)
+	bot := contract.BareBot(f.Bot)
 	offer := &gatewayv1.Offer{
-		Cid: f.CID, Bot: bot, Deadline: timestamppb.New(f.Deadline), Peer: toPeer(f.Client),
+		Cid: f.CID, Bot: bot, Deadline: timestamppb.New(f.Deadline), Peer: contract.ToPeer(f.Client),
 	}
 	const heads = 2 << 10 // of all messages that lie within each other, and of left_out
 	room := f.size - heads - proto.Size(offer)
@@ -72,7 +73,7 @@ func (f *offered) response() *gatewayv1.ListenResponse {
 	} else {
 		left.LabelBytes, room = uint64(n), 0
 	}
-	attributes, hidden := attributesOf(f.Bot.Label, wholeAttributes(room))
+	attributes, hidden := contract.Attributes(f.Bot.Label, contract.WholeAttributes(room))
 	proto.Merge(left, hidden)
 	if attributes != nil {
 		room -= proto.Size(attributes)

@@ -121,34 +121,3 @@ func TestAttributesThatNotAllCanRead(t *testing.T) {
 		}
 	}
 }
-
-// TestListedAttributesAreCut: what operators see of a flow in a list is short.
-func TestListedAttributesAreCut(t *testing.T) {
-	t.Parallel()
-	label := `{` + head + `,"note":"` + strings.Repeat("é", 300_000) + `","hist":[` + strings.Repeat("1,", 200_000) + `1],"run":7}`
-	for name, limits := range map[string]attributeLimits{"listed": listedAttributes, "single": singleAttributes} {
-		shown, left := attributesOf([]byte(label), limits)
-		note := shown.GetFields()["note"].GetStringValue()
-		if len(note) > limits.each+3 || len(note) < limits.each-3 || !strings.HasSuffix(note, "é…") {
-			t.Errorf("%s: note has %d bytes and ends with %q", name, len(note), note[len(note)-6:])
-		}
-		if shown.GetFields()["run"].GetNumberValue() != 7 || shown.GetFields()["hist"] != nil {
-			t.Errorf("%s: run is %v, hist %.60v", name, shown.GetFields()["run"], shown.GetFields()["hist"])
-		}
-		if got, want := fmt.Sprint(names(left)), "[note is cut (600002) hist is too long to be shown (400003)]"; got != want {
-			t.Errorf("%s: left out %s, want %s", name, got, want)
-		}
-	}
-	var many strings.Builder
-	many.WriteString(`{` + head)
-	for i := range 100_000 {
-		fmt.Fprintf(&many, `,"k%d":"v"`, i)
-	}
-	shown, left := attributesOf([]byte(many.String()+"}"), listedAttributes)
-	if n := proto.Size(shown); n > listedAttributes.total || len(shown.GetFields()) < 100 {
-		t.Errorf("%d of 100,000 attributes are shown, in %d bytes", len(shown.GetFields()), n)
-	}
-	if int(left.GetAttributesCount())+len(shown.GetFields()) != 100_000 || len(left.GetAttributes()) != maxUnshown || proto.Size(left) > 4<<10 {
-		t.Errorf("%d are told of, %d by name, in %d bytes", left.GetAttributesCount(), len(left.GetAttributes()), proto.Size(left))
-	}
-}

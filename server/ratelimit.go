@@ -11,6 +11,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/zioflow/gateway/server/contract"
 )
 
 // RateLimits bound how many calls may begin in a second; 0 for any number. As
@@ -112,9 +114,9 @@ func (l *limiter) check(ctx context.Context, fullMethod string, c *counters) err
 		return nil
 	}
 	c.limited.Inc()
-	return withDetails(
+	return contract.WithDetails(
 		status.New(codes.ResourceExhausted, "too many calls begin in a second"),
-		&errdetails.ErrorInfo{Domain: errorDomain, Reason: "RATE_LIMITED"},
+		&errdetails.ErrorInfo{Domain: contract.ErrorDomain, Reason: "RATE_LIMITED"},
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)})
 }
 

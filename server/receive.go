@@ -15,8 +15,8 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
-	"github.com/zioflow/gateway/broker"
-	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/server/contract"
+	"github.com/zioflow/gateway/server/grpcgo"
 )
 
 // What a request to anything but FlowService may be. gRPC has one limit of its own for
@@ -25,13 +25,6 @@ const (
 	maxRequest     = 64<<10 + 1<<10   // bytes: the longest text that the contract takes, and the rest
 	requestTimeout = 10 * time.Second // for the first one to come, whole
 )
-
-// wire is a stream as gRPC's own parser reads it: a message is a head of five bytes,
-// and as many as it says. gRPC's transport.ServerStream implements it.
-type wire interface {
-	ReadMessageHeader([]byte) error
-	Read(int) (mem.BufferSlice, error)
-}
 
 // bounded is a stream that receives small messages alone, in time, and only as long as
 // the server is not stopped. Its Context ends when it is to end.
@@ -49,7 +42,7 @@ func (b *bounded) Context() context.Context { return b.ctx }
 
 // RecvMsg implements grpc.ServerStream.
 func (b *bounded) RecvMsg(m any) error {
-	source, ok := grpc.ServerTransportStreamFromContext(b.ctx).(wire)
+	source, ok := grpcgo.ReaderOf(b.ctx)
 	if !ok {
 		return status.Error(codes.Internal, "the stream cannot be read")
 	}
@@ -82,7 +75,7 @@ func (b *bounded) RecvMsg(m any) error {
 	case <-late:
 		return status.Errorf(codes.DeadlineExceeded, "no whole message came within %v", requestTimeout)
 	case <-b.stop.Done():
-		return errStopping()
+		return contract.Stopping()
 	case <-b.ctx.Done():
 		return status.FromContextError(b.ctx.Err()).Err()
 	}
@@ -90,10 +83,10 @@ func (b *bounded) RecvMsg(m any) error {
 
 // readMessage reads a message, and the end after it if it is a single one. io.EOF says
 // that there is none.
-func readMessage(source wire, single bool) (mem.BufferSlice, error) {
+func readMessage(source grpcgo.Reader, single bool) (mem.BufferSlice, error) {
 	var head [5]byte
 	if err := source.ReadMessageHeader(head[:]); err != nil {
-		return nil, wireError(err, single)
+		return nil, readError(err, single)
 	}
 	size := binary.BigEndian.Uint32(head[1:])
 	switch {
@@ -104,7 +97,7 @@ func readMessage(source wire, single bool) (mem.BufferSlice, error) {
 	}
 	data, err := source.Read(int(size))
 	if err != nil {
-		return nil, wireError(err, true)
+		return nil, readError(err, true)
 	}
 	if single {
 		if err := source.ReadMessageHeader(head[:]); !errors.Is(err, io.EOF) {
@@ -112,14 +105,14 @@ func readMessage(source wire, single bool) (mem.BufferSlice, error) {
 			if err == nil {
 				err = status.Error(codes.Internal, "more than one message came")
 			}
-			return nil, wireError(err, true)
+			return nil, readError(err, true)
 		}
 	}
 	return data, nil
 }
 
-// wireError is an error of a wire as a status; an end where a message was due is one.
-func wireError(err error, due bool) error {
+// readError is an error of a reader as a status; an end where a message was due is one.
+func readError(err error, due bool) error {
 	if errors.Is(err, io.EOF) && !due {
 		return io.EOF
 	}
@@ -130,8 +123,4 @@ func wireError(err error, due bool) error {
 		return err
 	}
 	return status.Error(codes.Unavailable, err.Error())
-}
-
-func errStopping() error {
-	return endError(&broker.EndError{Reason: flow.Draining, Detail: "the gateway is shutting down"}, 0)
 }

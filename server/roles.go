@@ -79,3 +79,10 @@ func serviceOf(method string) string {
 	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	return service
 }
+
+// unknownMethod is the name by which they are counted and logged: their own are
+// strangers' texts.
+const unknownMethod = "/unknown/unknown"
+
+// unknownKey marks the context of a call of one.
+type unknownKey struct{}

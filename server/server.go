@@ -29,6 +29,8 @@ import (
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/crowd"
 	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/server/admin"
+	"github.com/zioflow/gateway/server/codec"
 	"github.com/zioflow/gateway/zre/nodes"
 )
 
@@ -48,13 +50,13 @@ type Options struct {
 	// stay before that counts as one. 0 stands for 250 ms.
 	Grace time.Duration
 	// Process is what the AdminService steers; nil for no AdminService.
-	Process Process
+	Process admin.Process
 	// RateLimits bound the calls that begin.
 	RateLimits RateLimits
 	// Registry takes the server's metrics; nil for none.
 	Registry prometheus.Registerer
 	// Routes makes the routes that operators add.
-	Routes RouteOptions
+	Routes admin.RouteOptions
 	// Nodes is what discovery knows of others; nil for none.
 	Nodes *nodes.Table
 	// Access decides who may call what; nil lets everybody call everything.
@@ -117,7 +119,7 @@ type Server struct {
 }
 
 // New makes a server that is not listening yet.
-func New(b *broker.Broker, o Options) *Server { return newServer(b, o, new(framePool)) }
+func New(b *broker.Broker, o Options) *Server { return newServer(b, o, new(codec.FramePool)) }
 
 // newServer is New with a pool for the frames that are read.
 func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
@@ -144,7 +146,7 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 		grpc.Creds(&usher{&doorkeeper{credentials, logs.NewSampler(o.Log, foreignLines), counters}, guests}),
 		grpc.InTapHandle(in.tap),
 		grpc.UnknownServiceHandler(in.unknown),
-		grpc.ForceServerCodecV2(newCodec()),
+		grpc.ForceServerCodecV2(codec.New()),
 		experimental.BufferPool(frames),
 		grpc.MaxRecvMsgSize(o.MaxMessage+headRoom),
 		grpc.MaxSendMsgSize(o.MaxMessage+headRoom),
@@ -165,7 +167,9 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 		o.Nodes = nodes.NewTable()
 	}
 	if o.Process != nil {
-		gatewayv1.RegisterAdminServiceServer(in, newAdminService(stop, b, o))
+		gatewayv1.RegisterAdminServiceServer(in, admin.New(stop, b, admin.Options{
+			Process: o.Process, Routes: o.Routes, Nodes: o.Nodes, Caller: peerInfo, Log: o.Log,
+		}))
 	}
 	healthpb.RegisterHealthServer(in, s.health)
 	reflection.Register(in)

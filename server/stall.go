@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/zioflow/gateway/server/grpcgo"
 )
 
 // stall watches over what waits to be taken by a stream: one that takes no byte of it
@@ -70,7 +72,7 @@ func (s *stall) finish() {
 func (s *stall) check() {
 	if s.stands() {
 		s.tell()
-		_ = abort(s.ctx) // it is gRPC's, or the test of abort fails
+		_ = grpcgo.Abort(s.ctx) // it is gRPC's, or a test fails
 	}
 }
 

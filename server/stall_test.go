@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
@@ -18,24 +17,9 @@ import (
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/server/codec"
+	"github.com/zioflow/gateway/server/contract"
 )
-
-// TestAbortKnowsItsGRPC: abort calls a function inside gRPC, by its name and with
-// parameters that nobody checks. With another version, look whether
-// http2Server.closeStream still has them, and whether what abort says of it is
-// still so.
-func TestAbortKnowsItsGRPC(t *testing.T) {
-	const known = "1.85.0"
-	if grpc.Version != known {
-		t.Errorf("gRPC is %s, abort was written for %s", grpc.Version, known)
-	}
-}
-
-func TestAbortNeedsAStream(t *testing.T) {
-	if err := abort(t.Context()); err == nil {
-		t.Error("a context without a stream was taken")
-	}
-}
 
 // abortions is a log that counts the streams that were given up.
 type abortions struct {
@@ -287,7 +271,7 @@ func TestWhatWaitsForAStream(t *testing.T) {
 	x := r.exchange(time.Hour)
 	defer x.leave("the test is over")
 	stream := new(heldStream)
-	out := newSender(stream, x, openMembers)
+	out := newSender(stream, x, codec.OpenMembers)
 	give := func(d broker.Delivery) mem.BufferSlice {
 		t.Helper()
 		if err := x.Deliver(d); err != nil {
@@ -298,9 +282,9 @@ func TestWhatWaitsForAStream(t *testing.T) {
 			t.Fatal(err)
 		}
 		if d.Type == zio.BOT {
-			err = out.bot(&batch[0], &gatewayv1.OpenResponse{Message: &gatewayv1.OpenResponse_Bot{Bot: toBot(batch[0], nil)}})
+			err = out.SendBOT(&batch[0], &gatewayv1.OpenResponse{Message: &gatewayv1.OpenResponse_Bot{Bot: contract.ToBot(batch[0], nil)}})
 		} else {
-			err = out.send(&batch[0])
+			err = out.Send(&batch[0])
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -315,9 +299,9 @@ func TestWhatWaitsForAStream(t *testing.T) {
 			if !x.waits() || !x.stall.watching.Load() {
 				t.Errorf("%v of %d bytes does not wait", kind, size)
 			}
-			before, dats := x.left.moved(), x.Departed()
+			before, dats := x.progress.Moved(), x.Departed()
 			m.Materialize()
-			if x.left.moved() == before {
+			if x.progress.Moved() == before {
 				t.Errorf("%v of %d bytes: writing it is no movement", kind, size)
 			}
 			if crossed := x.Departed(); (crossed != dats) != (kind == zio.DAT) {

@@ -14,6 +14,7 @@ import (
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/text"
+	"github.com/zioflow/gateway/server/contract"
 )
 
 // maxViolations bounds how many fields a caller is told of that break a rule.
@@ -79,5 +80,5 @@ func validate(request any) error {
 		bad.FieldViolations = append(bad.FieldViolations,
 			&errdetails.BadRequest_FieldViolation{Field: field, Description: problem})
 	}
-	return withDetails(status.New(codes.InvalidArgument, strings.Join(words, "; ")), bad)
+	return contract.WithDetails(status.New(codes.InvalidArgument, strings.Join(words, "; ")), bad)
 }

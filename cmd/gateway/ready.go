@@ -8,11 +8,11 @@ import (
 	"strings"
 
 	"github.com/zioflow/gateway/gateway"
-	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
 )
 
 // ready is the line that tells where the gateway can be reached.
-func ready(endpoints []server.Endpoint) string {
+func ready(endpoints []admin.Endpoint) string {
 	var parts []string
 	last := ""
 	for _, e := range endpoints {

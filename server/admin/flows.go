@@ -1,0 +1,153 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/match"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/server/contract"
+)
+
+// ListFlows shows the flows that are selected, the latest first.
+func (s *Service) ListFlows(ctx context.Context, request *gatewayv1.ListFlowsRequest) (*gatewayv1.ListFlowsResponse, error) {
+	selected, err := newSelection(request.GetStates(), request.GetFilter())
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPage(request, fmt.Sprint(request.GetStates(), request.GetFilter()))
+	if err != nil {
+		return nil, err
+	}
+	response := &gatewayv1.ListFlowsResponse{}
+	now := time.Now()
+	for f := range s.broker.FlowsBefore(broker.FlowID(p.before)) {
+		if err := ctx.Err(); err != nil {
+			return nil, status.FromContextError(err).Err()
+		}
+		info := f.Info()
+		taken := selected.takes(&info, now)
+		if err := selected.tooCostly(s.filterCost); err != nil {
+			return nil, err
+		}
+		if !taken {
+			continue
+		}
+		flow := toFlow(&info, listedAttributes)
+		if !p.takes(flow) {
+			response.NextPageToken = p.next()
+			break
+		}
+		response.Flows = append(response.Flows, flow)
+		p.before = uint64(info.ID)
+	}
+	return response, nil
+}
+
+// listingCost bounds what a filter costs over all flows that one call of ListFlows
+// looks at, in units of some 0.2 µs: some two seconds of one processor. Twice as many
+// flows as there may be by default, with labels of 200 bytes and a filter that reads
+// them, stay below it.
+const listingCost = 10_000_000
+
+// selection is which flows somebody wants to see. Its methods are called by one
+// goroutine at a time.
+type selection struct {
+	states map[gatewayv1.FlowState]bool // empty for all
+	filter *match.Filter                // nil for all
+
+	evaluated int    // how many flows the filter was asked about
+	cost      uint64 // what that has cost
+}
+
+func newSelection(states []gatewayv1.FlowState, filter string) (*selection, error) {
+	s := &selection{states: make(map[gatewayv1.FlowState]bool, len(states))}
+	for _, state := range states {
+		s.states[state] = true
+	}
+	if filter != "" {
+		compiled, err := match.CompileFilter(filter)
+		if err != nil {
+			return nil, contract.BadField("filter", "%v", err)
+		}
+		s.filter = compiled
+	}
+	return s, nil
+}
+
+func (s *selection) takes(info *broker.FlowInfo, now time.Time) bool {
+	switch {
+	case len(s.states) > 0 && !s.states[stateOf(info.Phase)]:
+		return false
+	case s.filter == nil:
+		return true
+	}
+	matched, cost := s.filter.Match(info, now)
+	s.evaluated++
+	s.cost += cost
+	return matched
+}
+
+// tooCostly is RESOURCE_EXHAUSTED once the filter has cost more than that.
+func (s *selection) tooCostly(most uint64) error {
+	if s.cost <= most {
+		return nil
+	}
+	problem := fmt.Sprintf("costs too much: %d units for the first %d flows, and a call may cost %d in all; "+
+		"name states, which costs nothing, or ask for less of a flow", s.cost, s.evaluated, most)
+	return contract.WithDetails(status.New(codes.ResourceExhausted, "filter: "+problem), &errdetails.BadRequest{
+		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "filter", Description: problem}},
+	})
+}
+
+// GetFlow shows one flow.
+func (s *Service) GetFlow(_ context.Context, request *gatewayv1.GetFlowRequest) (*gatewayv1.GetFlowResponse, error) {
+	f := s.broker.Flow(broker.FlowID(request.GetId()))
+	if f == nil {
+		return nil, noFlow(request.GetId())
+	}
+	info := f.Info()
+	return &gatewayv1.GetFlowResponse{Flow: toFlow(&info, singleAttributes)}, nil
+}
+
+// EndFlow ends a flow.
+func (s *Service) EndFlow(_ context.Context, request *gatewayv1.EndFlowRequest) (*gatewayv1.EndFlowResponse, error) {
+	detail := request.GetDetail()
+	if detail == "" {
+		detail = "an operator ended the flow"
+	}
+	info, err := s.broker.EndFlow(broker.FlowID(request.GetId()), detail)
+	switch {
+	case errors.Is(err, broker.ErrNoFlow):
+		return nil, noFlow(request.GetId())
+	case err != nil:
+		return nil, notNow("FLOW_ENDED", "flow "+number(request.GetId()), fmt.Errorf("%w already: %v", err, info.Reason))
+	}
+	return &gatewayv1.EndFlowResponse{Flow: toFlow(&info, singleAttributes)}, nil
+}
+
+func number(id uint64) string { return strconv.FormatUint(id, 10) }
+
+// noFlow is NOT_FOUND.
+func noFlow(id uint64) error {
+	return notFound("flow", id, fmt.Sprintf("there is no flow %d, or it is remembered no more", id))
+}
+
+// notFound is NOT_FOUND for something with a number.
+func notFound(kind string, id uint64, text string) error {
+	return contract.WithDetails(status.New(codes.NotFound, text), &errdetails.ResourceInfo{
+		ResourceType: kind, ResourceName: number(id), Description: text,
+	})
+}
+
+// stateOf is a phase in the contract's words, which have one number more.
+func stateOf(p flow.Phase) gatewayv1.FlowState { return gatewayv1.FlowState(p) + 1 }

@@ -1,0 +1,164 @@
+package admin
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	"github.com/zioflow/gateway/broker"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/server/contract"
+)
+
+// How many events may wait for one watcher to read them, and how many bytes of labels
+// are in them, besides one label; further ones it misses.
+const (
+	watchRoom   = 1024
+	watchLabels = 16 << 20
+)
+
+// WatchFlows tells of the flows that are selected as they enter their states. The
+// work of telling is done here, a queue away from the flows, and that of selecting
+// another queue away: only what the watcher has asked for waits for it.
+func (s *Service) WatchFlows(request *gatewayv1.WatchFlowsRequest, stream grpc.ServerStreamingServer[gatewayv1.WatchFlowsResponse]) error {
+	selected, err := newSelection(request.GetStates(), request.GetFilter())
+	if err != nil {
+		return err
+	}
+	watcher, queue := s.broker.Watch(watchRoom), newWatchQueue()
+	var selecting sync.WaitGroup
+	defer selecting.Wait()
+	defer watcher.Close()
+	selecting.Go(func() {
+		for event := range watcher.Events() {
+			queue.put(event, selected.takes(event.Flow, event.Time))
+		}
+	})
+	err = stream.SendHeader(nil) // so that the caller knows that the watch has begun
+	for err == nil {
+		var next watched
+		if next, err = queue.take(stream.Context(), s.stop); err == nil {
+			err = stream.Send(s.shown.response(next))
+		}
+	}
+	return err
+}
+
+// watched is an event that a watcher has asked for, or how many it has missed since the
+// last one.
+type watched struct {
+	broker.Event
+	missed uint64
+}
+
+// watchQueue is what waits for a watcher. One goroutine takes, another puts.
+type watchQueue struct {
+	wake chan struct{} // holds a token when there may be something to take
+
+	mu     sync.Mutex
+	events []watched // guarded by mu
+	labels int       // guarded by mu; bytes in them
+	missed uint64    // guarded by mu; since the last of them
+}
+
+func newWatchQueue() *watchQueue { return &watchQueue{wake: make(chan struct{}, 1)} }
+
+// put takes in an event, if it was asked for and there is room for it. What was missed
+// before it, because not even the selecting kept up, counts whether it was asked for or
+// not: nobody knows.
+func (q *watchQueue) put(event broker.Event, asked bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.missed += event.Missed
+	switch {
+	case !asked:
+		if event.Missed == 0 {
+			return
+		}
+	case len(q.events) >= watchRoom || q.labels > watchLabels:
+		q.missed++
+	default:
+		q.events = append(q.events, watched{event, q.missed})
+		q.labels += len(event.Flow.Label)
+		q.missed = 0
+	}
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take waits for what is to be told next: an event, or when none waits how many were
+// missed.
+func (q *watchQueue) take(ctx, stop context.Context) (watched, error) {
+	for {
+		if next, ok := q.next(); ok {
+			return next, nil
+		}
+		select {
+		case <-q.wake:
+		case <-ctx.Done():
+			return watched{}, status.FromContextError(ctx.Err()).Err()
+		case <-stop.Done():
+			return watched{}, contract.Stopping()
+		}
+	}
+}
+
+func (q *watchQueue) next() (next watched, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case len(q.events) > 0:
+		next, q.events[0] = q.events[0], watched{}
+		q.events = q.events[1:]
+		q.labels -= len(next.Flow.Label)
+		return next, true
+	case q.missed > 0:
+		next = watched{broker.Event{Time: time.Now()}, q.missed}
+		q.missed = 0
+		return next, true
+	default:
+		return watched{}, false
+	}
+}
+
+// shownFlows are the flows of the latest events as the contract has them, so that
+// an event is put into its words once and not for each watcher. It may be used
+// concurrently.
+type shownFlows struct {
+	mu     sync.Mutex
+	latest [32]shownFlow // guarded by mu; a ring
+	next   int           // guarded by mu
+}
+
+type shownFlow struct {
+	info *broker.FlowInfo
+	flow *gatewayv1.Flow
+}
+
+func (l *shownFlows) response(w watched) *gatewayv1.WatchFlowsResponse {
+	r := &gatewayv1.WatchFlowsResponse{Time: timeOf(w.Time), Missed: w.missed}
+	if w.Flow != nil {
+		r.Flow = l.of(w.Flow)
+	}
+	return r
+}
+
+// of returns a message that is not to be changed.
+func (l *shownFlows) of(info *broker.FlowInfo) *gatewayv1.Flow {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.latest {
+		if s.info == info {
+			return s.flow
+		}
+	}
+	s := shownFlow{info, toFlow(info, listedAttributes)}
+	l.latest[l.next] = s
+	l.next = (l.next + 1) % len(l.latest)
+	return s.flow
+}

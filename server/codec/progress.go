@@ -1,0 +1,95 @@
+package codec
+
+import (
+	"sync/atomic"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/zio"
+)
+
+// Counter counts messages and bytes upwards. It may be used concurrently.
+type Counter struct{ Messages, Bytes atomic.Int64 }
+
+// Add counts one message of that many bytes.
+func (c *Counter) Add(bytes int64) {
+	c.Messages.Add(1)
+	c.Bytes.Add(bytes)
+}
+
+// Progress is what has become of the messages to a stream. It is apart from the stream
+// since it is kept by messages that gRPC has lost with a connection: nothing in it
+// may lead to one. It may be used concurrently.
+type Progress struct {
+	// Left counts the messages that have left the gateway, or were dropped, and their
+	// weight.
+	Left Counter
+	// DATs counts the DATs that gRPC has written, with their payload: the peer's windows
+	// have room for them.
+	DATs Counter
+	// Changed is notified when a message has left.
+	Changed Notifier
+
+	steps atomic.Int64 // how often gRPC has written something of a message
+}
+
+// NewProgress returns the progress of a stream to which nothing was sent.
+func NewProgress() *Progress { return &Progress{Changed: newNotifier()} }
+
+// Moved changes whenever the stream takes something.
+func (p *Progress) Moved() int64 { return p.Left.Messages.Load() + p.steps.Load() }
+
+// entry is what one message counts for in a Progress.
+type entry struct {
+	progress *Progress
+	weight   int64
+	size     int64 // a DAT's payload; less than 0 for all other messages
+}
+
+func newEntry(d *broker.Delivery, p *Progress) entry {
+	size := int64(d.Message.Size())
+	e := entry{progress: p, weight: size + int64(d.Message.Burden()), size: size}
+	if d.Type != zio.DAT {
+		e.size = -1
+	}
+	return e
+}
+
+// written counts the message as one that the peer is sent.
+func (e *entry) written() {
+	if e.size >= 0 {
+		e.progress.DATs.Add(e.size)
+	}
+}
+
+// left counts the message out.
+func (e *entry) left() {
+	e.progress.Left.Add(e.weight)
+	e.progress.Changed.Notify()
+}
+
+// Notifier wakes the one goroutine that waits for something to change. To notify costs
+// next to nothing while nobody listens. It may be used concurrently.
+type Notifier struct {
+	listening atomic.Bool
+	token     chan struct{} // full after a notification
+}
+
+func newNotifier() Notifier { return Notifier{token: make(chan struct{}, 1)} }
+
+// Listen returns a channel that receives after every notification from now on; several
+// may be received as one. What is to be waited for must be looked at after Listen.
+func (n *Notifier) Listen() <-chan struct{} {
+	n.listening.Store(true)
+	return n.token
+}
+
+// Notify wakes the goroutine that has called Listen, if there is one.
+func (n *Notifier) Notify() {
+	if !n.listening.Load() {
+		return
+	}
+	select {
+	case n.token <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,80 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/zio"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/server/codec"
+	"github.com/zioflow/gateway/server/contract"
+)
+
+// Open relays between a stream and the broker. Its handler writes; another
+// goroutine reads, and ends when the stream does.
+func (s *flowService) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest, gatewayv1.OpenResponse]) error {
+	ctx := stream.Context()
+	first := codec.Request{Members: codec.OpenMembers}
+	if err := recvFirst(stream, &first); err != nil {
+		return err
+	}
+	x := s.newExchange(ctx)
+	defer x.returned()
+	defer x.unwind()
+	if err := x.begin(&first, zio.NoDirection); err != nil {
+		return err
+	}
+	s.streams.Go(func() { s.reading(ctx, x, func() { readOpen(ctx, stream, x) }) })
+
+	out := newSender(stream, x, codec.OpenMembers)
+	for {
+		batch, err := out.take(ctx)
+		if err != nil {
+			return x.result(err)
+		}
+		for i := range batch {
+			err = errors.Join(err, sendOpen(out, &batch[i], err))
+		}
+		if err != nil {
+			return x.unsent(err)
+		}
+	}
+}
+
+// sendOpen sends one message, unless an earlier one failed, and releases it.
+func sendOpen(out *sender, d *broker.Delivery, failed error) error {
+	switch {
+	case failed != nil:
+		out.Drop(d)
+		return nil
+	case d.Type == zio.BOT:
+		return out.SendBOT(d, &gatewayv1.OpenResponse{Message: &gatewayv1.OpenResponse_Bot{Bot: contract.ToBot(*d, out.exchange.takenBy())}})
+	default:
+		return out.Send(d)
+	}
+}
+
+// readOpen takes in what follows the BOT.
+func readOpen(ctx context.Context, stream grpc.ServerStream, x *exchange) {
+	in := codec.Request{Members: codec.OpenMembers}
+	for {
+		err := stream.RecvMsg(&in)
+		switch {
+		case errors.Is(err, io.EOF):
+			x.halfClosed()
+		case err != nil:
+			x.broke(err)
+		default:
+			if err = passOn(ctx, &in, x); err != nil {
+				x.broke(err)
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
