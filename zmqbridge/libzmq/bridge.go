@@ -20,9 +20,9 @@ import (
 type Options struct {
 	zmqbridge.Options
 
-	// goneMark is what libzmq delivers in the place of a peer that has gone. As
+	// disconnectToken is what libzmq delivers in the place of a peer that has gone. As
 	// no peer knows it, it marks what else only libzmq says.
-	goneMark string
+	disconnectToken string
 }
 
 func init() { zmqbridge.Register("libzmq", Open) }
@@ -41,7 +41,7 @@ type Bridge struct {
 // Close.
 func Open(b *broker.Broker, options zmqbridge.Options) (_ zmqbridge.Bridge, err error) {
 	o := Options{Options: options}
-	o.goneMark = "gone:" + rand.Text() // so that no peer can send it
+	o.disconnectToken = "gone:" + rand.Text() // so that no peer can send it
 	keepMemory()
 	context, err := zmq.NewContext()
 	if err != nil {

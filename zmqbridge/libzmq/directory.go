@@ -18,7 +18,7 @@ func newDirectory() directory {
 	return directory{byNumber: map[uint32]*peer{}, byName: map[string]*peer{}}
 }
 
-// find answers nil where there is no peer.
+// find returns nil where there is no peer.
 func (d directory) find(a address) *peer {
 	if a.name != "" {
 		return d.byName[a.name]

@@ -43,10 +43,10 @@ type endpoint struct {
 	queue []outgoing // guarded by mu
 }
 
-// staged is a parcel that the wire is to send next.
+// staged is a message that the wire is to send next.
 type staged struct {
 	link   *link
-	parcel *parcel
+	frames *frames
 }
 
 // outgoing is a message on its way to the owner, who copies it into frames if
@@ -134,15 +134,15 @@ func passing(short syscall.Errno) bool {
 // dispatch passes on the first n messages that the wire has received.
 func (e *endpoint) dispatch(n int) {
 	for i := range n {
-		if from, p := e.wire.arrived(i); p != nil {
+		if from, p := e.wire.received(i); p != nil {
 			e.take(from, p)
 		}
 	}
 }
 
-func (e *endpoint) take(from address, m *parcel) {
+func (e *endpoint) take(from address, m *frames) {
 	p := e.peers.find(from)
-	if m.count() == 1 && string(m.part(0)) == e.options.goneMark {
+	if m.count() == 1 && string(m.part(0)) == e.options.disconnectToken {
 		m.Release()
 		if p != nil {
 			e.leave(p, "connection closed")
@@ -165,9 +165,9 @@ func (e *endpoint) take(from address, m *parcel) {
 	p.Receive(message)
 }
 
-func (e *endpoint) attach(from address, first *parcel) (*peer, error) {
+func (e *endpoint) attach(from address, first *frames) (*peer, error) {
 	from.name = strings.Clone(from.name)
-	t, err := newTarget(e.wire, from)
+	t, err := newPeerAddress(e.wire, from)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +177,7 @@ func (e *endpoint) attach(from address, first *parcel) (*peer, error) {
 	}
 	var grant broker.Grant
 	info.Name, grant = e.options.recognize(first.property)
-	l := &link{endpoint: e, address: from, target: t}
+	l := &link{endpoint: e, address: from, to: t}
 	p := &peer{link: l, Peer: e.broker.AttachWith(l, info, grant)}
 	p.Stays()
 	e.peers.add(p)
@@ -203,7 +203,7 @@ func (e *endpoint) enqueue(o outgoing) {
 }
 
 // sendQueued sends up to a batch of what was delivered, in its order, and
-// answers of how many messages it has disposed.
+// returns of how many messages it has disposed.
 func (e *endpoint) sendQueued() int {
 	if len(e.sending) == 0 {
 		e.mu.Lock()
@@ -216,7 +216,7 @@ func (e *endpoint) sendQueued() int {
 	for _, o := range chunk {
 		if p := e.prepare(o); p != nil {
 			e.staged[ready] = staged{o.link, p}
-			e.wire.put(ready, p, o.link.target)
+			e.wire.put(ready, p, o.link.to)
 			ready++
 		}
 	}
@@ -228,8 +228,8 @@ func (e *endpoint) sendQueued() int {
 	return len(chunk)
 }
 
-// prepare answers what is to be sent now, if anything.
-func (e *endpoint) prepare(o outgoing) *parcel {
+// prepare returns what is to be sent now; nil for nothing.
+func (e *endpoint) prepare(o outgoing) *frames {
 	l := o.link
 	if l.gone.Load() {
 		o.message.Release()
@@ -250,15 +250,15 @@ func (e *endpoint) prepare(o outgoing) *parcel {
 func (e *endpoint) sendStaged(n int) {
 	e.wire.send(n)
 	for i, s := range e.staged[:n] {
-		held, refused := e.wire.sent(i)
-		s.link.sent(s.parcel, held, refused)
+		tracked, refused := e.wire.sent(i)
+		s.link.sent(s.frames, tracked, refused)
 		switch {
 		case refused == 0:
 		case refused == syscall.EAGAIN && !s.link.gone.Load():
 			e.waiting[s.link] = true
-			s.link.backlog.add(s.parcel)
+			s.link.backlog.add(s.frames)
 		case refused == syscall.EAGAIN:
-			s.parcel.Release()
+			s.frames.Release()
 		default:
 			e.lose(s.link, "connection closed")
 		}
@@ -301,16 +301,16 @@ func (e *endpoint) retry(busy bool) {
 func (e *endpoint) flush(l *link) {
 	next := l.backlog.next(batch)
 	for i, p := range next {
-		e.wire.put(i, p, l.target)
+		e.wire.put(i, p, l.to)
 	}
 	e.wire.send(len(next))
 	done := 0
 	for i, p := range next {
-		held, refused := e.wire.sent(i)
+		tracked, refused := e.wire.sent(i)
 		if refused != syscall.EAGAIN {
 			done++
 		}
-		l.sent(p, held, refused)
+		l.sent(p, tracked, refused)
 	}
 	l.backlog.sent(done)
 }

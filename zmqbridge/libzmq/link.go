@@ -15,13 +15,13 @@ import (
 type link struct {
 	endpoint *endpoint
 	address  address // on the socket
-	target   *target
+	to       *peerAddress
 	gone     atomic.Bool
 	backlog  backlog // used by the owner alone
 
 	// delivered and left count messages and their weight upwards; what is
 	// between them is queued, here or in libzmq. Of what libzmq was given to
-	// hold, the target tells when it has left.
+	// hold, to tells when it has left.
 	delivered, left counter
 }
 
@@ -56,7 +56,7 @@ func (l *link) fits(t zio.Type) bool {
 
 // Queued implements broker.Link.
 func (l *link) Queued() (messages, bytes int64) {
-	messages, bytes = l.target.left() // first, so that the difference is never too small
+	messages, bytes = l.to.left() // first, so that the difference is never too small
 	messages += l.left.messages.Load()
 	bytes += l.left.bytes.Load()
 	return l.delivered.messages.Load() - messages, l.delivered.bytes.Load() - bytes
@@ -68,13 +68,13 @@ func (l *link) Flush() {}
 // Ended implements broker.Link; the connection may carry another flow.
 func (l *link) Ended(flow.Reason, string) {}
 
-// sent takes note of what became of a parcel, which is empty unless the error is
+// sent takes note of what became of a message, whose frames are empty unless the error is
 // EAGAIN. Called by the owner.
-func (l *link) sent(p *parcel, held bool, e syscall.Errno) {
+func (l *link) sent(p *frames, tracked bool, e syscall.Errno) {
 	if e == syscall.EAGAIN {
 		return
 	}
-	if !held {
+	if !tracked {
 		l.left.add(p.weight)
 	}
 	p.recycle()
@@ -82,7 +82,7 @@ func (l *link) sent(p *parcel, held bool, e syscall.Errno) {
 
 // giveUp drops the backlog. Called by the owner.
 func (l *link) giveUp() {
-	for _, p := range l.backlog.parcels {
+	for _, p := range l.backlog.messages {
 		l.left.add(p.weight)
 	}
 	l.backlog.drop()

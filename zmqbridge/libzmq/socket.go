@@ -5,7 +5,6 @@ package libzmq
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 	"unsafe"
 
@@ -31,7 +30,11 @@ func newSocket(ctx *zmq.Context, kind zmq.Type, o Options) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{Socket: inner, handle: handleOf(inner), kind: kind}
+	handle, err := handleOf(inner)
+	if err != nil {
+		return nil, errors.Join(err, inner.Close())
+	}
+	s := &socket{Socket: inner, handle: handle, kind: kind}
 	if err := s.configure(o); err != nil {
 		return nil, errors.Join(err, inner.Close())
 	}
@@ -44,12 +47,6 @@ func (s *socket) front() string {
 		return "zmq-server"
 	}
 	return "zmq-router"
-}
-
-// handleOf digs out the pointer by which libzmq knows the socket. The binding
-// keeps it to itself, and offers no way to move a message without copying it.
-func handleOf(s *zmq.Socket) unsafe.Pointer {
-	return reflect.ValueOf(s).Elem().FieldByName("soc").UnsafePointer()
 }
 
 func (s *socket) configure(o Options) error {
@@ -66,7 +63,7 @@ func (s *socket) configure(o Options) error {
 		{"HANDSHAKE_IVL", s.SetHandshakeIvl(o.Handshake)},
 		{"HEARTBEAT_IVL", s.SetHeartbeatIvl(o.Heartbeat)},
 		{"HEARTBEAT_TIMEOUT", s.SetHeartbeatTimeout(o.HeartbeatTimeout)},
-		{"DISCONNECT_MSG", s.SetDisconnectMsg(o.goneMark)},
+		{"DISCONNECT_MSG", s.SetDisconnectMsg(o.disconnectToken)},
 	} {
 		if set.err != nil {
 			return fmt.Errorf("socket option %s: %w", set.option, set.err)

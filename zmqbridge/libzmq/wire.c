@@ -11,49 +11,49 @@
 
 // Go's scheduler interrupts threads by a signal, even while they are in libzmq.
 // Between the parts of a message there is no going back, so every call is made
-// again; any other error is answered.
+// again; any other error is returned.
 #define RETRY(call) \
 	while ((call) < 0) \
 		if (zmq_errno() != EINTR) \
 			return zmq_errno()
 
-// A message that has a part this large, or is this heavy, is put on the tally when it
+// A message that has a part this large, or is this heavy, is tracked when it
 // is sent. Others cannot fill the memory: a peer's queue in libzmq is bounded.
-enum { WORTH_HOLDING = 16 << 10 };
+enum { WORTH_TRACKING = 16 << 10 };
 
 // A slice this large is not worth a copy.
 enum { WORTH_SHARING = 2 << 10 };
 
-parcel *parcel_new(void)
+frames *frames_new(void)
 {
-	parcel *p = malloc(sizeof *p);
+	frames *p = malloc(sizeof *p);
 	if (p) {
-		p->parts = p->few;
+		p->parts = p->inline_parts;
 		p->count = 0;
-		p->room = FEW;
+		p->room = INLINE_PARTS;
 	}
 	return p;
 }
 
-void parcel_close(parcel *p)
+void frames_close(frames *p)
 {
 	while (p->count > 0)
 		zmq_msg_close(&p->parts[--p->count].msg);
-	if (p->parts != p->few) {
+	if (p->parts != p->inline_parts) {
 		free(p->parts);
-		p->parts = p->few;
-		p->room = FEW;
+		p->parts = p->inline_parts;
+		p->room = INLINE_PARTS;
 	}
 }
 
-void parcel_free(parcel *p)
+void frames_free(frames *p)
 {
-	parcel_close(p);
+	frames_close(p);
 	free(p);
 }
 
-// parcel_next answers the place of one more part; NULL without memory.
-static part *parcel_next(parcel *p)
+// frames_next returns the place of one more part; NULL without memory.
+static part *frames_next(frames *p)
 {
 	if (p->count == p->room) {
 		part *more = malloc(2 * (size_t)p->room * sizeof *more);
@@ -65,7 +65,7 @@ static part *parcel_next(parcel *p)
 			more[i].data = zmq_msg_data(&more[i].msg); // small ones have moved
 			more[i].size = p->parts[i].size;
 		}
-		if (p->parts != p->few)
+		if (p->parts != p->inline_parts)
 			free(p->parts); // its messages are empty now, which hold nothing
 		p->parts = more;
 		p->room *= 2;
@@ -73,31 +73,31 @@ static part *parcel_next(parcel *p)
 	return &p->parts[p->count];
 }
 
-static void parcel_took(parcel *p)
+static void frames_took(frames *p)
 {
 	part *last = &p->parts[p->count++];
 	last->data = zmq_msg_data(&last->msg);
 	last->size = zmq_msg_size(&last->msg);
 }
 
-void *parcel_add(parcel *p, size_t size)
+void *frames_add(frames *p, size_t size)
 {
-	part *next = parcel_next(p);
+	part *next = frames_next(p);
 	if (!next || zmq_msg_init_size(&next->msg, size) < 0)
 		return NULL;
-	parcel_took(p);
+	frames_took(p);
 	return p->parts[p->count - 1].data;
 }
 
-// A received part, of which messages lend slices to libzmq.
+// A received part, of which libzmq borrows slices.
 typedef struct {
 	zmq_msg_t whole;
-	int64_t   lent; // atomic: slices, and who is making them
+	int64_t   borrowers; // atomic: slices, and who is making them
 } shared;
 
 static void shared_drop(shared *s)
 {
-	if (__atomic_sub_fetch(&s->lent, 1, __ATOMIC_ACQ_REL) == 0) {
+	if (__atomic_sub_fetch(&s->borrowers, 1, __ATOMIC_ACQ_REL) == 0) {
 		zmq_msg_close(&s->whole);
 		free(s);
 	}
@@ -110,63 +110,63 @@ static void slice_free(void *data, void *hint)
 	shared_drop(hint);
 }
 
-static int parcel_add_slice(parcel *p, slice from, shared *s)
+static int frames_add_slice(frames *p, slice from, shared *s)
 {
 	part *next;
 	if (from.size < WORTH_SHARING) {
-		void *data = parcel_add(p, from.size);
+		void *data = frames_add(p, from.size);
 		if (data && from.size)
 			memcpy(data, from.data, from.size);
 		return data ? 0 : ENOMEM;
 	}
-	if (!(next = parcel_next(p)))
+	if (!(next = frames_next(p)))
 		return ENOMEM;
-	__atomic_add_fetch(&s->lent, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&s->borrowers, 1, __ATOMIC_RELAXED);
 	if (zmq_msg_init_data(&next->msg, from.data, from.size, slice_free, s) < 0) {
 		shared_drop(s);
 		return ENOMEM;
 	}
-	parcel_took(p);
+	frames_took(p);
 	return 0;
 }
 
-int parcel_cut(parcel *to, parcel *from, const void *coord, size_t coord_size, const slice *slices, int n)
+int frames_split(frames *to, frames *from, const void *coord, size_t coord_size, const slice *slices, int n)
 {
 	int     error = ENOMEM;
 	shared *s = malloc(sizeof *s);
 	void   *place;
 
 	if (!s) {
-		parcel_close(from);
+		frames_close(from);
 		return ENOMEM;
 	}
 	// A small part moves with its message, but then no slice of it is large enough
 	// to be shared, and the bytes are still to be read where they were.
-	s->lent = 1;
+	s->borrowers = 1;
 	zmq_msg_init(&s->whole);
 	zmq_msg_copy(&s->whole, &from->parts[0].msg);
-	if (parcel_add(to, 0) && !(error = parcel_add_slice(to, slices[0], s))) {
+	if (frames_add(to, 0) && !(error = frames_add_slice(to, slices[0], s))) {
 		error = ENOMEM;
-		if ((place = parcel_add(to, coord_size))) {
+		if ((place = frames_add(to, coord_size))) {
 			memcpy(place, coord, coord_size);
 			error = 0;
 		}
 	}
 	for (int i = 1; i < n && !error; i++)
-		error = parcel_add_slice(to, slices[i], s);
-	parcel_close(from);
+		error = frames_add_slice(to, slices[i], s);
+	frames_close(from);
 	shared_drop(s);
 	return error;
 }
 
-const char *parcel_property(parcel *p, const char *key)
+const char *frames_property(frames *p, const char *key)
 {
 	return p->count ? zmq_msg_gets(&p->parts[p->count - 1].msg, key) : NULL;
 }
 
-target *target_new(uint32_t number, const void *name, size_t name_size)
+peer_address *peer_address_new(uint32_t number, const void *name, size_t name_size)
 {
-	target *t;
+	peer_address *t;
 	if (name_size > NAME || !(t = calloc(1, sizeof *t + name_size)))
 		return NULL;
 	t->holders = 1;
@@ -177,29 +177,29 @@ target *target_new(uint32_t number, const void *name, size_t name_size)
 	return t;
 }
 
-void target_drop(target *t)
+void peer_address_drop(peer_address *t)
 {
 	if (__atomic_sub_fetch(&t->holders, 1, __ATOMIC_ACQ_REL) == 0)
 		free(t);
 }
 
-// A message that is being sent, and the tally on which it will be.
+// A message that is being sent, and where it is counted when it has left.
 typedef struct {
 	zmq_msg_t inner;
-	target   *on;
+	peer_address *on;
 	int64_t   messages, bytes;
-} held;
+} tracked;
 
 // Called by libzmq, on its own thread, when it is done with a message: it was
 // written, or its connection is gone.
-static void held_free(void *data, void *hint)
+static void tracked_free(void *data, void *hint)
 {
-	held *h = hint;
+	tracked *h = hint;
 	(void)data;
 	zmq_msg_close(&h->inner);
 	__atomic_add_fetch(&h->on->messages, h->messages, __ATOMIC_SEQ_CST);
 	__atomic_add_fetch(&h->on->bytes, h->bytes, __ATOMIC_SEQ_CST);
-	target_drop(h->on);
+	peer_address_drop(h->on);
 	free(h);
 }
 
@@ -212,13 +212,13 @@ static int send_part(wire *w, zmq_msg_t *msg, uint32_t number, int flags)
 	return 0;
 }
 
-// send_held sends a part as send_part, and puts one message of so many bytes on
-// the tally when it has left. What libzmq is given is a message that borrows the
+// send_tracked sends a part as send_part, and counts one message of so many bytes
+// when it has left. What libzmq is given is a message that borrows the
 // bytes of the real one.
-static int send_held(wire *w, part *p, departure *d, int flags)
+static int send_tracked(wire *w, part *p, outbound *d, int flags)
 {
-	held     *h = malloc(sizeof *h);
-	zmq_msg_t lent;
+	tracked  *h = malloc(sizeof *h);
+	zmq_msg_t borrowing;
 	int       error;
 
 	if (!h)
@@ -229,25 +229,25 @@ static int send_held(wire *w, part *p, departure *d, int flags)
 	zmq_msg_init(&h->inner);
 	zmq_msg_move(&h->inner, &p->msg);
 	// A small part's bytes have moved with it.
-	if (zmq_msg_init_data(&lent, zmq_msg_data(&h->inner), p->size, held_free, h) < 0) {
+	if (zmq_msg_init_data(&borrowing, zmq_msg_data(&h->inner), p->size, tracked_free, h) < 0) {
 		zmq_msg_move(&p->msg, &h->inner);
 		zmq_msg_close(&h->inner);
 		free(h);
 		return ENOMEM;
 	}
 	__atomic_add_fetch(&d->to->holders, 1, __ATOMIC_RELAXED);
-	error = send_part(w, &lent, d->to->number, flags);
-	if (error) { // takes all back, so that closing lent frees nothing but h
+	error = send_part(w, &borrowing, d->to->number, flags);
+	if (error) { // takes all back, so that closing borrowing frees nothing but h
 		zmq_msg_move(&p->msg, &h->inner);
 		h->messages = h->bytes = 0;
-		zmq_msg_close(&lent);
+		zmq_msg_close(&borrowing);
 	} else {
-		d->held = 1;
+		d->tracked = 1;
 	}
 	return error;
 }
 
-static int send_name(wire *w, target *to)
+static int send_name(wire *w, peer_address *to)
 {
 	RETRY(zmq_send(w->socket, to->name, to->name_size, ZMQ_SNDMORE | ZMQ_DONTWAIT));
 	return 0;
@@ -255,9 +255,9 @@ static int send_name(wire *w, target *to)
 
 // send_one sends one message. Where a ROUTER has taken the name it has room for
 // the message, and takes all its parts.
-static int send_one(wire *w, departure *d)
+static int send_one(wire *w, outbound *d)
 {
-	parcel *p = d->parcel;
+	frames *p = d->frames;
 	int     error = w->server ? 0 : send_name(w, d->to);
 
 	for (int i = 0; i < p->count && !error; i++) {
@@ -265,8 +265,8 @@ static int send_one(wire *w, departure *d)
 		int   last = i + 1 == p->count;
 		int   flags = last ? 0 : ZMQ_SNDMORE;
 		// One part stands for the message.
-		if (!d->held && (next->size >= WORTH_HOLDING || (last && d->bytes >= WORTH_HOLDING)))
-			error = send_held(w, next, d, flags);
+		if (!d->tracked && (next->size >= WORTH_TRACKING || (last && d->bytes >= WORTH_TRACKING)))
+			error = send_tracked(w, next, d, flags);
 		else
 			error = send_part(w, &next->msg, d->to->number, flags);
 		if (error == EAGAIN && !w->server)
@@ -280,8 +280,8 @@ void wire_send(wire *w, int n)
 	int refused = 0;
 
 	for (int i = 0; i < n; i++) {
-		departure *d = &w->out[i];
-		d->held = d->error = 0;
+		outbound *d = &w->out[i];
+		d->tracked = d->error = 0;
 		for (int j = 0; refused && j < i && !d->error; j++)
 			if (w->out[j].error == EAGAIN && w->out[j].to == d->to)
 				d->error = EAGAIN;
@@ -290,26 +290,26 @@ void wire_send(wire *w, int n)
 		if (d->error == EAGAIN)
 			refused = 1;
 		else
-			parcel_close(d->parcel); // of what was sent, only the empty messages
+			frames_close(d->frames); // of what was sent, only the empty messages
 	}
 }
 
-static int receive_single(wire *w, arrival *a)
+static int receive_single(wire *w, inbound *a)
 {
-	parcel *p = a->parcel;
+	frames *p = a->frames;
 
-	zmq_msg_init(&p->few[0].msg);
-	RETRY(zmq_msg_recv(&p->few[0].msg, w->socket, ZMQ_DONTWAIT));
-	a->number = zmq_msg_routing_id(&p->few[0].msg);
-	parcel_took(p);
-	if (!p->few[0].size)
-		parcel_close(p);
+	zmq_msg_init(&p->inline_parts[0].msg);
+	RETRY(zmq_msg_recv(&p->inline_parts[0].msg, w->socket, ZMQ_DONTWAIT));
+	a->number = zmq_msg_routing_id(&p->inline_parts[0].msg);
+	frames_took(p);
+	if (!p->inline_parts[0].size)
+		frames_close(p);
 	return 0;
 }
 
-static int receive_parts(wire *w, arrival *a)
+static int receive_parts(wire *w, inbound *a)
 {
-	parcel   *p = a->parcel;
+	frames   *p = a->frames;
 	zmq_msg_t name;
 	int       more, short_of = 0;
 
@@ -321,21 +321,21 @@ static int receive_parts(wire *w, arrival *a)
 	zmq_msg_close(&name);
 	while (more) { // all are there: libzmq shows no part before the last has come
 		zmq_msg_t spare;
-		int       enough = p->count == MOST;
-		part     *next = enough ? NULL : parcel_next(p);
+		int       enough = p->count == MAX_PARTS;
+		part     *next = enough ? NULL : frames_next(p);
 		zmq_msg_t *msg = next ? &next->msg : &spare;
 		zmq_msg_init(msg);
 		RETRY(zmq_msg_recv(msg, w->socket, ZMQ_DONTWAIT));
 		more = zmq_msg_more(msg);
 		if (next) {
-			parcel_took(p);
+			frames_took(p);
 		} else {
 			short_of |= !enough;
 			zmq_msg_close(msg);
 		}
 	}
 	if (short_of)
-		parcel_close(p);
+		frames_close(p);
 	return 0;
 }
 
@@ -346,7 +346,7 @@ int wire_receive(wire *w, int most)
 	for (n = 0, w->error = 0; n < most; n++) {
 		w->error = w->server ? receive_single(w, &w->in[n]) : receive_parts(w, &w->in[n]);
 		if (w->error) {
-			parcel_close(w->in[n].parcel);
+			frames_close(w->in[n].frames);
 			break;
 		}
 	}

@@ -44,9 +44,9 @@ const batch = C.BATCH
 type wire struct {
 	c      *C.wire
 	server bool
-	// in is what the next messages will be received into; the first taken places
+	// in is what the next messages will be received into; the first taken slots
 	// have to be filled again.
-	in    [batch]*parcel
+	in    [batch]*frames
 	taken int
 }
 
@@ -93,7 +93,7 @@ type address struct {
 	name   string
 }
 
-// receive receives up to a batch without waiting and answers how many, and why
+// receive receives up to a batch without waiting and returns how many, and why
 // there were not more; 0 after a whole batch.
 func (w *wire) receive() (int, syscall.Errno) {
 	if e := w.stock(); e != 0 {
@@ -113,27 +113,27 @@ func (w *wire) wait(d time.Duration) (int, syscall.Errno) {
 	return int(n), syscall.Errno(w.c.error)
 }
 
-// stock has an empty parcel in every place.
+// stock has empty frames in every slot.
 func (w *wire) stock() syscall.Errno {
 	for i := range w.taken {
 		if w.in[i] != nil {
 			continue
 		}
-		p, err := newParcel(w.server)
+		p, err := newFrames(w.server)
 		if err != nil {
 			return syscall.ENOMEM
 		}
-		w.in[i], w.c.in[i].parcel = p, p.c
+		w.in[i], w.c.in[i].frames = p, p.c
 	}
 	w.taken = 0
 	return 0
 }
 
-// arrived answers the i-th message that was received and its sender. The parcel
-// is the caller's; it is nil where there was nothing that ZIO could mean.
-func (w *wire) arrived(i int) (from address, p *parcel) {
+// received returns the i-th message that was received and its sender. The frames are the
+// caller's; they are nil where a message came that has nothing to be read.
+func (w *wire) received(i int) (from address, p *frames) {
 	a := &w.c.in[i]
-	if a.parcel.count == 0 {
+	if a.frames.count == 0 {
 		return address{}, nil
 	}
 	p, w.in[i], w.taken = w.in[i], nil, i+1
@@ -147,21 +147,21 @@ func (w *wire) arrived(i int) (from address, p *parcel) {
 	return address{name: unsafe.String(unsafe.SliceData(name), len(name))}, p
 }
 
-// put makes a parcel the i-th to be sent. It is the wire's until sent is asked
+// put makes a message the i-th to be sent. It is the wire's until sent is asked
 // for it.
-func (w *wire) put(i int, p *parcel, to *target) {
+func (w *wire) put(i int, p *frames, to *peerAddress) {
 	d := &w.c.out[i]
-	d.parcel, d.to, d.bytes = p.c, to.c, C.int64_t(p.weight)
+	d.frames, d.to, d.bytes = p.c, to.c, C.int64_t(p.weight)
 }
 
-// send sends what was put in the first n places.
+// send sends what was put in the first n slots.
 func (w *wire) send(n int) { C.wire_send(w.c, C.int(n)) }
 
-// sent tells what became of the i-th: held when libzmq will put it on its
-// target's tally, and 0 or the error. The parcel is empty unless that is EAGAIN.
-func (w *wire) sent(i int) (held bool, e syscall.Errno) {
+// sent tells what became of the i-th: tracked when its peerAddress will count it once it
+// has left, and 0 or the error. The frames are empty unless that is EAGAIN.
+func (w *wire) sent(i int) (tracked bool, e syscall.Errno) {
 	d := &w.c.out[i]
-	return d.held != 0, syscall.Errno(d.error)
+	return d.tracked != 0, syscall.Errno(d.error)
 }
 
 // nameOf is the identity under which a ROUTER knows an address.

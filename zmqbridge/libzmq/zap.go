@@ -196,7 +196,7 @@ func (g *guard) answer() error {
 	return err
 }
 
-// judge answers the name and the properties of a connection that is let in. One
+// judge returns the name and the properties of a connection that is let in. One
 // that is not is told of.
 func (g *guard) judge(r zapRequest) (name, properties string, err error) {
 	if r.front == plainDomain && r.mechanism == "NULL" {
@@ -216,7 +216,7 @@ func (g *guard) judge(r zapRequest) (name, properties string, err error) {
 		}
 		return "", "", err
 	}
-	return principal.Name(), property(keyProperty, g.options.goneMark+key.String()), nil
+	return principal.Name(), property(keyProperty, g.options.disconnectToken+key.String()), nil
 }
 
 // property is a property in ZMTP's encoding.
@@ -236,7 +236,7 @@ func (o *Options) recognize(property func(name string) string) (name string, gra
 	if shown == "" && o.PlainLocal {
 		return "", nil
 	}
-	text, ours := strings.CutPrefix(shown, o.goneMark)
+	text, ours := strings.CutPrefix(shown, o.disconnectToken)
 	key, err := access.ParseCurveKey(text)
 	if !ours || err != nil {
 		return "", nothing{}

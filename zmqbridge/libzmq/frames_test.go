@@ -10,10 +10,10 @@ import (
 	"github.com/zioflow/gateway/broker/zio"
 )
 
-// parcelOf is a parcel as if these parts had been received.
-func parcelOf(t testing.TB, single bool, parts ...[]byte) *parcel {
+// framesOf is frames as if these parts had been received.
+func framesOf(t testing.TB, single bool, parts ...[]byte) *frames {
 	t.Helper()
-	p, err := newParcel(single)
+	p, err := newFrames(single)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,8 +27,8 @@ func parcelOf(t testing.TB, single bool, parts ...[]byte) *parcel {
 	return p
 }
 
-// contents is a copy of a parcel's parts.
-func contents(p *parcel) (parts [][]byte) {
+// contents is a copy of a message's parts.
+func contents(p *frames) (parts [][]byte) {
 	for i := range p.count() {
 		parts = append(parts, bytes.Clone(p.part(i)))
 	}
@@ -59,7 +59,7 @@ func equalParts(a, b [][]byte) bool {
 }
 
 // Between the forms nothing is lost, whatever the parts' sizes: those below a few
-// KiB are copied, larger ones are lent (MSG-4 to MSG-9, BRK-4).
+// KiB are copied, larger ones are borrowed (MSG-4 to MSG-9, BRK-4).
 func TestForms_MSG_4_MSG_9_BRK_4(t *testing.T) {
 	label := []byte(`{"flow":"DAT","note":"` + string(bytes.Repeat([]byte("x"), 300)) + `"}`)
 	for _, sizes := range [][]int{
@@ -83,7 +83,7 @@ func TestForms_MSG_4_MSG_9_BRK_4(t *testing.T) {
 				if to {
 					want = single
 				}
-				opened, err := parcelOf(t, from, received...).open()
+				opened, err := framesOf(t, from, received...).open()
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -105,13 +105,13 @@ func TestForms_MSG_4_MSG_9_BRK_4(t *testing.T) {
 	}
 }
 
-// A slice outlives the parcel that it was cut from, and that one's memory is given
+// A slice outlives the message that it was split from, and that one's memory is given
 // back with the last slice: run with -asan.
 func TestSlicesOutliveTheirMessage(t *testing.T) {
 	m := &zio.Message{Form: zio.FormFlow, Label: []byte(`{"flow":"DAT"}`), Payload: [][]byte{
 		bytes.Repeat([]byte("a"), 10_000), bytes.Repeat([]byte("b"), 10_000),
 	}}
-	opened, err := parcelOf(t, true, m.AppendEncoded(nil)).open()
+	opened, err := framesOf(t, true, m.AppendEncoded(nil)).open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestSlicesOutliveTheirMessage(t *testing.T) {
 	}
 	defer cut.Release()
 	for range 100 { // uses the memory again, had it been freed
-		parcelOf(t, true, make([]byte, 20_100)).Release()
+		framesOf(t, true, make([]byte, 20_100)).Release()
 	}
 	if got := contents(cut); !equalParts(got[3:], m.Payload) {
 		t.Error("the payload has changed")
@@ -138,15 +138,15 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte("\xff\x00\x00\x00\x08ZIO0FLOW\xff\x00\x00\x00\x18"+string(make([]byte, 24))+"\x00"), []byte(nil), []byte("x"), []byte(nil))
 	f.Add([]byte{0}, []byte{0}, []byte{0}, []byte{0})
 	f.Fuzz(func(t *testing.T, a, b, c, d []byte) {
-		fuzzOpen(t, parcelOf(t, true, a))
-		fuzzOpen(t, parcelOf(t, true, append(bytes.Clone(a), d...)))
-		fuzzOpen(t, parcelOf(t, false, a, b, c, d))
-		fuzzOpen(t, parcelOf(t, false, a, b, c))
-		fuzzOpen(t, parcelOf(t, false, a))
+		fuzzOpen(t, framesOf(t, true, a))
+		fuzzOpen(t, framesOf(t, true, append(bytes.Clone(a), d...)))
+		fuzzOpen(t, framesOf(t, false, a, b, c, d))
+		fuzzOpen(t, framesOf(t, false, a, b, c))
+		fuzzOpen(t, framesOf(t, false, a))
 	})
 }
 
-func fuzzOpen(t *testing.T, p *parcel) {
+func fuzzOpen(t *testing.T, p *frames) {
 	single := p.single
 	m, err := p.open()
 	if err != nil {
@@ -156,7 +156,7 @@ func fuzzOpen(t *testing.T, p *parcel) {
 		return
 	}
 	want := m.WithLabel(bytes.Clone(m.Label))
-	again, err := parcelOf(t, !single, wrapped(t, m, !single)...).open()
+	again, err := framesOf(t, !single, wrapped(t, m, !single)...).open()
 	if err != nil {
 		t.Fatalf("the other form is not understood: %v", err)
 	}

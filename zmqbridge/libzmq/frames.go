@@ -6,16 +6,18 @@ package libzmq
 #include <stdlib.h>
 #include "wire.h"
 
-#cgo noescape parcel_close
-#cgo nocallback parcel_close
-#cgo noescape parcel_add
-#cgo nocallback parcel_add
-#cgo noescape parcel_cut
-#cgo nocallback parcel_cut
+#cgo noescape frames_close
+#cgo nocallback frames_close
+#cgo noescape frames_add
+#cgo nocallback frames_add
+#cgo noescape frames_split
+#cgo nocallback frames_split
 */
 import "C"
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -26,33 +28,33 @@ import (
 	"github.com/zioflow/gateway/broker/zio"
 )
 
-// parcel is a ZIO message in the parts in which libzmq delivered it, or in
+// frames is a ZIO message in the parts in which libzmq delivered it, or in
 // which it is to be sent: one part in the single-part form, or a delimiter, the
 // prefix, the coord and every payload part. They are read and sent on where
-// libzmq put them: see wire.h. What Message aliases is valid until the parcel is
+// libzmq put them: see wire.h. What Message aliases is valid until the frames are
 // sent or released.
-type parcel struct {
+type frames struct {
 	zio.Message
-	c      *C.parcel
+	c      *C.frames
 	single bool
 	// weight is the message's, once it is to be sent.
 	weight int64
 	parts  [][]byte // room for the parts' bytes
 }
 
-// parcels keeps empty parcels. Each has its C struct for as long as it lives.
-var parcels = sync.Pool{New: func() any {
-	c := C.parcel_new()
+// framesPool keeps empty framesPool. Each has its C struct for as long as it lives.
+var framesPool = sync.Pool{New: func() any {
+	c := C.frames_new()
 	if c == nil {
-		return (*parcel)(nil)
+		return (*frames)(nil)
 	}
-	p := &parcel{c: c}
-	runtime.AddCleanup(p, func(c *C.parcel) { C.parcel_free(c) }, c)
+	p := &frames{c: c}
+	runtime.AddCleanup(p, func(c *C.frames) { C.frames_free(c) }, c)
 	return p
 }}
 
-func newParcel(single bool) (*parcel, error) {
-	p := parcels.Get().(*parcel)
+func newFrames(single bool) (*frames, error) {
+	p := framesPool.Get().(*frames)
 	if p == nil {
 		return nil, syscall.ENOMEM
 	}
@@ -61,54 +63,54 @@ func newParcel(single bool) (*parcel, error) {
 }
 
 // Release implements zio.Carrier.
-func (p *parcel) Release() {
-	C.parcel_close(p.c)
+func (p *frames) Release() {
+	C.frames_close(p.c)
 	p.recycle()
 }
 
-// recycle keeps the parcel, which is empty, for another message.
-func (p *parcel) recycle() {
+// recycle keeps the struct, which is empty, for another message.
+func (p *frames) recycle() {
 	clear(p.parts)
 	clear(p.Payload)
 	p.Message = zio.Message{Payload: p.Payload[:0]}
 	p.parts = p.parts[:0]
-	parcels.Put(p)
+	framesPool.Put(p)
 }
 
 // count is how many parts there are, of which part is the bytes.
-func (p *parcel) count() int { return int(p.c.count) }
+func (p *frames) count() int { return int(p.c.count) }
 
-func (p *parcel) part(i int) []byte {
+func (p *frames) part(i int) []byte {
 	part := unsafe.Slice(p.c.parts, int(p.c.count))[i]
 	return unsafe.Slice((*byte)(part.data), int(part.size))
 }
 
 // add adds a part of that size, for the caller to fill.
-func (p *parcel) add(size int) ([]byte, error) {
-	data := C.parcel_add(p.c, C.size_t(size))
+func (p *frames) add(size int) ([]byte, error) {
+	data := C.frames_add(p.c, C.size_t(size))
 	if data == nil {
 		return nil, fmt.Errorf("message part of %d bytes: %w", size, syscall.ENOMEM)
 	}
 	return unsafe.Slice((*byte)(data), size), nil
 }
 
-// property answers what libzmq knows of a received message's connection, such
+// property returns what libzmq knows of a received message's connection, such
 // as "Peer-Address"; empty if nothing.
-func (p *parcel) property(name string) string {
+func (p *frames) property(name string) string {
 	key := C.CString(name)
 	defer C.free(unsafe.Pointer(key))
-	return C.GoString(C.parcel_property(p.c, key))
+	return C.GoString(C.frames_property(p.c, key))
 }
 
-// Of what a ROUTER receives, the parcel keeps no more than can be refused: a
+// Of what a ROUTER receives, no more is kept than can be refused: a
 // delimiter, prefix, coord and one payload part more than there may be.
-var _ [0]struct{} = [C.MOST - (3 + zio.MaxParts + 1)]struct{}{}
+var _ [0]struct{} = [C.MAX_PARTS - (3 + zio.MaxParts + 1)]struct{}{}
 
 var errDelimiter = errors.New("malformed message: an empty part must come first")
 
-// open reads the ZIO message in a parcel that was received. After an error the
-// parcel is released.
-func (p *parcel) open() (*zio.Message, error) {
+// open reads the ZIO message in frames that were received. After an error the
+// frames are released.
+func (p *frames) open() (*zio.Message, error) {
 	if err := p.decode(); err != nil {
 		p.Release()
 		return nil, err
@@ -117,7 +119,7 @@ func (p *parcel) open() (*zio.Message, error) {
 	return &p.Message, nil
 }
 
-func (p *parcel) decode() error {
+func (p *frames) decode() error {
 	if p.single {
 		return p.Decode(p.part(0))
 	}
@@ -132,14 +134,14 @@ func (p *parcel) decode() error {
 
 // wrap is the message as a SERVER sends it, in one part, or a ROUTER, in many. It
 // takes the message over: one that came in that form is passed on as it is.
-func wrap(m *zio.Message, single bool) (*parcel, error) {
-	from, mine := m.Carrier().(*parcel)
+func wrap(m *zio.Message, single bool) (*frames, error) {
+	from, mine := m.Carrier().(*frames)
 	weight := int64(m.Weight())
 	if mine && from.single == single {
 		from.weight = weight
 		return from, nil
 	}
-	p, err := newParcel(single)
+	p, err := newFrames(single)
 	if err != nil {
 		m.Release()
 		return nil, err
@@ -148,8 +150,8 @@ func wrap(m *zio.Message, single bool) (*parcel, error) {
 	switch {
 	case single:
 		err = p.encode(m)
-	case mine && m == &from.Message && len(m.Label) > 0:
-		err = p.cut(m, from)
+	case mine && m == &from.Message:
+		err = p.split(m, from)
 	default:
 		err = p.encodeParts(m)
 	}
@@ -161,7 +163,7 @@ func wrap(m *zio.Message, single bool) (*parcel, error) {
 	return p, nil
 }
 
-func (p *parcel) encode(m *zio.Message) error {
+func (p *frames) encode(m *zio.Message) error {
 	b, err := p.add(m.EncodedSize())
 	if err == nil {
 		m.AppendEncoded(b[:0])
@@ -169,7 +171,7 @@ func (p *parcel) encode(m *zio.Message) error {
 	return err
 }
 
-func (p *parcel) encodeParts(m *zio.Message) error {
+func (p *frames) encodeParts(m *zio.Message) error {
 	if _, err := p.add(0); err != nil {
 		return err
 	}
@@ -196,31 +198,39 @@ func (p *parcel) encodeParts(m *zio.Message) error {
 
 const coordSize = 24
 
-// cut is encodeParts for a message in a parcel of the single-part form, of which
-// it copies only what is small.
-func (p *parcel) cut(m *zio.Message, from *parcel) error {
+// split is encodeParts for a message that came in the single-part form, of which it
+// copies only what is small.
+func (p *frames) split(m *zio.Message, from *frames) error {
+	prefix, ok := from.prefix()
+	if !ok { // the label is another than the one that came
+		return p.encodeParts(m)
+	}
 	var (
 		room   [8]C.slice // stays on the stack for most messages
 		coord  [coordSize]byte
-		slices = append(room[:0], slice(prefixOf(m)))
+		slices = append(room[:0], slice(prefix))
 	)
 	for _, part := range m.Payload {
 		slices = append(slices, slice(part))
 	}
 	m.AppendCoord(coord[:0])
-	e := C.parcel_cut(p.c, from.c, unsafe.Pointer(&coord), coordSize, &slices[0], C.int(len(slices)))
+	e := C.frames_split(p.c, from.c, unsafe.Pointer(&coord), coordSize, &slices[0], C.int(len(slices)))
 	if e != 0 {
 		return fmt.Errorf("message of %d parts: %w", len(slices)+1, syscall.Errno(e))
 	}
 	return nil
 }
 
-// prefixOf is the prefix part of a message that was decoded: its label and what
-// lies in front of that.
-func prefixOf(m *zio.Message) []byte {
-	head := m.PrefixSize() - len(m.Label)
-	start := unsafe.Add(unsafe.Pointer(unsafe.SliceData(m.Label)), -head)
-	return unsafe.Slice((*byte)(start), m.PrefixSize())
+// prefix returns the prefix part where it lies in a message that came in the single-part
+// form; false if the label is not the one in it any more.
+func (p *frames) prefix() ([]byte, bool) {
+	b := p.part(0)
+	size, b := int(b[0]), b[1:]
+	if size == 0xff {
+		size, b = int(binary.BigEndian.Uint32(b)), b[4:]
+	}
+	prefix := b[:size:size]
+	return prefix, size == p.PrefixSize() && bytes.HasSuffix(prefix, p.Label)
 }
 
 func slice(b []byte) C.slice {
