@@ -77,29 +77,29 @@ type Observer func(front, cause, identity string)
 // do.
 var denialLines = logs.Options{Burst: 5, Rate: 0.1, TotalBurst: 500, TotalRate: 50}
 
-// Gate logs and counts denials. It may be used concurrently.
-type Gate struct {
+// DenialLog logs and counts denials. It may be used concurrently.
+type DenialLog struct {
 	lines   *logs.Sampler
 	observe Observer
 }
 
-// NewGate makes a gate. Denials go to the log, as far as they are not too many, and to
+// NewDenialLog makes a log of denials. Denials go to the log, as far as they are not too many, and to
 // the observer; nil for none.
-func NewGate(log *slog.Logger, observe Observer) *Gate {
+func NewDenialLog(log *slog.Logger, observe Observer) *DenialLog {
 	if observe == nil {
 		observe = func(string, string, string) {}
 	}
-	return &Gate{logs.NewSampler(log, denialLines), observe}
+	return &DenialLog{logs.NewSampler(log, denialLines), observe}
 }
 
 // Deny counts a denial, and logs it unless there were many like it. The address is the
 // host of who was denied, without the port, which is another one each time.
-func (g *Gate) Deny(front, address string, d *Denial) {
-	defer g.observe(front, string(d.Cause), d.Identity) // who hears of it finds it in the log
+func (l *DenialLog) Deny(front, address string, d *Denial) {
+	defer l.observe(front, string(d.Cause), d.Identity) // who hears of it finds it in the log
 	attributes := []any{"front", front, "cause", string(d.Cause), "address", text.Name(address), "detail", text.Detail(d.Detail)}
 	if d.Identity != "" {
 		attributes = append(attributes, "identity", text.Name(d.Identity))
 	}
-	g.lines.Log(context.Background(), slog.LevelWarn, "denied_"+string(d.Cause), logs.Of(d.Identity, address),
+	l.lines.Log(context.Background(), slog.LevelWarn, "denied_"+string(d.Cause), logs.Of(d.Identity, address),
 		"access denied", attributes...)
 }

@@ -50,11 +50,11 @@ func (r *Rules) verify(ctx context.Context, token string) (*jwtProof, error) {
 	if _, err := parser.ParseWithClaims(token, claims, keys.keyfunc); err != nil {
 		return nil, denyJWT(err)
 	}
-	proof, denial := from.read(name, claims)
+	credential, denial := from.read(name, claims)
 	if denial != nil {
 		return nil, denial
 	}
-	return proof, nil
+	return credential, nil
 }
 
 // headerOf is the key and the algorithm that a JWT says it was signed with; empty where

@@ -137,10 +137,10 @@ func (s *keySource) fetch() {
 	if s.live.Err() != nil {
 		err = context.Canceled // nobody is to hear of it
 	}
-	told := s.land(keys, err)
-	told.Refused = refused
+	attempt := s.land(keys, err)
+	attempt.Refused = refused
 	if s.report != nil && s.live.Err() == nil {
-		s.report(told)
+		s.report(attempt)
 	}
 }
 
@@ -148,17 +148,17 @@ func (s *keySource) fetch() {
 func (s *keySource) land(keys keySet, err error) Fetch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	told := Fetch{Issuer: s.issuer, Err: err, Recovered: err == nil && s.err != nil}
+	attempt := Fetch{Issuer: s.issuer, Err: err, Recovered: err == nil && s.err != nil}
 	if s.err = err; err == nil {
 		if s.keys == nil {
 			s.working.Go(s.refresh)
 		}
 		s.keys = keys
 	}
-	told.Keys = len(s.keys)
+	attempt.Keys = len(s.keys)
 	close(s.flight)
 	s.flight = nil
-	return told
+	return attempt
 }
 
 // refresh has the keys fetched anew until the source is closed.

@@ -16,7 +16,7 @@ import (
 // Policy says who somebody is, and what they may do, by rules that can be
 // replaced at any time. All its methods may be called concurrently, but for OnFetch.
 type Policy struct {
-	*Gate
+	*DenialLog
 	rules   atomic.Pointer[Rules]
 	fetches func(Fetch) // nil if nobody wants to know
 }
@@ -24,12 +24,12 @@ type Policy struct {
 // NewPolicy makes a policy of the rules. Denials go to the log, as far as they are
 // not too many, and to the observer; nil for none.
 func NewPolicy(rules *Rules, log *slog.Logger, observe Observer) *Policy {
-	return NewGate(log, observe).Policy(rules)
+	return NewDenialLog(log, observe).Policy(rules)
 }
 
-// Policy makes a policy of the rules, whose denials are this gate's.
-func (g *Gate) Policy(rules *Rules) *Policy {
-	p := &Policy{Gate: g}
+// Policy makes a policy of the rules, whose denials go to this log.
+func (g *DenialLog) Policy(rules *Rules) *Policy {
+	p := &Policy{DenialLog: g}
 	p.adopt(rules)
 	p.rules.Store(rules)
 	return p
@@ -131,19 +131,19 @@ func (p *Policy) Token(ctx context.Context, token string) (*Principal, error) {
 	if len(rules.issuers) == 0 || !looksLikeJWT(token) {
 		return nil, &Denial{Cause: UnknownToken, Detail: "no identity has the token"}
 	}
-	proof, err := rules.verify(ctx, token)
+	credential, err := rules.verify(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	return p.admit(proof, &Denial{
-		Cause: BadJWT, Identity: proof.name, Detail: "the JWT's name is that of an identity of the file",
+	return p.admit(credential, &Denial{
+		Cause: BadJWT, Identity: credential.name, Detail: "the JWT's name is that of an identity of the file",
 	})
 }
 
-func (p *Policy) admit(by proof, otherwise *Denial) (*Principal, error) {
+func (p *Policy) admit(by credential, otherwise *Denial) (*Principal, error) {
 	holder := by.holder(p.rules.Load(), time.Now())
 	if holder == nil {
 		return nil, otherwise
 	}
-	return &Principal{policy: p, name: holder.name, proof: by}, nil
+	return &Principal{policy: p, name: holder.name, credential: by}, nil
 }

@@ -10,9 +10,9 @@ import (
 // Principal is who somebody has proved to be. It implements broker.Grant. Its
 // methods may be called concurrently; they answer by the rules in force.
 type Principal struct {
-	policy *Policy
-	name   string
-	proof  proof
+	policy     *Policy
+	name       string
+	credential credential
 }
 
 // Name is the identity's.
@@ -50,15 +50,15 @@ func either(roles []Role) string {
 }
 
 func (p *Principal) holder() *identity {
-	holder := p.proof.holder(p.policy.rules.Load(), time.Now())
+	holder := p.credential.holder(p.policy.rules.Load(), time.Now())
 	if holder == nil || holder.name != p.name {
 		return nil
 	}
 	return holder
 }
 
-// proof is what has shown who somebody is.
-type proof interface {
+// credential is what has shown who somebody is.
+type credential interface {
 	// holder answers whom it proves by these rules at this time; nil for nobody.
 	holder(*Rules, time.Time) *identity
 }

@@ -43,7 +43,7 @@ func openGRPC(g *Gateway, c *Config) (Front, error) {
 	o.Routes = admin.RouteOptions{Maker: g.routeMaker(), AllowExec: c.Routing.AllowExec}
 	o.Nodes = g.nodes
 	o.Access, o.TLS, o.PublicReflection = g.guard.policy, g.guard.tls, c.Security.PublicReflection
-	o.Gate, o.PublicAdmin = g.guard.gate, c.Security.Insecure.Admin
+	o.DenialLog, o.PublicAdmin = g.guard.denials, c.Security.Insecure.Admin
 	f := &grpcFront{server.New(g.broker, o), t.endpoints(c, []string{boundAddress(listener, c.GRPC.Address)})}
 	g.grpc = f.server
 	go g.watch("grpc", func() error { return f.server.Serve(listener) })

@@ -63,13 +63,13 @@ func (s *Security) validate() error {
 // security is what decides who is let in. Its methods may be called concurrently
 // but for close, which is called once.
 type security struct {
-	log    *slog.Logger
-	config Security
-	engine string       // that speaks ZeroMQ
-	gate   *access.Gate // for denials
-	notes  *reloads
-	policy *access.Policy // nil lets everybody in
-	tls    *server.TLS    // nil for clear text
+	log     *slog.Logger
+	config  Security
+	engine  string            // that speaks ZeroMQ
+	denials *access.DenialLog // for denials
+	notes   *reloads
+	policy  *access.Policy // nil lets everybody in
+	tls     *server.TLS    // nil for clear text
 
 	reloading sync.Mutex         // one at a time
 	curve     string             // guarded by reloading; secret key; empty for no CURVE
@@ -83,7 +83,7 @@ type security struct {
 func (c *Config) openSecurity(log *slog.Logger, metrics *telemetry.Metrics, notes *reloads) (*security, error) {
 	s := &security{
 		log: log, config: c.Security, engine: c.ZMQ.Engine, notes: notes, stop: func() {},
-		gate: access.NewGate(log, func(front, cause, _ string) { metrics.AuthFailed(front, cause) }),
+		denials: access.NewDenialLog(log, func(front, cause, _ string) { metrics.AuthFailed(front, cause) }),
 	}
 	watcher := access.NewWatcher(s.files()...)
 	loaded, err := s.load(c)
@@ -92,7 +92,7 @@ func (c *Config) openSecurity(log *slog.Logger, metrics *telemetry.Metrics, note
 	}
 	s.curve = loaded.curve
 	if loaded.rules != nil {
-		s.policy = s.gate.Policy(loaded.rules)
+		s.policy = s.denials.Policy(loaded.rules)
 		s.policy.OnFetch(func(f access.Fetch) { metrics.KeysFetched(f.Issuer, f.Err == nil) })
 	}
 	if loaded.tls != nil {

@@ -20,7 +20,7 @@ const disconnectGrace = 2 * time.Second
 // Disconnect implements broker.Disconnector: the stream ends with the status of a flow
 // that an operator has ended, once it has taken what waits for it. One that has not
 // done so in time is aborted.
-func (x *exchange) Disconnect(detail string) {
+func (x *flowStream) Disconnect(detail string) {
 	end := &broker.EndError{Reason: flow.EndedByAdmin, Detail: detail}
 	x.cutOff.Store(end)
 	if x.flow() == nil { // otherwise the flow has ended with a reason
@@ -34,7 +34,7 @@ func (x *exchange) Disconnect(detail string) {
 }
 
 // Describe implements broker.Describer. What has come from the stream, the flow knows.
-func (x *exchange) Describe() broker.LinkInfo {
+func (x *flowStream) Describe() broker.LinkInfo {
 	info := broker.LinkInfo{
 		Protocol: "HTTP/2", Mechanism: mechanismOf(x.stall.ctx), BytesOut: uint64(x.progress.Left.Bytes.Load()),
 	}

@@ -49,9 +49,9 @@ func recvFirst(stream grpc.ServerStream, first *codec.Request) error {
 
 // passOn passes one message on, once the BOT is answered: who does not speak
 // ZIO cannot be asked to wait by himself.
-func passOn(ctx context.Context, in *codec.Request, x *exchange) error {
+func passOn(ctx context.Context, in *codec.Request, x *flowStream) error {
 	select {
-	case <-x.settled:
+	case <-x.answered:
 	case <-ctx.Done():
 		in.Drop()
 		return status.FromContextError(ctx.Err()).Err()
@@ -68,14 +68,14 @@ func passOn(ctx context.Context, in *codec.Request, x *exchange) error {
 	}
 }
 
-// newExchange makes a stream a peer of the broker.
-func (s *flowService) newExchange(ctx context.Context) *exchange {
-	x := &exchange{
+// newFlowStream makes a stream a peer of the broker.
+func (s *flowService) newFlowStream(ctx context.Context) *flowStream {
+	x := &flowStream{
 		ctx:      ctx,
 		outbox:   broker.NewOutbox(s.broker.Options().OutboxLimit()),
 		caller:   callerOf(ctx),
 		grace:    s.grace,
-		settled:  make(chan struct{}),
+		answered: make(chan struct{}),
 		ended:    make(chan struct{}),
 		progress: codec.NewProgress(),
 	}

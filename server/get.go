@@ -33,7 +33,7 @@ func serveGet(service any, stream grpc.ServerStream) error {
 // get takes for the stream: it pays as the stream accepts.
 func (s *flowService) get(request *codec.Request, stream grpc.ServerStream) error {
 	ctx := stream.Context()
-	x := s.newExchange(ctx)
+	x := s.newFlowStream(ctx)
 	defer x.returned()
 	defer x.unwind()
 	if err := x.begin(request, zio.Inject); err != nil {
@@ -41,14 +41,14 @@ func (s *flowService) get(request *codec.Request, stream grpc.ServerStream) erro
 	}
 	defer x.leave("stream ended")
 	out := newSender(stream, x, codec.GetMembers)
-	var till payback
+	var returner creditReturner
 	for {
 		batch, err := out.take(ctx)
 		if err != nil {
 			return x.result(err)
 		}
 		for i := range batch {
-			err = errors.Join(err, sendGet(out, &till, &batch[i], err))
+			err = errors.Join(err, sendGet(out, &returner, &batch[i], err))
 		}
 		if err != nil {
 			err = x.unsent(err)
@@ -58,41 +58,41 @@ func (s *flowService) get(request *codec.Request, stream grpc.ServerStream) erro
 	}
 }
 
-// payback is what a Get may pay: it does so in portions of a quarter of the
+// creditReturner is what a Get may pay: it does so in portions of a quarter of the
 // credit, so that the giver neither waits nor is flooded with PAYs.
-type payback struct{ owed, portion int64 }
+type creditReturner struct{ owed, portion int64 }
 
 // sendGet sends one message, unless an earlier one failed, releases it, and
 // pays for it.
-func sendGet(out *sender, till *payback, d *broker.Delivery, failed error) error {
+func sendGet(out *sender, returner *creditReturner, d *broker.Delivery, failed error) error {
 	switch {
 	case failed != nil:
 		out.Drop(d)
 		return nil
 	case d.Type == zio.BOT:
 		credit := d.Credit
-		till.portion = max(1, credit/4)
-		if err := out.SendBOT(d, &gatewayv1.GetResponse{Message: &gatewayv1.GetResponse_Bot{Bot: contract.ToBot(*d, out.exchange.takenBy())}}); err != nil {
+		returner.portion = max(1, credit/4)
+		if err := out.SendBOT(d, &gatewayv1.GetResponse{Message: &gatewayv1.GetResponse_Bot{Bot: contract.ToBot(*d, out.stream.takenBy())}}); err != nil {
 			return err
 		}
-		return out.exchange.pay(credit)
+		return out.stream.pay(credit)
 	case d.Type == zio.DAT:
 		if err := out.Send(d); err != nil {
 			return err
 		}
-		if till.owed++; till.owed < till.portion {
+		if returner.owed++; returner.owed < returner.portion {
 			return nil
 		}
-		owed := till.owed
-		till.owed = 0
-		return out.exchange.pay(owed)
+		owed := returner.owed
+		returner.owed = 0
+		return out.stream.pay(owed)
 	case d.Type == zio.EOT:
 		if d.Reason == flow.NotEnded {
-			if err := out.exchange.answerEOT(); err != nil {
+			if err := out.stream.answerEOT(); err != nil {
 				out.Drop(d)
 				return err
 			}
-			info := out.exchange.flow().Info()
+			info := out.stream.flow().Info()
 			d.Reason, d.Detail = info.Reason, info.Detail
 		}
 		return out.Send(d)

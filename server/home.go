@@ -12,7 +12,7 @@ import (
 
 // home lets only callers on this machine call what is for operators. It is for where
 // nobody is asked who he is.
-type home struct{ gate *access.Gate }
+type home struct{ denials *access.DenialLog }
 
 // check refuses a call from elsewhere.
 func (h *home) check(ctx context.Context, fullMethod string) error {
@@ -21,7 +21,7 @@ func (h *home) check(ctx context.Context, fullMethod string) error {
 	}
 	denial := &access.Denial{Cause: access.Remote, Detail: "not allowed: " + serviceOf(fullMethod) + " is for callers on the gateway's own machine, " +
 		"since nobody is asked who he is; --identities names operators elsewhere, --insecure admin lets everybody be one"}
-	h.gate.Deny(front, hostOf(ctx), denial)
+	h.denials.Deny(front, hostOf(ctx), denial)
 	return permissionDenied(string(denial.Cause), denial.Detail)
 }
 

@@ -102,7 +102,7 @@ func TestOperatorsAreAtHome(t *testing.T) {
 			var counted []string
 			conn := serveFrom(t, from, func(o *Options) {
 				o.PublicAdmin = c.public
-				o.Gate = access.NewGate(slog.New(slog.NewTextHandler(&log, nil)), func(front, cause, identity string) {
+				o.DenialLog = access.NewDenialLog(slog.New(slog.NewTextHandler(&log, nil)), func(front, cause, identity string) {
 					counted = append(counted, front+" "+cause+identity)
 				})
 			})

@@ -130,9 +130,9 @@ func (p *countingPool) Put(b *[]byte) {
 }
 
 // exchange is one whose stream is the test's business.
-func (r *rig) exchange(stall time.Duration) *exchange {
+func (r *rig) exchange(stall time.Duration) *flowStream {
 	service := &flowService{broker: r.broker, log: logs.NewSampler(nil, logs.Options{}), stall: stall, grace: time.Millisecond}
-	return service.newExchange(r.ctx)
+	return service.newFlowStream(r.ctx)
 }
 
 // otherSide is the handler of the flow that a stream has opened.

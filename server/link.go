@@ -7,7 +7,7 @@ import (
 )
 
 // Deliver implements broker.Link.
-func (x *exchange) Deliver(d broker.Delivery) error {
+func (x *flowStream) Deliver(d broker.Delivery) error {
 	weight, kind := int64(d.Message.Weight()), d.Type
 	x.delivered.Add(weight)
 	switch kind {
@@ -21,7 +21,7 @@ func (x *exchange) Deliver(d broker.Delivery) error {
 		x.progress.Left.Add(weight)
 	}
 	if kind == zio.BOT {
-		x.settle()
+		x.markAnswered()
 	}
 	x.stall.watch()
 	x.progress.Changed.Notify()
@@ -29,10 +29,10 @@ func (x *exchange) Deliver(d broker.Delivery) error {
 }
 
 // Flush implements broker.Link.
-func (x *exchange) Flush() { x.outbox.Flush() }
+func (x *flowStream) Flush() { x.outbox.Flush() }
 
 // Queued implements broker.Link.
-func (x *exchange) Queued() (messages, bytes int64) {
+func (x *flowStream) Queued() (messages, bytes int64) {
 	if x.closed.Load() {
 		return 0, 0
 	}
@@ -41,37 +41,37 @@ func (x *exchange) Queued() (messages, bytes int64) {
 }
 
 // Moved implements broker.Mover.
-func (x *exchange) Moved() uint64 { return uint64(x.progress.Moved()) }
+func (x *flowStream) Moved() uint64 { return uint64(x.progress.Moved()) }
 
-// Departed implements broker.Departed: an exchange has one flow.
-func (x *exchange) Departed() broker.Count {
+// Departed implements broker.Departed: a stream has one flow.
+func (x *flowStream) Departed() broker.Count {
 	return broker.Count{
 		Messages: uint64(x.progress.DATs.Messages.Load()), Bytes: uint64(x.progress.DATs.Bytes.Load()),
 	}
 }
 
 // Ended implements broker.Link.
-func (x *exchange) Ended(reason flow.Reason, detail string) {
+func (x *flowStream) Ended(reason flow.Reason, detail string) {
 	x.outbox.Ended(reason, detail)
-	x.settle()
+	x.markAnswered()
 	x.ending.Do(func() { close(x.ended) })
 }
 
-func (x *exchange) settle() { x.settling.Do(func() { close(x.settled) }) }
+func (x *flowStream) markAnswered() { x.answering.Do(func() { close(x.answered) }) }
 
 // waiting counts the messages that have not left.
-func (x *exchange) waiting() int64 {
+func (x *flowStream) waiting() int64 {
 	left := x.progress.Left.Messages.Load() // first, as in Queued
 	return x.delivered.Messages.Load() - left
 }
 
 // waits tells whether something is there for the stream to take.
-func (x *exchange) waits() bool { return x.waiting() > 0 }
+func (x *flowStream) waits() bool { return x.waiting() > 0 }
 
 // until waits until so is true, which is asked again whenever something has been
 // delivered or has left; false if the flow or the stream ends before. One goroutine
 // waits at a time.
-func (x *exchange) until(so func() bool) bool {
+func (x *flowStream) until(so func() bool) bool {
 	changed := x.progress.Changed.Listen()
 	for !so() {
 		select {
@@ -87,7 +87,7 @@ func (x *exchange) until(so func() bool) bool {
 
 // returned is deferred by the stream's handler, after which gRPC may still have
 // something to write.
-func (x *exchange) returned() {
+func (x *flowStream) returned() {
 	if x.ctx.Err() != nil {
 		x.stall.finish()
 	}

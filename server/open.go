@@ -22,7 +22,7 @@ func (s *flowService) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest
 	if err := recvFirst(stream, &first); err != nil {
 		return err
 	}
-	x := s.newExchange(ctx)
+	x := s.newFlowStream(ctx)
 	defer x.returned()
 	defer x.unwind()
 	if err := x.begin(&first, zio.NoDirection); err != nil {
@@ -52,14 +52,14 @@ func sendOpen(out *sender, d *broker.Delivery, failed error) error {
 		out.Drop(d)
 		return nil
 	case d.Type == zio.BOT:
-		return out.SendBOT(d, &gatewayv1.OpenResponse{Message: &gatewayv1.OpenResponse_Bot{Bot: contract.ToBot(*d, out.exchange.takenBy())}})
+		return out.SendBOT(d, &gatewayv1.OpenResponse{Message: &gatewayv1.OpenResponse_Bot{Bot: contract.ToBot(*d, out.stream.takenBy())}})
 	default:
 		return out.Send(d)
 	}
 }
 
 // readOpen takes in what follows the BOT.
-func readOpen(ctx context.Context, stream grpc.ServerStream, x *exchange) {
+func readOpen(ctx context.Context, stream grpc.ServerStream, x *flowStream) {
 	in := codec.Request{Members: codec.OpenMembers}
 	for {
 		err := stream.RecvMsg(&in)

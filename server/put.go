@@ -23,7 +23,7 @@ func (s *flowService) Put(stream grpc.ClientStreamingServer[gatewayv1.PutRequest
 	if err := recvFirst(stream, &first); err != nil {
 		return err
 	}
-	x := s.newExchange(ctx)
+	x := s.newFlowStream(ctx)
 	defer x.returned()
 	defer x.unwind()
 	credit := newCredit()
@@ -61,7 +61,7 @@ type putResponse struct {
 // note takes note of what is delivered to a Put, and releases it.
 func (r *putResponse) note(out *sender, d *broker.Delivery, credit *semaphore.Weighted) error {
 	if d.Type == zio.BOT && r.bot == nil {
-		r.Bot = contract.ToBot(*d, out.exchange.takenBy())
+		r.Bot = contract.ToBot(*d, out.stream.takenBy())
 		r.TakenBy = r.Bot.GetTakenBy()
 		r.bot = out.Keep(d)
 		return nil
@@ -73,14 +73,14 @@ func (r *putResponse) note(out *sender, d *broker.Delivery, credit *semaphore.We
 	case zio.EOT:
 		r.EotLabel = string(d.Message.Label)
 		if d.Reason == flow.NotEnded { // the taker has had enough
-			return out.exchange.eot()
+			return out.stream.eot()
 		}
 	}
 	return nil
 }
 
 // send sends the response.
-func (r *putResponse) send(out *sender, x *exchange) error {
+func (r *putResponse) send(out *sender, x *flowStream) error {
 	info := x.flow().Info()
 	r.FlowId = uint64(info.ID)
 	r.Messages, r.Bytes = info.Data.Messages, info.Data.Bytes
@@ -111,7 +111,7 @@ func newCredit() *semaphore.Weighted {
 
 // readPut reads a DAT for every credit. Without credit it does not read, and
 // HTTP/2 holds the caller back.
-func readPut(ctx context.Context, stream grpc.ServerStream, x *exchange, credit *semaphore.Weighted) {
+func readPut(ctx context.Context, stream grpc.ServerStream, x *flowStream, credit *semaphore.Weighted) {
 	in := codec.Request{Members: codec.PutMembers}
 	for {
 		err := stream.RecvMsg(&in)

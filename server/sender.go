@@ -10,28 +10,28 @@ import (
 	"github.com/zioflow/gateway/server/codec"
 )
 
-// sender sends what is delivered to an exchange. It belongs to the goroutine that
+// sender sends what is delivered to a stream. It belongs to the goroutine that
 // serves the stream.
 type sender struct {
 	*codec.Writer
-	exchange *exchange
-	batch    []broker.Delivery
+	stream *flowStream
+	batch  []broker.Delivery
 }
 
-func newSender(stream grpc.ServerStream, x *exchange, members *codec.Members) *sender {
-	return &sender{Writer: codec.NewWriter(stream, members, x.progress), exchange: x}
+func newSender(stream grpc.ServerStream, x *flowStream, members *codec.Members) *sender {
+	return &sender{Writer: codec.NewWriter(stream, members, x.progress), stream: x}
 }
 
 // take waits for deliveries. Each is to be sent or dropped.
 func (s *sender) take(ctx context.Context) (batch []broker.Delivery, err error) {
-	s.batch, err = s.exchange.outbox.Take(ctx, s.batch)
+	s.batch, err = s.stream.outbox.Take(ctx, s.batch)
 	return s.batch, err
 }
 
 // sendFinal sends the final response of a call, which was made of a message. It counts
 // as queued like those that the broker has delivered.
 func (s *sender) sendFinal(response any, of *zio.Message) error {
-	s.exchange.delivered.Add(0)
-	s.exchange.stall.watch()
+	s.stream.delivered.Add(0)
+	s.stream.stall.watch()
 	return s.SendFinal(response, of)
 }

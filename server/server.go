@@ -66,8 +66,8 @@ type Options struct {
 	// PublicAdmin lets callers on other machines call what is for operators, where Access
 	// is nil; otherwise only those on this machine may.
 	PublicAdmin bool
-	// Gate takes denials of those; nil for the log alone.
-	Gate *access.Gate
+	// DenialLog takes denials of those; nil for the log alone.
+	DenialLog *access.DenialLog
 	// TLS encrypts the connections; nil leaves them in clear text.
 	TLS *TLS
 	// Log takes the server's log; nil for none.
@@ -212,11 +212,11 @@ func (o Options) entrance(door *gatekeeper) entrance {
 	case door != nil:
 		e.check = new(door.interceptor())
 	case !o.PublicAdmin:
-		gate := o.Gate
-		if gate == nil {
-			gate = access.NewGate(o.Log, nil)
+		denials := o.DenialLog
+		if denials == nil {
+			denials = access.NewDenialLog(o.Log, nil)
 		}
-		e.check = new(checkCalls((&home{gate}).check))
+		e.check = new(checkCalls((&home{denials}).check))
 	}
 	return e
 }

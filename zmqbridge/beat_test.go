@@ -175,7 +175,7 @@ func TestStrangersAreNotInTheWay(t *testing.T) {
 		if err := unix.Shutdown(int(far.Fd()), unix.SHUT_WR); err != nil { // so that it need not be waited for
 			t.Fatal(err)
 		}
-		c.part()
+		c.lingeringClose()
 		n, _, err := unix.Recvfrom(int(far.Fd()), make([]byte, 1), unix.MSG_DONTWAIT)
 		if shown := n == 0 && err == nil; shown != waits {
 			t.Errorf("with %d others it was shown the end: %t (%v), want %t", others, shown, err, waits)

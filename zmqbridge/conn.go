@@ -26,7 +26,7 @@ type conn struct {
 	id       uint64 // unlike all others of the process
 	address  string // of the peer, without port; set before the handshake
 	local    bool   // came to an address without CURVE
-	placed   bool   // guarded by endpoint.mu; has a place among those that are established
+	hasSlot  bool   // guarded by endpoint.mu; has a slot of those that are established
 	socket   *socket
 	opened   time.Time
 
@@ -41,10 +41,10 @@ type conn struct {
 	in  reader
 	out outbox
 
-	told    bool // by this side, that the connection ends; its goroutine's
-	answers bool // a PONG waits to be written; its goroutine's
-	unsent  int  // as was seen last of what the system holds; the supervisor's
-	transit transit.Meter
+	finalSent bool // the peer was sent why the connection ends; its goroutine's
+	answers   bool // a PONG waits to be written; its goroutine's
+	unsent    int  // as was seen last of what the system holds; the supervisor's
+	transit   transit.Meter
 
 	stop     chan struct{} // closed when the connection is being ended
 	stopping sync.Once
@@ -160,7 +160,7 @@ func (c *conn) leave() {
 	}
 	if c.end.cause != causeGone && c.end.cause != causeStalled && c.end.cause != causeSilent {
 		c.flushOut(c.endpoint.options.Linger)
-		c.told = true
+		c.finalSent = true
 	}
 	c.peer.Leave(c.end.detail)
 	c.in.drop()
@@ -214,11 +214,11 @@ func (c *conn) ending() bool {
 func (c *conn) close() {
 	c.cut(causeGone, "connection closed")
 	c.out.close()
-	if c.told {
-		c.part()
+	if c.finalSent {
+		c.lingeringClose()
 	}
 	_ = c.socket.Close()
-	c.endpoint.forget(c)
+	c.endpoint.remove(c)
 }
 
 // wrote takes note of bytes that the socket took.

@@ -36,7 +36,7 @@ type endpoint struct {
 	conns       map[*conn]struct{}  // guarded by mu; with those that shake hands
 	handshaking map[*conn]time.Time // guarded by mu; and since when
 	names       map[string]*conn    // guarded by mu; by identity, of those that have one
-	places      int                 // guarded by mu; connections that are established, or will be
+	slotsTaken  int                 // guarded by mu; connections that are established, or will be
 }
 
 // listener is one address.
@@ -146,15 +146,15 @@ func (e *endpoint) established(c *conn) {
 	delete(e.handshaking, c)
 }
 
-// room takes a place among the established connections for c, unless all are taken.
-func (e *endpoint) room(c *conn) bool {
+// takeSlot takes one of the slots for established connections for c, unless all are taken.
+func (e *endpoint) takeSlot(c *conn) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.places >= e.options.MaxConnections {
+	if e.slotsTaken >= e.options.MaxConnections {
 		return false
 	}
-	e.places++
-	c.placed = true
+	e.slotsTaken++
+	c.hasSlot = true
 	return true
 }
 
@@ -166,14 +166,14 @@ func (e *endpoint) begins(c *conn) bool {
 	return early
 }
 
-// forget takes a connection out that is closed.
-func (e *endpoint) forget(c *conn) {
+// remove takes a connection out that is closed.
+func (e *endpoint) remove(c *conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.conns, c)
 	delete(e.handshaking, c)
-	if c.placed {
-		e.places--
+	if c.hasSlot {
+		e.slotsTaken--
 	}
 	if c.peer != nil {
 		e.stats.ended[c.end.cause].Add(1)
@@ -183,7 +183,7 @@ func (e *endpoint) forget(c *conn) {
 	}
 }
 
-// crowded tells whether more than half of the places for handshakes are taken.
+// crowded tells whether more than half of the slots for handshakes are taken.
 func (e *endpoint) crowded() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

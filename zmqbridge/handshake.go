@@ -65,7 +65,7 @@ func (c *conn) exchange(h *zmtp.Handshake) (rest *unread, err error) {
 		c.endpoint.stats.bytesIn.Add(uint64(n))
 		used, out, err := h.Receive(in.bytes())
 		in.from += used
-		c.told = err != nil && len(out) > 0
+		c.finalSent = err != nil && len(out) > 0
 		if sendErr := c.send(out); err == nil {
 			err = sendErr
 		}
@@ -159,7 +159,7 @@ func (c *conn) authorize(p *zmtp.Peer) error {
 		}
 		c.principal = principal
 	}
-	if !c.endpoint.room(c) {
+	if !c.endpoint.takeSlot(c) {
 		return &refused{outcomeBusy, fmt.Sprintf("the gateway has %d connections here, as many as it may", c.endpoint.options.MaxConnections)}
 	}
 	return c.endpoint.claim(c)
@@ -231,7 +231,7 @@ func (c *conn) judge(h *zmtp.Handshake, err error) (outcome, string) {
 		_ = c.socket.SetWriteDeadline(time.Now().Add(time.Second))
 		if h.Peer().Mechanism != "" {
 			_ = c.send(zmtp.AppendError(nil, "the handshake takes too long"))
-			c.told = true
+			c.finalSent = true
 		}
 		return outcomeSlow, fmt.Sprintf("the handshake was not over after %v: %s did not come", c.endpoint.options.Handshake, h.Waiting())
 	case errors.Is(err, io.EOF):

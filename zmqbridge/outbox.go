@@ -14,16 +14,16 @@ import (
 //
 // Whoever delivers also writes: Flush writes what the socket takes, and leaves the
 // rest to a goroutine that lives as long as there is any. One of them at a time
-// has the turn (active).
+// holds the write lock (writing).
 type outbox struct {
 	conn *conn
 
-	mu     sync.Mutex
-	queue  []item // guarded by mu
-	head   int    // guarded by mu; where the queue begins
-	active bool   // guarded by mu; somebody writes
-	shut   bool   // guarded by mu; nothing is taken any more
-	pong   []byte // guarded by mu; a frame that goes in front, at most one
+	mu      sync.Mutex
+	queue   []item // guarded by mu
+	head    int    // guarded by mu; where the queue begins
+	writing bool   // guarded by mu; somebody writes
+	closed  bool   // guarded by mu; nothing is taken any more
+	pong    []byte // guarded by mu; a frame that goes in front, at most one
 
 	given broker.Count // guarded by mu; DATs that were put into the queue
 
@@ -32,7 +32,7 @@ type outbox struct {
 	blocked         atomic.Bool   // the socket has not taken all that it was last to take
 	waitingSince    atomic.Int64  // when the peer last took a byte, or the first that waits was refused; 0 while nothing waits
 
-	write writer // used by whoever has the turn
+	write writer // used by whoever holds the write lock
 }
 
 // item is a message that waits.
@@ -59,7 +59,7 @@ func (o *outbox) push(i item, t zio.Type) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case o.shut:
+	case o.closed:
 		return broker.ErrGone
 	case !broker.Fits(len(o.queue)-o.head, o.conn.endpoint.options.HighWater, t):
 		return broker.ErrOverrun
@@ -82,7 +82,7 @@ func (o *outbox) Queued() (messages, bytes int64) { return o.messages.Load(), o.
 func (o *outbox) Departed() broker.Count {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.shut && !o.blocked.Load() && !o.conn.ending() {
+	if !o.closed && !o.blocked.Load() && !o.conn.ending() {
 		return o.given
 	}
 	return broker.Count{Messages: o.dats.Load(), Bytes: o.payload.Load()}
@@ -124,19 +124,19 @@ func (o *outbox) hand() {
 	go o.drain()
 }
 
-// begin takes the turn, if there is something to write and nobody has it.
+// begin takes the write lock, if there is something to write and nobody holds it.
 func (o *outbox) begin() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.active || o.shut || o.head == len(o.queue) && o.pong == nil {
+	if o.writing || o.closed || o.head == len(o.queue) && o.pong == nil {
 		return false
 	}
-	o.active = true
+	o.writing = true
 	return true
 }
 
 // run writes until nothing is left or, unless it may wait, the socket is full. It
-// has the turn, and passes it on or ends it. A panic ends this connection, and not that
+// holds the write lock, and passes it on or gives it up. A panic ends this connection, and not that
 // of whoever writes to it.
 func (o *outbox) run(wait bool) {
 	defer o.contain()
@@ -149,7 +149,7 @@ func (o *outbox) run(wait bool) {
 			continue
 		}
 		n, err := o.write.write(o.conn.socket, wait)
-		left, all := o.write.settle(n)
+		left, all := o.write.advance(n)
 		if o.blocked.Load() == all {
 			o.blocked.Store(!all)
 		}
@@ -163,7 +163,7 @@ func (o *outbox) run(wait bool) {
 				o.dats.Add(left.data.Messages)
 				o.payload.Add(left.data.Bytes)
 			}
-			o.settle(left.messages, left.weight)
+			o.countLeft(left.messages, left.weight)
 		}
 		switch {
 		case err != nil:
@@ -185,7 +185,7 @@ func (o *outbox) run(wait bool) {
 // sends PINGs, before the outbox's own goroutine goes on.
 const maxRounds = 32
 
-// drain has the turn, and waits for the socket.
+// drain holds the write lock, and waits for the socket.
 func (o *outbox) drain() {
 	defer o.conn.endpoint.running.Done()
 	o.run(true)
@@ -205,28 +205,28 @@ func (o *outbox) fail() {
 	o.conn.cut(causeGone, "connection closed")
 }
 
-// giveUp releases all there is and ends the turn, come what may.
+// giveUp releases all there is and gives the write lock up, whatever happens.
 func (o *outbox) giveUp() {
 	defer o.conn.recover()
 	defer o.end()
 	defer o.close()
-	o.settle(o.write.drop())
+	o.countLeft(o.write.drop())
 }
 
-// settle counts messages that have left.
-func (o *outbox) settle(messages, bytes int64) {
+// countLeft counts messages that have left.
+func (o *outbox) countLeft(messages, bytes int64) {
 	o.messages.Add(-messages)
 	o.bytes.Add(-bytes)
 }
 
-// end ends the turn, unless there is more to write.
+// end gives the write lock up, unless there is more to write.
 func (o *outbox) end() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.shut && (o.head < len(o.queue) || o.pong != nil) {
+	if !o.closed && (o.head < len(o.queue) || o.pong != nil) {
 		return false
 	}
-	o.active = false
+	o.writing = false
 	o.waitingSince.Store(0)
 	if o.head == len(o.queue) {
 		o.conn.idle()
@@ -242,7 +242,7 @@ func (o *outbox) next() (i item, ok bool) {
 		i.raw, o.pong = o.pong, nil
 		return i, true
 	}
-	if o.head == len(o.queue) || o.shut {
+	if o.head == len(o.queue) || o.closed {
 		return item{}, false
 	}
 	i, o.queue[o.head] = o.queue[o.head], item{}
@@ -271,7 +271,7 @@ func (o *outbox) answerPing(frame []byte) {
 // ping sends a frame if nothing waits in front of it.
 func (o *outbox) ping(frame []byte) bool {
 	o.mu.Lock()
-	if o.active || o.shut || o.head < len(o.queue) {
+	if o.writing || o.closed || o.head < len(o.queue) {
 		o.mu.Unlock()
 		return false
 	}
@@ -285,21 +285,21 @@ func (o *outbox) ping(frame []byte) bool {
 func (o *outbox) empty() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return !o.active && o.head == len(o.queue)
+	return !o.writing && o.head == len(o.queue)
 }
 
 // close releases what waits and refuses what comes after. What is being written is
 // released by whoever writes it.
 func (o *outbox) close() {
 	o.mu.Lock()
-	o.shut = true
+	o.closed = true
 	waiting := o.queue[o.head:]
 	o.queue, o.head, o.pong = nil, 0, nil
 	o.mu.Unlock()
 	for _, i := range waiting {
 		if i.message != nil {
 			i.message.Release()
-			o.settle(1, i.weight)
+			o.countLeft(1, i.weight)
 		}
 	}
 }

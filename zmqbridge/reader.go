@@ -56,14 +56,14 @@ type reader struct {
 	skipped uint64   // in all, of the present message
 	tooLong string   // why the present message is not kept; empty if it is kept
 
-	room  func() []byte // space, and idle settle: made once
+	room  func() []byte // space, and idle releaseIdle: made once
 	idle  func()
 	crypt crypt
 }
 
 var errStopped = errors.New("the connection is being ended")
 
-func (r *reader) prepare() { r.room, r.idle = r.space, r.settle }
+func (r *reader) prepare() { r.room, r.idle = r.space, r.releaseIdle }
 
 // next waits for bytes, and has the broker see the messages in them.
 func (r *reader) next() error {
@@ -274,8 +274,8 @@ func (r *reader) building() *message {
 	return r.message
 }
 
-// settle gives the slab back if nothing lies in it: an idle connection holds none.
-func (r *reader) settle() {
+// releaseIdle gives the slab back if nothing lies in it: an idle connection holds none.
+func (r *reader) releaseIdle() {
 	if r.slab != nil && r.from == r.to && r.rest == 0 {
 		r.letGo()
 	}

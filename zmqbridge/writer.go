@@ -7,7 +7,7 @@ import (
 )
 
 // writer turns items into runs of bytes and writes them, many with one call. It
-// belongs to whoever has its outbox's turn.
+// belongs to whoever holds its outbox's write lock.
 type writer struct {
 	batch   *batch // nil while nothing is being written
 	carries bool   // there are messages in the batch, or were in the last one
@@ -87,15 +87,15 @@ func (w *writer) write(s *socket, wait bool) (int, error) {
 	return s.write(&b.iovecs, wait)
 }
 
-// departed is messages that have left, their weight, and the DATs among them.
-type departed struct {
+// sent is messages that have left, their weight, and the DATs among them.
+type sent struct {
 	messages, weight int64
 	data             broker.Count
 }
 
-// settle takes note that n bytes were written, and returns the messages that have
+// advance takes note that n bytes were written, and returns the messages that have
 // left by it, and whether that was all that the socket was to take.
-func (w *writer) settle(n int) (left departed, all bool) {
+func (w *writer) advance(n int) (left sent, all bool) {
 	b := w.batch
 	all = n == b.asked
 	for n > 0 {

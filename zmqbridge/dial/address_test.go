@@ -7,7 +7,7 @@ import (
 
 func TestParseAddress(t *testing.T) {
 	t.Parallel()
-	for address, want := range map[string]target{
+	for address, want := range map[string]peerAddress{
 		"tcp://127.0.0.1:5555":        {"tcp", "127.0.0.1:5555"},
 		"tcp://localhost:05555":       {"tcp", "localhost:5555"},
 		"tcp://flow.example.org:1":    {"tcp", "flow.example.org:1"},

@@ -15,20 +15,20 @@ import (
 // concurrently.
 type Conn struct {
 	options Options
-	target  target
+	to      peerAddress
 	config  *zmtp.Config
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
 
-	mu      sync.Mutex
-	current *session      // guarded by mu; which calls work on; nil before the first one
-	later   *session      // guarded by mu; made since current was lost; nil if none lives
-	failed  *Error        // guarded by mu; why there is none; nil while there is
-	closed  bool          // guarded by mu
-	told    bool          // guarded by mu; current's loss was returned by a call
-	changed chan struct{} // guarded by mu; closed, and made anew, when any of them changes
+	mu           sync.Mutex
+	current      *session      // guarded by mu; which calls work on; nil before the first one
+	later        *session      // guarded by mu; made since current was lost; nil if none lives
+	failed       *Error        // guarded by mu; why there is none; nil while there is
+	closed       bool          // guarded by mu
+	lossReturned bool          // guarded by mu; current's loss was returned by a call
+	changed      chan struct{} // guarded by mu; closed, and made anew, when any of them changes
 }
 
 // New begins to connect, and returns at once. An error says what is wrong with the
@@ -47,7 +47,7 @@ func newConn(o Options, dial func(context.Context, string, string) (net.Conn, er
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Address, err)
 	}
-	c := &Conn{options: o, target: to, config: config, dial: dial, changed: make(chan struct{})}
+	c := &Conn{options: o, to: to, config: config, dial: dial, changed: make(chan struct{})}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.running.Go(func() { c.supervise(ctx) })
@@ -88,7 +88,7 @@ func (c *Conn) Next(ctx context.Context) error {
 		if c.later == nil {
 			return false, nil
 		}
-		c.current, c.later, c.told = c.later, nil, false
+		c.current, c.later, c.lossReturned = c.later, nil, false
 		return true, nil
 	})
 }
@@ -155,7 +155,7 @@ func (c *Conn) Close(linger time.Duration) error {
 	c.mu.Lock()
 	s, again := c.current, c.closed
 	c.closed = true
-	c.tell()
+	c.wake()
 	c.mu.Unlock()
 	if again {
 		c.running.Wait()
@@ -173,14 +173,14 @@ func (c *Conn) Close(linger time.Duration) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if lost := s.lost(); lost.Unsent > 0 && !c.told {
+	if lost := s.lost(); lost.Unsent > 0 && !c.lossReturned {
 		return lost
 	}
 	return nil
 }
 
 // send queues a message for the present connection.
-func (c *Conn) send(ctx context.Context, p parcel) error {
+func (c *Conn) send(ctx context.Context, p outbound) error {
 	s, err := c.use(ctx)
 	if err != nil {
 		return err
@@ -205,7 +205,7 @@ func (c *Conn) receive(ctx context.Context) ([][]byte, error) {
 	for {
 		var room [1]entry[[][]byte]
 		if got := s.in.take(room[:0], 1); len(got) > 0 {
-			s.in.settle(1, got[0].size)
+			s.in.release(1, got[0].size)
 			return got[0].item, nil
 		}
 		if s.in.ended() {
@@ -236,7 +236,7 @@ func (c *Conn) over(s *session) error {
 	<-s.done
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.told = c.told || s == c.current
+	c.lossReturned = c.lossReturned || s == c.current
 	return s.lost()
 }
 
@@ -267,8 +267,8 @@ func (c *Conn) await(ctx context.Context, until func() (bool, error)) error {
 	}
 }
 
-// tell wakes those who wait for a change. c.mu is held.
-func (c *Conn) tell() {
+// wake wakes those who wait for a change. c.mu is held.
+func (c *Conn) wake() {
 	close(c.changed)
 	c.changed = make(chan struct{})
 }

@@ -230,7 +230,7 @@ func TestLastWords(t *testing.T) {
 			o := heartbeats()
 			conn := &closing{words: words, failed: make(chan struct{})}
 			s := newSession(t.Context(), &o, conn, zmtp.NewHandshake(&zmtp.Config{Type: zmtp.Client}))
-			if err := s.out.push(t.Context(), parcel{frames: []frame{{[]byte("x")}}, size: 1}, 1); err != nil {
+			if err := s.out.push(t.Context(), outbound{frames: []frame{{[]byte("x")}}, size: 1}, 1); err != nil {
 				t.Fatal(err)
 			}
 			fault := s.run(nil)

@@ -6,14 +6,14 @@ import (
 )
 
 // queue is bounded, in entries and in bytes. What was taken out counts until it is
-// settled. All methods may be called concurrently.
+// released. All methods may be called concurrently.
 type queue[T any] struct {
 	limit Limit
 
 	mu      sync.Mutex
 	entries []entry[T]    // guarded by mu
-	held    Limit         // guarded by mu; what counts
-	shut    bool          // guarded by mu; nothing enters any more
+	counts  Limit         // guarded by mu; what counts
+	closed  bool          // guarded by mu; nothing enters any more
 	changed chan struct{} // guarded by mu; closed at the next change; nil while nobody waits
 }
 
@@ -23,7 +23,7 @@ type entry[T any] struct {
 }
 
 // push puts an item in as soon as there is room, while the context lasts. Once the
-// queue is shut it returns ErrClosed.
+// queue is closed it returns ErrClosed.
 func (q *queue[T]) push(ctx context.Context, item T, size int) error {
 	for {
 		done, err := q.tryPush(item, size)
@@ -41,7 +41,7 @@ func (q *queue[T]) push(ctx context.Context, item T, size int) error {
 func (q *queue[T]) tryPush(item T, size int) (bool, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.shut {
+	if q.closed {
 		return false, ErrClosed
 	}
 	if !q.room(size) {
@@ -51,7 +51,7 @@ func (q *queue[T]) tryPush(item T, size int) (bool, error) {
 	return true, nil
 }
 
-// force puts an item in whatever the limits, also once the queue is shut.
+// force puts an item in whatever the limits, also once the queue is closed.
 func (q *queue[T]) force(item T, size int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -61,15 +61,15 @@ func (q *queue[T]) force(item T, size int) {
 // put does so. q.mu is held.
 func (q *queue[T]) put(item T, size int) {
 	q.entries = append(q.entries, entry[T]{item, size})
-	q.held.Messages++
-	q.held.Bytes += size
-	q.tell()
+	q.counts.Messages++
+	q.counts.Bytes += size
+	q.notify()
 }
 
 // room tells whether push need not wait. q.mu is held.
 func (q *queue[T]) room(size int) bool {
-	return q.shut || q.held.Messages == 0 ||
-		q.held.Messages < q.limit.Messages && q.held.Bytes+size <= q.limit.Bytes
+	return q.closed || q.counts.Messages == 0 ||
+		q.counts.Messages < q.limit.Messages && q.counts.Bytes+size <= q.limit.Bytes
 }
 
 // take takes entries out: one, and then more while those have less than so many
@@ -90,49 +90,49 @@ func (q *queue[T]) take(to []entry[T], bytes int) []entry[T] {
 	return to
 }
 
-// settle has entries that were taken count no more.
-func (q *queue[T]) settle(messages, bytes int) {
+// release has entries that were taken count no more.
+func (q *queue[T]) release(messages, bytes int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.held.Messages -= messages
-	q.held.Bytes -= bytes
-	q.tell()
+	q.counts.Messages -= messages
+	q.counts.Bytes -= bytes
+	q.notify()
 }
 
-// shutDown has nothing enter any more, and wakes everybody.
-func (q *queue[T]) shutDown() {
+// close has nothing enter any more, and wakes everybody.
+func (q *queue[T]) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.shut = true
-	q.tell()
+	q.closed = true
+	q.notify()
 }
 
 // counted is what counts.
 func (q *queue[T]) counted() Limit {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.held
+	return q.counts
 }
 
 // ended tells whether there is nothing to take out, and never will be.
 func (q *queue[T]) ended() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.shut && len(q.entries) == 0
+	return q.closed && len(q.entries) == 0
 }
 
 // idle is wait for a time when nothing counts.
 func (q *queue[T]) idle() <-chan struct{} {
-	return q.wait(func() bool { return q.held.Messages == 0 })
+	return q.wait(func() bool { return q.counts.Messages == 0 })
 }
 
 // filled is wait until there is something to take out, or never will be.
 func (q *queue[T]) filled() <-chan struct{} {
-	return q.wait(func() bool { return len(q.entries) > 0 || q.shut })
+	return q.wait(func() bool { return len(q.entries) > 0 || q.closed })
 }
 
-// tell wakes those who wait for a change. q.mu is held.
-func (q *queue[T]) tell() {
+// notify wakes those who wait for a change. q.mu is held.
+func (q *queue[T]) notify() {
 	if q.changed != nil {
 		close(q.changed)
 		q.changed = nil

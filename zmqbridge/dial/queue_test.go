@@ -31,7 +31,7 @@ func TestQueueBounds(t *testing.T) {
 		want("a second one", second, false)
 		taken := q.take(nil, 1000)
 		want("a second one, with the first not settled", second, false)
-		q.settle(len(taken), 100)
+		q.release(len(taken), 100)
 		want("a second one, with the first settled", second, true)
 		want("ten bytes in two", put(3, 9), true)
 		third := put(4, 0)
@@ -39,7 +39,7 @@ func TestQueueBounds(t *testing.T) {
 		if got := q.take(nil, 1000); len(got) != 2 || got[0].item != 2 || got[1].item != 3 {
 			t.Errorf("took %v, want 2 and 3", got)
 		}
-		q.shutDown()
+		q.close()
 		if err := <-third; !errors.Is(err, ErrClosed) {
 			t.Errorf("who waited is told %v, want ErrClosed", err)
 		}

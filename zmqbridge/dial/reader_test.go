@@ -204,7 +204,7 @@ func FuzzFrames(f *testing.F) {
 		s.in.limit = Limit{Messages: 1 << 20, Bytes: 1 << 30}
 		s.ctx, s.stop = context.WithCancel(t.Context())
 		s.read(data)
-		_ = s.settle()
+		_ = s.conclude()
 		if s.lost() == nil || s.ctx.Err() == nil {
 			t.Errorf("the connection was not lost after %q", data)
 		}
@@ -232,7 +232,7 @@ func TestPanic(t *testing.T) {
 		func(s *session) { s.read(nil) }, // there is no connection to read from
 		func(s *session) {
 			s.cipher = new(zmtp.Session)
-			s.out.force(parcel{frames: []frame{{make([]byte, 1)}}}, 1)
+			s.out.force(outbound{frames: []frame{{make([]byte, 1)}}}, 1)
 			s.conn = nil
 			s.write()
 		},
@@ -240,7 +240,7 @@ func TestPanic(t *testing.T) {
 		s := &session{options: &o, urgent: make(chan struct{}, 1), done: make(chan struct{})}
 		s.ctx, s.stop = context.WithCancel(t.Context())
 		path(s)
-		fault := s.settle()
+		fault := s.conclude()
 		if fault.Cause != Panic || s.ctx.Err() == nil || !strings.Contains(fault.Unwrap().Error(), "dial.(*session)") {
 			t.Errorf("it ended with %v, %v", fault, fault.Unwrap())
 		}

@@ -22,7 +22,7 @@ type session struct {
 	cipher  *zmtp.Session // nil under NULL
 
 	in   queue[[][]byte]
-	out  queue[parcel]
+	out  queue[outbound]
 	sent atomic.Uint64 // messages written whole
 
 	bytesIn, bytesOut atomic.Uint64 // that were read and written
@@ -68,13 +68,13 @@ func (s *session) run(rest []byte) *Error {
 	s.watch()
 	_ = s.conn.Close() // wakes both
 	running.Wait()
-	return s.settle()
+	return s.conclude()
 }
 
-// settle counts what was not sent, and tells everybody that the session is over.
-func (s *session) settle() *Error {
+// conclude counts what was not sent, and tells everybody that the session is over.
+func (s *session) conclude() *Error {
 	s.fail(Lost, "the connection was closed here", ErrClosed) // unless something else was first
-	s.out.shutDown()
+	s.out.close()
 	left := s.out.counted()
 	for _, e := range s.out.take(nil, int(^uint(0)>>1)) {
 		e.item.release()
@@ -84,7 +84,7 @@ func (s *session) settle() *Error {
 	err := s.err
 	s.mu.Unlock()
 	close(s.done)
-	s.in.shutDown()
+	s.in.close()
 	return err
 }
 
@@ -138,8 +138,8 @@ func (s *session) lost() *Error {
 // until the peer has seen that nothing more will come. A socket that is closed
 // while there are bytes to be read takes back what is under way.
 func (s *session) finish(ctx context.Context) {
-	s.out.shutDown()
-	s.in.shutDown() // what comes is dropped
+	s.out.close()
+	s.in.close() // what comes is dropped
 	for s.out.counted().Messages > 0 {
 		select {
 		case <-s.out.idle():

@@ -80,7 +80,7 @@ func (c *Conn) serve(s *session, rest []byte) *Error {
 		c.later = s
 	}
 	c.failed = nil
-	c.tell()
+	c.wake()
 	c.mu.Unlock()
 	c.notify(Event{State: Connected, Peer: s.peer})
 	err := s.run(rest)
@@ -90,7 +90,7 @@ func (c *Conn) serve(s *session, rest []byte) *Error {
 		c.later = nil
 	}
 	c.failed = err
-	c.tell()
+	c.wake()
 	return err
 }
 
@@ -99,7 +99,7 @@ func (c *Conn) failure(err *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.failed = err
-	c.tell()
+	c.wake()
 }
 
 func (c *Conn) isClosed() bool {
@@ -117,7 +117,7 @@ func (c *Conn) notify(e Event) {
 // connect makes a connection and takes its handshake.
 func (c *Conn) connect(ctx context.Context) (*session, []byte, *Error) {
 	limited, cancel := context.WithTimeout(ctx, c.options.Connect)
-	conn, err := c.dial(limited, c.target.network, c.target.address)
+	conn, err := c.dial(limited, c.to.network, c.to.address)
 	cancel()
 	if err != nil {
 		return nil, nil, unreachable(&c.options, err)

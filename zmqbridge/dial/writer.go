@@ -25,12 +25,12 @@ const (
 // writer writes a session's messages. It belongs to the session's writing goroutine.
 type writer struct {
 	*session
-	entries []entry[parcel] // that are being written
-	ends    []int           // of each, in bytes of the batch
-	size    int             // of the batch
-	buffers net.Buffers     // the batch
-	scratch []byte          // what is copied into it
-	from    int             // of scratch, what is in no buffer yet
+	entries []entry[outbound] // that are being written
+	ends    []int             // of each, in bytes of the batch
+	size    int               // of the batch
+	buffers net.Buffers       // the batch
+	scratch []byte            // what is copied into it
+	from    int               // of scratch, what is in no buffer yet
 }
 
 // write writes until the session ends or its socket fails.
@@ -76,7 +76,7 @@ func (w *writer) flush() bool {
 	for i, e := range w.entries {
 		if w.ends[i] <= written {
 			w.sent.Add(1)
-			w.out.settle(1, e.size)
+			w.out.release(1, e.size)
 		} else {
 			left++
 		}

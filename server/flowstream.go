@@ -19,18 +19,18 @@ import (
 	"github.com/zioflow/gateway/server/contract"
 )
 
-// exchange is one stream's part in a flow: it numbers what the stream sends and
+// flowStream is one stream's part in a flow: it numbers what the stream sends and
 // queues what it is to be sent. All methods but take may be called
 // concurrently.
-type exchange struct {
+type flowStream struct {
 	ctx    context.Context // the stream's
 	outbox *broker.Outbox
 	caller *caller // nil where nobody is asked
 	grace  time.Duration
-	// settled is closed when the stream's BOT has been answered, or refused; ended when
+	// answered is closed when the stream's BOT has been answered, or refused; ended when
 	// the flow has ended, or was refused.
-	settled, ended   chan struct{}
-	settling, ending sync.Once
+	answered, ended   chan struct{}
+	answering, ending sync.Once
 	// delivered and progress.Left count messages and their weight upwards; what is
 	// between them is queued: in the outbox, or in gRPC, not written yet.
 	delivered codec.Counter
@@ -45,16 +45,16 @@ type exchange struct {
 
 	cutOff atomic.Pointer[broker.EndError] // why an operator has disconnected it; nil before
 
-	mu     sync.Mutex
-	peer   *broker.Peer // guarded by mu
-	seqno  uint64       // guarded by mu; of the next message
-	gone   bool         // guarded by mu
-	taking bool         // guarded by mu; its BOT's direction is inject
-	paid   int64        // guarded by mu; all credit that it has sent
+	mu       sync.Mutex
+	peer     *broker.Peer // guarded by mu
+	seqno    uint64       // guarded by mu; of the next message
+	detached bool         // guarded by mu
+	taking   bool         // guarded by mu; its BOT's direction is inject
+	paid     int64        // guarded by mu; all credit that it has sent
 }
 
 // begin sends the stream's first message, which must be a BOT.
-func (x *exchange) begin(first *codec.Request, implied zio.Direction) error {
+func (x *flowStream) begin(first *codec.Request, implied zio.Direction) error {
 	first.Drop()
 	if first.TooLarge != nil {
 		x.fail(first.TooLarge)
@@ -65,7 +65,7 @@ func (x *exchange) begin(first *codec.Request, implied zio.Direction) error {
 
 // bot sends the stream's BOT. The RPC may imply a direction. After an error the
 // stream has left.
-func (x *exchange) bot(bot *gatewayv1.Bot, implied zio.Direction) (err error) {
+func (x *flowStream) bot(bot *gatewayv1.Bot, implied zio.Direction) (err error) {
 	defer func() {
 		if err != nil {
 			x.leave("the BOT could not be read")
@@ -90,15 +90,15 @@ func (x *exchange) bot(bot *gatewayv1.Bot, implied zio.Direction) (err error) {
 }
 
 // pay sends a PAY of the gateway's own.
-func (x *exchange) pay(credit int64) error { return x.send(zio.PAY, codec.NewPAY(credit)) }
+func (x *flowStream) pay(credit int64) error { return x.send(zio.PAY, codec.NewPAY(credit)) }
 
 // eot sends an EOT of the gateway's own.
-func (x *exchange) eot() error { return x.send(zio.EOT, codec.NewEOT()) }
+func (x *flowStream) eot() error { return x.send(zio.EOT, codec.NewEOT()) }
 
 // send sends what the stream says, and takes it over. It waits while the gateway has
 // no room for it, in which time nothing more is read. The error is the stream's
 // fault.
-func (x *exchange) send(t zio.Type, m *codec.Inbound) error {
+func (x *flowStream) send(t zio.Type, m *codec.Inbound) error {
 	head, known, err := m.Complete(t)
 	if err != nil {
 		m.Release()
@@ -116,7 +116,7 @@ func (x *exchange) send(t zio.Type, m *codec.Inbound) error {
 		x.paid += m.Credit
 	}
 	switch {
-	case x.gone:
+	case x.detached:
 		m.Release()
 	case known:
 		x.peer.ReceiveRead(head, &m.Message)
@@ -126,30 +126,30 @@ func (x *exchange) send(t zio.Type, m *codec.Inbound) error {
 	return nil
 }
 
-// shut tells the broker that the stream will send nothing more.
-func (x *exchange) shut() {
+// closeSend tells the broker that the stream will send nothing more.
+func (x *flowStream) closeSend() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !x.gone {
+	if !x.detached {
 		x.peer.Shut()
 	}
 }
 
 // overrun ends the flow because the stream does not read.
-func (x *exchange) overrun() {
+func (x *flowStream) overrun() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !x.gone {
+	if !x.detached {
 		x.peer.Fail(flow.Overrun, x.stall.detail())
 	}
 }
 
 // fail ends the flow because of an error in what the stream sent.
-func (x *exchange) fail(err error) {
+func (x *flowStream) fail(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch {
-	case x.gone:
+	case x.detached:
 	case status.Code(err) == codes.ResourceExhausted:
 		x.peer.Fail(flow.MessageTooLarge, status.Convert(err).Message())
 	default:
@@ -158,11 +158,11 @@ func (x *exchange) fail(err error) {
 }
 
 // leave takes the stream out of its flow. Leaving again does nothing.
-func (x *exchange) leave(how string) {
+func (x *flowStream) leave(how string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !x.gone {
-		x.gone = true
+	if !x.detached {
+		x.detached = true
 		x.peer.Leave(how)
 		x.outbox.Close()
 		x.closed.Store(true)
@@ -171,7 +171,7 @@ func (x *exchange) leave(how string) {
 
 // broke deals with an error of reading from the stream: the peer's fault ends
 // the flow with a reason, anything else means that the peer has gone.
-func (x *exchange) broke(err error) {
+func (x *flowStream) broke(err error) {
 	switch status.Code(err) {
 	case codes.ResourceExhausted, codes.InvalidArgument, codes.Internal:
 		x.fail(err)
@@ -195,7 +195,7 @@ func cause(err error) string {
 }
 
 // takenBy is who handles the flow; for its client only.
-func (x *exchange) takenBy() *gatewayv1.TakenBy {
+func (x *flowStream) takenBy() *gatewayv1.TakenBy {
 	if f := x.flow(); f != nil && x.opens {
 		return contract.ToTakenBy(f)
 	}
@@ -203,7 +203,7 @@ func (x *exchange) takenBy() *gatewayv1.TakenBy {
 }
 
 // flow is the flow the stream takes part in; nil before.
-func (x *exchange) flow() *broker.Flow {
+func (x *flowStream) flow() *broker.Flow {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.peer.Flow()
@@ -211,7 +211,7 @@ func (x *exchange) flow() *broker.Flow {
 
 // unsent is the status to end the stream with, after gRPC has returned err to
 // something that it was to send.
-func (x *exchange) unsent(err error) error {
+func (x *flowStream) unsent(err error) error {
 	if end := x.cutOff.Load(); end != nil {
 		return x.result(end)
 	}
@@ -222,7 +222,7 @@ func (x *exchange) unsent(err error) error {
 }
 
 // result is the status to end the stream with, after take has returned err.
-func (x *exchange) result(err error) error {
+func (x *flowStream) result(err error) error {
 	if x.broken.Load() {
 		return errBroken
 	}

@@ -4,17 +4,17 @@ import "time"
 
 // Limits of what a peer that is being left may make us wait for, and read.
 const (
-	partTime     = time.Second // or Linger, if that is less
-	partBytes    = 4 << 20
-	partStranger = 64 << 10 // partBytes for one whose handshake has failed
+	lingerTime          = time.Second // or Linger, if that is less
+	lingerBytes         = 4 << 20
+	lingerBytesStranger = 64 << 10 // partBytes for one whose handshake has failed
 )
 
-// part leaves a peer that was told something last. A network may drop that if the
+// lingeringClose closes a connection whose peer was sent something last. A network may drop that if the
 // socket is closed with bytes unread, by the reset that this sends: so the peer is shown
 // that nothing more comes, and what it sends is passed over until it has closed its side
-// or may have read ours. Strangers are left at once where they take up many of the places
+// or may have read ours. Strangers are left at once where they take up many of the slots
 // of those whose handshake may yet succeed.
-func (c *conn) part() {
+func (c *conn) lingeringClose() {
 	if c.peer == nil && c.endpoint.crowded() {
 		return
 	}
@@ -22,15 +22,15 @@ func (c *conn) part() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	patience := min(partTime, c.endpoint.options.Linger)
+	patience := min(lingerTime, c.endpoint.options.Linger)
 	enough := time.NewTimer(patience)
 	defer enough.Stop()
 	if c.socket.SetReadDeadline(time.Now().Add(patience)) != nil {
 		return
 	}
-	left := partStranger
+	left := lingerBytesStranger
 	if c.peer != nil {
-		left = partBytes
+		left = lingerBytes
 	}
 	in := &unread{}
 	defer in.drop()

@@ -10,8 +10,8 @@ import (
 	"github.com/zioflow/gateway/zmtp"
 )
 
-// parcel is a message that is to be sent: its frames, without headers.
-type parcel struct {
+// outbound is a message that is to be sent: its frames, without headers.
+type outbound struct {
 	frames  []frame
 	size    int          // of all frames
 	message *zio.Message // to be released; nil if there is none
@@ -22,7 +22,7 @@ type frame [][]byte
 
 func (f frame) size() int { return zio.Part(f).Len() }
 
-func (p *parcel) release() {
+func (p *outbound) release() {
 	if p.message != nil {
 		p.message.Release()
 		p.message = nil
@@ -39,7 +39,7 @@ func (c *Conn) SendParts(ctx context.Context, parts ...[]byte) error {
 	if len(parts) == 0 || c.options.Type == zmtp.Client && len(parts) > 1 {
 		return fmt.Errorf("a message of %d parts cannot be sent by a %s", len(parts), c.options.Type)
 	}
-	p := parcel{frames: make([]frame, len(parts))}
+	p := outbound{frames: make([]frame, len(parts))}
 	for i := range parts {
 		p.frames[i] = parts[i : i+1 : i+1]
 		p.size += len(parts[i])
@@ -89,7 +89,7 @@ func (c *Conn) Receive(ctx context.Context) (*zio.Message, error) {
 
 // singlePart is a message in the form in which CLIENT and SERVER exchange it (MSG-4).
 // The heads of all parts lie in one piece of memory, the parts where they are.
-func singlePart(m *zio.Message) parcel {
+func singlePart(m *zio.Message) outbound {
 	const longest = 5 // of a part's length
 	heads := make([]byte, 0, longest+m.PrefixSize()+longest+24+longest*m.Parts())
 	heads = appendLength(heads, m.PrefixSize())
@@ -107,7 +107,7 @@ func singlePart(m *zio.Message) parcel {
 	if from < len(heads) {
 		pieces = append(pieces, heads[from:])
 	}
-	return parcel{frames: []frame{pieces}, size: pieces.size(), message: m}
+	return outbound{frames: []frame{pieces}, size: pieces.size(), message: m}
 }
 
 func appendLength(b []byte, n int) []byte {
@@ -118,10 +118,10 @@ func appendLength(b []byte, n int) []byte {
 }
 
 // manyParts is a message in the form in which DEALER and ROUTER exchange it (MSG-9).
-func manyParts(m *zio.Message) parcel {
+func manyParts(m *zio.Message) outbound {
 	prefix := m.AppendPrefix(make([]byte, 0, m.PrefixSize()))
 	coord := m.AppendCoord(make([]byte, 0, 24))
-	p := parcel{frames: make([]frame, 0, 3+m.Parts()), message: m}
+	p := outbound{frames: make([]frame, 0, 3+m.Parts()), message: m}
 	p.frames = append(p.frames, nil, frame{prefix}, frame{coord})
 	for i := range m.Parts() {
 		p.frames = append(p.frames, frame(m.Part(i)))
