@@ -26,7 +26,7 @@ var (
 // Flow finds a flow that has not ended or is remembered; nil if there is none.
 func (b *Broker) Flow(id FlowID) *relay.Flow { return b.registry.find(id) }
 
-// FlowsBefore answers the flows with ids below that, ended ones that are
+// FlowsBefore returns the flows with ids below that, ended ones that are
 // remembered included, the latest first. Those that begin meanwhile are not among
 // them; one that is forgotten meanwhile may be missing. It locks nothing between
 // two of them.

@@ -123,7 +123,7 @@ func (l *jsonLog) String() string {
 	return l.text.String()
 }
 
-// find answers the lines with that message.
+// find returns the lines with that message.
 func (l *jsonLog) find(t *testing.T, message string) (found []map[string]any) {
 	t.Helper()
 	for line := range strings.Lines(l.String()) {

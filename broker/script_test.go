@@ -450,7 +450,7 @@ func (p *fakePeer) Deliver(d broker.Delivery) error {
 	return nil
 }
 
-// Queued answers what a line of the script has set.
+// Queued returns what a line of the script has set.
 func (p *fakePeer) Queued() (messages, bytes int64) {
 	return p.queued.Load(), p.queued.Load() * p.size.Load()
 }

@@ -10,7 +10,7 @@ import (
 // Event tells that a flow has entered a phase.
 type Event struct {
 	Time time.Time
-	// Flow is how the flow was in that ledger.Moment; Flow.Phase is what it entered. All
+	// Flow is how the flow was in that moment; Flow.Phase is what it entered. All
 	// who are told of the event share it: it must not be changed.
 	Flow *FlowInfo
 	// Missed counts the events before this one that were dropped because the

@@ -7,7 +7,7 @@ import (
 	"github.com/zioflow/gateway/broker/zio"
 )
 
-// Dump answers a factory whose handlers take: they count messages and bytes,
+// Dump returns a factory whose handlers take: they count messages and bytes,
 // check that seqno rises by one, and log a line at the end.
 func (h *Handlers) Dump() broker.Factory {
 	return factory{

@@ -15,7 +15,7 @@ const (
 	period       = 251 // of the pattern: a prime, so that it shifts against powers of two
 )
 
-// Generate answers a factory whose handlers give `count` DATs (default 10) of
+// Generate returns a factory whose handlers give `count` DATs (default 10) of
 // `size` bytes (default 64), both attributes of the client's BOT. Byte i of the
 // n-th payload, both from 0, is (n+i) mod 251.
 func (h *Handlers) Generate() broker.Factory {

@@ -19,7 +19,7 @@ type Credit struct {
 
 // Agree is the ledger that an offer and its answer settle on: the smaller of
 // both, but not above limit (FLOW-2, BRK-21). A side that names no positive
-// number leaves it to the other (FLOW-3); it answers false when both do. The
+// number leaves it to the other (FLOW-3); it returns false when both do. The
 // window is as wide as the total.
 func Agree(offer, answer zio.Number, limit int64) (Credit, bool) {
 	total := limit
@@ -54,7 +54,7 @@ func (c *Credit) pay(n int64) bool {
 }
 
 // release hands to the giver what the window has room for, while that many DATs
-// have not left, and answers how much that is.
+// have not left, and returns how much that is.
 func (c *Credit) release(queued int64) int64 {
 	n := max(0, min(c.withheld, c.window-c.released-queued))
 	c.withheld -= n

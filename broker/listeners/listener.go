@@ -62,7 +62,7 @@ type Listener struct {
 	lateUntil time.Time // guarded by group.mu; until then it comes last
 }
 
-// Info describes a listener at one ledger.Moment.
+// Info describes a listener at one moment.
 type Info struct {
 	ID   uint64
 	Name string

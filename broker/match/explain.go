@@ -106,7 +106,7 @@ func (e *explanation) eval(part ast.Expr) (bool, error) {
 	return truth(program, e.values)
 }
 
-// value answers what a path leads to.
+// value returns what a path leads to.
 func (e *explanation) value(path string) (value any, missing bool) {
 	program, err := e.compile(path)
 	if err != nil {
@@ -119,7 +119,7 @@ func (e *explanation) value(path string) (value any, missing bool) {
 	return result.Value(), false
 }
 
-// paths answers what a part names, such as attributes.stream, with what lies on
+// paths returns what a part names, such as attributes.stream, with what lies on
 // the way before what lies behind it. The whole of attributes is left out, and
 // what has() asks for.
 func (e *explanation) paths(part ast.Expr) (paths []string) {

@@ -142,7 +142,7 @@ func (r *Rules) Match(v *broker.View) bool {
 	return found
 }
 
-// Attr answers the attr of the first rule that is true; nil if it has none, or
+// Attr returns the attr of the first rule that is true; nil if it has none, or
 // if none is true. Not to be changed.
 func (r *Rules) Attr(v *broker.View) map[string]any {
 	if i, found := r.first(v); found {
@@ -151,7 +151,7 @@ func (r *Rules) Attr(v *broker.View) map[string]any {
 	return nil
 }
 
-// first answers which rule is the first true one.
+// first returns which rule is the first true one.
 func (r *Rules) first(v *broker.View) (index int, found bool) {
 	left := maxSpent // of all rules together
 	for i := range r.rules {

@@ -93,7 +93,7 @@ func (f *Flow) Seek(right matching.Match) {
 	f.mu.Lock()
 	defer f.unlock()
 	if f.state.Phase() != flow.Pending {
-		return // stopped in the ledger.Moment it was registered
+		return // stopped in the moment it was registered
 	}
 	f.botBytes = int64(f.bot.Size() + len(f.bot.Label))
 	f.client.Add(f.botBytes)

@@ -12,7 +12,7 @@ import (
 // keepLabel is how long a label may be, in bytes, to be remembered after the end.
 const keepLabel = 4 << 10
 
-// Info describes a flow at one ledger.Moment.
+// Info describes a flow at one moment.
 type Info struct {
 	ID     transport.FlowID
 	Opened time.Time
@@ -106,4 +106,187 @@ func (f *Flow) info() Info {
 	}
 	info.MessageRate, info.ByteRate = a.Rate(now)
 	return info
+}
+
+// crossed is the DATs that have left for the taker, as far as its transport tells.
+// f.mu is held.
+func (f *Flow) crossed() transport.Count {
+	if !f.ended.IsZero() {
+		return f.account.Crossed
+	}
+	taker := f.peers[f.state.Giver().Other()]
+	if taker == nil {
+		return f.account.Data
+	}
+	link, knows := taker.Link.(transport.Departed)
+	if !knows {
+		return f.account.Data
+	}
+	left, before, most := link.Departed(), f.account.Before, f.account.Data
+	// What an earlier flow has left in the link leaves it during this one.
+	return transport.Count{
+		Messages: min(left.Messages-min(before.Messages, left.Messages), most.Messages),
+		Bytes:    min(left.Bytes-min(before.Bytes, left.Bytes), most.Bytes),
+	}
+}
+
+// departure has only those DATs count that leave from now on. f.mu is held.
+func (f *Flow) departure() {
+	if taker := f.peers[f.state.Giver().Other()]; taker != nil {
+		if link, knows := taker.Link.(transport.Departed); knows {
+			f.account.Before = link.Departed()
+		}
+	}
+}
+
+// count takes a message of a side into the account. Only a DAT or a PAY, or one
+// that changes whom the flow waits for, costs a look at the clock. f.mu is held.
+func (f *Flow) count(from flow.Side, t zio.Type, size int, passed bool) {
+	a := &f.account
+	a.Receive(from, size)
+	var now ledger.Moment
+	switch t {
+	case zio.DAT:
+		now = f.host.Clock.Now()
+		a.LastDAT = now
+		if passed {
+			a.Pass(size, now)
+		}
+	case zio.PAY:
+		now = f.host.Clock.Now()
+		a.LastPAY = now
+	}
+	f.turn(now)
+}
+
+// turn sees whether the state has changed whom the flow waits for; now may be 0.
+// f.mu is held.
+func (f *Flow) turn(now ledger.Moment) {
+	by := ledger.HeldUp(&f.state)
+	if was, _ := f.account.HeldUpBy(); by == was {
+		return
+	}
+	if now == 0 {
+		now = f.host.Clock.Now()
+	}
+	f.account.Turn(by, now)
+}
+
+// DescribePeer adds what the flow knows of a peer that takes part in it, and returns its own
+// number; 0 if it is over. A link that describes itself knows better what has left and what is queued.
+func (f *Flow) DescribePeer(p *Party, c *transport.LinkInfo, describes bool) transport.FlowID {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state.Phase() == flow.Ended {
+		return 0
+	}
+	side := flow.Client
+	if f.peers[flow.Handler] == p {
+		side = flow.Handler
+	}
+	if !describes {
+		c.QueuedMessages, c.QueuedBytes = f.queued(side)
+		c.BytesOut = f.account.Bytes[side.Other()]
+	}
+	if c.LastSeen.IsZero() {
+		c.LastSeen = f.lastFrom(side)
+		c.BytesIn = f.account.Bytes[side]
+	}
+	return f.id
+}
+
+// lastFrom is when the flow has last heard from a side: its latest DAT or PAY, or
+// else its BOT. f.mu is held.
+func (f *Flow) lastFrom(side flow.Side) time.Time {
+	last := f.account.LastPAY
+	if side == f.state.Giver() {
+		last = f.account.LastDAT
+	}
+	switch {
+	case last != 0:
+	case side == flow.Client:
+		return f.opened
+	default:
+		last = f.account.Active
+	}
+	return last.At(time.Now(), f.host.Clock.Now())
+}
+
+// Totals is what flows add up to.
+type Totals struct {
+	Ended map[flow.Reason]uint64 // how many, by reason
+	Sides [2]ledger.Traffic      // what clients and handlers have sent
+	Data  transport.Count        // the DATs passed on
+	Sizes ledger.Sizes           // likewise
+	Waits ledger.Waits           // how their active time was spent
+}
+
+// Add takes in what other flows add up to. Ended must have been made, unless other's is
+// empty.
+func (t *Totals) Add(other *Totals) {
+	for reason, n := range other.Ended {
+		t.Ended[reason] += n
+	}
+	for side := range t.Sides {
+		t.Sides[side].Add(other.Sides[side])
+	}
+	t.Data.Messages += other.Data.Messages
+	t.Data.Bytes += other.Data.Bytes
+	t.Sizes.Add(&other.Sizes)
+	t.Waits.Giver += other.Waits.Giver
+	t.Waits.Taker += other.Waits.Taker
+	t.Waits.Gateway += other.Waits.Gateway
+}
+
+// totals is what the flow adds to them by then. f.mu is held.
+func (f *Flow) totals(now ledger.Moment) Totals {
+	a, giver := &f.account, f.state.Giver()
+	t := Totals{Data: a.Data, Sizes: a.Sizes, Waits: a.Waited(now)}
+	for side := range t.Sides {
+		t.Sides[side] = a.Traffic(flow.Side(side), giver)
+	}
+	return t
+}
+
+// total is totals as of the end. f.mu is held.
+func (f *Flow) total() Totals {
+	_, since := f.account.HeldUpBy()
+	t := f.totals(since)
+	t.Ended = map[flow.Reason]uint64{f.state.Reason(): 1}
+	return t
+}
+
+// Present is what live flows have under way.
+type Present struct {
+	Pending, Active, HalfClosed int
+	Held, Outstanding, Withheld int64
+	Queued, QueuedBytes         int64
+}
+
+// AddTo adds what the flow is at that moment. One that has ended meanwhile counts as
+// ended.
+func (f *Flow) AddTo(t *Totals, p *Present, now ledger.Moment) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, since := f.account.HeldUpBy()
+	own := f.totals(max(now, since))
+	t.Add(&own)
+	switch f.state.Phase() {
+	case flow.Pending:
+		p.Pending++
+	case flow.Active:
+		p.Active++
+	case flow.HalfClosed:
+		p.HalfClosed++
+	case flow.Ended:
+		t.Ended[f.state.Reason()]++
+		return
+	}
+	credit := f.state.Credit()
+	p.Held += credit.Released()
+	p.Withheld += credit.Withheld()
+	p.Outstanding += credit.Total() - credit.Released() - credit.Withheld()
+	messages, bytes := f.queued(f.state.Giver().Other())
+	p.Queued += messages
+	p.QueuedBytes += bytes
 }

@@ -76,7 +76,7 @@ func (l *lines) end() {
 	l.tellDropped()
 }
 
-// lastLine answers the last line that is not empty.
+// lastLine returns the last line that is not empty.
 func (l *lines) lastLine() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -57,7 +57,7 @@ type Carrier interface {
 // Carry puts the message into the care of c.
 func (m *Message) Carry(c Carrier) { m.carrier = c }
 
-// Carrier answers what Carry set, or nil for ordinary Go memory.
+// Carrier returns what Carry set, or nil for ordinary Go memory.
 func (m *Message) Carrier() Carrier { return m.carrier }
 
 // Release gives the message's memory back; neither the message nor anything

@@ -36,7 +36,7 @@ const (
 
 func membersOf(text []byte) members { return members{text: text} }
 
-// next steps to the next member. It answers false after the last one and on
+// next steps to the next member. It returns false after the last one and on
 // an error, which it leaves in s.err.
 func (s *members) next() bool {
 	switch s.state {
@@ -121,7 +121,7 @@ func (s *members) take(c byte) bool {
 	return false
 }
 
-// str steps over a string and answers what stands between its quotes.
+// str steps over a string and returns what stands between its quotes.
 func (s *members) str() ([]byte, bool) {
 	if !s.take('"') {
 		return nil, false
@@ -278,7 +278,7 @@ func is(raw []byte, want string) bool {
 	return unescape(raw) == want
 }
 
-// unescape answers what the raw text of a string means. It allocates: escapes
+// unescape returns what the raw text of a string means. It allocates: escapes
 // in the keys of a label are legal but nobody writes them.
 func unescape(raw []byte) string {
 	var text string

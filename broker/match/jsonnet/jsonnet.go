@@ -62,7 +62,7 @@ var ErrCannotStart = errors.New("the process that evaluates Jsonnet can't be sta
 // all that there is.
 var turn = make(chan struct{}, 1)
 
-// Evaluate answers the JSON that a text yields. It ends when the context does. An
+// Evaluate returns the JSON that a text yields. It ends when the context does. An
 // error says in one line what is wrong with the text, or which bound it reached.
 func Evaluate(ctx context.Context, source Source) ([]byte, error) {
 	if n := len(source.Text); n > MaxText {
