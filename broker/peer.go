@@ -162,10 +162,10 @@ func (p *Peer) Fail(reason flow.Reason, detail string) {
 // busy tells whether the peer takes part in a flow that has not ended.
 func (p *Peer) busy() bool { return p.flow != nil && !p.flow.Over() }
 
-// Shut tells that the peer will send nothing more but still receives.
-func (p *Peer) Shut() {
+// CloseSend tells that the peer will send nothing more but still receives.
+func (p *Peer) CloseSend() {
 	if p.flow != nil {
-		p.flow.Step(flow.Shut(p.side))
+		p.flow.Step(flow.CloseSend(p.side))
 	}
 }
 

@@ -258,7 +258,7 @@ func (s *play) event(name, verb string, words []string) error {
 	case "leaves":
 		p.Leave("connection closed")
 	case "shuts":
-		p.Shut()
+		p.CloseSend()
 	case "stays":
 		p.Stays()
 	case "moves":

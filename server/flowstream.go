@@ -131,7 +131,7 @@ func (x *flowStream) closeSend() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.detached {
-		x.peer.Shut()
+		x.peer.CloseSend()
 	}
 }
 

@@ -20,9 +20,9 @@ type eventKind uint8
 const (
 	received eventKind = iota
 	accepted
-	room
+	windowUpdate
 	window
-	shut
+	sendClosed
 	left
 	stopped
 )
@@ -38,18 +38,20 @@ func Accepted(credit Credit, seqno uint64) Event {
 	return Event{kind: accepted, side: Handler, credit: credit, seqno: seqno}
 }
 
-// Room says how many DATs the giver may send or the broker hold, together, and
+// WindowUpdate says how many DATs the giver may send or the broker hold, together, and
 // how many it holds now. What the taker has paid beyond that is withheld.
-func Room(window, queued int64) Event { return Event{kind: room, window: window, queued: queued} }
+func WindowUpdate(window, queued int64) Event {
+	return Event{kind: windowUpdate, window: window, queued: queued}
+}
 
-// Window is Room where nothing is to be paid at once.
+// Window is WindowUpdate where nothing is to be paid at once.
 func Window(size int64) Event { return Event{kind: window, window: size} }
 
-// Shut says that a side will send nothing more, but still receives. From a
+// CloseSend says that a side will send nothing more, but still receives. From a
 // giver that is an EOT. For a taker the EOT follows when the credit that it has
 // paid is used up, or in answer to the giver's. Either is only implied: if the side
 // leaves before the flow has completed, it has broken off, and the flow ends so.
-func Shut(side Side) Event { return Event{kind: shut, side: side} }
+func CloseSend(side Side) Event { return Event{kind: sendClosed, side: side} }
 
 // Left says that a side is gone, and how that was seen.
 func Left(side Side, detail string) Event {
@@ -70,10 +72,10 @@ type Effects struct {
 	// Credit in the place of its own.
 	Relay  bool
 	Credit int64
-	// Rest asks for a PAY of the broker's own to the giver, for credit that was
-	// withheld; 0 for none. RestSeqno is that of the latest PAY.
-	Rest      int64
-	RestSeqno uint64
+	// DeferredPay asks for a PAY of the broker's own to the giver, for credit that was
+	// withheld; 0 for none. DeferredSeqno is that of the latest PAY.
+	DeferredPay   int64
+	DeferredSeqno uint64
 	// EOT asks for EOTs of the broker's own, by receiver.
 	EOT [2]OwnEOT
 	// Remind asks for a second EOT to a side, if its connection goes on after the flow.

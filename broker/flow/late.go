@@ -8,24 +8,24 @@ import "github.com/zioflow/gateway/broker/zio"
 // time for an answer is over. Never earlier: an EOT that nobody waits for would end
 // the next flow on its socket.
 
-// finishFor says EOT on behalf of a side that will not.
-func (s *State) finishFor(side Side, fx *Effects) {
+// finishInsteadOf says EOT on behalf of a side that will not.
+func (s *State) finishInsteadOf(side Side, fx *Effects) {
 	other := &s.sides[side.Other()]
-	if !other.gone {
+	if !other.detached {
 		fx.EOT[side.Other()] = OwnEOT{Send: true, Seqno: other.next, Plain: true}
 		other.next++
 	}
-	s.say(side, fx)
-	s.sides[side].said = false // nobody has seen it
+	s.receiveEOT(side, fx)
+	s.sides[side].eotReceived = false // nobody has seen it
 }
 
 // remind asks for a second EOT to a side.
 func (s *State) remind(side Side, fx *Effects) {
 	me := &s.sides[side]
-	if me.again || me.gone {
+	if me.reminded || me.detached {
 		return
 	}
-	me.again = true
+	me.reminded = true
 	fx.Remind[side] = OwnEOT{Send: true, Seqno: me.next, Plain: s.reason == Completed}
 	me.next++
 }
@@ -34,7 +34,7 @@ func (s *State) remind(side Side, fx *Effects) {
 // answered it nor been sent another.
 func (s State) Owes(side Side) bool {
 	me := s.sides[side]
-	return s.phase == Ended && me.told && !me.said && !me.gone && !me.again
+	return s.phase == Ended && me.eotSent && !me.eotReceived && !me.detached && !me.reminded
 }
 
 // Late is the state after a message of that type that came when the flow had ended.
@@ -43,7 +43,7 @@ func (s State) Late(from Side, t zio.Type) (State, Effects) {
 	switch {
 	case !s.Owes(from):
 	case t == zio.EOT, t == zio.BOT:
-		s.sides[from].said = true
+		s.sides[from].eotReceived = true
 	case t == zio.DAT && from == s.giver && !s.credit.spend():
 		s.remind(from, &fx)
 	}

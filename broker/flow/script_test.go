@@ -79,7 +79,7 @@ func (p *player) event(l script.Line) (flow.Event, zio.Type, error) {
 		p.seqno[flow.Handler]++
 		return flow.Accepted(credit, 0), 0, nil
 	case "room":
-		return flow.Room(number(words[1]).Value, number(words[2]).Value), 0, nil
+		return flow.WindowUpdate(number(words[1]).Value, number(words[2]).Value), 0, nil
 	case "stop":
 		for _, r := range flow.Reasons() {
 			if r.String() == words[1] {
@@ -94,7 +94,7 @@ func (p *player) event(l script.Line) (flow.Event, zio.Type, error) {
 	case err != nil:
 		return flow.Event{}, 0, err
 	case words[1] == "shuts":
-		return flow.Shut(side), 0, nil
+		return flow.CloseSend(side), 0, nil
 	case words[1] == "leaves":
 		return flow.Left(side, "connection closed"), 0, nil
 	}
@@ -161,8 +161,8 @@ func (p *player) effects(from string, sent zio.Type, fx flow.Effects) {
 		}
 		p.Came(line)
 	}
-	if fx.Rest > 0 {
-		p.Came(fmt.Sprintf("giver<* PAY %d seqno %d", fx.Rest, fx.RestSeqno))
+	if fx.DeferredPay > 0 {
+		p.Came(fmt.Sprintf("giver<* PAY %d seqno %d", fx.DeferredPay, fx.DeferredSeqno))
 	}
 	for side, eot := range fx.EOT {
 		if !eot.Send {
@@ -279,7 +279,7 @@ func FuzzStep(f *testing.F) {
 					payments += fx.Credit
 				}
 			}
-			payments += fx.Rest
+			payments += fx.DeferredPay
 			if sent[0] > 1 || sent[1] > 1 {
 				t.Fatalf("step %d: %d and %d EOTs sent", i, sent[0], sent[1])
 			}
@@ -314,9 +314,9 @@ func fuzzEvent(b byte, seqno uint64) (flow.Event, zio.Head, flow.Side) {
 		return flow.Accepted(credit, seqno), head, side
 	case 6:
 		if b >= 0x80 {
-			return flow.Room(1+int64(b>>4&3), int64(b>>6&1)), head, side
+			return flow.WindowUpdate(1+int64(b>>4&3), int64(b>>6&1)), head, side
 		}
-		return flow.Shut(side), head, side
+		return flow.CloseSend(side), head, side
 	case 7:
 		if b >= 0xf0 {
 			return flow.Stopped(flow.EndedByAdmin, ""), head, side

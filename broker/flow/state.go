@@ -48,15 +48,15 @@ type State struct {
 
 // sideState is what the flow knows of one side.
 type sideState struct {
-	said bool // it has said EOT
+	eotReceived bool // it has said EOT
 	// implied tells that nobody has seen that EOT: it was taken from its silence, and
 	// counts for nothing if the side leaves before the flow has completed.
-	implied bool
-	told    bool   // it was sent an EOT, or can't be or needn't be
-	mute    bool   // it has shut its sending half: nothing more comes from it
-	gone    bool   // it has left: nothing reaches it
-	again   bool   // it was sent a second EOT, the last one
-	next    uint64 // the seqno that continues what it was sent
+	implied    bool
+	eotSent    bool   // it was sent an EOT, or can't be or needn't be
+	sendClosed bool   // it has closed its sending half: nothing more comes from it
+	detached   bool   // it has left: nothing reaches it
+	reminded   bool   // it was sent a second EOT, the last one
+	next       uint64 // the seqno that continues what it was sent
 }
 
 // Open is the state after a client's BOT of that direction and seqno.

@@ -19,13 +19,13 @@ func (s State) Step(e Event) (State, Effects) {
 		s.receive(e, &fx)
 	case accepted:
 		s.accept(e, &fx)
-	case room:
-		s.makeRoom(e, &fx)
+	case windowUpdate:
+		s.updateWindow(e, &fx)
 	case window:
 		s.credit.window = e.window
-	case shut:
-		s.sides[e.side].mute = true
-		s.speakForMute(&fx)
+	case sendClosed:
+		s.sides[e.side].sendClosed = true
+		s.finishClosed(&fx)
 	case left:
 		s.leave(e, &fx)
 	case stopped:
@@ -40,16 +40,16 @@ func (s *State) receive(e Event, fx *Effects) {
 		s.receivePending(e, fx)
 	case e.head.Type == zio.BOT:
 		// The sender has begun anew and expects nothing of this flow (BRK-13).
-		s.sides[e.side].told = true
+		s.sides[e.side].eotSent = true
 		s.end(Restarted, fmt.Sprintf("the %v began another flow", e.side), fx)
-	case s.sides[e.side].said: // BRK-14
+	case s.sides[e.side].eotReceived: // BRK-14
 	case e.head.Type == zio.DAT:
 		s.data(e, fx)
 	case e.head.Type == zio.PAY:
 		s.pay(e, fx)
 	case e.head.Type == zio.EOT:
 		s.relay(e, fx)
-		s.say(e.side, fx)
+		s.receiveEOT(e.side, fx)
 	}
 }
 
@@ -57,7 +57,7 @@ func (s *State) receivePending(e Event, fx *Effects) {
 	switch e.head.Type {
 	case zio.BOT: // a duplicate: the first one is being served (BRK-9)
 	case zio.EOT:
-		s.sides[e.side].said = true // so ours is the answer, which nothing follows (BRK-17)
+		s.sides[e.side].eotReceived = true // so ours is the answer, which nothing follows (BRK-17)
 		s.end(PeerGone, "the client ended the flow before a handler came", fx)
 	default:
 		s.end(ProtocolError, fmt.Sprintf("the client sent %v before it was sent a BOT", e.head.Type), fx)
@@ -68,16 +68,16 @@ func (s *State) data(e Event, fx *Effects) {
 	switch {
 	case e.side != s.giver:
 		s.end(ProtocolError, fmt.Sprintf("the %v sent DAT but is the taker", e.side), fx)
-	case s.credit.Released() == 0 && s.sides[s.giver.Other()].said:
+	case s.credit.Released() == 0 && s.sides[s.giver.Other()].eotReceived:
 		// The taker has ended in good order; such a giver has not heard of it, and is
 		// told once more (BRK-17).
-		s.finishFor(s.giver, fx)
+		s.finishInsteadOf(s.giver, fx)
 		s.remind(s.giver, fx)
 	case !s.credit.spend():
 		s.end(CreditViolation, fmt.Sprintf("the %v sent DAT without credit", e.side), fx)
 	default:
 		s.relay(e, fx)
-		s.speakForMute(fx)
+		s.finishClosed(fx)
 	}
 }
 
@@ -99,7 +99,7 @@ func (s *State) pay(e Event, fx *Effects) {
 			e.side, n.Value, s.credit.paid(), s.credit.total), fx)
 		return
 	}
-	if s.sides[s.giver].gone {
+	if s.sides[s.giver].detached {
 		return // nobody is left to use it
 	}
 	// All may be withheld, and PAY 0 has no effect (FLOW-10).
@@ -109,53 +109,53 @@ func (s *State) pay(e Event, fx *Effects) {
 	}
 }
 
-// makeRoom lets the giver have what was withheld and now has room.
-func (s *State) makeRoom(e Event, fx *Effects) {
+// updateWindow lets the giver have what was withheld and now has room.
+func (s *State) updateWindow(e Event, fx *Effects) {
 	if s.phase == Pending {
 		return
 	}
 	s.credit.window = e.window
-	if s.sides[s.giver].told || s.sides[s.giver.Other()].said {
+	if s.sides[s.giver].eotSent || s.sides[s.giver.Other()].eotReceived {
 		return
 	}
-	if fx.Rest = s.credit.release(e.queued); fx.Rest > 0 {
-		fx.RestSeqno = s.sides[s.giver].next - 1
+	if fx.DeferredPay = s.credit.release(e.queued); fx.DeferredPay > 0 {
+		fx.DeferredSeqno = s.sides[s.giver].next - 1
 	}
 }
 
 func (s *State) relay(e Event, fx *Effects) {
 	other := &s.sides[e.side.Other()]
-	fx.Relay = !other.gone
+	fx.Relay = !other.detached
 	other.next = e.seqno + 1
 }
 
-// say records that a side has said EOT and that the other was told (BRK-10,
+// receiveEOT records that a side has said EOT and that the other was told (BRK-10,
 // BRK-11).
-func (s *State) say(side Side, fx *Effects) {
+func (s *State) receiveEOT(side Side, fx *Effects) {
 	other := side.Other()
-	s.sides[side].said = true
-	s.sides[other].told = true
-	if s.sides[other].said {
+	s.sides[side].eotReceived = true
+	s.sides[other].eotSent = true
+	if s.sides[other].eotReceived {
 		s.phase, s.reason = Ended, Completed
 		return
 	}
 	s.phase = HalfClosed
-	s.speakForMute(fx)
+	s.finishClosed(fx)
 }
 
-// speakForMute says EOT for a side that has shut its sending half, once it has
+// finishClosed says EOT for a side that has closed its sending half, once it has
 // nothing more to wait for.
-func (s *State) speakForMute(fx *Effects) {
+func (s *State) finishClosed(fx *Effects) {
 	for _, side := range [...]Side{Client, Handler} {
 		me, other := &s.sides[side], &s.sides[side.Other()]
-		if s.phase == Pending || s.phase == Ended || !me.mute || me.said {
+		if s.phase == Pending || s.phase == Ended || !me.sendClosed || me.eotReceived {
 			continue
 		}
-		if side == s.giver || other.said || s.credit.paid() == 0 {
+		if side == s.giver || other.eotReceived || s.credit.paid() == 0 {
 			me.implied = true
 			fx.EOT[side.Other()] = OwnEOT{Send: true, Seqno: other.next, Plain: true}
 			other.next++
-			s.say(side, fx)
+			s.receiveEOT(side, fx)
 		}
 	}
 }
@@ -167,13 +167,13 @@ func (s *State) accept(e Event, fx *Effects) {
 	s.phase, s.credit = Active, e.credit
 	s.sides[Client].next = e.seqno + 1
 	fx.Bots = true
-	s.speakForMute(fx)
+	s.finishClosed(fx)
 }
 
 func (s *State) leave(e Event, fx *Effects) {
 	me := &s.sides[e.side]
-	me.gone, me.told = true, true // cannot be told anything any more
-	if me.said && !me.implied {
+	me.detached, me.eotSent = true, true // cannot be told anything any more
+	if me.eotReceived && !me.implied {
 		// It has said all it had to say. What the other still sends is dropped,
 		// and its EOT completes the flow.
 		return
@@ -187,8 +187,8 @@ func (s *State) leave(e Event, fx *Effects) {
 func (s *State) end(reason Reason, detail string, fx *Effects) {
 	for side := range s.sides {
 		absent := Side(side) == Handler && s.phase == Pending
-		if me := &s.sides[side]; !me.told && !absent {
-			me.told = true
+		if me := &s.sides[side]; !me.eotSent && !absent {
+			me.eotSent = true
 			fx.EOT[side] = OwnEOT{Send: true, Seqno: me.next}
 		}
 	}

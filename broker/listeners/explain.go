@@ -8,7 +8,7 @@ import (
 	"github.com/zioflow/gateway/broker/routing"
 )
 
-const waitsForPlace = "full: a flow waits for a place until the pending deadline, then ends with overloaded"
+const waitsForSlot = "full: a flow waits for a place until the pending deadline, then ends with overloaded"
 
 // maxExplained is how many listeners of a name are explained one by one.
 const maxExplained = 3
@@ -38,7 +38,7 @@ func (g *group) Explain(v *matching.View) string {
 		}
 		return strings.Join(refusals, "; ")
 	case free == 0:
-		return fmt.Sprintf("%d of %d listeners match, all are %s", taking, len(listeners), waitsForPlace)
+		return fmt.Sprintf("%d of %d listeners match, all are %s", taking, len(listeners), waitsForSlot)
 	}
 	return fmt.Sprintf("%d of %d listeners match, %d of them are not full", taking, len(listeners), free)
 }
@@ -57,7 +57,7 @@ func (t ToListeners) ExplainIn(table *routing.Table) string {
 		}
 	}
 	if free == 0 {
-		return fmt.Sprintf("the listeners named %s are all %s", t.Name, waitsForPlace)
+		return fmt.Sprintf("the listeners named %s are all %s", t.Name, waitsForSlot)
 	}
 	return fmt.Sprintf("%d of %d listeners named %s are not full", free, len(listeners), t.Name)
 }

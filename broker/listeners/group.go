@@ -13,7 +13,7 @@ import (
 )
 
 // group is the listeners of one name. It shares their flows among them, the
-// least busy first, and has each listener's places waited for in order of coming. It
+// least busy first, and has each listener's slots waited for in order of coming. It
 // asks no match: who waits says for whom.
 type group struct {
 	name  string
@@ -122,43 +122,43 @@ func (g *group) remove(l *Listener) bool {
 	for l.waiting.Len() > 0 {
 		w := l.waiting.Front().Value.(*waiter)
 		w.leave(l)
-		if len(w.places) == 0 {
+		if len(w.queued) == 0 {
 			w.turn <- nil
 		}
 	}
 	return len(g.listeners) == 0
 }
 
-// waiter waits for a place in one of some listeners.
+// waiter waits for a slot in one of some listeners.
 type waiter struct {
 	group *group
-	// turn takes one listener, with a place in it, or nil when all have left for whom
+	// turn takes one listener, with a slot in it, or nil when all have left for whom
 	// it waits.
 	turn chan *Listener
 
-	places map[*Listener]*list.Element // guarded by group.mu; where it waits; empty when its turn has come
+	queued map[*Listener]*list.Element // guarded by group.mu; where it waits; empty when its turn has come
 }
 
 func (w *waiter) leave(l *Listener) {
-	l.waiting.Remove(w.places[l])
-	delete(w.places, l)
+	l.waiting.Remove(w.queued[l])
+	delete(w.queued, l)
 }
 
-// serve gives it a place in l. group.mu is held.
+// serve gives it a slot in l. group.mu is held.
 func (w *waiter) serve(l *Listener) {
-	for other := range w.places {
+	for other := range w.queued {
 		w.leave(other)
 	}
 	l.busy++
 	w.turn <- l
 }
 
-// queue asks for a place in one of the listeners; the turn comes at once if there is
+// queue asks for a slot in one of the listeners; the turn comes at once if there is
 // one, in the least busy of them.
 func (g *group) queue(among []*Listener) *waiter {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	w := &waiter{group: g, turn: make(chan *Listener, 1), places: map[*Listener]*list.Element{}}
+	w := &waiter{group: g, turn: make(chan *Listener, 1), queued: map[*Listener]*list.Element{}}
 	g.wait(w, among)
 	return w
 }
@@ -167,7 +167,7 @@ func (g *group) queue(among []*Listener) *waiter {
 func (g *group) extend(w *waiter, among []*Listener) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(w.places) > 0 { // its turn has not come
+	if len(w.queued) > 0 { // its turn has not come
 		g.wait(w, among)
 	}
 }
@@ -186,11 +186,11 @@ func (g *group) wait(w *waiter, among []*Listener) {
 		return
 	}
 	for _, l := range among {
-		if _, waits := w.places[l]; !waits && !l.left {
-			w.places[l] = l.waiting.PushBack(w)
+		if _, waits := w.queued[l]; !waits && !l.left {
+			w.queued[l] = l.waiting.PushBack(w)
 		}
 	}
-	if len(w.places) == 0 {
+	if len(w.queued) == 0 {
 		w.turn <- nil
 	}
 }
@@ -214,11 +214,11 @@ func (g *group) isLate(l *Listener, now time.Time) bool {
 	return now.Before(l.lateUntil)
 }
 
-// unqueue takes a waiter out, and back the place it may have been given.
+// unqueue takes a waiter out, and back the slot it may have been given.
 func (g *group) unqueue(w *waiter) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for l := range w.places {
+	for l := range w.queued {
 		w.leave(l)
 	}
 	select {
@@ -230,14 +230,14 @@ func (g *group) unqueue(w *waiter) {
 	}
 }
 
-// release gives back a place in l.
+// release gives back a slot in l.
 func (g *group) release(l *Listener) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.free(l)
 }
 
-// free gives the place to who has waited for it longest. g.mu is held.
+// free gives the slot to who has waited for it longest. g.mu is held.
 func (g *group) free(l *Listener) {
 	l.busy--
 	if l.waiting.Len() > 0 && !l.full() {

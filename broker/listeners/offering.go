@@ -14,7 +14,7 @@ import (
 // ToListeners is the factory that offers flows to the listeners of a name,
 // whatever their own match says, the least busy first. If there are none, the flow
 // waits for one as long as HandlerWait, then ends with NoHandler; if all are full, it
-// waits for a place.
+// waits for a slot.
 type ToListeners struct {
 	Name string
 
@@ -59,7 +59,7 @@ type offering struct {
 	candidates []*Listener     // that take the request
 	tried      map[*Listener]bool
 
-	waiter  *waiter   // asks for a place in another listener; may be nil
+	waiter  *waiter   // asks for a slot in another listener; may be nil
 	current *Listener // has an offer that stands; may be nil
 	cid     uint64    // of it
 	share   *time.Timer
@@ -130,7 +130,7 @@ func (o *offering) nobody() string {
 	return fmt.Sprintf("no listener named %s may take this flow", o.to.Name)
 }
 
-// queue asks for a place in a listener that has had no offer, unless one has an offer
+// queue asks for a slot in a listener that has had no offer, unless one has an offer
 // whose share is not over. Those that let it lapse are asked again when no other is
 // left.
 func (o *offering) queue() {
@@ -143,15 +143,15 @@ func (o *offering) queue() {
 			clear(o.tried)
 			untried = o.candidates
 		}
-		o.lateForPlace()
+		o.lateForSlot()
 	}
 	if len(untried) > 0 {
 		o.waiter = o.group.queue(untried)
 	}
 }
 
-// lateForPlace says what it means if no place is found in time.
-func (o *offering) lateForPlace() {
+// lateForSlot says what it means if no slot is found in time.
+func (o *offering) lateForSlot() {
 	o.request.IfLate(flow.Overloaded, fmt.Sprintf("all listeners named %s have as many flows as they take", o.to.Name))
 }
 
@@ -187,7 +187,7 @@ func (o *offering) step(ctx context.Context) error {
 		o.endShare()
 		o.current.group.release(o.current)
 		o.current = nil
-		o.lateForPlace()
+		o.lateForSlot()
 	case <-share:
 		o.passOn = true
 		o.endShare()
@@ -198,7 +198,7 @@ func (o *offering) step(ctx context.Context) error {
 	return nil
 }
 
-// offer makes a listener an offer, with a place in it, in the stead of the one that
+// offer makes a listener an offer, with a slot in it, in the stead of the one that
 // had it before.
 func (o *offering) offer(l *Listener) error {
 	r := o.request

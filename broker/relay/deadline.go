@@ -142,7 +142,7 @@ func (f *Flow) receiveLate(from flow.Side, head zio.Head) {
 	var fx flow.Effects
 	f.state, fx = f.state.Late(from, head.Type)
 	f.remind(from, fx.Remind[from])
-	f.settleAnswer(from)
+	f.clearOwing(from)
 }
 
 // remindAll sends an EOT once more to whom has not answered the first. f.mu is held.
@@ -154,12 +154,12 @@ func (f *Flow) remindAll() {
 		var fx flow.Effects
 		f.state, fx = f.state.Overdue(flow.Side(side))
 		f.remind(flow.Side(side), fx.Remind[side])
-		f.settleAnswer(flow.Side(side))
+		f.clearOwing(flow.Side(side))
 	}
 }
 
-// settleAnswer lets a peer go that owes no answer any more. f.mu is held.
-func (f *Flow) settleAnswer(side flow.Side) {
+// clearOwing lets a peer go that owes no answer any more. f.mu is held.
+func (f *Flow) clearOwing(side flow.Side) {
 	if !f.state.Owes(side) {
 		f.owing[side] = nil
 	}
@@ -168,7 +168,7 @@ func (f *Flow) settleAnswer(side flow.Side) {
 	}
 }
 
-// ForgetAnswer is settleAnswer for a peer that has left or begun anew.
+// ForgetAnswer is clearOwing for a peer that has left or begun anew.
 func (f *Flow) ForgetAnswer(side flow.Side) {
 	f.mu.Lock()
 	defer f.unlock()

@@ -286,8 +286,8 @@ func (f *Flow) applyBots(e flow.Event, bots [2]*zio.Message) {
 			})
 		}
 	}
-	if fx.Rest > 0 {
-		failed[f.state.Giver()] = f.payRest(fx.Rest, fx.RestSeqno)
+	if fx.DeferredPay > 0 {
+		failed[f.state.Giver()] = f.payDeferred(fx.DeferredPay, fx.DeferredSeqno)
 	}
 	f.conclude(before, fx, failed)
 }

@@ -59,7 +59,7 @@ func (f *Flow) adjust() {
 	}
 	f.window = f.payWindow()
 	messages, _ := f.queued(f.state.Giver().Other())
-	f.apply(flow.Room(f.window, messages))
+	f.apply(flow.WindowUpdate(f.window, messages))
 }
 
 // satisfied tells whether f has nothing to wait for. f.mu is held.
@@ -83,9 +83,9 @@ func (f *Flow) queued(side flow.Side) (messages, bytes int64) {
 	return 0, 0
 }
 
-// payRest delivers a PAY of the broker's own, for credit that was withheld. It
+// payDeferred delivers a PAY of the broker's own, for credit that was withheld. It
 // bears the coord of the latest PAY, of which it is the rest.
-func (f *Flow) payRest(credit int64, seqno uint64) error {
+func (f *Flow) payDeferred(credit int64, seqno uint64) error {
 	label, err := zio.Supply(nil, zio.PAY, credit)
 	if err != nil {
 		return err

@@ -90,9 +90,9 @@ func (p *process) start() (err error) {
 // maxReport bounds what a keeper says, in bytes.
 const maxReport = 1 << 10
 
-// attend sees to it that the command ends with its flow, and with it all that it has
+// supervise sees to it that the command ends with its flow, and with it all that it has
 // started. It returns when the keeper is reaped.
-func (p *process) attend(over <-chan flow.Reason) {
+func (p *process) supervise(over <-chan flow.Reason) {
 	keeper := p.command.Process.Pid
 	gone := make(chan struct{})
 	var watch sync.WaitGroup
@@ -203,8 +203,8 @@ func (p *process) state() string {
 	return fmt.Sprintf("exit status %d", status.ExitStatus())
 }
 
-// verdict says how a command ended that did not accept. Its keeper has been reaped.
-func (p *process) verdict() string {
+// exitReason says how a command ended that did not accept. Its keeper has been reaped.
+func (p *process) exitReason() string {
 	status, known := p.status()
 	if !known { // the keeper was killed, and the command with it
 		status, _ = p.command.ProcessState.Sys().(syscall.WaitStatus)

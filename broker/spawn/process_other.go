@@ -64,9 +64,9 @@ func (p *process) start() error {
 	return nil
 }
 
-// attend sees to it that the command ends with its flow, and with it all that is
+// supervise sees to it that the command ends with its flow, and with it all that is
 // left in its group. It returns when the command is reaped.
-func (p *process) attend(over <-chan flow.Reason) {
+func (p *process) supervise(over <-chan flow.Reason) {
 	gone := make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() {
@@ -128,8 +128,8 @@ func (p *process) leaves(gone <-chan struct{}) bool {
 	return false
 }
 
-// verdict says how a command ended that did not accept. It has been reaped.
-func (p *process) verdict() string {
+// exitReason says how a command ended that did not accept. It has been reaped.
+func (p *process) exitReason() string {
 	words := fmt.Sprintf("command %s ", p.name)
 	killer := killedBy(p.command.ProcessState)
 	switch {

@@ -192,7 +192,7 @@ func (f *Factory) Find(ctx context.Context, r *broker.Request) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	return errors.New(process.verdict())
+	return errors.New(process.exitReason())
 }
 
 // start starts the command for a request and has it looked after.
@@ -219,7 +219,7 @@ func (f *Factory) start(r *broker.Request) (*process, error) {
 	r.OnEnd(func(reason flow.Reason) { over <- reason })
 	f.spawner.processes.Go(func() {
 		defer f.spawner.slots.Release(f.route)
-		p.attend(over)
+		p.supervise(over)
 	})
 	return p, nil
 }
