@@ -33,10 +33,10 @@ TEST_PACKAGES=1 TEST_LANGUAGES=1 go test -count 1 -timeout 90m -run '^(TestPacka
 echo "== libzmq as the ZeroMQ engine"
 TEST_ZMQ_ENGINE=libzmq go test -tags soak,libzmq -count 1 -timeout 20m ./conformance ./zmqbridge/... || status=1
 
-echo "== the file server: a thousand flows at once, killed 50 times, and at any write"
-(cd clients/python && ZIOFLOW_SOAK_FLOWS=1000 ZIOFLOW_SOAK_KILLS=50 \
-  "$root/.deps/python/bin/python" -m pytest -q -s tests/test_files_many.py \
-  tests/test_files_crash.py tests/test_files_docs.py) || status=1
+echo "== the file server: a thousand flows at once, killed 50 times, and at any write; a full disk"
+(cd clients/python && ZIOFLOW_SOAK_FLOWS=1000 ZIOFLOW_SOAK_KILLS=50 ZIOFLOW_SOAK_DISK=1 \
+  "$root/.deps/python/bin/python" -m pytest -q -s -rs tests/test_files_many.py \
+  tests/test_files_crash.py tests/test_files_full_disk.py tests/test_files_docs.py) || status=1
 
 echo "== the Node client's handlers, whose gateway is killed again and again"
 TEST_RESTARTS=20 npm --prefix clients/node test --silent || status=1

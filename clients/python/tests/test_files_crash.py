@@ -271,19 +271,17 @@ async def test_marks_that_a_killed_program_has_left(gateway, tmp_path):
 
 
 class Server:
-    """`zioflow serve-files` as a process of its own."""
+    """`zioflow serve-files` as a process of its own, started by the words of `before`."""
 
-    def __init__(self, program, root, *flags, limit=None):
+    def __init__(self, program, root, *flags, before=()):
         rules_file = root.parent / "rules.json"
         rules_file.write_text(RULES.replace("{to}", "killed"))
         command = [sys.executable, "-m", "zioflow", "serve-files", str(rules_file)]
         command += [f"--root={root}", f"--gateway={program.address}", "--name=killed", *flags]
         command += ["--match=attributes.to == 'killed'"]
-        if limit is not None:
-            command = ["bash", "-c", f'ulimit -f {limit}; exec "$@"', "bash", *command]
         self.log = (root.parent / "log").open("ab")
         self.process = subprocess.Popen(
-            command,
+            [*before, *command],
             stdout=subprocess.PIPE,
             stderr=self.log,
             env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
@@ -372,7 +370,8 @@ async def test_a_full_disk(gateway, program, tmp_path):
     acknowledged is lost, and other files are still written."""
     root = tmp_path / "root"
     root.mkdir()
-    async with Server(program, root, limit=400):  # KiB
+    limited = ["bash", "-c", 'ulimit -f 400; exec "$@"', "bash"]  # KiB
+    async with Server(program, root, before=limited):
         with pytest.raises(FlowEnded, match="a.h5: File too large") as ended:
             async with gateway.give(where("a.h5", to="killed")) as flow:
                 for n in range(100):
@@ -419,11 +418,21 @@ def test_what_is_read_does_not_change_while_more_is_written(tmp_path):
         writer.close()
 
 
-def test_a_file_has_all_its_disk_space(tmp_path):
-    """There are no holes, for which the disk would be full when it is too late."""
+def test_a_file_has_all_its_disk_space(tmp_path, monkeypatch):
+    """There are no holes, for which the disk would be full when it is too late: neither at
+    once, nor where it was full before."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     folder = os.open(tmp_path, os.O_RDONLY)
     file = os.open(tmp_path / "a", os.O_RDWR | os.O_CREAT)
     paged = _paged.PagedFile(file, _journal.Journal(folder, "a"), sync=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(_paged, "_reserve", full)
+        paged.truncate(1 << 20)
+    assert paged.error is not None and paged.error.errno == errno.ENOSPC
+    paged.roll_back()
     paged.truncate(1 << 20)
     paged.seek(2 << 20)
     paged.write(b"behind a hole")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from ._journal import PAGE, Journal, Sums, read_page, sums, write_at
@@ -129,8 +130,8 @@ class PagedFile(_Seekable):
             self._patch(at, view[:inside])
         if inside < size:
             self._allocate(at + inside)
-            self._try(lambda: write_at(self._file, view[inside:], at + inside))
-            self._allocated = max(self._allocated, at + size)
+            if self._try(lambda: write_at(self._file, view[inside:], at + inside)):
+                self._allocated = max(self._allocated, at + size)
         self._at = at + size
         self._size = max(self._size, self._at)
         return size
@@ -144,15 +145,18 @@ class PagedFile(_Seekable):
         """Makes the file as long, and not merely so: the disk must not lack it later."""
         more = size - self._allocated
         if more > 0:
-            self._try(lambda: _reserve(self._file, self._allocated, more))
-            self._allocated = size
+            if self._try(lambda: _reserve(self._file, self._allocated, more)):
+                self._allocated = size
 
-    def _try(self, work: Any) -> None:
+    def _try(self, work: Callable[[], None]) -> bool:
+        """Does something unless something has failed before; returns whether it is done."""
         if self.error is None:
             try:
                 work()
+                return True
             except OSError as error:
                 self.error = error
+        return False
 
     def _patch(self, at: int, view: memoryview) -> None:
         while view:
