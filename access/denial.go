@@ -36,8 +36,8 @@ const (
 	NoCurve Cause = "no_curve"
 	// WrongRole: the identity lacks the role that a method needs.
 	WrongRole Cause = "role"
-	// Remote: where nobody is asked who he is, somebody on another machine has called
-	// what is for operators.
+	// Remote: where callers are not authenticated, one on another machine has called a
+	// method for operators.
 	Remote Cause = "remote"
 )
 

@@ -149,10 +149,10 @@ func (r *Rules) addIdentity(entry fileIdentity) error {
 		return fmt.Errorf("limits: %w", err)
 	}
 	r.identities[id.name] = id
-	return r.addProofs(id, entry)
+	return r.addCredentials(id, entry)
 }
 
-func (r *Rules) addProofs(id *identity, entry fileIdentity) error {
+func (r *Rules) addCredentials(id *identity, entry fileIdentity) error {
 	for i, text := range entry.CurveKeys {
 		key, err := ParseCurveKey(text)
 		if err == nil && r.keys[key] != nil {

@@ -24,7 +24,7 @@ func looksLikeJWT(text string) bool { return strings.Count(text, ".") == 2 }
 
 // verify checks a JWT, and returns what it proves: otherwise a *Denial, or the error of
 // a context that has ended meanwhile.
-func (r *Rules) verify(ctx context.Context, token string) (*jwtProof, error) {
+func (r *Rules) verify(ctx context.Context, token string) (*jwtCredential, error) {
 	unverified := jwt.MapClaims{}
 	shown, _, err := jwt.NewParser().ParseUnverified(token, unverified)
 	if err != nil {
@@ -86,7 +86,7 @@ func denyJWT(err error) *Denial {
 }
 
 // read takes name and roles from verified claims.
-func (i *issuer) read(issuer string, claims jwt.MapClaims) (*jwtProof, *Denial) {
+func (i *issuer) read(issuer string, claims jwt.MapClaims) (*jwtCredential, *Denial) {
 	text, _ := claims[i.nameClaim].(string)
 	name := i.namePrefix + text
 	if err := checkName(name); text == "" || err != nil {
@@ -101,7 +101,7 @@ func (i *issuer) read(issuer string, claims jwt.MapClaims) (*jwtProof, *Denial) 
 		object, _ := value.(map[string]any)
 		value = object[step]
 	}
-	return &jwtProof{issuer: issuer, name: name, roles: words(value), expires: expires.Add(leeway)}, nil
+	return &jwtCredential{issuer: issuer, name: name, roles: words(value), expires: expires.Add(leeway)}, nil
 }
 
 // words are those of a claim: a list of strings, or one with spaces.

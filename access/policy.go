@@ -101,30 +101,30 @@ func (p *Policy) Refused(peer broker.PeerInfo, what broker.Denial) {
 	p.observe(peer.Transport, string(what), peer.Name)
 }
 
-// Key says whose CURVE key it is; a *Denial if nobody's.
+// Key returns the principal of a CURVE key; a *Denial if no identity has it.
 func (p *Policy) Key(key CurveKey) (*Principal, error) {
-	return p.admit(keyProof(key), &Denial{Cause: UnknownKey, Detail: "no identity has the CURVE key " + key.String()})
+	return p.admit(keyCredential(key), &Denial{Cause: UnknownKey, Detail: "no identity has the CURVE key " + key.String()})
 }
 
-// Certificate says whose client certificate it is, which was verified when its
-// connection was made; a *Denial if nobody's, or more than one's, or if it has expired
-// meanwhile.
+// Certificate returns the principal of a client certificate, which was verified when its
+// connection was made; a *Denial if no identity has it, or more than one, or if it has
+// expired meanwhile.
 func (p *Policy) Certificate(certificate *x509.Certificate) (*Principal, error) {
 	if time.Now().After(certificate.NotAfter) {
 		return nil, &Denial{Cause: BadCertificate, Detail: "the client certificate has expired"}
 	}
 	names := namesOf(certificate)
-	return p.admit(&certificateProof{names, certificate.NotAfter}, unknownCertificate(certificate, names))
+	return p.admit(&certificateCredential{names, certificate.NotAfter}, unknownCertificate(certificate, names))
 }
 
-// Token says whose bearer token it is, or whom a JWT names; a *Denial if
-// nobody's. It may wait for an issuer's keys, for as long as ctx lasts: then the error
+// Token returns the principal of a bearer token or a JWT; a *Denial if no identity has
+// it. It may wait for an issuer's keys, for as long as ctx lasts: then the error
 // is the context's.
 func (p *Policy) Token(ctx context.Context, token string) (*Principal, error) {
 	rules := p.rules.Load()
 	hash := tokenHash(sha256.Sum256([]byte(token)))
 	if found := rules.token(hash); found != nil {
-		return p.admit(tokenProof(hash), &Denial{
+		return p.admit(tokenCredential(hash), &Denial{
 			Cause: ExpiredToken, Identity: found.holder.name, Detail: "the token has expired",
 		})
 	}

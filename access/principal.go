@@ -27,7 +27,7 @@ func (p *Principal) Rights() broker.Rights {
 	return broker.Rights{}
 }
 
-// Need answers nil if the principal has one of the roles, otherwise the denial.
+// Need returns nil if the principal has one of the roles, otherwise the denial.
 func (p *Principal) Need(roles ...Role) *Denial {
 	holder := p.holder()
 	for _, role := range roles {
@@ -59,17 +59,17 @@ func (p *Principal) holder() *identity {
 
 // credential is what has shown who somebody is.
 type credential interface {
-	// holder answers whom it proves by these rules at this time; nil for nobody.
+	// holder returns whom it proves by these rules at this time; nil for nobody.
 	holder(*Rules, time.Time) *identity
 }
 
-type keyProof CurveKey
+type keyCredential CurveKey
 
-func (k keyProof) holder(r *Rules, _ time.Time) *identity { return r.keys[CurveKey(k)] }
+func (k keyCredential) holder(r *Rules, _ time.Time) *identity { return r.keys[CurveKey(k)] }
 
-type tokenProof tokenHash
+type tokenCredential tokenHash
 
-func (t tokenProof) holder(r *Rules, now time.Time) *identity {
+func (t tokenCredential) holder(r *Rules, now time.Time) *identity {
 	found := r.token(tokenHash(t))
 	if found == nil || found.expired(now) {
 		return nil
@@ -77,14 +77,14 @@ func (t tokenProof) holder(r *Rules, now time.Time) *identity {
 	return found.holder
 }
 
-// certificateProof is the names that stand in a certificate, and until when it is valid:
+// certificateCredential is the names that stand in a certificate, and until when it is valid:
 // TLS has looked only when the connection was made.
-type certificateProof struct {
+type certificateCredential struct {
 	names   []string
 	expires time.Time
 }
 
-func (c *certificateProof) holder(r *Rules, now time.Time) *identity {
+func (c *certificateCredential) holder(r *Rules, now time.Time) *identity {
 	if now.After(c.expires) {
 		return nil
 	}
@@ -101,14 +101,14 @@ func (c *certificateProof) holder(r *Rules, now time.Time) *identity {
 	return found
 }
 
-// jwtProof is what a verified JWT says.
-type jwtProof struct {
+// jwtCredential is what a verified JWT says.
+type jwtCredential struct {
 	issuer, name string
 	roles        []string
 	expires      time.Time
 }
 
-func (j *jwtProof) holder(r *Rules, now time.Time) *identity {
+func (j *jwtCredential) holder(r *Rules, now time.Time) *identity {
 	from := r.issuers[j.issuer]
 	if from == nil || r.identities[j.name] != nil || !now.Before(j.expires) {
 		return nil

@@ -22,7 +22,7 @@ type Watcher struct {
 func NewWatcher(files ...string) *Watcher { return &Watcher{files, look(files)} }
 
 // Run calls changed when one of the files has changed, until the context ends.
-// While changed answers an error it is called again each time: of a certificate
+// While changed returns an error it is called again each time: of a certificate
 // and its key, one may not have come yet. Run is called once.
 func (w *Watcher) Run(ctx context.Context, every time.Duration, changed func() error) {
 	ticker := time.NewTicker(every)
@@ -40,7 +40,7 @@ func (w *Watcher) Run(ctx context.Context, every time.Duration, changed func() e
 	}
 }
 
-// look answers what changes when one of the files does.
+// look returns what changes when one of the files does.
 func look(files []string) string {
 	var text strings.Builder
 	for _, name := range files {

@@ -53,12 +53,12 @@ func TestBreakingOff_BRK_17(t *testing.T) {
 	}
 }
 
-type breakOffDesk struct {
-	*breakoff.Desk
+type breakOffDispatcher struct {
+	*breakoff.Dispatcher
 	ctx context.Context
 }
 
-func newBreakOffDesk(t *testing.T, gateway, name string) breakOffDesk {
+func newBreakOffDesk(t *testing.T, gateway, name string) breakOffDispatcher {
 	t.Helper()
 	conn, err := connect(gateway)
 	if err != nil {
@@ -67,15 +67,15 @@ func newBreakOffDesk(t *testing.T, gateway, name string) breakOffDesk {
 	t.Cleanup(func() { _ = conn.Close() })
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute) // for all ways, beside other tests
 	t.Cleanup(cancel)
-	desk, err := breakoff.NewDesk(ctx, conn, name)
+	dispatcher, err := breakoff.NewDispatcher(ctx, conn, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return breakOffDesk{desk, ctx}
+	return breakOffDispatcher{dispatcher, ctx}
 }
 
 // everyWay has a peer break off in every way.
-func (d breakOffDesk) everyWay(t *testing.T, peer breakoff.Peer, address string) {
+func (d breakOffDispatcher) everyWay(t *testing.T, peer breakoff.Peer, address string) {
 	t.Cleanup(peer.Close)
 	for _, call := range []string{"open", "put", "handle", "take"} {
 		for end, trials := range breakOffTrials {
@@ -98,7 +98,7 @@ func (d breakOffDesk) everyWay(t *testing.T, peer breakoff.Peer, address string)
 }
 
 // noWay has a peer close its sending half and stay, which ends in good order.
-func (d breakOffDesk) noWay(t *testing.T, address string) {
+func (d breakOffDispatcher) noWay(t *testing.T, address string) {
 	peer := breakoff.Go()
 	t.Cleanup(peer.Close)
 	for _, call := range []string{"open", "put", "handle", "take"} {

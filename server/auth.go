@@ -46,7 +46,7 @@ func (g *gatekeeper) interceptor() interceptor {
 	}
 }
 
-// admit answers a context that knows the caller, or the status to refuse with.
+// admit returns a context that knows the caller, or the status to refuse with.
 func (g *gatekeeper) admit(ctx context.Context) (context.Context, error) {
 	address := hostOf(ctx)
 	principal, err := g.identify(ctx)
@@ -60,7 +60,7 @@ func (g *gatekeeper) admit(ctx context.Context) (context.Context, error) {
 	}
 	c := &caller{gatekeeper: g, principal: principal, address: address}
 	method, _ := grpc.Method(ctx)       // the server has set it
-	if ctx.Value(unknownKey{}) == nil { // of what there is not, nobody need have a right
+	if ctx.Value(unknownKey{}) == nil { // an unknown method needs no role
 		if err := c.need(rolesFor(method)...); err != nil {
 			return nil, err
 		}
@@ -69,7 +69,7 @@ func (g *gatekeeper) admit(ctx context.Context) (context.Context, error) {
 }
 
 // welcome takes note of a connection whose caller was let in: by the gatekeeper or,
-// where there is none, because nobody is asked. What strangers may call says nothing.
+// where there is none, because callers are not authenticated. What strangers may call says nothing.
 func (g *gatekeeper) welcome(ctx context.Context, fullMethod string) error {
 	if fullMethod != unknownMethod && !isOpen(fullMethod, g == nil || g.publicReflection) {
 		know(ctx)
@@ -96,7 +96,7 @@ func (g *gatekeeper) identify(ctx context.Context) (*access.Principal, error) {
 // clientCertificate is the one that was verified when the connection was made;
 // nil if there is none.
 func clientCertificate(ctx context.Context) *x509.Certificate {
-	v := visitOf(ctx)
+	v := connInfoOf(ctx)
 	if v == nil {
 		return nil
 	}
@@ -134,7 +134,7 @@ type caller struct {
 
 type callerKey struct{}
 
-// callerOf is who makes the call; nil where nobody is asked.
+// callerOf is who makes the call; nil where callers are not authenticated.
 func callerOf(ctx context.Context) *caller {
 	c, _ := ctx.Value(callerKey{}).(*caller)
 	return c
@@ -148,7 +148,7 @@ func grant(ctx context.Context) broker.Grant {
 	return nil
 }
 
-// need answers the status to refuse with unless the caller has one of the roles.
+// need returns the status to refuse with unless the caller has one of the roles.
 func (c *caller) need(roles ...access.Role) error {
 	denial := c.principal.Need(roles...)
 	if denial == nil {

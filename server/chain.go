@@ -15,7 +15,7 @@ type chain struct {
 
 // entrance is who lets calls in.
 type entrance struct {
-	*gatekeeper              // nil where nobody is asked who he is
+	*gatekeeper              // nil where callers are not authenticated
 	check       *interceptor // nil where everybody may call everything
 }
 
@@ -29,7 +29,7 @@ type entrance struct {
 //   - recovery, inside both, so that they see a panic as the INTERNAL it becomes;
 //   - the headers' size, before anybody looks at them;
 //   - authentication: strangers are turned away before they cost anything more. Where
-//     nobody is asked who he is, those on other machines are no operators;
+//     callers are not authenticated, those on other machines are no operators;
 //   - the rate limit, and how many calls there may be at once;
 //   - compression, which is refused;
 //   - validation, so that a handler is called with requests that make sense.
@@ -44,7 +44,7 @@ func newChain(log *logs.Sampler, c *counters, in entrance, l *limiter, allowed *
 	}
 	all = append(all, checkCalls(in.welcome), limitCalls(l, c), allowCalls(allowed), checkCalls(checkCompression))
 	if in.gatekeeper != nil {
-		all = append(all, askAgain())
+		all = append(all, recheckCalls())
 	}
 	validation := validateCalls()
 	return chain{

@@ -60,7 +60,7 @@ func startChain(t *testing.T, log *slog.Logger) (*streamTypes, *grpc.ClientConn)
 	services := &streamTypes{seen: make(chan string, 1)}
 	s := grpc.NewServer()
 	allowed, counters := newAllowances(1000), newCounters(nil)
-	in := &doorway{
+	in := &registrar{
 		Server: s, counters: counters, allowed: allowed, stop: t.Context(), readers: new(sync.WaitGroup), stall: time.Minute,
 		chain: newChain(logs.NewSampler(log, logs.Options{}), counters, entrance{}, newLimiter(RateLimits{Total: 1e6, Peer: 1e6}), allowed),
 	}

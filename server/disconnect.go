@@ -50,7 +50,7 @@ func mechanismOf(ctx context.Context) string {
 		return ""
 	}
 	how := p.AuthInfo
-	if v := visitOf(ctx); v != nil {
+	if v := connInfoOf(ctx); v != nil {
 		how = v.AuthInfo
 	}
 	switch _, encrypted := how.(credentials.TLSInfo); {

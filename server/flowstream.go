@@ -25,7 +25,7 @@ import (
 type flowStream struct {
 	ctx    context.Context // the stream's
 	outbox *broker.Outbox
-	caller *caller // nil where nobody is asked
+	caller *caller // nil where callers are not authenticated
 	grace  time.Duration
 	// answered is closed when the stream's BOT has been answered, or refused; ended when
 	// the flow has ended, or was refused.

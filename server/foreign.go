@@ -18,30 +18,30 @@ import (
 // seconds says how many there were.
 var foreignLines = logs.Options{Burst: 5, Rate: 0.1}
 
-// doorkeeper are credentials that look at how a connection begins, before those that
-// they wrap do. A ZeroMQ peer, which would wait for a greeting that never comes, is cut
-// at once, and the operator told.
+// sniffingCredentials are credentials that look at how a connection begins, before those that
+// they wrap do. A ZeroMQ peer, which would wait for a greeting that never comes, is
+// disconnected at once, and a line logged.
 //
 // They are credentials and no listener, so that gRPC goes on setting the options of
 // the socket itself.
-type doorkeeper struct {
+type sniffingCredentials struct {
 	credentials.TransportCredentials
 	lines    *logs.Sampler
 	counters *counters
 }
 
 // Clone implements credentials.TransportCredentials.
-func (w *doorkeeper) Clone() credentials.TransportCredentials {
-	return &doorkeeper{w.TransportCredentials.Clone(), w.lines, w.counters}
+func (w *sniffingCredentials) Clone() credentials.TransportCredentials {
+	return &sniffingCredentials{w.TransportCredentials.Clone(), w.lines, w.counters}
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
-func (w *doorkeeper) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (w *sniffingCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	return w.TransportCredentials.ServerHandshake(&watchedConn{Conn: conn, foreign: w.foreign})
 }
 
 // foreign takes note of a connection that speaks ZMTP.
-func (w *doorkeeper) foreign(from net.Addr) {
+func (w *sniffingCredentials) foreign(from net.Addr) {
 	w.counters.foreign.WithLabelValues("zmtp").Inc()
 	address := host(from)
 	w.lines.Log(context.Background(), slog.LevelWarn, "foreign_connection", logs.Of("", address), "connection refused",

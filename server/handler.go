@@ -163,8 +163,8 @@ func (k *listenSink) sent(event listenEvent) {
 	k.taken.Add(1)
 }
 
-// returned is called when the stream's handler returns. If the stream is no more
-// there is nothing to wait for.
+// returned is called when the stream's handler returns. If the stream has ended,
+// nothing is left for it to read.
 func (k *listenSink) returned() {
 	if k.stall.ctx.Err() != nil {
 		k.stall.finish()

@@ -61,7 +61,7 @@ func newRate(perSecond float64) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
 }
 
-// begin answers how long a call from the host would have to wait; 0 if it may
+// begin returns how long a call from the host would have to wait; 0 if it may
 // begin, and counts.
 func (l *limiter) begin(host string, now time.Time) time.Duration {
 	l.mu.Lock()
@@ -74,7 +74,7 @@ func (l *limiter) begin(host string, now time.Time) time.Duration {
 	return take(l.total, now)
 }
 
-// take answers how long until there is something to take; 0 if it took one.
+// take returns how long until there is something to take; 0 if it took one.
 func take(l *rate.Limiter, now time.Time) time.Duration {
 	r := l.ReserveN(now, 1)
 	wait := r.DelayFrom(now)

@@ -26,9 +26,9 @@ const (
 	requestTimeout = 10 * time.Second // for the first one to come, whole
 )
 
-// bounded is a stream that receives small messages alone, in time, and only as long as
+// boundedStream is a stream that receives small messages alone, in time, and only as long as
 // the server is not stopped. Its Context ends when it is to end.
-type bounded struct {
+type boundedStream struct {
 	grpc.ServerStream
 	ctx     context.Context
 	stop    context.Context
@@ -38,10 +38,10 @@ type bounded struct {
 }
 
 // Context implements grpc.ServerStream.
-func (b *bounded) Context() context.Context { return b.ctx }
+func (b *boundedStream) Context() context.Context { return b.ctx }
 
 // RecvMsg implements grpc.ServerStream.
-func (b *bounded) RecvMsg(m any) error {
+func (b *boundedStream) RecvMsg(m any) error {
 	source, ok := grpcgo.ReaderOf(b.ctx)
 	if !ok {
 		return status.Error(codes.Internal, "the stream cannot be read")

@@ -53,7 +53,7 @@ var serviceRoles = map[string][]access.Role{
 	reflectionalphapb.ServerReflection_ServiceDesc.ServiceName: access.Roles,
 }
 
-// rolesFor answers the roles of which a method needs one; none if it is not
+// rolesFor returns the roles of which a method needs one; none if it is not
 // known, so that nobody may call it.
 func rolesFor(method string) []access.Role {
 	if roles, ok := methodRoles[method]; ok {

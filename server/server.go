@@ -138,12 +138,12 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 		stop: stop, stopped: stopped,
 		streams: new(sync.WaitGroup),
 	}
-	in := &doorway{
+	in := &registrar{
 		chain: newChain(lines, counters, o.entrance(door), limiter, allowed), counters: counters, allowed: allowed,
 		stop: stop, readers: s.streams, stall: o.Stall,
 	}
 	s.grpc = grpc.NewServer(
-		grpc.Creds(&usher{&doorkeeper{credentials, logs.NewSampler(o.Log, foreignLines), counters}, guests}),
+		grpc.Creds(&crowdCredentials{&sniffingCredentials{credentials, logs.NewSampler(o.Log, foreignLines), counters}, guests}),
 		grpc.InTapHandle(in.tap),
 		grpc.UnknownServiceHandler(in.unknown),
 		grpc.ForceServerCodecV2(codec.New()),
@@ -216,7 +216,7 @@ func (o Options) entrance(door *gatekeeper) entrance {
 		if denials == nil {
 			denials = access.NewDenialLog(o.Log, nil)
 		}
-		e.check = new(checkCalls((&home{denials}).check))
+		e.check = new(checkCalls((&localOnly{denials}).check))
 	}
 	return e
 }

@@ -58,7 +58,7 @@ func (s *stall) look() {
 	}
 }
 
-// finish ends the watch for good: the stream is no more.
+// finish ends the watch for good: the stream has ended.
 func (s *stall) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

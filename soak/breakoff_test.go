@@ -53,7 +53,7 @@ func breakOffOften(t *testing.T, address, through, name string, peer breakoff.Pe
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	desk, err := breakoff.NewDesk(t.Context(), conn, name)
+	dispatcher, err := breakoff.NewDispatcher(t.Context(), conn, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func breakOffOften(t *testing.T, address, through, name string, peer breakoff.Pe
 		if job.End == "deadline" {
 			job.DeadlineMS = 200
 		}
-		got, err := desk.Try(t.Context(), peer, job)
+		got, err := dispatcher.Try(t.Context(), peer, job)
 		if err != nil {
 			t.Fatalf("%+v: %v", job, err)
 		}

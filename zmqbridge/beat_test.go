@@ -94,9 +94,9 @@ func TestTimeBeginsWithReading(t *testing.T) {
 	c.lastSeen.Store(now.Add(-time.Hour).UnixNano())
 	c.pinged.Store(now.Add(-time.Hour).UnixNano())
 	c.ttl.Store(int64(time.Second))
-	c.deafen()
+	c.pauseReading()
 	c.look(now, false)
-	c.listen()
+	c.resumeReading()
 	c.look(time.Now(), false)
 	if c.ending() || c.pinged.Load() != 0 {
 		t.Errorf("ended as %q, asked at %d", c.end.cause, c.pinged.Load())

@@ -41,10 +41,10 @@ type conn struct {
 	in  reader
 	out outbox
 
-	finalSent bool // the peer was sent why the connection ends; its goroutine's
-	answers   bool // a PONG waits to be written; its goroutine's
-	unsent    int  // as was seen last of what the system holds; the supervisor's
-	transit   transit.Meter
+	finalSent   bool // the peer was sent why the connection ends; its goroutine's
+	pongPending bool // a PONG waits to be written; its goroutine's
+	unsent      int  // as was seen last of what the system holds; the supervisor's
+	transit     transit.Meter
 
 	stop     chan struct{} // closed when the connection is being ended
 	stopping sync.Once
@@ -58,8 +58,8 @@ type conn struct {
 	ttl               atomic.Int64  // of the last PING that came; 0 for none
 	sentData          atomic.Bool   // a DAT was sent since the last byte came
 	failed            atomic.Bool   // a panic has ended it
-	deaf              atomic.Bool   // is not read from, since the budget has no room
-	listens           atomic.Int64  // Unix nanoseconds, before which silence does not count
+	readPaused        atomic.Bool   // is not read from, since the budget has no room
+	resumedAt         atomic.Int64  // Unix nanoseconds, before which silence does not count
 }
 
 // cut is why a connection was ended from this side.
@@ -240,20 +240,20 @@ func (c *conn) read(n int) {
 	}
 }
 
-// deafen takes note that the connection is not read from until listen: its peer's
+// pauseReading takes note that the connection is not read from until listen: its peer's
 // silence says nothing meanwhile.
-func (c *conn) deafen() { c.deaf.Store(true) }
+func (c *conn) pauseReading() { c.readPaused.Store(true) }
 
-// listen has the peer's silence count from now on.
-func (c *conn) listen() {
-	c.listens.Store(time.Now().UnixNano())
+// resumeReading has the peer's silence count from now on.
+func (c *conn) resumeReading() {
+	c.resumedAt.Store(time.Now().UnixNano())
 	c.pinged.Store(0)
-	c.deaf.Store(false) // last, for check
+	c.readPaused.Store(false) // last, for check
 }
 
 // silent is for how long the peer could be heard and was not.
 func (c *conn) silent(now time.Time) time.Duration {
-	return time.Duration(now.UnixNano() - max(c.lastSeen.Load(), c.listens.Load()))
+	return time.Duration(now.UnixNano() - max(c.lastSeen.Load(), c.resumedAt.Load()))
 }
 
 // log writes a line about the peer, of which there may be many.

@@ -72,7 +72,7 @@ func (r *reader) sealed(h zmtp.Header, n int) (bool, error) {
 	}
 	r.conn.peer.Cork() // which waiting for room has ended
 	c.have = copy(c.sealed.data, r.slab.data[r.scanned+n:r.to])
-	r.letGo()
+	r.releaseSlab()
 	return true, nil
 }
 

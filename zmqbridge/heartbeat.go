@@ -24,7 +24,7 @@ func (c *conn) command(body []byte) error {
 		}
 		c.ttl.Store(int64(ttl))
 		c.out.answerPing(zmtp.AppendPong(make([]byte, 0, 32), context))
-		c.answers = true
+		c.pongPending = true
 	case "PONG":
 		c.transit.Answered()
 	case "ERROR":
@@ -99,7 +99,7 @@ func (o *Options) tick() time.Duration {
 
 // forgive counts from now on what the peer has not done.
 func (c *conn) forgive(now time.Time) {
-	c.listens.Store(now.UnixNano())
+	c.resumedAt.Store(now.UnixNano())
 	for _, since := range []*atomic.Int64{&c.pinged, &c.out.waitingSince} {
 		if was := since.Load(); was != 0 {
 			since.CompareAndSwap(was, now.UnixNano())
@@ -128,7 +128,7 @@ func (c *conn) check(now time.Time) (again time.Duration) {
 		}
 		return min(again, c.checkStall(now.Sub(time.Unix(0, since))))
 	}
-	if c.deaf.Load() {
+	if c.readPaused.Load() {
 		return again
 	}
 	silent := c.silent(now)
@@ -178,7 +178,7 @@ func (c *conn) watch(now time.Time) {
 // checkStall judges a peer that has taken no byte for that long.
 func (c *conn) checkStall(waited time.Duration) (again time.Duration) {
 	stall := c.endpoint.options.Stall
-	if c.endpoint.bridge.broker.Exhausted() && !c.deaf.Load() {
+	if c.endpoint.bridge.broker.Exhausted() && !c.readPaused.Load() {
 		stall = min(stall, pressed)
 	}
 	if waited < stall {

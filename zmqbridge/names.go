@@ -101,7 +101,7 @@ func (c *conn) alive(other *conn, deadline time.Time) bool {
 			return true // so that it ends
 		case now := <-look.C:
 			if now.After(deadline) {
-				return c.deaf.Load()
+				return c.readPaused.Load()
 			}
 		}
 	}

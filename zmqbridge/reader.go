@@ -85,8 +85,8 @@ func (r *reader) look() error {
 // PINGs that came together.
 func (r *reader) uncork() {
 	r.conn.peer.Uncork()
-	if r.conn.answers {
-		r.conn.answers = false
+	if r.conn.pongPending {
+		r.conn.pongPending = false
 		r.conn.out.Flush()
 	}
 }
@@ -147,7 +147,7 @@ func (r *reader) space() []byte {
 // is unfinished to it. Unless it may wait it fails where the budget has no room.
 func (r *reader) takeSlab(wait bool) error {
 	class := r.nextClass()
-	if r.again(class) {
+	if r.reuseSlab(class) {
 		return nil
 	}
 	s, err := r.charged(slabSizes[class], wait)
@@ -185,13 +185,13 @@ func (r *reader) await(account *broker.ByteAccount, size, current int64) bool {
 	if current != broker.NoFree {
 		current = r.current(true) // nobody would be left to make room for the last slab
 	}
-	r.conn.deafen()
-	defer r.conn.listen()
+	r.conn.pauseReading()
+	defer r.conn.resumeReading()
 	return account.Charge(size, current, r.conn.stop)
 }
 
-// again uses the present slab from its beginning, if no message lies in it any more.
-func (r *reader) again(class int) bool {
+// reuseSlab uses the present slab from its beginning, if no message lies in it any more.
+func (r *reader) reuseSlab(class int) bool {
 	s := r.slab
 	if s == nil || s.class < class || s.class > classBurst || s.refs.Load() > 1 || r.rest > 0 || r.to-r.from > len(s.data)/2 {
 		return false
@@ -277,13 +277,13 @@ func (r *reader) building() *message {
 // releaseIdle gives the slab back if nothing lies in it: an idle connection holds none.
 func (r *reader) releaseIdle() {
 	if r.slab != nil && r.from == r.to && r.rest == 0 {
-		r.letGo()
+		r.releaseSlab()
 	}
 	r.burst = 0
 }
 
-// letGo gives the slab up, of which nothing is needed any more but by messages.
-func (r *reader) letGo() {
+// releaseSlab gives the slab up, of which nothing is needed any more but by messages.
+func (r *reader) releaseSlab() {
 	r.slab.release()
 	r.slab, r.from, r.to, r.scanned = nil, 0, 0, 0
 }
@@ -330,7 +330,7 @@ func (r *reader) scan() error {
 			}
 			r.keep(r.scanned)
 			if r.slab.class > classBurst {
-				r.letGo() // what comes next is small and would keep all of it
+				r.releaseSlab() // what comes next is small and would keep all of it
 			}
 			r.frameDone(r.more)
 		default:
@@ -384,7 +384,7 @@ func (r *reader) frame() (bool, error) {
 	r.scanned = r.to
 	if r.to-r.from >= copyBelow {
 		r.keep(r.to)
-		r.letGo()
+		r.releaseSlab()
 	}
 	return false, nil
 }

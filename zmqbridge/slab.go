@@ -126,7 +126,7 @@ func slabClass(n int) (int, bool) {
 	return 0, false
 }
 
-// newSlab is a slab of that class, held once, in nobody's account.
+// newSlab is a slab of that class, held once, and charged to no account.
 func newSlab(class int) *slab {
 	s := freeSlabs[class].take()
 	if s == nil {
@@ -136,7 +136,7 @@ func newSlab(class int) *slab {
 	return s
 }
 
-// newSlabFor is a slab that holds n bytes, held once, in nobody's account.
+// newSlabFor is a slab that holds n bytes, held once, and charged to no account.
 func newSlabFor(n int) *slab {
 	if class, ok := slabClass(n); ok {
 		return newSlab(class)

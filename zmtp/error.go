@@ -84,9 +84,9 @@ func quote[T string | []byte](text T) string {
 // err's method Reason() string returns if it, or one that it wraps, has such a
 // method, else err.Error(). It has at most MaxReason bytes of printable ASCII.
 func Reason(err error) string {
-	var told interface{ Reason() string }
-	if errors.As(err, &told) {
-		return printable(told.Reason())
+	var reasoned interface{ Reason() string }
+	if errors.As(err, &reasoned) {
+		return printable(reasoned.Reason())
 	}
 	return printable(err.Error())
 }

@@ -21,7 +21,7 @@ func (n *Node) do(effect peers.Effect) {
 	case peers.Hang:
 		n.hang(e.Out)
 	case peers.Cut:
-		n.inbox.cut(e.In)
+		n.inbox.closeIncoming(e.In)
 	case peers.Greeted:
 		n.inbox.greeted(e.In)
 	case peers.Entered:

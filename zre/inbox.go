@@ -128,8 +128,8 @@ func (b *inbox) leave(c *inConn, in peers.In) {
 	delete(b.conns, in)
 }
 
-// cut closes a connection.
-func (b *inbox) cut(in peers.In) {
+// closeIncoming closes a connection.
+func (b *inbox) closeIncoming(in peers.In) {
 	if c := b.find(in); c != nil {
 		_ = c.conn.Close()
 	}

@@ -22,9 +22,9 @@ const (
 	tick = time.Second / 2
 	// rescan is how often the interfaces are looked at.
 	rescan = 2 * time.Second
-	// farewell is how much earlier a node says that it leaves than it closes its
+	// leaveNotice is how much earlier a node says that it leaves than it closes its
 	// connections: others should learn it in that order.
-	farewell = 20 * time.Millisecond
+	leaveNotice = 20 * time.Millisecond
 	// eventRoom is how many events may wait. Beacons beyond it are dropped; connections
 	// wait to be read.
 	eventRoom = 256
@@ -190,7 +190,7 @@ func (n *Node) loop() {
 // leave ends all that the node has begun, after it was told that it leaves.
 func (n *Node) leave() {
 	n.shout(0)
-	time.Sleep(farewell)
+	time.Sleep(leaveNotice)
 	n.stop()
 	n.inbox.close()
 	_ = n.udp.SetReadDeadline(time.Unix(1, 0))

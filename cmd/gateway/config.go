@@ -87,7 +87,7 @@ func (v fileValues) Validate(app *kong.Application) error {
 	return nil
 }
 
-// Resolve answers the file's value for a flag, unless the environment has one.
+// Resolve returns the file's value for a flag, unless the environment has one.
 func (v fileValues) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
 		if _, set := os.LookupEnv(name); set {

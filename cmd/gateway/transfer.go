@@ -95,7 +95,7 @@ func (c *transferFlags) report(did string, data broker.Count, took time.Duration
 type transfer interface {
 	// give sends one DAT, when there is credit for it.
 	give(payload []byte) error
-	// take answers the payload bytes of the next DAT; io.EOF at the end.
+	// take returns the payload bytes of the next DAT; io.EOF at the end.
 	take() (int, error)
 	// close ends the flow and leaves; an error if it did not complete.
 	close() error

@@ -12,17 +12,17 @@ import (
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
-// Desk is the other side of the peers' flows, at a gateway.
-type Desk struct {
+// Dispatcher is the other side of the peers' flows, at a gateway.
+type Dispatcher struct {
 	flows  gatewayv1.FlowServiceClient
 	admin  gatewayv1.AdminServiceClient
 	listen gatewayv1.HandlerService_ListenClient
 	name   string
 }
 
-// NewDesk registers a listener for flows that are for that name, as long as ctx lasts.
-func NewDesk(ctx context.Context, conn *grpc.ClientConn, name string) (*Desk, error) {
-	d := &Desk{flows: gatewayv1.NewFlowServiceClient(conn), admin: gatewayv1.NewAdminServiceClient(conn), name: name}
+// NewDispatcher registers a listener for flows that are for that name, as long as ctx lasts.
+func NewDispatcher(ctx context.Context, conn *grpc.ClientConn, name string) (*Dispatcher, error) {
+	d := &Dispatcher{flows: gatewayv1.NewFlowServiceClient(conn), admin: gatewayv1.NewAdminServiceClient(conn), name: name}
 	var err error
 	d.listen, err = gatewayv1.NewHandlerServiceClient(conn).Listen(ctx, &gatewayv1.ListenRequest{
 		Name: name, Match: fmt.Sprintf("attributes['for'] == %q", name),
@@ -45,7 +45,7 @@ type Outcome struct {
 
 // Try has a peer do a job and break off, and does what an honest other side does. An
 // error says that the trial was none.
-func (d *Desk) Try(ctx context.Context, peer Peer, job Job) (Outcome, error) {
+func (d *Dispatcher) Try(ctx context.Context, peer Peer, job Job) (Outcome, error) {
 	job.Attributes = map[string]any{"for": d.name}
 	stream, err := d.flows.Open(ctx)
 	if err != nil {
@@ -79,7 +79,7 @@ func (d *Desk) Try(ctx context.Context, peer Peer, job Job) (Outcome, error) {
 }
 
 // offered is the cid of the next offer, unless there was an error before.
-func (d *Desk) offered(err error) (uint64, error) {
+func (d *Dispatcher) offered(err error) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}

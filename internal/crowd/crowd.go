@@ -68,7 +68,7 @@ func (c *Crowd) Enter(conn net.Conn) *Visitor {
 	return v
 }
 
-// add answers who has to go for v, if anybody.
+// add returns who has to go for v, if anybody.
 func (c *Crowd) add(v *Visitor) (out *Visitor) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -17,7 +17,7 @@ type Flow = flowclient.Flow
 // EndError is an EOT that came too early.
 type EndError = flowclient.EndError
 
-// ErrTimeout is what Receive answers when no message came, and Send when there is
+// ErrTimeout is what Receive returns when no message came, and Send when there is
 // no connection.
 var ErrTimeout = flowclient.ErrTimeout
 

@@ -102,7 +102,7 @@ func (p *Peer) SendRaw(parts ...[]byte) error {
 	return nil
 }
 
-// Receive answers the next message, or ErrTimeout; 0 does not wait, a negative
+// Receive returns the next message, or ErrTimeout; 0 does not wait, a negative
 // timeout waits for ever.
 func (p *Peer) Receive(timeout time.Duration) (*zio.Message, error) {
 	if err := p.socket.SetRcvtimeo(timeout); err != nil {

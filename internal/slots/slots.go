@@ -19,9 +19,9 @@ type Slots struct {
 
 // waiter waits for a slot.
 type waiter struct {
-	key   string
-	limit int           // the key's; 0 for none
-	turn  chan struct{} // closed when it has a slot
+	key     string
+	limit   int           // the key's; 0 for none
+	granted chan struct{} // closed when it has a slot
 }
 
 // New makes slots of which limit may be taken at once.
@@ -63,7 +63,7 @@ func (s *Slots) serve() {
 		}
 		s.total++
 		s.taken[w.key]++
-		close(w.turn)
+		close(w.granted)
 		return true
 	})
 }
@@ -71,19 +71,19 @@ func (s *Slots) serve() {
 // Acquire takes a slot of a key, whose own limit is 0 for none. It waits for one while the
 // context lasts, and calls full first if it has to. It returns false if none has come.
 func (s *Slots) Acquire(ctx context.Context, key string, own int, full func()) bool {
-	w := &waiter{key: key, limit: own, turn: make(chan struct{})}
+	w := &waiter{key: key, limit: own, granted: make(chan struct{})}
 	s.mu.Lock()
 	s.waiting = append(s.waiting, w)
 	s.serve()
 	s.mu.Unlock()
 	select {
-	case <-w.turn:
+	case <-w.granted:
 		return true
 	default:
 	}
 	full()
 	select {
-	case <-w.turn:
+	case <-w.granted:
 		return true
 	case <-ctx.Done():
 	}

@@ -26,7 +26,7 @@ type Request struct {
 	TooLarge error
 }
 
-// Drop releases what nobody takes over.
+// Drop releases a message that is not taken over.
 func (r *Request) Drop() {
 	if r.Inbound != nil {
 		r.Inbound.Release()

@@ -72,15 +72,15 @@ func directionFrom(bot *gatewayv1.Bot, implied zio.Direction) (zio.Direction, er
 	return named, nil
 }
 
-// answerSize bounds a BOT that answers a stream's own, besides its payload, so that
-// attributes do not make it larger than clients take.
-const answerSize = 2 << 20
+// replySize bounds the BOT that a stream gets in reply to its own, besides its payload,
+// so that attributes do not make it larger than clients take.
+const replySize = 2 << 20
 
 // ToBot is the other side's BOT. For a client, by names who handles the flow.
 func ToBot(d broker.Delivery, by *gatewayv1.TakenBy) *gatewayv1.Bot {
 	bot := BareBot(d.Message)
 	bot.Label, bot.Payload = string(d.Message.Label), d.Message.Payload // in one piece each: WithLabel has made it
-	bot.Attributes, bot.LeftOut = Attributes(d.Message.Label, WholeAttributes(answerSize-len(bot.Label)))
+	bot.Attributes, bot.LeftOut = Attributes(d.Message.Label, WholeAttributes(replySize-len(bot.Label)))
 	bot.Credit = d.Credit
 	bot.FlowId = uint64(d.Flow)
 	bot.TakenBy = by

@@ -124,7 +124,7 @@ func (m *Machine) dialed(p *peer) {
 func (m *Machine) remove(p *peer, why Reason) {
 	m.hang(p)
 	if in := m.names[p.uuid]; in != 0 {
-		m.cut(in)
+		m.closeIncoming(in)
 	}
 	delete(m.peers, p.uuid)
 	if m.hosts[p.host]--; m.hosts[p.host] == 0 {

@@ -50,14 +50,14 @@ type peer struct {
 	bytes     int           // of it
 	entered   bool
 
-	sent   uint16    // the last sequence number sent
-	got    uint16    // and received
-	since  time.Time // of the first that was heard of it
-	said   time.Time // when HELLO was last sent
-	again  bool      // HELLO was sent again, as none came
-	seen   time.Time // its last message
-	pinged time.Time
-	gone   time.Time // when its own connection was closed; zero while it is open
+	sent      uint16    // the last sequence number sent
+	got       uint16    // and received
+	since     time.Time // of the first that was heard of it
+	helloSent time.Time // when HELLO was last sent
+	again     bool      // HELLO was sent again, as none came
+	seen      time.Time // its last message
+	pinged    time.Time
+	closedAt  time.Time // when its own connection was closed; zero while it is open
 }
 
 // incoming is a connection of a peer.
@@ -149,7 +149,7 @@ func (m *Machine) announce(a Announcement) {
 		}
 		was := p.site
 		p.site = *site
-		if !renamed && was.Endpoint == p.site.Endpoint && maps.Equal(p.told(&was), p.told(&p.site)) {
+		if !renamed && was.Endpoint == p.site.Endpoint && maps.Equal(p.headersFor(&was), p.headersFor(&p.site)) {
 			continue
 		}
 		if p.connected {
@@ -160,14 +160,14 @@ func (m *Machine) announce(a Announcement) {
 
 // sayHello begins the sequence of messages, or begins it anew (PEER-5).
 func (m *Machine) sayHello(p *peer) {
-	p.sent, p.said = 1, m.now
+	p.sent, p.helloSent = 1, m.now
 	m.do(Send{p.out, wire.Message{
-		Command: wire.Hello, Sequence: 1, Endpoint: p.site.Endpoint, Name: m.says.Name, Headers: p.told(&p.site),
+		Command: wire.Hello, Sequence: 1, Endpoint: p.site.Endpoint, Name: m.says.Name, Headers: p.headersFor(&p.site),
 	}})
 }
 
-// told is what a peer of a site is told.
-func (p *peer) told(s *Site) map[string]string {
+// headersFor is what a peer of a site is told.
+func (p *peer) headersFor(s *Site) map[string]string {
 	if p.own {
 		return s.Here
 	}

@@ -37,17 +37,17 @@ func (m *Machine) opened(e Opened) {
 		m.do(Cut{e.In})
 		return
 	case older != nil:
-		m.cut(m.names[e.UUID])
+		m.closeIncoming(m.names[e.UUID])
 	}
 	m.ins[e.In] = &incoming{e.UUID, e.From, m.now}
 	m.names[e.UUID] = e.In
 	if p != nil {
-		p.gone = time.Time{}
+		p.closedAt = time.Time{}
 	}
 }
 
-// cut closes a connection that came in.
-func (m *Machine) cut(in In) {
+// closeIncoming closes a connection that came in.
+func (m *Machine) closeIncoming(in In) {
 	m.do(Cut{in})
 	m.forgetIn(in)
 }
@@ -67,7 +67,7 @@ func (m *Machine) dropped(in In) {
 	}
 	m.forgetIn(in)
 	if p := m.peers[c.uuid]; p != nil && p.hello != nil {
-		p.gone = m.now
+		p.closedAt = m.now
 	}
 }
 
@@ -103,7 +103,7 @@ func follows(last, next uint16) bool { return next == last+1 || last == 65534 &&
 func (m *Machine) offend(in In, why Cause) {
 	c := m.ins[in]
 	m.refuse(why, c.from)
-	m.cut(in)
+	m.closeIncoming(in)
 	if p := m.peers[c.uuid]; p != nil {
 		m.remove(p, ReasonProtocol)
 	}
@@ -120,7 +120,7 @@ func (m *Machine) hello(in In, c *incoming, p *peer, hello *wire.Message) {
 		site, own, _ := m.says.at(c.from)
 		p = m.add(c.uuid, c.from, own, site)
 	}
-	answer := p.hello != nil && p.connected && m.now.Sub(p.said) >= m.options.Answer
+	answer := p.hello != nil && p.connected && m.now.Sub(p.helloSent) >= m.options.Answer
 	m.bytes += helloSize(hello) - p.bytes
 	p.hello, p.bytes, p.got, p.seen = hello, helloSize(hello), 1, m.now
 	m.do(Greeted{in})
@@ -193,11 +193,11 @@ func (m *Machine) look(p *peer) {
 	case !p.entered && m.now.Sub(p.since) >= o.Welcome:
 		m.refuse(NoHello, p.host)
 		m.remove(p, ReasonExpired)
-	case !p.gone.IsZero() && m.now.Sub(p.gone) >= o.Grace:
+	case !p.closedAt.IsZero() && m.now.Sub(p.closedAt) >= o.Grace:
 		m.remove(p, ReasonClosed)
 	case silent >= o.Expire:
 		m.remove(p, ReasonExpired)
-	case p.connected && p.hello == nil && !p.again && m.now.Sub(p.said) >= o.Answer:
+	case p.connected && p.hello == nil && !p.again && m.now.Sub(p.helloSent) >= o.Answer:
 		p.again = true
 		m.sayHello(p)
 	case p.entered && silent >= o.Evasive && m.now.Sub(p.pinged) >= o.Evasive:

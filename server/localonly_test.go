@@ -42,7 +42,7 @@ type remote struct {
 
 func (r remote) RemoteAddr() net.Addr { return r.from }
 
-// serveFrom serves callers from that address, where nobody is asked who he is.
+// serveFrom serves callers from that address, where callers are not authenticated.
 func serveFrom(t *testing.T, from string, change func(*Options)) *grpc.ClientConn {
 	t.Helper()
 	address, err := net.ResolveTCPAddr("tcp", from)
@@ -75,7 +75,7 @@ func serveFrom(t *testing.T, from string, change func(*Options)) *grpc.ClientCon
 	return conn
 }
 
-// TestOperatorsAreAtHome: where nobody is asked who he is, what is for operators is for
+// TestOperatorsAreAtHome: where callers are not authenticated, what is for operators is for
 // those on this machine, unless it is opened by name; all else is for everybody.
 func TestOperatorsAreAtHome(t *testing.T) {
 	t.Parallel()

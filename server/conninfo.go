@@ -10,64 +10,64 @@ import (
 	"github.com/zioflow/gateway/internal/crowd"
 )
 
-// usher has connections enter the crowd before they are encrypted, and knows later
+// crowdCredentials has connections enter the crowd before they are encrypted, and knows later
 // which of them a call came by.
-type usher struct {
+type crowdCredentials struct {
 	credentials.TransportCredentials
 	crowd *crowd.Crowd
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
-func (u *usher) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (u *crowdCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	visitor := u.crowd.Enter(conn)
 	served, info, err := u.TransportCredentials.ServerHandshake(conn)
 	if err != nil {
 		visitor.Leave()
 		return nil, nil, err
 	}
-	return visitor.Conn(served), &visit{info, visitor}, nil
+	return visitor.Conn(served), &connInfo{info, visitor}, nil
 }
 
 // Clone implements credentials.TransportCredentials.
-func (u *usher) Clone() credentials.TransportCredentials {
-	return &usher{u.TransportCredentials.Clone(), u.crowd}
+func (u *crowdCredentials) Clone() credentials.TransportCredentials {
+	return &crowdCredentials{u.TransportCredentials.Clone(), u.crowd}
 }
 
-// visit is what is known of a connection: how it is secured, and whose it is.
-type visit struct {
+// connInfo is what is known of a connection: how it is secured, and whose it is.
+type connInfo struct {
 	credentials.AuthInfo
 	visitor *crowd.Visitor
 }
 
 // GetSecurityValue implements credentials.ChannelzSecurityInfo.
-func (v *visit) GetSecurityValue() credentials.ChannelzSecurityValue {
+func (v *connInfo) GetSecurityValue() credentials.ChannelzSecurityValue {
 	if info, is := v.AuthInfo.(credentials.ChannelzSecurityInfo); is {
 		return info.GetSecurityValue()
 	}
 	return nil
 }
 
-// visitOf is the connection by which a call came; nil if no usher has seen it.
-func visitOf(ctx context.Context) *visit {
+// connInfoOf is the connection by which a call came; nil if it came by no crowdCredentials.
+func connInfoOf(ctx context.Context) *connInfo {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
 		return nil
 	}
-	v, _ := p.AuthInfo.(*visit)
+	v, _ := p.AuthInfo.(*connInfo)
 	return v
 }
 
 // know tells that whoever calls may do so. Health checks are for strangers as well, so
 // they tell nothing.
 func know(ctx context.Context) {
-	if v := visitOf(ctx); v != nil {
+	if v := connInfoOf(ctx); v != nil {
 		v.visitor.Know()
 	}
 }
 
 // begin tells that a handler has begun with a call.
 func begin(ctx context.Context, _ string) error {
-	if v := visitOf(ctx); v != nil {
+	if v := connInfoOf(ctx); v != nil {
 		v.visitor.Begun()
 	}
 	return nil
@@ -75,6 +75,6 @@ func begin(ctx context.Context, _ string) error {
 
 // disconnected tells whether the connection of a call is closed.
 func disconnected(ctx context.Context) bool {
-	v := visitOf(ctx)
+	v := connInfoOf(ctx)
 	return v != nil && v.visitor.Gone()
 }

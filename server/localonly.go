@@ -10,12 +10,12 @@ import (
 	"github.com/zioflow/gateway/access"
 )
 
-// home lets only callers on this machine call what is for operators. It is for where
-// nobody is asked who he is.
-type home struct{ denials *access.DenialLog }
+// localOnly lets only callers on this machine call what is for operators. It is for where
+// callers are not authenticated.
+type localOnly struct{ denials *access.DenialLog }
 
 // check refuses a call from elsewhere.
-func (h *home) check(ctx context.Context, fullMethod string) error {
+func (h *localOnly) check(ctx context.Context, fullMethod string) error {
 	if !slices.Equal(rolesFor(fullMethod), []access.Role{access.Admin}) || fromHere(ctx) {
 		return nil
 	}

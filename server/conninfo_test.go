@@ -28,9 +28,9 @@ func TestCallsWaitUntilTheyBegin(t *testing.T) {
 	near, far := net.Pipe()
 	defer func() { _, _ = near.Close(), far.Close() }()
 	visitor := crowd.New(crowd.Limits{Strangers: 1, Known: 1, Calls: 1000, Burst: 1000}).Enter(near)
-	ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: near.RemoteAddr(), AuthInfo: &visit{nil, visitor}})
+	ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: near.RemoteAddr(), AuthInfo: &connInfo{nil, visitor}})
 	counters, allowed := newCounters(nil), newAllowances(1)
-	d := &doorway{
+	d := &registrar{
 		counters: counters, allowed: allowed,
 		chain: newChain(logs.NewSampler(nil, logs.Options{}), counters, entrance{}, newLimiter(RateLimits{}), allowed),
 	}

@@ -10,13 +10,13 @@ import (
 	"github.com/zioflow/gateway/access"
 )
 
-// askInterval is how often the right to a call that lasts is asked for besides.
-const askInterval = 5 * time.Second
+// recheckInterval is how often the right to a call that lasts is asked for besides.
+const recheckInterval = 5 * time.Second
 
-// askAgain asks for the caller's right at each message of a call that lasts, and now and
+// recheckCalls asks for the caller's right at each message of a call that lasts, and now and
 // then while there is none: what is withdrawn, or has expired, ends the call. What
 // carries flows is asked at each BOT.
-func askAgain() interceptor {
+func recheckCalls() interceptor {
 	return interceptor{
 		unary: func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 			return handler(ctx, request)
@@ -27,11 +27,11 @@ func askAgain() interceptor {
 				return handler(service, stream)
 			}
 			ctx, cancel := context.WithCancelCause(stream.Context())
-			a := &asked{stream, ctx, c, rolesFor(info.FullMethod)}
+			a := &recheckedStream{stream, ctx, c, rolesFor(info.FullMethod)}
 			var asking sync.WaitGroup
 			defer asking.Wait()
 			defer cancel(nil)
-			asking.Go(func() { a.keepAsking(cancel) })
+			asking.Go(func() { a.keepChecking(cancel) })
 			err := handler(service, a)
 			if err != nil && ctx.Err() != nil && stream.Context().Err() == nil {
 				return context.Cause(ctx)
@@ -41,18 +41,18 @@ func askAgain() interceptor {
 	}
 }
 
-// asked is a stream whose caller must have one of the roles as long as it lasts.
-type asked struct {
+// recheckedStream is a stream whose caller must have one of the roles as long as it lasts.
+type recheckedStream struct {
 	grpc.ServerStream
 	ctx    context.Context
 	caller *caller
 	roles  []access.Role
 }
 
-// keepAsking cancels the call when the right is gone. It returns when the call has
+// keepChecking cancels the call when the right is gone. It returns when the call has
 // ended.
-func (a *asked) keepAsking(cancel context.CancelCauseFunc) {
-	ticker := time.NewTicker(askInterval)
+func (a *recheckedStream) keepChecking(cancel context.CancelCauseFunc) {
+	ticker := time.NewTicker(recheckInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -68,10 +68,10 @@ func (a *asked) keepAsking(cancel context.CancelCauseFunc) {
 }
 
 // Context implements grpc.ServerStream.
-func (a *asked) Context() context.Context { return a.ctx }
+func (a *recheckedStream) Context() context.Context { return a.ctx }
 
 // SendMsg implements grpc.ServerStream.
-func (a *asked) SendMsg(m any) error {
+func (a *recheckedStream) SendMsg(m any) error {
 	if err := a.caller.need(a.roles...); err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (a *asked) SendMsg(m any) error {
 }
 
 // RecvMsg implements grpc.ServerStream.
-func (a *asked) RecvMsg(m any) error {
+func (a *recheckedStream) RecvMsg(m any) error {
 	if err := a.ServerStream.RecvMsg(m); err != nil {
 		return err
 	}

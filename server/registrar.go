@@ -15,12 +15,12 @@ import (
 	"github.com/zioflow/gateway/server/grpcgo"
 )
 
-// doorway is where all calls come in. gRPC reads and decodes the message of a unary
+// registrar is where all calls come in. gRPC reads and decodes the message of a unary
 // call before it asks an interceptor, and knows one limit for the messages of all
 // methods; so services are registered here, and every method is served as a stream:
 // nothing is read of a call before the interceptors have let it in. It implements
 // reflection.GRPCServer.
-type doorway struct {
+type registrar struct {
 	*grpc.Server
 	chain    chain
 	counters *counters
@@ -31,7 +31,7 @@ type doorway struct {
 }
 
 // RegisterService implements grpc.ServiceRegistrar.
-func (d *doorway) RegisterService(service *grpc.ServiceDesc, impl any) {
+func (d *registrar) RegisterService(service *grpc.ServiceDesc, impl any) {
 	guarded := *service
 	guarded.Methods, guarded.Streams = nil, nil
 	for _, method := range service.Methods {
@@ -56,7 +56,7 @@ func fullName(service *grpc.ServiceDesc, method string) string {
 }
 
 // flow serves a method of FlowService, whose messages are its own business.
-func (d *doorway) flow(desc grpc.StreamDesc, method string) grpc.StreamHandler {
+func (d *registrar) flow(desc grpc.StreamDesc, method string) grpc.StreamHandler {
 	handler := desc.Handler
 	if method == gatewayv1.FlowService_Get_FullMethodName {
 		handler = serveGet
@@ -71,11 +71,11 @@ func infoOf(desc grpc.StreamDesc, method string) *grpc.StreamServerInfo {
 
 // unary serves a method of any other service that has one request and one response. The
 // interceptors are shown no request: it has not been read.
-func (d *doorway) unary(desc grpc.MethodDesc, method string) grpc.StreamHandler {
+func (d *registrar) unary(desc grpc.MethodDesc, method string) grpc.StreamHandler {
 	return func(impl any, stream grpc.ServerStream) error {
 		info := &grpc.UnaryServerInfo{Server: impl, FullMethod: method}
 		reply, err := d.chain.unary(stream.Context(), nil, info, func(ctx context.Context, _ any) (any, error) {
-			b := &bounded{ServerStream: stream, ctx: ctx, stop: d.stop, readers: d.readers, single: true}
+			b := &boundedStream{ServerStream: stream, ctx: ctx, stop: d.stop, readers: d.readers, single: true}
 			return desc.Handler(impl, ctx, b.RecvMsg, d.chain.read)
 		})
 		if err != nil {
@@ -87,7 +87,7 @@ func (d *doorway) unary(desc grpc.MethodDesc, method string) grpc.StreamHandler 
 
 // stream serves a method of any other service with streams. A caller that does not read
 // what it is sent is given up.
-func (d *doorway) stream(desc grpc.StreamDesc, method string) grpc.StreamHandler {
+func (d *registrar) stream(desc grpc.StreamDesc, method string) grpc.StreamHandler {
 	info, allowed := infoOf(desc, method), d.allowed.of(method)
 	return func(impl any, stream grpc.ServerStream) error {
 		ctx, cancel := allowed.context(stream.Context(), d.stop)
@@ -95,7 +95,7 @@ func (d *doorway) stream(desc grpc.StreamDesc, method string) grpc.StreamHandler
 		defer context.AfterFunc(d.stop, func() {
 			time.AfterFunc(stopPatience, func() { _ = grpcgo.Abort(stream.Context()) }) // if it is still there
 		})()
-		b := &bounded{ServerStream: &impatient{stream, d.stall}, ctx: ctx, stop: d.stop, readers: d.readers, single: !desc.ClientStreams}
+		b := &boundedStream{ServerStream: &abortingStream{stream, d.stall}, ctx: ctx, stop: d.stop, readers: d.readers, single: !desc.ClientStreams}
 		err := d.chain.stream(impl, b, info, desc.Handler)
 		if why := context.Cause(ctx); err != nil && why != nil && stream.Context().Err() == nil {
 			return why
@@ -105,11 +105,11 @@ func (d *doorway) stream(desc grpc.StreamDesc, method string) grpc.StreamHandler
 }
 
 // unknown serves all methods that there are not.
-func (d *doorway) unknown(_ any, stream grpc.ServerStream) error {
+func (d *registrar) unknown(_ any, stream grpc.ServerStream) error {
 	d.counters.unknown.Inc()
 	ctx := context.WithValue(stream.Context(), unknownKey{}, true)
 	info := &grpc.StreamServerInfo{FullMethod: unknownMethod}
-	return d.chain.stream(nil, &bounded{ServerStream: stream, ctx: ctx, stop: d.stop, readers: d.readers}, info,
+	return d.chain.stream(nil, &boundedStream{ServerStream: stream, ctx: ctx, stop: d.stop, readers: d.readers}, info,
 		func(any, grpc.ServerStream) error { return errUnknown })
 }
 
@@ -117,8 +117,8 @@ var errUnknown = status.Error(codes.Unimplemented, "there is no such method")
 
 // tap sees calls before gRPC has begun them, and before it looks at their method. It is
 // called on the connection's own goroutine, so does not wait.
-func (d *doorway) tap(ctx context.Context, call *tap.Info) (context.Context, error) {
-	v := visitOf(ctx)
+func (d *registrar) tap(ctx context.Context, call *tap.Info) (context.Context, error) {
+	v := connInfoOf(ctx)
 	if v != nil && !v.visitor.Ask() {
 		return nil, status.Error(codes.ResourceExhausted, "too many calls of somebody who is not known")
 	}
@@ -133,14 +133,14 @@ func (d *doorway) tap(ctx context.Context, call *tap.Info) (context.Context, err
 	return ctx, nil
 }
 
-// impatient is a stream that is aborted if its peer does not read what it is sent.
-type impatient struct {
+// abortingStream is a stream that is aborted if its peer does not read what it is sent.
+type abortingStream struct {
 	grpc.ServerStream
 	timeout time.Duration
 }
 
 // SendMsg implements grpc.ServerStream.
-func (i *impatient) SendMsg(m any) error {
+func (i *abortingStream) SendMsg(m any) error {
 	ctx := i.Context()
 	timer := time.AfterFunc(i.timeout, func() { _ = grpcgo.Abort(ctx) })
 	defer timer.Stop()
