@@ -326,7 +326,7 @@ func (p *Peer) tell(word string, reason flow.Reason, detail string) {
 	_ = p.party.Link.Deliver(Delivery{
 		Message: relay.OwnMessage(zio.ErrorLabel(word, detail), 0),
 		Type:    zio.EOT, Reason: reason, Detail: detail,
-	})
+	}.Weighed())
 	p.party.Link.Ended(reason, detail)
 	p.party.Link.Flush()
 }

@@ -432,6 +432,9 @@ type fakePeer struct {
 // Release implements zio.Carrier: it is called once for each message sent.
 func (p *fakePeer) Release() { p.held-- }
 
+// Hold implements zio.Carrier.
+func (p *fakePeer) Hold() { p.held++ }
+
 func (p *fakePeer) Deliver(d broker.Delivery) error {
 	defer d.Message.Release()
 	if p.broken != nil {

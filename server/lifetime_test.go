@@ -182,6 +182,8 @@ type told struct {
 	done atomic.Bool
 }
 
+func (c *told) Hold() {}
+
 func (c *told) Release() {
 	if c.done.Swap(true) {
 		c.side.twice.Store(true)
@@ -393,7 +395,7 @@ func TestStreamCountsWhatGRPCHasNotWritten(t *testing.T) {
 	stream := new(heldStream)
 	out := newSender(stream, x, codec.OpenMembers)
 	for range dats {
-		if err := x.Deliver(broker.Delivery{Type: zio.DAT, Message: &zio.Message{Payload: [][]byte{make([]byte, heavy)}}}); err != nil {
+		if err := x.Deliver(broker.Delivery{Type: zio.DAT, Message: &zio.Message{Payload: [][]byte{make([]byte, heavy)}}}.Weighed()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 
 // Deliver implements broker.Link.
 func (x *flowStream) Deliver(d broker.Delivery) error {
-	weight, kind := int64(d.Message.Weight()), d.Type
+	weight, kind := d.Weight, d.Type
 	x.delivered.Add(weight)
 	switch kind {
 	case zio.DAT:

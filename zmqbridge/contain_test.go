@@ -137,6 +137,7 @@ func TestNothingIsQueuedAfterAFailure(t *testing.T) {
 type carrier struct{ released int }
 
 func (c *carrier) Release() { c.released++ }
+func (c *carrier) Hold()    { c.released-- }
 
 // A message of which no form can be made is released, and so is the turn to write.
 func TestUnwritableIsReleased(t *testing.T) {

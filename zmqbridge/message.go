@@ -13,6 +13,7 @@ import (
 // which it can be sent on without a copy. It implements zio.Carrier.
 type message struct {
 	zio.Message
+	zio.Refs
 	// single tells that it came from a CLIENT, in one frame; otherwise from a
 	// DEALER, in one frame for every part and an empty one in front.
 	single bool
@@ -36,8 +37,14 @@ func newMessage(single bool) *message {
 	return m
 }
 
+// Hold implements zio.Carrier.
+func (m *message) Hold() { m.Refs.Hold() }
+
 // Release implements zio.Carrier.
 func (m *message) Release() {
+	if !m.Drop() {
+		return
+	}
 	for i, s := range m.wire {
 		if s.slab != nil {
 			s.slab.release()

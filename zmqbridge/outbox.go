@@ -46,9 +46,7 @@ type item struct {
 
 // Deliver implements broker.Link.
 func (o *outbox) Deliver(d broker.Delivery) error {
-	size := int64(d.Message.Size())
-	weight := size + int64(d.Message.Burden())
-	err := o.push(item{message: d.Message, weight: weight, data: d.Type == zio.DAT, size: size}, d.Type)
+	err := o.push(item{message: d.Message, weight: d.Weight, data: d.Type == zio.DAT, size: d.Size}, d.Type)
 	if err != nil {
 		d.Message.Release()
 	}

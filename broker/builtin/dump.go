@@ -39,7 +39,7 @@ func dump(ctx context.Context, s *session) (err error) {
 		}
 		for _, d := range batch {
 			seqno := d.Message.Seqno
-			size := d.Message.Size()
+			size := d.Size
 			d.Message.Release()
 			switch d.Type {
 			case zio.DAT:

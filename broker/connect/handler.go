@@ -294,7 +294,7 @@ func (h *handler) send(ctx context.Context, batch []broker.Delivery) error {
 	for i, d := range batch {
 		if d.Type == zio.DAT {
 			data.Messages++
-			data.Bytes += uint64(d.Message.Size())
+			data.Bytes += uint64(d.Size)
 		}
 		if err := h.conn.Send(ctx, d.Message); err != nil {
 			for _, left := range batch[i:] {

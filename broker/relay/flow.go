@@ -55,6 +55,8 @@ type Flow struct {
 
 	unflushed [2]transport.Link // guarded by mu; links to flush when it is unlocked, by side
 
+	sinks []Sink // guarded by mu; at most MaxSinks
+
 	owing [2]*Party // guarded by mu; who has not answered the EOT of a flow that has ended
 
 	request *routing.Request // guarded by mu; by which its factory knows it, nil once settled
@@ -205,7 +207,7 @@ func (f *Flow) Receive(from flow.Side, head zio.Head, m *zio.Message, size, weig
 	f.state = next
 	var failed [2]error
 	if fx.Relay {
-		failed[from.Other()] = f.relay(from.Other(), head, m, fx.Credit)
+		failed[from.Other()] = f.relay(from.Other(), head, m, fx.Credit, size, weight)
 	} else {
 		m.Release()
 	}
@@ -235,8 +237,8 @@ func (f *Flow) constrain(taker flow.Side) (queued int64) {
 
 // relay passes a message on; a PAY with that credit, which may be less than its
 // own.
-func (f *Flow) relay(to flow.Side, head zio.Head, m *zio.Message, credit int64) error {
-	d := transport.Delivery{Message: m, Type: head.Type, Flow: f.id, Credit: credit}
+func (f *Flow) relay(to flow.Side, head zio.Head, m *zio.Message, credit int64, size, weight int) error {
+	d := transport.Delivery{Message: m, Type: head.Type, Flow: f.id, Credit: credit, Size: int64(size), Weight: int64(weight)}
 	switch {
 	case head.Type == zio.EOT:
 		d.Reason = f.state.Reason()
@@ -246,7 +248,12 @@ func (f *Flow) relay(to flow.Side, head zio.Head, m *zio.Message, credit int64) 
 			label = m.Label
 		}
 		d.Message = m.WithLabel(label)
+		d = d.Weighed()
 		m.Release()
+	}
+	for _, s := range f.sinks {
+		d.Message.Hold()
+		s.Put(to.Other(), d)
 	}
 	return f.deliver(to, d)
 }
@@ -283,7 +290,7 @@ func (f *Flow) applyBots(e flow.Event, bots [2]*zio.Message) {
 		for _, side := range [...]flow.Side{flow.Handler, flow.Client} { // BRK-3
 			failed[side] = f.deliver(side, transport.Delivery{
 				Message: bots[side], Type: zio.BOT, Flow: f.id, Credit: f.state.Credit().Total(),
-			})
+			}.Weighed())
 		}
 	}
 	if fx.DeferredPay > 0 {
@@ -324,13 +331,13 @@ func (f *Flow) ownEOT(eot flow.OwnEOT) transport.Delivery {
 		return transport.Delivery{
 			Message: OwnMessage([]byte(`{"flow":"EOT"}`), eot.Seqno),
 			Type:    zio.EOT, Flow: f.id, Reason: f.state.Reason(),
-		}
+		}.Weighed()
 	}
 	reason, detail := f.state.Reason(), f.state.Detail()
 	return transport.Delivery{
 		Message: OwnMessage(zio.ErrorLabel(reason.String(), detail), eot.Seqno),
 		Type:    zio.EOT, Flow: f.id, Reason: reason, Detail: detail,
-	}
+	}.Weighed()
 }
 
 func (f *Flow) deliver(to flow.Side, d transport.Delivery) error {
@@ -436,7 +443,7 @@ func (f *Flow) finish() {
 	for _, done := range f.onEnd {
 		done(f.state.Reason())
 	}
-	f.onEnd = nil
+	f.onEnd, f.sinks = nil, nil
 	kind := lineEnded
 	if f.state.Reason() != flow.Completed {
 		kind = lineFailed

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"fmt"
-	"sync/atomic"
 
 	"github.com/zioflow/gateway/broker/budget"
 	"github.com/zioflow/gateway/broker/flow"
@@ -18,7 +17,7 @@ func answers(m *zio.Message, toClient, toHandler []byte, account *budget.Account
 	handler.Label = toHandler
 	if weight := int64(client.Weight()); weight > 0 {
 		a := &answer{account: account, bytes: weight}
-		a.holders.Store(2)
+		a.Hold()
 		account.Add(weight)
 		client.Carry(a)
 		handler.Carry(a)
@@ -28,14 +27,14 @@ func answers(m *zio.Message, toClient, toHandler []byte, account *budget.Account
 
 // answer is what both have in common. It implements zio.Carrier.
 type answer struct {
-	account *budget.Account
-	bytes   int64
-	holders atomic.Int32
+	zio.Refs // both
+	account  *budget.Account
+	bytes    int64
 }
 
 // Release implements zio.Carrier.
 func (a *answer) Release() {
-	if a.holders.Add(-1) == 0 {
+	if a.Drop() {
 		a.account.Release(a.bytes)
 	}
 }

@@ -92,7 +92,7 @@ func (f *Flow) payDeferred(credit int64, seqno uint64) error {
 	}
 	return f.deliver(f.state.Giver(), transport.Delivery{
 		Message: OwnMessage(label, seqno), Type: zio.PAY, Flow: f.id, Credit: credit,
-	})
+	}.Weighed())
 }
 
 func (s *Sweeper) watch(f *Flow) {

@@ -116,6 +116,8 @@ type Count struct{ Messages, Bytes uint64 }
 type Delivery struct {
 	Message *zio.Message
 	Type    zio.Type
+	// Size and Weight are the Message's, so that nobody need reckon them again.
+	Size, Weight int64
 	// Flow is 0 where the message belongs to none: a refused BOT.
 	Flow FlowID
 	// Credit is, in a BOT, the flow's total; in a PAY, what it pays.
@@ -125,6 +127,13 @@ type Delivery struct {
 	Reason flow.Reason
 	// Detail says the reason's cause in words.
 	Detail string
+}
+
+// Weighed is the delivery with its Size and Weight set.
+func (d Delivery) Weighed() Delivery {
+	size := d.Message.Size()
+	d.Size, d.Weight = int64(size), int64(size+d.Message.Burden())
+	return d
 }
 
 // PeerInfo is who is at the other end of a link.

@@ -52,7 +52,7 @@ func (o *Outbox) put(d Delivery) error {
 	}
 	o.queue = append(o.queue, d)
 	o.waits.Messages++
-	o.waits.Bytes += uint64(d.Message.Weight())
+	o.waits.Bytes += uint64(d.Weight)
 	return nil
 }
 

@@ -203,18 +203,38 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 	}
 }
 
-type countedCarrier struct{ released int }
+type countedCarrier struct {
+	zio.Refs
+	freed int
+}
 
-func (c *countedCarrier) Release() { c.released++ }
+func (c *countedCarrier) Release() {
+	if c.Drop() {
+		c.freed++
+	}
+}
 
-func TestReleaseOnce(t *testing.T) {
+// The memory is given back by the last of those who hold it, however many come and go.
+func TestTheLastHolderFrees(t *testing.T) {
+	t.Parallel()
 	var c countedCarrier
 	m := &zio.Message{}
 	m.Carry(&c)
-	m.Release()
-	m.Release()
-	if c.released != 1 {
-		t.Errorf("released %d times", c.released)
+	for range 3 { // the carrier is used again
+		c.freed = 0
+		m.Hold()
+		m.Hold()
+		m.Release()
+		m.Hold()
+		for holders := 3; holders > 0; holders-- {
+			if c.freed != 0 || c.Shared() != (holders > 1) {
+				t.Fatalf("freed %d times while there are %d holders; shared: %v", c.freed, holders, c.Shared())
+			}
+			m.Release()
+		}
+		if c.freed != 1 {
+			t.Fatalf("freed %d times", c.freed)
+		}
 	}
 }
 

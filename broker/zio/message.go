@@ -2,7 +2,10 @@
 // the labels of the flow protocol. It does no I/O.
 package zio
 
-import "errors"
+import (
+	"errors"
+	"sync/atomic"
+)
 
 // MaxLevel is the highest message level (MSG-1).
 const MaxLevel = 8
@@ -24,10 +27,11 @@ type Coord struct {
 	Seqno uint64
 }
 
-// Message is one ZIO message. It may alias memory that belongs to a transport,
-// so whoever holds it last calls Release.
+// Message is one ZIO message. It may alias memory that belongs to a transport, so
+// everybody who holds it calls Release.
 //
-// A Message is not safe for concurrent use.
+// Who has made a message may change it until it is handed on. From then on it is
+// read-only to all who hold it, and may be read concurrently.
 type Message struct {
 	Level byte
 	Form  [4]byte
@@ -48,11 +52,37 @@ type Message struct {
 
 // Carrier is the memory in which a message lies, as a transport received it. A
 // transport that is to send a message on may ask for the Carrier and, knowing
-// its type, send that without copying.
+// its type, send that without copying. Its methods may be called concurrently.
 type Carrier interface {
-	// Release gives the memory back. Called once.
+	// Hold takes note of one holder more. It is called by one that there is.
+	Hold()
+	// Release takes note of one holder less, and gives the memory back with the last.
 	Release()
 }
+
+// Refs counts the holders of a Carrier. The zero Refs has one. Its methods may be called
+// concurrently. While there is one holder, Drop costs a load.
+type Refs struct{ more atomic.Int32 }
+
+// Hold takes note of one holder more.
+func (r *Refs) Hold() { r.more.Add(1) }
+
+// Drop takes note of one holder less, and tells whether that was the last. It is as new
+// then.
+func (r *Refs) Drop() (last bool) {
+	if r.more.Load() == 0 {
+		return true
+	}
+	if r.more.Add(-1) >= 0 {
+		return false
+	}
+	r.more.Store(0)
+	return true
+}
+
+// Shared tells whether there is more than one holder. If the one who asks is the only one,
+// it stays so.
+func (r *Refs) Shared() bool { return r.more.Load() > 0 }
 
 // Carry puts the message into the care of c.
 func (m *Message) Carry(c Carrier) { m.carrier = c }
@@ -60,12 +90,19 @@ func (m *Message) Carry(c Carrier) { m.carrier = c }
 // Carrier returns what Carry set, or nil for ordinary Go memory.
 func (m *Message) Carrier() Carrier { return m.carrier }
 
-// Release gives the message's memory back; neither the message nor anything
-// that aliases it may be used after. For a message without Carrier it does
+// Hold takes note of one holder more, who has to call Release, too. For a message without
+// Carrier it does nothing.
+func (m *Message) Hold() {
+	if c := m.carrier; c != nil {
+		c.Hold()
+	}
+}
+
+// Release gives a holder's part in the message's memory back; he may use neither the
+// message nor anything that aliases it after. For a message without Carrier it does
 // nothing.
 func (m *Message) Release() {
 	if c := m.carrier; c != nil {
-		m.carrier = nil
 		c.Release()
 	}
 }

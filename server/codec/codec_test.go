@@ -233,6 +233,7 @@ func FuzzRequest(f *testing.F) {
 type countingCarrier struct{ released int }
 
 func (c *countingCarrier) Release() { c.released++ }
+func (c *countingCarrier) Hold()    { c.released-- }
 
 // generatedResponse is a delivery as the generated code would send it.
 func generatedResponse(d broker.Delivery, members *Members) proto.Message {
@@ -282,7 +283,7 @@ func checkResponse(t *testing.T, d broker.Delivery, members *Members) {
 	for n := range 2 { // the second time in memory that was used
 		carrier := new(countingCarrier)
 		d.Message.Carry(carrier)
-		o.delivery, o.borrowed = d, false
+		o.delivery, o.borrowed = d.Weighed(), false
 		buffers, err := New().Marshal(&o)
 		if err != nil {
 			t.Fatal(err)

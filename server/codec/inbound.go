@@ -19,6 +19,7 @@ import (
 // in which gRPC read it. It implements zio.Carrier.
 type Inbound struct {
 	zio.Message
+	refs    zio.Refs
 	buffers mem.BufferSlice // nil for ordinary memory
 	level   uint32          // as it was sent: may be more than there are
 	Credit  int64           // a PAY's
@@ -94,8 +95,14 @@ func (in *Inbound) Charge(account *broker.ByteAccount, stop <-chan struct{}) boo
 // keepPieces is how long a list of pieces may be to be kept for another message.
 const keepPieces = 1 << 10
 
-// Release implements zio.Carrier. The Inbound will be used for another message.
+// Hold implements zio.Carrier.
+func (in *Inbound) Hold() { in.refs.Hold() }
+
+// Release implements zio.Carrier. With the last holder the Inbound will be used for another message.
 func (in *Inbound) Release() {
+	if !in.refs.Drop() {
+		return
+	}
 	in.buffers.Free()
 	if in.account != nil {
 		in.account.Release(in.charged)

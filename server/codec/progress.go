@@ -46,8 +46,7 @@ type entry struct {
 }
 
 func newEntry(d *broker.Delivery, p *Progress) entry {
-	size := int64(d.Message.Size())
-	e := entry{progress: p, weight: size + int64(d.Message.Burden()), size: size}
+	e := entry{progress: p, weight: d.Weight, size: d.Size}
 	if d.Type != zio.DAT {
 		e.size = -1
 	}

@@ -168,6 +168,7 @@ func TestRelease(t *testing.T) {
 type releases struct{ atomic.Int32 }
 
 func (r *releases) Release() { r.Add(1) }
+func (r *releases) Hold()    { r.Add(-1) }
 
 // TestCloseTells: Close lets what waits go out while linger lasts, and says what did
 // not; not so if somebody was told before.

@@ -35,6 +35,7 @@ import (
 // sent or released.
 type frames struct {
 	zio.Message
+	refs   zio.Refs
 	c      *C.frames
 	single bool
 	// weight is the message's, once it is to be sent.
@@ -62,8 +63,14 @@ func newFrames(single bool) (*frames, error) {
 	return p, nil
 }
 
+// Hold implements zio.Carrier.
+func (p *frames) Hold() { p.refs.Hold() }
+
 // Release implements zio.Carrier.
 func (p *frames) Release() {
+	if !p.refs.Drop() {
+		return
+	}
 	C.frames_close(p.c)
 	p.recycle()
 }
@@ -133,11 +140,12 @@ func (p *frames) decode() error {
 }
 
 // wrap is the message as a SERVER sends it, in one part, or a ROUTER, in many. It
-// takes the message over: one that came in that form is passed on as it is.
+// takes the message over: one that came in that form, and that nobody else holds, is passed
+// on as it is.
 func wrap(m *zio.Message, single bool) (*frames, error) {
 	from, mine := m.Carrier().(*frames)
 	weight := int64(m.Weight())
-	if mine && from.single == single {
+	if mine && from.single == single && !from.refs.Shared() {
 		from.weight = weight
 		return from, nil
 	}

@@ -43,7 +43,7 @@ func (l *link) Deliver(d broker.Delivery) error {
 		d.Message.Release()
 		return broker.ErrOverrun
 	}
-	l.delivered.add(int64(d.Message.Weight()))
+	l.delivered.add(d.Weight)
 	l.endpoint.enqueue(outgoing{l, d.Message})
 	return nil
 }
