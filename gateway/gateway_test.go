@@ -92,9 +92,9 @@ func TestNewLeavesNothingBehind(t *testing.T) {
 	mustNew(t, c) // the path can be had again
 }
 
-// TestRunEndsWithItsContext, and refuses what makes no sense before anything is bound.
+// TestRunEndsWithItsContext, and refuses what makes no sense before anything is bound. It
+// is not parallel: its port must not become another test's.
 func TestRunEndsWithItsContext(t *testing.T) {
-	t.Parallel()
 	wrong := onLoopback()
 	wrong.StallTimeout = -time.Second
 	if _, err := New(wrong); err == nil || err.Error() != "stall-timeout is -1s, want more than 0" {
