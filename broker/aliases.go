@@ -13,8 +13,9 @@ import (
 	"github.com/zioflow/gateway/broker/zio"
 )
 
-// What transports and fronts need of the rooms below, under the name of the broker that
-// they speak with.
+// Transports and fronts find what they need of the rooms below under the name of the broker
+// that they speak with.
+
 type (
 	Link         = transport.Link
 	Gatherer     = transport.Gatherer

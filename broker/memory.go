@@ -1,7 +1,5 @@
 package broker
 
-import ()
-
 // setBudgets puts the limits to use. Peers that take part in no flow share what two
 // messages need: enough for BOTs that carry much, one after the other, whoever else has
 // begun to send one and does not go on.

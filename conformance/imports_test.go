@@ -42,6 +42,10 @@ func TestImportsPointInwards(t *testing.T) {
 		{"/internal/flowclient", []string{zeroMQ, grpc, generated, outward, module + "/server", module + "/cmd", module + "/access"}},
 		{"/cmd", []string{zeroMQ, native}}, // but for the engine, which a build tag puts in
 		{"/server", []string{zeroMQ, module + "/zmqbridge", module + "/cmd", native, pki, writing, module + "/clients"}},
+		{"/server/codec", []string{module + "/server/admin"}},
+		{"/server/admin", []string{module + "/server/codec", module + "/server/grpcgo"}},
+		{"/server/contract", []string{module + "/server/admin", module + "/server/codec", module + "/server/grpcgo"}},
+		{"/server/grpcgo", []string{module + "/server/admin", module + "/server/codec", module + "/broker"}},
 		{"/telemetry", []string{zeroMQ, generated, module + "/zmqbridge", module + "/server", module + "/cmd", native, pki, writing,
 			module + "/clients"}},
 		{"/internal/logs", []string{zeroMQ, grpc, generated, module + "/broker", module + "/zmqbridge", module + "/server",

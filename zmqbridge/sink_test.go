@@ -3,7 +3,6 @@ package zmqbridge_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 
@@ -132,7 +131,7 @@ func TestSinks(t *testing.T) {
 			t.Errorf("sink %d has %d DATs, want %d, the first that of the taker", i, len(kept), want)
 		}
 		for _, d := range kept {
-			if text := fmt.Sprintf("%s", d.Message.Part(0).AppendTo(nil)); text != "first" && text != "second" {
+			if text := string(d.Message.Part(0).AppendTo(nil)); text != "first" && text != "second" {
 				t.Errorf("sink %d has %q", i, text)
 			}
 			d.Message.Release()

@@ -17,12 +17,14 @@ type Description map[string]any
 
 // Kind is a way to find handlers. A new one is a package of its own, a member of the
 // contract's oneof Route.factory with the same name and fields, and its place among the
-// Kinds of the gateway.
+// Kinds of the gateway. What it has to stop, the gateway stops by name.
 type Kind struct {
 	// Name is the key of its descriptions.
 	Name string
 	// Make makes the factory of a route of that name. An error that concerns a field is a
-	// *FieldError.
+	// *FieldError. It has no effect: it is called for every check of the routes as well,
+	// and a route that is replaced has another factory. What a kind remembers it remembers
+	// by the route's name.
 	Make func(route string, fields *Fields) (broker.Factory, error)
 	// Describe is the inverse: the fields, without those that are not set; false for a
 	// factory of another kind.

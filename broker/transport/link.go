@@ -3,13 +3,13 @@ package transport
 
 import (
 	"errors"
-	"github.com/zioflow/gateway/internal/logs"
 	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // Errors that Link.Deliver returns. Either ends the link's part in its flow.

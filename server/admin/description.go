@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"math"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -36,10 +37,14 @@ func description(r *gatewayv1.Route) (routes.Description, error) {
 				return nil, contract.BadField("route."+string(member.Name()+"."+field.Name()), "is no duration")
 			}
 			fields[string(field.Name())] = limit.AsDuration().String()
-		case uint32:
-			fields[string(field.Name())] = int64(v)
-		default:
+		case string:
 			fields[string(field.Name())] = v
+		default:
+			n, ok := integer(value, field.Kind())
+			if !ok {
+				return nil, contract.BadField("route."+string(member.Name()+"."+field.Name()), "is too large, or of a kind that this gateway can't read")
+			}
+			fields[string(field.Name())] = n
 		}
 	}
 	return routes.Description{string(member.Name()): fields}, nil
@@ -72,12 +77,43 @@ func set(message protoreflect.Message, field protoreflect.FieldDescriptor, value
 			list.Append(protoreflect.ValueOf(item))
 		}
 	case int64:
-		message.Set(field, protoreflect.ValueOfUint32(uint32(v)))
+		if number, ok := numberOf(v, field.Kind()); ok {
+			message.Set(field, number)
+		}
 	case string:
 		if field.Kind() != protoreflect.MessageKind {
 			message.Set(field, protoreflect.ValueOfString(v))
 		} else if limit, err := time.ParseDuration(v); err == nil {
 			message.Set(field, protoreflect.ValueOfMessage(durationpb.New(limit).ProtoReflect()))
 		}
+	}
+}
+
+// integer is the value of a field that has a whole number; false for others, and for one
+// beyond int64.
+func integer(value protoreflect.Value, kind protoreflect.Kind) (int64, bool) {
+	switch kind {
+	case protoreflect.Int32Kind, protoreflect.Int64Kind:
+		return value.Int(), true
+	case protoreflect.Uint32Kind, protoreflect.Uint64Kind:
+		return int64(value.Uint()), value.Uint() <= math.MaxInt64
+	default:
+		return 0, false
+	}
+}
+
+// numberOf is integer's inverse.
+func numberOf(n int64, kind protoreflect.Kind) (protoreflect.Value, bool) {
+	switch kind {
+	case protoreflect.Int32Kind:
+		return protoreflect.ValueOfInt32(int32(n)), true
+	case protoreflect.Int64Kind:
+		return protoreflect.ValueOfInt64(n), true
+	case protoreflect.Uint32Kind:
+		return protoreflect.ValueOfUint32(uint32(n)), true
+	case protoreflect.Uint64Kind:
+		return protoreflect.ValueOfUint64(uint64(n)), true
+	default:
+		return protoreflect.Value{}, false
 	}
 }
