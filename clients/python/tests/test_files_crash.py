@@ -320,12 +320,12 @@ async def test_killed_in_the_middle(gateway, program, tmp_path):
     root = tmp_path / "root"
     root.mkdir()
     chance = random.Random(int(os.environ.get("SOAK_SEED", "1")))
-    places = [("all.h5", f"flow/{n}") for n in range(4)] + [("one.h5", "g"), ("b/two.h5", "g")]
-    if importlib.util.find_spec("zarr"):
-        places.append(("three.zarr", "g"))
-    given = {place: [] for place in places}
+    given = {}
     direct = 0
     for kill in range(KILLS):
+        # All is read after each kill: other files now and then, or that takes ever longer.
+        folder = f"after{kill - kill % 10}"
+        places = _places(folder)
         async with Server(program, root, f"--compression={['', 'gzip:1'][kill % 2]}") as server:
             counts = {place: [-1] for place in places}
             flows = [
@@ -339,21 +339,37 @@ async def test_killed_in_the_middle(gateway, program, tmp_path):
                 await asyncio.sleep(chance.random() / 50)
             server.process.kill()
             await asyncio.gather(*flows)
-        direct += _readable(root)
+        direct += _readable(root / folder)
         recover(root)
-        for (file, group), count in counts.items():
-            # Of a flow that came to nothing there may be nothing, not even a file.
-            nothing = count[0] < 0 and not given[file, group]
-            back = []
-            with contextlib.suppress(StoreError) if nothing else contextlib.nullcontext():
-                back = read_all(root, file, tuple(group.split("/")))
-            new = [dat.attributes["n"] for dat in back[len(given[file, group]) :]]
-            assert new == list(range(len(new)))
-            assert len(new) >= count[0], "a DAT that was paid for is lost"
-            given[file, group] += new
-            for dat, n in zip(back, given[file, group]):
-                assert dat.array().tolist() == [n] * (1 + n % 5000)
+        for place, count in counts.items():
+            _check_all(root, place, given.setdefault(place, []), count[0])
     print(f"{direct} of {3 * KILLS} files of HDF5 could be read before they were completed")
+
+
+def _places(folder):
+    places = [(f"{folder}/all.h5", f"flow/{n}") for n in range(4)]
+    places += [(f"{folder}/one.h5", "g"), (f"{folder}/b/two.h5", "g")]
+    if importlib.util.find_spec("zarr"):
+        places.append((f"{folder}/three.zarr", "g"))
+    return places
+
+
+def _check_all(root, place, given, paid):
+    """A group has what it had before, and then numbers from 0 on, up to the one that was
+    paid for last; they are added to what was given."""
+    file, group = place
+    # Of a flow that came to nothing there may be nothing, not even a file.
+    nothing = paid < 0 and not given
+    back = []
+    with contextlib.suppress(StoreError) if nothing else contextlib.nullcontext():
+        back = read_all(root, file, tuple(group.split("/")))
+    new = [dat.attributes["n"] for dat in back[len(given) :]]
+    assert new == list(range(len(new)))
+    assert len(new) >= paid, "a DAT that was paid for is lost"
+    given += new
+    assert len(back) == len(given), "a DAT that was read before is lost"
+    for dat, n in zip(back, given):
+        assert dat.array().tolist() == [n] * (1 + n % 5000)
 
 
 def _readable(root):
