@@ -17,54 +17,94 @@ import (
 // that they speak with.
 
 type (
-	Link         = transport.Link
-	Gatherer     = transport.Gatherer
-	Mover        = transport.Mover
+	// Link is transport.Link.
+	Link = transport.Link
+	// Gatherer is transport.Gatherer.
+	Gatherer = transport.Gatherer
+	// Mover is transport.Mover.
+	Mover = transport.Mover
+	// Disconnector is transport.Disconnector.
 	Disconnector = transport.Disconnector
-	Describer    = transport.Describer
-	LinkInfo     = transport.LinkInfo
-	Departed     = transport.Departed
-	Delivery     = transport.Delivery
-	PeerInfo     = transport.PeerInfo
-	Outbox       = transport.Outbox
-	FlowID       = transport.FlowID
-	Count        = transport.Count
+	// Describer is transport.Describer.
+	Describer = transport.Describer
+	// LinkInfo is transport.LinkInfo.
+	LinkInfo = transport.LinkInfo
+	// Departed is transport.Departed.
+	Departed = transport.Departed
+	// Delivery is transport.Delivery.
+	Delivery = transport.Delivery
+	// PeerInfo is transport.PeerInfo.
+	PeerInfo = transport.PeerInfo
+	// Outbox is transport.Outbox.
+	Outbox = transport.Outbox
+	// FlowID is transport.FlowID.
+	FlowID = transport.FlowID
+	// Count is transport.Count.
+	Count = transport.Count
 
+	// ByteAccount is budget.Account.
 	ByteAccount = budget.Account
 
-	Flow     = relay.Flow
+	// Flow is relay.Flow.
+	Flow = relay.Flow
+	// FlowInfo is relay.Info.
 	FlowInfo = relay.Info
 
-	View      = matching.View
-	Match     = matching.Match
+	// View is matching.View.
+	View = matching.View
+	// Match is matching.Match.
+	Match = matching.Match
+	// Explainer is matching.Explainer.
 	Explainer = matching.Explainer
 
-	Grant         = rights.Grant
-	Rights        = rights.Rights
+	// Grant is rights.Grant.
+	Grant = rights.Grant
+	// Rights is rights.Rights.
+	Rights = rights.Rights
+	// ListenerNames is rights.ListenerNames.
 	ListenerNames = rights.ListenerNames
-	NameRight     = rights.NameRight
+	// NameRight is rights.NameRight.
+	NameRight = rights.NameRight
 
-	Route     = routing.Route
+	// Route is routing.Route.
+	Route = routing.Route
+	// RouteInfo is routing.RouteInfo.
 	RouteInfo = routing.RouteInfo
-	Origin    = routing.Origin
-	Factory   = routing.Factory
-	Request   = routing.Request
-	Offer     = routing.Offer
-	Verdict   = routing.Verdict
+	// Origin is routing.Origin.
+	Origin = routing.Origin
+	// Factory is routing.Factory.
+	Factory = routing.Factory
+	// Request is routing.Request.
+	Request = routing.Request
+	// Offer is routing.Offer.
+	Offer = routing.Offer
+	// Verdict is routing.Verdict.
+	Verdict = routing.Verdict
 
-	Listener     = listeners.Listener
+	// Listener is listeners.Listener.
+	Listener = listeners.Listener
+	// ListenerSpec is listeners.Spec.
 	ListenerSpec = listeners.Spec
+	// ListenerSink is listeners.Sink.
 	ListenerSink = listeners.Sink
+	// ListenerInfo is listeners.Info.
 	ListenerInfo = listeners.Info
-	ToListeners  = listeners.ToListeners
+	// ToListeners is listeners.ToListeners.
+	ToListeners = listeners.ToListeners
 
+	// EndError is flow.Error.
 	EndError = flow.Error
-	Denial   = flow.Denial
+	// Denial is flow.Denial.
+	Denial = flow.Denial
 
+	// HeldUpBy is ledger.HeldUpBy.
 	HeldUpBy = ledger.HeldUpBy
-	Waits    = ledger.Waits
-	Traffic  = ledger.Traffic
-	Sizes    = ledger.Sizes
+	// Waits is ledger.Waits.
+	Waits = ledger.Waits
+	// Traffic is ledger.Traffic.
+	Traffic = ledger.Traffic
+	// Sizes is ledger.Sizes.
+	Sizes = ledger.Sizes
 )
 
 // The errors of Link.Deliver.
