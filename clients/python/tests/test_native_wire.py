@@ -349,7 +349,7 @@ def test_what_is_no_message_of_a_flow(parts, says):
 def test_statuses_and_retries_are_the_gateways():
     """By gRPC a FlowError has what the gateway says; here it has to know."""
     root = pathlib.Path(__file__).parents[3]
-    status = (root / "server/status.go").read_text()
+    status = (root / "server/contract/status.go").read_text()
     codes = dict(re.findall(r"flow\.(\w+):\s+codes\.(\w+),", status))
     reasons = re.findall(
         r"^\t(\w+):\s+\{\"(\w+)\", (true|false)\},",
