@@ -144,8 +144,9 @@ func (p *frames) decode() error {
 // on as it is.
 func wrap(m *zio.Message, single bool) (*frames, error) {
 	from, mine := m.Carrier().(*frames)
+	mine = mine && !from.refs.Shared() // what libzmq sends it takes
 	weight := int64(m.Weight())
-	if mine && from.single == single && !from.refs.Shared() {
+	if mine && from.single == single {
 		from.weight = weight
 		return from, nil
 	}

@@ -166,3 +166,41 @@ func fuzzOpen(t *testing.T, p *frames) {
 		t.Fatalf("%+v became %+v", want, again)
 	}
 }
+
+// A message that somebody else holds as well is sent in either form, and is whole for the
+// other holder after that.
+func TestWrapLeavesASharedMessageAlone(t *testing.T) {
+	t.Parallel()
+	label, coord := []byte(`ZIO4FLOW{"flow":"DAT"}`), make([]byte, coordSize)
+	payload := bytes.Repeat([]byte("payload"), 1000)
+	one, err := framesOf(t, false, nil, label, coord, payload).open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	inOne := wrapped(t, one, true)
+	for _, from := range []bool{false, true} {
+		for _, to := range []bool{false, true} {
+			came := framesOf(t, false, nil, label, coord, payload)
+			if from {
+				came = framesOf(t, true, inOne[0])
+			}
+			m, err := came.open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := contents(came)
+			want := [][]byte{nil, label, coord, payload}
+			if to {
+				want = inOne
+			}
+			m.Hold()
+			if got := wrapped(t, m, to); !equalParts(got, want) {
+				t.Errorf("from one part %v to one part %v: sent %d parts, want %d", from, to, len(got), len(want))
+			}
+			if after := contents(came); !equalParts(after, before) || !bytes.Equal(m.Part(0).AppendTo(nil), payload) {
+				t.Errorf("from one part %v to one part %v: the other holder has %d parts, had %d", from, to, len(after), len(before))
+			}
+			m.Release()
+		}
+	}
+}
