@@ -78,8 +78,6 @@ type (
 	Request = routing.Request
 	// Offer is routing.Offer.
 	Offer = routing.Offer
-	// Verdict is routing.Verdict.
-	Verdict = routing.Verdict
 
 	// Listener is listeners.Listener.
 	Listener = listeners.Listener
@@ -137,36 +135,22 @@ const (
 	NameRefused    = rights.NameRefused
 )
 
-// The origins of routes.
-const (
-	Configured = routing.Configured
-	Added      = routing.Added
-	Announced  = routing.FromListeners
-	Default    = routing.Default
-	Named      = routing.Named
-)
+// Configured is routing.Configured.
+const Configured = routing.Configured
 
 // The errors of routes and offers.
 var (
 	ErrRouteExists    = routing.ErrRouteExists
 	ErrNoRoute        = routing.ErrNoRoute
 	ErrListenersRoute = routing.ErrListenersRoute
-	ErrNoOffer        = routing.ErrNoOffer
 	ErrForeignOffer   = routing.ErrForeignOffer
 )
 
 // NewView is matching.NewView.
 func NewView(bot *zio.Message, client PeerInfo) (*View, error) { return matching.NewView(bot, client) }
 
-// The denials.
-const (
-	DeniedRole       = flow.DeniedRole
-	DeniedDirection  = flow.DeniedDirection
-	DeniedAttributes = flow.DeniedAttributes
-	DeniedFlows      = flow.DeniedFlows
-	DeniedCID        = flow.DeniedCID
-	DeniedName       = flow.DeniedName
-)
+// DeniedCID is flow.DeniedCID.
+const DeniedCID = flow.DeniedCID
 
 // NoFree stands for a message that is let in only where there is room.
 const NoFree = budget.NoFree

@@ -32,12 +32,12 @@ func (b *Broker) Flow(id FlowID) *relay.Flow { return b.registry.find(id) }
 // two of them.
 func (b *Broker) FlowsBefore(id FlowID) func(yield func(*relay.Flow) bool) {
 	return func(yield func(*relay.Flow) bool) {
-		for page := make([]*relay.Flow, 0, pageSize); ; {
+		for page := make([]*registered, 0, pageSize); ; {
 			if page = b.registry.before(id, page[:0]); len(page) == 0 {
 				return
 			}
 			for _, f := range page {
-				if !yield(f) {
+				if !yield(f.Flow) {
 					return
 				}
 			}

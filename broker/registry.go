@@ -80,13 +80,10 @@ func (r *registry) find(id FlowID) *relay.Flow {
 
 // before appends to page flows with ids below that, the latest first, as far as it has
 // room.
-func (r *registry) before(id FlowID, page []*relay.Flow) []*relay.Flow {
+func (r *registry) before(id FlowID, page []*registered) []*registered {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, f := range r.flows.Before(uint64(id), cap(page), nil) {
-		page = append(page, f.Flow)
-	}
-	return page
+	return r.flows.Before(uint64(id), cap(page), page)
 }
 
 // present is the flows that have not ended, the oldest first, and with remembered behind
@@ -170,14 +167,14 @@ func (r *registry) Settled() {
 
 // Retired implements relay.Registry: it moves the flow from the live ones to the
 // remembered ones.
-func (r *registry) Retired(f *relay.Flow, adds relay.Totals) {
-	r.retire(f, &adds)
+func (r *registry) Retired(f *relay.Flow, reason flow.Reason, adds relay.Totals) {
+	r.retire(f, reason, &adds)
 	for _, peer := range f.Peers() {
 		r.quotas.release(peer.Name)
 	}
 }
 
-func (r *registry) retire(f *relay.Flow, adds *relay.Totals) {
+func (r *registry) retire(f *relay.Flow, reason flow.Reason, adds *relay.Totals) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	gone, ok := r.flows.Find(uint64(f.ID()))
@@ -185,6 +182,7 @@ func (r *registry) retire(f *relay.Flow, adds *relay.Totals) {
 		return
 	}
 	gone.retired = true
+	r.totals.Ended[reason]++
 	r.totals.Add(adds)
 	r.running--
 	r.live.Add(-1)

@@ -429,7 +429,8 @@ func (f *Flow) finish() {
 		f.account.Crossed = f.crossed() // what is queued now may be lost
 	}
 	f.ended = time.Now()
-	f.host.Registry.Retired(f, f.total())
+	_, since := f.account.HeldUpBy()
+	f.host.Registry.Retired(f, f.state.Reason(), f.totals(since))
 	for _, peer := range f.peers {
 		if peer != nil {
 			peer.Link.Ended(f.state.Reason(), f.state.Detail())

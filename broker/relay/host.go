@@ -37,8 +37,8 @@ type Registry interface {
 	Live() int64
 	// Settled tells that one waits for a handler no more.
 	Settled()
-	// Retired tells that one has ended, and what it adds to the sums.
-	Retired(*Flow, Totals)
+	// Retired tells that one has ended, why, and what it adds to the sums.
+	Retired(*Flow, flow.Reason, Totals)
 	// Watched tells whether anybody wants to be told of phases, Publish tells of one.
 	Watched() bool
 	Publish(*Info)

@@ -221,12 +221,8 @@ type Totals struct {
 	Waits ledger.Waits           // how their active time was spent
 }
 
-// Add takes in what other flows add up to. Ended must have been made, unless other's is
-// empty.
+// Add takes in what another flow adds, but for Ended.
 func (t *Totals) Add(other *Totals) {
-	for reason, n := range other.Ended {
-		t.Ended[reason] += n
-	}
 	for side := range t.Sides {
 		t.Sides[side].Add(other.Sides[side])
 	}
@@ -238,21 +234,13 @@ func (t *Totals) Add(other *Totals) {
 	t.Waits.Gateway += other.Waits.Gateway
 }
 
-// totals is what the flow adds to them by then. f.mu is held.
+// totals is what the flow adds to them by then, but for Ended. f.mu is held.
 func (f *Flow) totals(now ledger.Moment) Totals {
 	a, giver := &f.account, f.state.Giver()
 	t := Totals{Data: a.Data, Sizes: a.Sizes, Waits: a.Waited(now)}
 	for side := range t.Sides {
 		t.Sides[side] = a.Traffic(flow.Side(side), giver)
 	}
-	return t
-}
-
-// total is totals as of the end. f.mu is held.
-func (f *Flow) total() Totals {
-	_, since := f.account.HeldUpBy()
-	t := f.totals(since)
-	t.Ended = map[flow.Reason]uint64{f.state.Reason(): 1}
 	return t
 }
 
