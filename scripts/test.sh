@@ -13,7 +13,7 @@ echo "== generated code"
 scripts/gen.sh --check || status=1
 
 echo "== Go"
-gotestsum --format pkgname --format-hide-empty-pkg -- -race -timeout 5m ./... || status=1
+gotestsum --format pkgname --format-hide-empty-pkg -- -race -timeout 15m ./... || status=1
 
 echo "== Go, the benchmarks' chart"
 (cd bench/chart && go test ./...) || status=1
@@ -21,14 +21,14 @@ echo "== Go, the benchmarks' chart"
 # Too slow with the race detector: messages of 60 MB through every pairing. And it
 # allocates, where a test says that nothing does.
 echo "== Go, without the race detector: the largest messages, no allocation"
-gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 5m -run '^(TestPairing|TestBuiltin|TestNoAllocation)' ./conformance ./zmqbridge || status=1
+gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 15m -run '^(TestPairing|TestBuiltin|TestNoAllocation)' ./conformance ./zmqbridge || status=1
 
 # The second engine: what is played in one process. The soak has all of it.
 echo "== Go, with libzmq as the ZeroMQ engine"
 both='Scripts|Pairing|ForeignPairing|PeerGone|Client|Leaves|Restart|Succession|TooLarge|Malformed|Empty|Native'
 both+='|NoHandler|Declined|HandlerTimeout|CID|Stray|Churn|Builtin'
 with_libzmq() {
-  TEST_ZMQ_ENGINE=libzmq gotestsum --format pkgname --format-hide-empty-pkg -- -tags libzmq -timeout 5m "$@" || status=1
+  TEST_ZMQ_ENGINE=libzmq gotestsum --format pkgname --format-hide-empty-pkg -- -tags libzmq -timeout 15m "$@" || status=1
 }
 with_libzmq -run '^Test(Forms|Curve|Overrun|Excess|Credit|Names?|Address|IPC|TooLarge|Skipped|Stats|Close)' ./zmqbridge ./zmqbridge/libzmq
 with_libzmq -short -run "^Test($both)" ./conformance
