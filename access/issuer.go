@@ -3,9 +3,10 @@ package access
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
+
+	"github.com/zioflow/gateway/internal/loopback"
 )
 
 // issuer is somebody who vouches for names by JWT.
@@ -96,9 +97,7 @@ func checkURL(text string) error {
 	if err != nil {
 		return err
 	}
-	ip := net.ParseIP(u.Hostname())
-	local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-	if u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !local) {
+	if u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback.Host(u.Hostname())) {
 		return fmt.Errorf("%q is no https URL", text)
 	}
 	return nil

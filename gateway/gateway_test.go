@@ -124,7 +124,7 @@ func TestRunEndsWithAFront(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken := errors.New("the listener broke")
-	g.watch("http", func() error { return broken })
+	g.host().Watch("http", func() error { return broken })
 	if err := g.Run(t.Context()); !errors.Is(err, broken) || !strings.HasPrefix(err.Error(), "http: ") {
 		t.Errorf("got %v", err)
 	}

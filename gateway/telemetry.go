@@ -7,8 +7,8 @@ import (
 
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/gateway/config"
 	"github.com/zioflow/gateway/telemetry"
-	"github.com/zioflow/gateway/zmqbridge"
 )
 
 // flushLimit is how long the last spans may take to be sent.
@@ -22,9 +22,9 @@ type instruments struct {
 
 // instrument makes them ready, and returns the log to use: one whose lines are
 // counted.
-func instrument(c *Config, log *slog.Logger) (instruments, *slog.Logger, error) {
+func instrument(c *config.Config, log *slog.Logger) (instruments, *slog.Logger, error) {
 	i := instruments{metrics: telemetry.NewMetrics(c.Version)}
-	for _, front := range []string{transportGRPC, transportServer, transportRouter} {
+	for _, front := range []string{config.GRPCTransport, config.ServerTransport, config.RouterTransport} {
 		i.metrics.AuthCauses(front, access.CauseWords()...)
 	}
 	log = slog.New(i.metrics.CountLines(log.Handler()))
@@ -54,20 +54,4 @@ func (i instruments) close(ctx context.Context, log *slog.Logger) {
 	if err := i.traces.Close(ctx); err != nil {
 		log.Warn("spans left behind", "error", err)
 	}
-}
-
-// watchZMQ has the metrics of the ZeroMQ front read from the bridge.
-func (i instruments) watchZMQ(b zmqbridge.Bridge) {
-	i.metrics.WatchZMQ(func() []telemetry.ZMQEndpoint {
-		stats := b.Stats()
-		endpoints := make([]telemetry.ZMQEndpoint, len(stats))
-		for i, s := range stats {
-			endpoints[i] = telemetry.ZMQEndpoint{
-				Name: s.Endpoint, Connections: s.Connections, Handshaking: s.Handshaking,
-				Handshakes: s.Handshakes, Ended: s.Ended, BytesIn: s.BytesIn, BytesOut: s.BytesOut,
-				OutboxMessages: s.OutboxMessages, OutboxBytes: s.OutboxBytes, TooLarge: s.TooLarge,
-			}
-		}
-		return endpoints
-	}, b.Panics)
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/zioflow/gateway/internal/loopback"
 )
 
 // SplitAddress returns the host of a tcp address, without brackets, which may be
@@ -26,8 +28,7 @@ func SplitAddress(address string) (host string, tcp bool) {
 func IsLocal(address string) bool {
 	host, tcp := SplitAddress(address)
 	if tcp {
-		ip := net.ParseIP(host)
-		return host == "localhost" || host == "lo" || ip != nil && ip.IsLoopback()
+		return host == "lo" || loopback.Host(host)
 	}
 	return strings.HasPrefix(address, "ipc://") || !strings.Contains(address, "://")
 }

@@ -1,6 +1,8 @@
 package builtin
 
 import (
+	"context"
+
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/routes"
 )
@@ -8,7 +10,7 @@ import (
 // Kind is the kind of the routes to the handlers in h.
 func (h *Handlers) Kind() routes.Kind {
 	return routes.Kind{
-		Name: "builtin",
+		Name: "builtin", Close: func(context.Context) error { h.Wait(); return nil },
 		Make: func(_ string, f *routes.Fields) (broker.Factory, error) {
 			name := f.Required("name")
 			found := h.Named(name)

@@ -10,7 +10,7 @@ import (
 // Kind is the kind of the routes whose handlers c connects to.
 func (c *Connector) Kind() routes.Kind {
 	return routes.Kind{
-		Name: "connect",
+		Name: "connect", Close: c.Close,
 		Make: func(route string, f *routes.Fields) (broker.Factory, error) {
 			target := Target{
 				Address: f.Text("address"), Node: f.Text("node"), Port: f.Text("port"), ServerKey: f.Text("server_key"),

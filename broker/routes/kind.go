@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -17,7 +18,7 @@ type Description map[string]any
 
 // Kind is a way to find handlers. A new one is a package of its own, a member of the
 // contract's oneof Route.factory with the same name and fields, and its place among the
-// Kinds of the gateway. What it has to stop, the gateway stops by name.
+// Kinds of the gateway.
 type Kind struct {
 	// Name is the key of its descriptions.
 	Name string
@@ -32,6 +33,9 @@ type Kind struct {
 	// RunsCommands: whoever may add such a route may run any program as the gateway's
 	// user.
 	RunsCommands bool
+	// Close returns when nothing works for flows any more, or with the context's error; nil
+	// where nothing does. The broker has been closed, which ends every flow.
+	Close func(context.Context) error
 }
 
 // Kinds are those that a gateway has.

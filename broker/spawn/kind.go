@@ -10,7 +10,7 @@ import (
 // Kind is the kind of the routes whose handlers are commands that s starts.
 func (s *Spawner) Kind() routes.Kind {
 	return routes.Kind{
-		Name: "exec", RunsCommands: true,
+		Name: "exec", RunsCommands: true, Close: s.Close,
 		Make: func(route string, f *routes.Fields) (broker.Factory, error) {
 			command := Command{
 				Arguments: f.Texts("command"), MaxProcesses: int(f.Integer("max_processes", 0, math.MaxInt32)), MaxTime: f.Duration("max_time"),

@@ -1,6 +1,6 @@
 package main
 
-import "github.com/zioflow/gateway/gateway"
+import "github.com/zioflow/gateway/gateway/config"
 
 // nodeFlags say how the gateway is found by other nodes, and finds them.
 type nodeFlags struct {
@@ -32,8 +32,8 @@ type securityFlags struct {
 }
 
 // config is what they say, with the fronts that are open.
-func (f *securityFlags) config(open openFronts) gateway.Security {
-	return gateway.Security{
+func (f *securityFlags) config(open openFronts) config.Security {
+	return config.Security{
 		Identities: f.Identities,
 		TLSCert:    f.TLSCert, TLSKey: f.TLSKey, TLSClientCA: f.TLSClientCA,
 		TLSClientOptional: f.TLSClientAuth == "optional", TLSMinVersion: f.TLSMinVersion,

@@ -6,11 +6,11 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/zioflow/gateway/gateway"
+	"github.com/zioflow/gateway/gateway/config"
 )
 
 // openFronts are the fronts that --insecure names.
-type openFronts struct{ gateway.Exposure }
+type openFronts struct{ config.Exposure }
 
 // Decode implements kong.MapperValue. It may be called again to add more. Without a
 // value, and as true, --insecure stands for all addresses, as it has always done; the

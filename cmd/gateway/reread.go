@@ -7,7 +7,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/zioflow/gateway/gateway"
+	"github.com/zioflow/gateway/gateway/config"
 )
 
 // option is one option of `gateway serve` as it was given.
@@ -28,13 +28,13 @@ func (c *serveCommand) AfterApply(ctx *kong.Context) error {
 }
 
 // reread returns what the command line, the environment and the file say now.
-func (c *serveCommand) reread() (*gateway.Revision, error) {
+func (c *serveCommand) reread() (*config.Revision, error) {
 	parsed, err := parse(c.arguments)
 	if err != nil {
 		return nil, err
 	}
 	next := &parsed.Model.Target.Addr().Interface().(*cli).Serve
-	return &gateway.Revision{
+	return &config.Revision{
 		Config: next.config(),
 		Taken:  func() (changes, needRestart []string) { return c.take(next.options) },
 	}, nil

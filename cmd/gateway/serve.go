@@ -17,6 +17,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/gateway"
+	"github.com/zioflow/gateway/gateway/config"
 	"github.com/zioflow/gateway/internal/logs/async"
 	"github.com/zioflow/gateway/internal/memory"
 	"github.com/zioflow/gateway/internal/version"
@@ -87,44 +88,43 @@ func defaults() kong.Vars {
 
 // Validate is called by kong; it names the option that makes no sense.
 func (c *serveCommand) Validate() error {
-	config := c.config()
-	return config.Validate()
+	s := c.config()
+	return s.Validate()
 }
 
 // config is what the options say.
-func (c *serveCommand) config() gateway.Config {
+func (c *serveCommand) config() config.Config {
 	limits := broker.DefaultOptions()
 	limits.MaxCredit, limits.MaxMessage = c.MaxCredit, c.MaxMessage
 	limits.MaxFlows, limits.MaxPending = c.MaxFlows, c.MaxPending
 	limits.MaxBytes, limits.MaxFlowBytes = c.MaxBytes, c.MaxFlowBytes
 	limits.PendingTimeout, limits.EOTTimeout, limits.IdleTimeout = c.PendingTimeout, c.EOTTimeout, c.IdleTimeout
 	limits.HandlerWait = c.HandlerWait
-	config := gateway.Config{
-		ZMQ: gateway.ZMQ{
+	return config.Config{
+		ZMQ: config.ZMQ{
 			Servers: c.ZMQServer, Routers: c.ZMQRouter, Engine: c.ZMQEngine,
 			Heartbeat: c.Heartbeat, HeartbeatTimeout: c.HeartbeatTimeout,
 		},
-		GRPC: gateway.GRPC{
+		GRPC: config.GRPC{
 			Address: c.GRPC, Keepalive: c.Keepalive, KeepaliveTimeout: c.KeepaliveTimeout,
 			RateLimits: server.RateLimits{Total: c.GRPCRateLimit, Peer: c.GRPCPeerRateLimit},
 		},
-		HTTP: gateway.HTTP{Address: c.HTTP},
-		Node: gateway.Node{Name: c.Node, PortName: c.PortName, Port: c.NodePort, Public: c.PublicNode},
-		Routing: gateway.Routing{
+		HTTP: config.HTTP{Address: c.HTTP},
+		Node: config.Node{Name: c.Node, PortName: c.PortName, Port: c.NodePort, Public: c.PublicNode},
+		Routing: config.Routing{
 			Routes: c.Routes.specs, Default: c.DefaultRoutes, MaxProcesses: c.MaxProcesses, AllowExec: c.AllowExecRoutes,
 		},
 		Security: c.securityFlags.config(c.Insecure),
 		Limits:   limits, StallTimeout: c.StallTimeout, DrainGrace: c.DrainGrace, OTLPEndpoint: c.OTLPEndpoint,
 		Version: version.Full(), LogLevel: c.LogLevel, Level: &c.level, Reread: c.reread,
 	}
-	return config
 }
 
 // run brings the gateway up, tells where it is, and serves until the context ends.
 func (c *serveCommand) run(ctx context.Context, log *slog.Logger, out io.Writer, hangUps <-chan os.Signal) error {
-	config := c.config()
-	config.Log, config.LogDropped = log, c.log.Dropped
-	g, err := gateway.New(config)
+	s := c.config()
+	s.Log, s.LogDropped = log, c.log.Dropped
+	g, err := gateway.New(s)
 	if err != nil {
 		return err
 	}

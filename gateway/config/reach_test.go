@@ -1,4 +1,4 @@
-package gateway
+package config
 
 import (
 	"bytes"
@@ -6,8 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/zioflow/gateway/server/admin"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestInsecureOpensWhatItNames, and nothing else.
 func TestInsecureOpensWhatItNames(t *testing.T) {
@@ -22,7 +26,7 @@ func TestInsecureOpensWhatItNames(t *testing.T) {
 		{"http", func(c *Config) { c.HTTP.Address = ":7576" }},
 	} {
 		for _, named := range []string{"zmq", "grpc", "http", "admin"} {
-			c := DefaultConfig()
+			c := Default()
 			open.at(&c)
 			if err := c.Security.Insecure.Add(named); err != nil {
 				t.Fatal(err)
@@ -45,10 +49,8 @@ func TestInsecureOpensWhatItNames(t *testing.T) {
 
 // configured are the addresses of a configuration, as if they were bound.
 func configured(c *Config) (all []admin.Endpoint) {
-	for _, k := range kinds() {
-		for _, t := range k.transports {
-			all = append(all, t.endpoints(c, t.configured(c))...)
-		}
+	for _, t := range Transports() {
+		all = append(all, t.Endpoints(c, t.Configured(c)...)...)
 	}
 	return all
 }
@@ -56,14 +58,14 @@ func configured(c *Config) (all []admin.Endpoint) {
 // warnings are what is logged of open addresses.
 func warnings(c *Config, bound []admin.Endpoint) string {
 	var log bytes.Buffer
-	c.warnOpen(bound, slog.New(slog.NewTextHandler(&log, nil)))
+	c.WarnOpen(bound, slog.New(slog.NewTextHandler(&log, nil)))
 	return log.String()
 }
 
 // TestOpenAddressesWarned: a line says for each what those who come find.
 func TestOpenAddressesWarned(t *testing.T) {
 	t.Parallel()
-	all := DefaultConfig()
+	all := Default()
 	all.ZMQ.Servers = []string{"tcp://0.0.0.0:1", "tcp://127.0.0.1:1", "ipc:///run/zio"}
 	all.ZMQ.Routers = []string{"tcp://[::]:2"}
 	all.GRPC.Address, all.HTTP.Address = "[::]:3", "192.0.2.1:4"

@@ -11,9 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/zioflow/gateway/broker"
-	"github.com/zioflow/gateway/broker/builtin"
 	"github.com/zioflow/gateway/broker/routes"
-	"github.com/zioflow/gateway/broker/spawn"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
@@ -27,11 +25,11 @@ func TestReloadRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spawner, err := spawn.New(spawn.DefaultOptions())
+	c := DefaultConfig()
+	h, err := newHandlers(b, &c, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &Gateway{broker: b, builtin: builtin.New(b, slog.New(slog.DiscardHandler)), spawner: spawner}
 	file := filepath.Join(t.TempDir(), "r")
 	type list = []routes.Spec
 	dump := func(name string) routes.Spec {
@@ -61,7 +59,7 @@ func TestReloadRoutes(t *testing.T) {
 		next := DefaultConfig()
 		next.Routing.Routes = step.list
 		var changes []string
-		apply, err := g.reloadRoutes(&next)
+		apply, err := h.prepare(&next)
 		switch {
 		case err == nil && step.wrong == "":
 			changes = apply()
@@ -83,7 +81,12 @@ func TestReloadRoutes(t *testing.T) {
 func TestKindsAreTheContracts(t *testing.T) {
 	t.Parallel()
 	var made, described []string
-	for _, kind := range (&Gateway{}).routeMaker().Kinds {
+	c := DefaultConfig()
+	h, err := newHandlers(nil, &c, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range h.maker.Kinds {
 		made = append(made, kind.Name)
 	}
 	members := (*gatewayv1.Route)(nil).ProtoReflect().Descriptor().Oneofs().ByName("factory").Fields()

@@ -1,4 +1,4 @@
-package gateway
+package front
 
 import (
 	"bufio"
@@ -8,13 +8,19 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
 	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/zioflow/gateway/gateway/reload"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // serveInMemory serves a handler in a test's bubble, and returns how to connect.
 func serveInMemory(t *testing.T, handler http.HandlerFunc) func() net.Conn {
@@ -100,6 +106,38 @@ func TestHTTPHasRoom(t *testing.T) {
 		}
 		if _, err := idle[0].Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("the oldest connection: %v", err)
+		}
+	})
+}
+
+// TestReadyz tells of a reload that has failed, until one has succeeded; strangers are not
+// told of the files.
+func TestReadyz(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		notes := reload.NewNotes(slog.New(slog.DiscardHandler), func(bool, int) {})
+		draining := false
+		checks := health{func() bool { return draining }, notes.Pending}
+		readyz := func() (int, string) {
+			answer := httptest.NewRecorder()
+			checks.readyz(answer, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+			return answer.Code, answer.Body.String()
+		}
+		if code, body := readyz(); code != http.StatusOK || body != "ok\n" {
+			t.Errorf("before, /readyz returns %d %s", code, body)
+		}
+		notes.Failed(reload.Configuration, errors.New("too many open files"))
+		if code, body := readyz(); code != http.StatusServiceUnavailable || !strings.HasPrefix(body, "configuration not reloaded since 2000-01-01T") ||
+			strings.Contains(body, "files") {
+			t.Errorf("/readyz returns %d %s", code, body)
+		}
+		draining = true
+		if code, body := readyz(); code != http.StatusServiceUnavailable || body != "draining\n" {
+			t.Errorf("draining, /readyz returns %d %s", code, body)
+		}
+		draining = false
+		notes.Succeeded(reload.Configuration)
+		if code, _ := readyz(); code != http.StatusOK {
+			t.Errorf("in the end, /readyz returns %d", code)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package gateway
+package front
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/zioflow/gateway/gateway/config"
 	"github.com/zioflow/gateway/internal/crowd"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/server/admin"
@@ -30,30 +31,23 @@ type httpFront struct {
 	endpoints []admin.Endpoint
 }
 
-func httpTransport() transport {
-	return transport{
-		name: transportHTTP, front: "http", option: "--http", local: isLocal, encrypted: never, asks: never,
-		configured: func(c *Config) []string { return Chosen(c.HTTP.Address) },
-		want:       "--public-http allows it",
-	}
-}
-
 // openHTTP serves health checks and metrics.
-func openHTTP(g *Gateway, c *Config) (Front, error) {
-	t := httpTransport()
-	if len(t.configured(c)) == 0 {
+func openHTTP(h *Host, c *config.Config) (Front, error) {
+	t := config.TransportOf(config.HTTPTransport)
+	if len(t.Configured(c)) == 0 {
 		return nil, nil
 	}
 	listener, err := net.Listen("tcp", c.HTTP.Address)
 	if err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
+	checks := health{h.Draining, h.Pending}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", g.healthz)
-	mux.HandleFunc("GET /readyz", g.readyz)
-	mux.Handle("GET /metrics", g.instruments.metrics.Handler(g.log))
-	f := &httpFront{newHTTP(mux, g.log), t.endpoints(c, []string{boundAddress(listener, c.HTTP.Address)})}
-	go g.watch("http", func() error { return f.server.Serve(boundHTTP(listener)) })
+	mux.HandleFunc("GET /healthz", checks.healthz)
+	mux.HandleFunc("GET /readyz", checks.readyz)
+	mux.Handle("GET /metrics", h.Metrics.Handler(h.Log))
+	f := &httpFront{newHTTP(mux, h.Log), t.Endpoints(c, boundAddress(listener, c.HTTP.Address))}
+	go h.Watch("http", func() error { return f.server.Serve(boundHTTP(listener)) })
 	return f, nil
 }
 
@@ -65,6 +59,9 @@ func (f *httpFront) Drain() {}
 
 // Undrain implements Front.
 func (f *httpFront) Undrain() {}
+
+// Reload implements Front: there is nothing that can change.
+func (f *httpFront) Reload(*config.Config) {}
 
 // Close implements Front: it waits for nobody.
 func (f *httpFront) Close(context.Context) error { return f.server.Close() }
@@ -82,8 +79,14 @@ func boundHTTP(l net.Listener) net.Listener {
 	return crowd.New(crowd.Limits{Strangers: httpConnections, Known: 1}).Listen(l)
 }
 
-func (g *Gateway) healthz(w http.ResponseWriter, _ *http.Request) {
-	if g.draining.Load() {
+// health is what checks ask for.
+type health struct {
+	draining func() bool
+	pending  func() string
+}
+
+func (h health) healthz(w http.ResponseWriter, _ *http.Request) {
+	if h.draining() {
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 		return
 	}
@@ -92,10 +95,10 @@ func (g *Gateway) healthz(w http.ResponseWriter, _ *http.Request) {
 
 // readyz is healthz, but tells as well of a reload that has failed: then what is in force
 // may let in who should not be any more.
-func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
-	if pending := g.reloads.pending(); pending != "" && !g.draining.Load() {
+func (h health) readyz(w http.ResponseWriter, r *http.Request) {
+	if pending := h.pending(); pending != "" && !h.draining() {
 		http.Error(w, pending, http.StatusServiceUnavailable)
 		return
 	}
-	g.healthz(w, r)
+	h.healthz(w, r)
 }

@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"net"
+	"net/netip"
+
+	"github.com/zioflow/gateway/gateway/config"
+	"github.com/zioflow/gateway/server/admin"
+)
+
+// Addresses are what a gateway has bound, as the ready file has them.
+type Addresses struct {
+	ZMQServer []string `json:"zmq_server"`
+	ZMQRouter []string `json:"zmq_router"`
+	GRPC      string   `json:"grpc"`
+	HTTP      string   `json:"http"`
+}
+
+// addressesOf sorts endpoints by transport.
+func addressesOf(endpoints []admin.Endpoint) (a Addresses) {
+	for _, e := range endpoints {
+		switch e.Transport {
+		case config.ServerTransport:
+			a.ZMQServer = append(a.ZMQServer, e.Address)
+		case config.RouterTransport:
+			a.ZMQRouter = append(a.ZMQRouter, e.Address)
+		case config.GRPCTransport:
+			a.GRPC = e.Address
+		case config.HTTPTransport:
+			a.HTTP = e.Address
+		}
+	}
+	return a
+}
+
+// reachable is a bound HOST:PORT as a peer on this machine would write it: one
+// that stands for all interfaces is the loopback's.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil || !ip.IsUnspecified():
+		return address
+	case ip.Is4():
+		host = "127.0.0.1"
+	default:
+		host = "::1"
+	}
+	return net.JoinHostPort(host, port)
+}

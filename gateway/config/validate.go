@@ -1,0 +1,85 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zioflow/gateway/telemetry"
+	"github.com/zioflow/gateway/zmqbridge"
+	"github.com/zioflow/gateway/zre"
+)
+
+// Validate names the first option that makes no sense, or is not safe. It reads none of the files
+// that are named.
+func (c *Config) Validate() error {
+	if err := errors.Join(c.BrokerLimits().Validate(), c.validateTelemetry()); err != nil {
+		return err
+	}
+	for _, d := range []struct {
+		option string
+		value  time.Duration
+	}{
+		{"stall-timeout", c.StallTimeout}, {"keepalive", c.GRPC.Keepalive}, {"keepalive-timeout", c.GRPC.KeepaliveTimeout},
+	} {
+		if d.value <= 0 {
+			return fmt.Errorf("%s is %v, want more than 0", d.option, d.value)
+		}
+	}
+	if c.Routing.MaxProcesses < 1 {
+		return fmt.Errorf("max-processes is %d, want more than 0", c.Routing.MaxProcesses)
+	}
+	if c.DrainGrace < 0 {
+		return fmt.Errorf("drain-grace is %v, want 0 or more", c.DrainGrace)
+	}
+	for _, check := range []func() error{c.validateZMQ, c.validateNode, c.Security.validate, c.validateReach} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// validateTelemetry names the option that makes no sense.
+func (c *Config) validateTelemetry() error {
+	for _, rate := range []struct {
+		option string
+		value  float64
+	}{{"grpc-rate-limit", c.GRPC.RateLimits.Total}, {"grpc-peer-rate-limit", c.GRPC.RateLimits.Peer}} {
+		if !(rate.value >= 0) { // nor is it NaN
+			return fmt.Errorf("%s is %v, want 0 or more", rate.option, rate.value)
+		}
+	}
+	return telemetry.ExportOptions{Endpoint: c.OTLPEndpoint}.Validate()
+}
+
+// validateZMQ names the option for ZeroMQ that makes no sense.
+func (c *Config) validateZMQ() error {
+	for _, t := range []Transport{servers, routers} {
+		for _, address := range t.Configured(c) {
+			if err := zmqbridge.CheckAddress(address); err != nil {
+				return fmt.Errorf("%s: %s: %w", t.option, address, err)
+			}
+		}
+	}
+	switch {
+	case c.ZMQ.Heartbeat < 0:
+		return fmt.Errorf("heartbeat is %v, want 0 or more", c.ZMQ.Heartbeat)
+	case c.ZMQ.Heartbeat > 0 && c.ZMQ.HeartbeatTimeout <= 0:
+		return fmt.Errorf("heartbeat-timeout is %v, want more than 0", c.ZMQ.HeartbeatTimeout)
+	}
+	return nil
+}
+
+// validateNode names the option that makes no sense.
+func (c *Config) validateNode() error {
+	o := zre.DefaultOptions(c.Node.Name)
+	if err := o.Validate(); err != nil {
+		return fmt.Errorf("--node: %w", err)
+	}
+	o.Ports = c.Node.Ports(nil, nil)
+	if err := o.Validate(); err != nil {
+		return fmt.Errorf("--port-name: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,18 @@
+package front
+
+import (
+	"net"
+	"strings"
+)
+
+// boundAddress is where a listener can be reached. A link-local address can be only with
+// its zone, which not every system tells of a socket that was bound with it.
+func boundAddress(l net.Listener, configured string) string {
+	bound, isTCP := l.Addr().(*net.TCPAddr)
+	host, _, err := net.SplitHostPort(configured)
+	_, zone, zoned := strings.Cut(host, "%")
+	if !isTCP || err != nil || !zoned || bound.Zone != "" {
+		return l.Addr().String()
+	}
+	return (&net.TCPAddr{IP: bound.IP, Port: bound.Port, Zone: zone}).String()
+}

@@ -1,0 +1,58 @@
+package front
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/zioflow/gateway/gateway/config"
+	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
+)
+
+// grpcFront serves programs without ZeroMQ, and operators.
+type grpcFront struct {
+	server    *server.Server
+	endpoints []admin.Endpoint
+}
+
+// openGRPC serves gRPC.
+func openGRPC(h *Host, c *config.Config) (Front, error) {
+	t := config.TransportOf(config.GRPCTransport)
+	if len(t.Configured(c)) == 0 {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", c.GRPC.Address)
+	if err != nil {
+		return nil, fmt.Errorf("grpc: %w", err)
+	}
+	o := server.DefaultOptions(h.Broker.Options())
+	o.Keepalive, o.KeepaliveTimeout, o.Log = c.GRPC.Keepalive, c.GRPC.KeepaliveTimeout, h.Log
+	o.Process, o.Stall = h.Process, c.StallTimeout
+	o.RateLimits, o.Registry = c.GRPC.RateLimits, h.Metrics.Registry()
+	o.Routes = admin.RouteOptions{Maker: h.Maker, AllowExec: c.Routing.AllowExec}
+	o.Nodes = h.Nodes
+	o.Access, o.TLS, o.PublicReflection = h.Guard.Policy, h.Guard.TLS, c.Security.PublicReflection
+	o.DenialLog, o.PublicAdmin = h.Guard.Denials, c.Security.Insecure.Admin
+	f := &grpcFront{server.New(h.Broker, o), t.Endpoints(c, boundAddress(listener, c.GRPC.Address))}
+	go h.Watch("grpc", func() error { return f.server.Serve(listener) })
+	return f, nil
+}
+
+// Endpoints implements Front.
+func (f *grpcFront) Endpoints() []admin.Endpoint { return f.endpoints }
+
+// Drain implements Front: health checks of gRPC say NOT_SERVING.
+func (f *grpcFront) Drain() { f.server.Drain() }
+
+// Undrain implements Front.
+func (f *grpcFront) Undrain() { f.server.Undrain() }
+
+// Reload implements Front: it changes how many calls may begin.
+func (f *grpcFront) Reload(next *config.Config) { f.server.SetRateLimits(next.GRPC.RateLimits) }
+
+// Close implements Front.
+func (f *grpcFront) Close(ctx context.Context) error {
+	f.server.Stop(ctx)
+	return nil
+}
