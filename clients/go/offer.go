@@ -90,6 +90,10 @@ func newOffer(g *Gateway, o *gatewayv1.Offer, withdraw context.CancelCauseFunc) 
 // ZIO_GATEWAY_CID. Nothing but the cid is known of the offer here.
 func (g *Gateway) Offer(cid uint64) *Offer { return &Offer{gateway: g, cid: cid} }
 
+// CID is the token by which the offer is accepted, once: by Give or Take, or by a BOT that
+// has it, from whatever connection and transport.
+func (o *Offer) CID() uint64 { return o.cid }
+
 // Give accepts an offer whose Direction is Extract. The bot's Credit may be
 // lower than the client's, and 0 agrees with that; native handlers send the
 // offered Bot back. The ctx bounds the whole flow. The error is ErrOffer if the

@@ -2,12 +2,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/zioflow/gateway/cli/transfer"
 	"github.com/zioflow/gateway/internal/version"
 )
 
@@ -18,8 +20,8 @@ type cli struct {
 	Config kong.ConfigFlag `help:"Read options from this YAML file; its keys are the flags' names." placeholder:"FILE" env:"-"`
 
 	Serve serveCommand `cmd:"" help:"Run the gateway."`
-	Get   getCommand   `cmd:"" help:"Take a flow through a running gateway and count what comes."`
-	Put   putCommand   `cmd:"" help:"Give a flow of test data through a running gateway."`
+	Get   transfer.Get `cmd:"" help:"Take a flow through a running gateway: count, write or pass on what comes."`
+	Put   transfer.Put `cmd:"" help:"Give a flow through a running gateway: files, standard input or test data."`
 
 	Keygen keygenCommand `cmd:"" help:"Make keys, tokens and certificates."`
 }
@@ -53,6 +55,15 @@ func main() {
 	}
 	if err != nil {
 		complain(err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
+}
+
+// exitCode is what an error wants it to be, or 1.
+func exitCode(err error) int {
+	var coder kong.ExitCoder
+	if errors.As(err, &coder) {
+		return coder.ExitCode()
+	}
+	return 1
 }

@@ -41,6 +41,9 @@ type Flow struct {
 	Portion int64
 	// Reply is the other side's BOT.
 	Reply *zio.Message
+	// Until ends every wait, for a message or for sending one, with its cause. The flow
+	// stays as it was: with another one, or nil for none, it goes on.
+	Until context.Context
 
 	conn   Conn
 	origin uint64
@@ -67,7 +70,12 @@ func (e *EndError) Error() string {
 
 // Open sends a BOT with that label and payload, and waits for the answer.
 func Open(c Conn, origin uint64, label []byte, payload [][]byte, timeout time.Duration) (*Flow, error) {
-	f := &Flow{Timeout: timeout, conn: c, origin: origin}
+	return OpenUntil(context.Background(), c, origin, label, payload, timeout)
+}
+
+// OpenUntil is Open of a flow whose Until is given.
+func OpenUntil(until context.Context, c Conn, origin uint64, label []byte, payload [][]byte, timeout time.Duration) (*Flow, error) {
+	f := &Flow{Timeout: timeout, Until: until, conn: c, origin: origin}
 	if err := f.send(label, payload); err != nil {
 		return nil, err
 	}
@@ -112,8 +120,11 @@ func (f *Flow) Put(label []byte, payload [][]byte) error {
 		m, head, err := f.receive(wait)
 		switch {
 		case errors.Is(err, ErrTimeout) && f.held > 0:
+			if err := f.send(label, payload); err != nil {
+				return err
+			}
 			f.held--
-			return f.send(label, payload)
+			return nil
 		case err != nil:
 			return fmt.Errorf("waiting for PAY: %w", err)
 		case head.Type == zio.EOT:
@@ -157,8 +168,11 @@ func (f *Flow) Pay(credit int64) error {
 	if err != nil {
 		return err
 	}
+	if err := f.send(label, nil); err != nil {
+		return err
+	}
 	f.held -= credit
-	return f.send(label, nil)
+	return nil
 }
 
 // Close says EOT, unless the other side's error has ended the flow, and waits
@@ -189,10 +203,12 @@ func (f *Flow) send(label []byte, payload [][]byte) error {
 		Form: zio.FormFlow, Label: label, Payload: payload,
 		Coord: zio.Coord{Origin: f.origin, Granule: uint64(time.Now().UnixMicro()), Seqno: f.seqno},
 	}
-	f.seqno++
 	err := f.conn.Send(past, m)
 	if errors.Is(err, past.Err()) { // there is a need to wait
 		err = f.within(f.Timeout, func(ctx context.Context) error { return f.conn.Send(ctx, m) })
+	}
+	if err == nil {
+		f.seqno++
 	}
 	return err
 }
@@ -222,6 +238,9 @@ var past = func() context.Context {
 // within has a function wait for as long as the timeout says.
 func (f *Flow) within(timeout time.Duration, wait func(context.Context) error) error {
 	ctx := context.Background()
+	if f.Until != nil {
+		ctx = f.Until
+	}
 	switch {
 	case timeout == 0:
 		return ErrTimeout
@@ -234,6 +253,8 @@ func (f *Flow) within(timeout time.Duration, wait func(context.Context) error) e
 	switch {
 	case err == nil || !errors.Is(err, ctx.Err()):
 		return err
+	case f.Until != nil && f.Until.Err() != nil:
+		return context.Cause(f.Until)
 	case err == ctx.Err(): //nolint:errorlint // one that is wrapped has more to say
 		return ErrTimeout
 	default:

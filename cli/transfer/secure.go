@@ -1,4 +1,4 @@
-package main
+package transfer
 
 import (
 	"crypto/tls"
@@ -12,8 +12,8 @@ import (
 	"github.com/zioflow/gateway/zmtp"
 )
 
-// secureFlags say how get and put prove who they are.
-type secureFlags struct {
+// secure says how a command proves who it is.
+type secure struct {
 	TLSCA       string `name:"tls-ca" help:"Encrypt gRPC, and trust gateways by this authority." placeholder:"FILE" env:"-"`
 	TLSCert     string `name:"tls-cert" help:"Show this client certificate." placeholder:"FILE" env:"-"`
 	TLSKey      string `name:"tls-key" help:"The certificate's private key." placeholder:"FILE" env:"-"`
@@ -23,7 +23,7 @@ type secureFlags struct {
 }
 
 // dialOptions are what gRPC needs of it.
-func (f *secureFlags) dialOptions() ([]zioflow.DialOption, error) {
+func (f *secure) dialOptions() ([]zioflow.DialOption, error) {
 	var options []zioflow.DialOption
 	if f.TLSCA != "" {
 		config, err := f.tls()
@@ -44,7 +44,7 @@ func (f *secureFlags) dialOptions() ([]zioflow.DialOption, error) {
 	return options, nil
 }
 
-func (f *secureFlags) tls() (*tls.Config, error) {
+func (f *secure) tls() (*tls.Config, error) {
 	text, err := os.ReadFile(f.TLSCA)
 	if err != nil {
 		return nil, fmt.Errorf("tls-ca: %w", err)
@@ -65,7 +65,7 @@ func (f *secureFlags) tls() (*tls.Config, error) {
 }
 
 // curve is what ZeroMQ needs of it; nil for no CURVE.
-func (f *secureFlags) curve() (*zmtp.CurveKeys, error) {
+func (f *secure) curve() (*zmtp.CurveKeys, error) {
 	switch {
 	case f.CurveServer == "" && f.CurveKey == "":
 		return nil, nil

@@ -1,4 +1,4 @@
-package main
+package transfer
 
 import (
 	"context"
@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/zioflow/gateway/broker/zio"
+	zioflow "github.com/zioflow/gateway/clients/go"
 	"github.com/zioflow/gateway/internal/flowclient"
 	"github.com/zioflow/gateway/zmqbridge/dial"
 	"github.com/zioflow/gateway/zmtp"
 )
 
-// nativeTransfer is a transfer over ZeroMQ.
-type nativeTransfer struct {
+// nativeFlow is a flow over ZeroMQ.
+type nativeFlow struct {
 	flow *flowclient.Flow
 	conn *dial.Conn
 }
@@ -23,7 +24,7 @@ type nativeTransfer struct {
 // lastWords is how long leaving may take.
 const lastWords = 2 * time.Second
 
-func openNative(c *transferFlags, kind zmtp.SocketType, address string, direction zio.Direction, attributes map[string]any) (transfer, error) {
+func (t *terms) openNative(ctx context.Context, kind zmtp.SocketType, address string, cid uint64, direction zio.Direction, attributes map[string]any) (flow, error) {
 	text, err := json.Marshal(attributes)
 	if err != nil {
 		return nil, err
@@ -31,23 +32,23 @@ func openNative(c *transferFlags, kind zmtp.SocketType, address string, directio
 	if text, err = zio.Edit(text, zio.Member{Key: "flow", Value: []byte(`"BOT"`)}); err != nil {
 		return nil, err
 	}
-	label, err := zio.RewriteBot(text, direction, c.Credit, c.CID)
+	label, err := zio.RewriteBot(text, direction, t.Credit, cid)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := c.dialNative(kind, address)
+	conn, err := t.dialNative(ctx, kind, address)
 	if err != nil {
 		return nil, err
 	}
-	f, err := flowclient.Open(conn, 0, label, nil, c.Timeout)
+	f, err := flowclient.OpenUntil(ctx, conn, 0, label, nil, t.Timeout)
 	if errors.Is(err, flowclient.ErrTimeout) {
-		err = fmt.Errorf("%s: %w: nothing has come within %v", address, err, c.Timeout)
+		err = fmt.Errorf("%s: %w: nothing has come within %v", address, err, t.Timeout)
 	}
 	if err != nil {
-		return nil, errors.Join(err, conn.Close(0))
+		return nil, errors.Join(new(nativeFlow).over(err), conn.Close(0))
 	}
 	f.Portion = f.Credit / payIn
-	return &nativeTransfer{f, conn}, nil
+	return &nativeFlow{f, conn}, nil
 }
 
 // payIn is in how many portions a taker pays its credit: few enough that PAYs cost little
@@ -55,26 +56,29 @@ func openNative(c *transferFlags, kind zmtp.SocketType, address string, directio
 const payIn = 4
 
 // dialNative connects. An error says which option it may be about.
-func (c *transferFlags) dialNative(kind zmtp.SocketType, address string) (*dial.Conn, error) {
+func (c *connection) dialNative(ctx context.Context, kind zmtp.SocketType, address string) (*dial.Conn, error) {
 	o := dial.DefaultOptions(address, kind)
 	var err error
 	if o.Curve, err = c.curve(); err != nil {
 		return nil, err
 	}
-	o.MaxMessage = 1 << 30 // the gateway has a limit of its own, which is as large as its operator wants
+	o.MaxMessage = maxMessage
 	if c.Timeout > 0 {
 		o.Connect, o.Handshake = min(o.Connect, c.Timeout), min(o.Handshake, c.Timeout)
 	}
 	o.HeartbeatTimeout, o.Stall = max(o.HeartbeatTimeout, c.Timeout), max(o.Stall, c.Timeout)
-	conn, err := dial.Dial(context.Background(), o)
+	conn, err := dial.Dial(ctx, o)
 	if fault, ok := errors.AsType[*dial.Error](err); ok {
 		return nil, fmt.Errorf("%w; %s", fault, c.advice(fault))
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	return conn, err
 }
 
 // advice is what to look at when there is no connection.
-func (c *transferFlags) advice(fault *dial.Error) string {
+func (c *connection) advice(fault *dial.Error) string {
 	other := map[string]string{"zmq-server": "zmq-router", "zmq-router": "zmq-server"}[c.Via]
 	switch secure := c.CurveServer != ""; {
 	case fault.Cause == dial.Foreign && strings.Contains(fault.Detail, "gRPC"):
@@ -99,18 +103,48 @@ func (c *transferFlags) advice(fault *dial.Error) string {
 	return fmt.Sprintf("is this the gateway's --%s address?", c.Via)
 }
 
-func (t *nativeTransfer) give(payload []byte) error {
-	return t.flow.Put([]byte(`{"flow":"DAT"}`), [][]byte{payload})
-}
-
-func (t *nativeTransfer) take() (int, error) {
-	m, err := t.flow.Get()
-	if err != nil {
-		return 0, err
+func (f *nativeFlow) give(dat zioflow.Dat) error {
+	label := dat.Label
+	if len(label) == 0 {
+		label = []byte(`{"flow":"DAT"}`)
 	}
-	return m.Size(), nil
+	return f.over(f.flow.Put(label, dat.Payload))
 }
 
-func (t *nativeTransfer) close() error {
-	return errors.Join(t.flow.Close(), t.conn.Close(lastWords))
+// over says an end of the flow as gRPC's client does.
+func (f *nativeFlow) over(err error) error {
+	end, told := errors.AsType[*flowclient.EndError](err)
+	switch {
+	case !told:
+		return err
+	case end.Reason == "":
+		return zioflow.ErrTakerEnded
+	}
+	return fmt.Errorf("flow ended: %w", end)
 }
+
+func (f *nativeFlow) take() (zioflow.Dat, error) {
+	m, err := f.flow.Get()
+	if err != nil {
+		return zioflow.Dat{}, f.over(err)
+	}
+	dat := zioflow.Dat{
+		Label: m.Label, Payload: make([][]byte, m.Parts()),
+		Origin: m.Origin, Granule: m.Granule, Seqno: m.Seqno, Level: m.Level,
+	}
+	for i := range dat.Payload {
+		if part := m.Part(i); len(part) == 1 {
+			dat.Payload[i] = part[0]
+		} else {
+			dat.Payload[i] = part.AppendTo(nil)
+		}
+	}
+	return dat, nil
+}
+
+func (f *nativeFlow) end() error {
+	f.flow.Until = nil
+	return errors.Join(f.over(f.flow.Close()), f.conn.Close(lastWords))
+}
+
+func (f *nativeFlow) leave() { _ = f.conn.Close(0) }

@@ -1,0 +1,80 @@
+package transfer
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	consoleFence = regexp.MustCompile("(?s)<!-- terminal (\\d) -->\n```console\n(.*?)```")
+	varying      = regexp.MustCompile(`, in .*`)
+)
+
+// TestDocument runs the console blocks of docs/transfer.md as printed, in a folder of their
+// own, and wants to see what is printed there, but for times.
+func TestDocument(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/transfer.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "bin"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(dir, "bin", "gateway")); err != nil {
+		t.Fatal(err)
+	}
+	terminals, running := map[string]io.Reader{}, map[string]*exec.Cmd{}
+	blocks := consoleFence.FindAllStringSubmatch(string(text), -1)
+	if len(blocks) < 5 {
+		t.Fatalf("found only %d console blocks", len(blocks))
+	}
+	for _, block := range blocks {
+		terminal, lines := block[1], strings.SplitAfter(block[2], "\n")
+		for _, line := range lines {
+			line = varying.ReplaceAllString(line, "")
+			words, isCommand := strings.CutPrefix(line, "$ ")
+			switch {
+			case line == "":
+			case isCommand:
+				if earlier := running[terminal]; earlier != nil {
+					if _, err := io.Copy(io.Discard, terminals[terminal]); err != nil {
+						t.Fatal(err)
+					}
+					if err := earlier.Wait(); err != nil {
+						t.Fatalf("%v: %v", earlier, err)
+					}
+				}
+				c := command(t)
+				shell := exec.CommandContext(t.Context(), "bash", "-c", words)
+				shell.Dir, shell.Env = dir, append(c.Env, "ZIO_GATEWAY_ADDRESS="+s.GRPC)
+				out, err := shell.StdoutPipe()
+				if err == nil {
+					err = shell.Start()
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				terminals[terminal], running[terminal] = out, shell
+			default:
+				readUntil(t, terminals[terminal], strings.TrimSuffix(line, "\n"))
+			}
+		}
+	}
+	for _, shell := range running {
+		if err := shell.Wait(); err != nil {
+			t.Errorf("%v: %v", shell, err)
+		}
+	}
+}
