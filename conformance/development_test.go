@@ -28,7 +28,7 @@ func TestDevelopmentDocument(t *testing.T) {
 		}
 	}
 	for _, room := range []string{
-		"cmd/gateway", "gateway", "server", "zre", "zmqbridge", "access", "telemetry", "broker", "zmtp", "internal",
+		"cmd/gateway", "cli", "gateway", "server", "zre", "zmqbridge", "access", "telemetry", "broker", "zmtp", "internal",
 	} {
 		if !rooms[room] {
 			t.Errorf("%s is not mentioned", room)

@@ -54,6 +54,8 @@ func TestImportsPointInwards(t *testing.T) {
 		{"/internal/logs", []string{zeroMQ, grpc, generated, module + "/broker", module + "/zmqbridge", module + "/server",
 			module + "/cmd", module + "/clients", module + "/telemetry"}},
 		{"/clients/go", []string{zeroMQ, module + "/broker", module + "/zmqbridge", module + "/server", module + "/cmd"}},
+		{"/cli/operate", []string{zeroMQ, module + "/broker", module + "/zmqbridge", module + "/server", module + "/cmd", native}},
+		{"/cli/tables", []string{module + "/clients", module + "/cli/operate", module + "/cli/remote", module + "/cli/console"}},
 		{"/internal/native", []string{grpc, generated, module + "/zmqbridge", module + "/server", module + "/cmd"}},
 		{"/conformance/play", []string{zeroMQ, native, module + "/server", module + "/gateway", module + "/cmd"}},
 		{"", []string{module + "/conformance"}},

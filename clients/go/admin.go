@@ -11,7 +11,7 @@ import (
 // Admin sees and steers a gateway: the calls of its AdminService, and lists that are
 // iterated over page by page. Where a gateway asks who comes, the token or certificate
 // needs the role admin, or viewer for what changes nothing. Its methods may be called
-// concurrently; errors are gRPC statuses.
+// concurrently; errors are gRPC statuses, which [Gateway.Explain] puts in words.
 type Admin struct{ gatewayv1.AdminServiceClient }
 
 // Admin is the gateway's administration, over the same connection.
@@ -42,6 +42,15 @@ func (a Admin) Listeners(ctx context.Context) iter.Seq2[*gatewayv1.Listener, err
 	return pages(func(token string) ([]*gatewayv1.Listener, string, error) {
 		r, err := a.ListListeners(ctx, &gatewayv1.ListListenersRequest{PageSize: maxPage, PageToken: token})
 		return r.GetListeners(), r.GetNextPageToken(), err
+	})
+}
+
+// Nodes are those of a name that discovery has found, in the order in which it did; all if
+// it is empty.
+func (a Admin) Nodes(ctx context.Context, name string) iter.Seq2[*gatewayv1.Node, error] {
+	return pages(func(token string) ([]*gatewayv1.Node, string, error) {
+		r, err := a.ListNodes(ctx, &gatewayv1.ListNodesRequest{Name: name, PageSize: maxPage, PageToken: token})
+		return r.GetNodes(), r.GetNextPageToken(), err
 	})
 }
 

@@ -57,6 +57,11 @@ func (p pagedGateway) ListRoutes(_ context.Context, r *gatewayv1.ListRoutesReque
 	return &gatewayv1.ListRoutesResponse{Routes: []*gatewayv1.RouteStatus{{Taken: first}, {Taken: first + 1}}, NextPageToken: next}, err
 }
 
+func (p pagedGateway) ListNodes(_ context.Context, r *gatewayv1.ListNodesRequest) (*gatewayv1.ListNodesResponse, error) {
+	first, next, err := p.page(r.GetPageToken(), r.GetPageSize())
+	return &gatewayv1.ListNodesResponse{Nodes: []*gatewayv1.Node{{Id: first, Name: r.GetName()}, {Id: first + 1}}, NextPageToken: next}, err
+}
+
 func (p pagedGateway) WatchFlows(_ *gatewayv1.WatchFlowsRequest, stream grpc.ServerStreamingServer[gatewayv1.WatchFlowsResponse]) error {
 	for n := range p.pages {
 		if n == p.failAt {
@@ -89,7 +94,7 @@ func serveAdmin(t *testing.T, p pagedGateway) zioflow.Admin {
 func TestAdmin_lists(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := serveAdmin(t, pagedGateway{pages: 3, failAt: -1})
-		var flows, peers, listeners, routes, events int
+		var flows, peers, listeners, routes, nodes, events int
 		for f, err := range a.Flows(t.Context(), "credit > 1", gatewayv1.FlowState_FLOW_STATE_ACTIVE, gatewayv1.FlowState_FLOW_STATE_PENDING) {
 			if err != nil || f.GetId() != uint64(flows) {
 				t.Fatal(f, err)
@@ -116,14 +121,20 @@ func TestAdmin_lists(t *testing.T) {
 			}
 			routes++
 		}
+		for n, err := range a.Nodes(t.Context(), "raw") {
+			if err != nil || n.GetId() != uint64(nodes) || nodes%2 == 0 && n.GetName() != "raw" {
+				t.Fatal(n, err)
+			}
+			nodes++
+		}
 		for _, err := range a.Watch(t.Context(), &gatewayv1.WatchFlowsRequest{}) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			events++
 		}
-		if flows != 6 || peers != 3 || listeners != 6 || routes != 6 || events != 3 {
-			t.Errorf("%d flows, %d peers, %d listeners, %d routes, %d events", flows, peers, listeners, routes, events)
+		if flows != 6 || peers != 3 || listeners != 6 || routes != 6 || nodes != 6 || events != 3 {
+			t.Errorf("%d flows, %d peers, %d listeners, %d routes, %d nodes, %d events", flows, peers, listeners, routes, nodes, events)
 		}
 	})
 }
@@ -143,4 +154,33 @@ func TestAdmin_fails(t *testing.T) {
 			t.Errorf("got %v, want %s", got, want)
 		}
 	})
+}
+
+// TestGateway_Explain: the words of an admin's error, with the status within.
+func TestGateway_Explain(t *testing.T) {
+	g, err := zioflow.Dial("127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = g.Close() }()
+	if g.Explain(nil) != nil {
+		t.Error("no error is one")
+	}
+	_, err = g.Admin().GetStatus(t.Context(), &gatewayv1.GetStatusRequest{})
+	for _, c := range []struct {
+		err   error
+		words string
+	}{
+		{err, "zioflow: nothing listens at 127.0.0.1:1: is the gateway running, with this --grpc?"},
+		{status.Error(codes.NotFound, "there is no\nflow 7"), "zioflow: there is no flow 7"},
+		{status.Error(codes.Unauthenticated, "no identity has the token"), "zioflow: the gateway at 127.0.0.1:1 does not let this program in: no identity has the token"},
+		{status.Error(codes.PermissionDenied, "it takes admin"), "zioflow: the gateway at 127.0.0.1:1 does not allow this: it takes admin"},
+		{status.Error(codes.DeadlineExceeded, "…"), "zioflow: the gateway at 127.0.0.1:1 did not reply in time"},
+		{status.Error(codes.Unimplemented, "…"), "zioflow: what listens at 127.0.0.1:1 has no such call: is it a gateway, and not older than this program?"},
+	} {
+		explained := g.Explain(c.err)
+		if explained.Error() != c.words || status.Code(explained) != status.Code(c.err) {
+			t.Errorf("%v, %v, want %s", explained, status.Code(explained), c.words)
+		}
+	}
 }

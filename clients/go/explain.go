@@ -42,6 +42,28 @@ var causes = []struct{ says, means string }{
 	{"keepalive ping failed", "the connection to the gateway at %s was lost"},
 }
 
+// Explain is an error of one of [Admin]'s calls in words for its user: which address nobody
+// listens at, whose certificate is not trusted, what the gateway refuses and why. The
+// gRPC status is within it. Errors of flows are so by themselves.
+func (g *Gateway) Explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if refusal := g.notLetIn(err); refusal != nil {
+		return refusal
+	}
+	switch s, ok := status.FromError(err); {
+	case ok && s.Code() == codes.DeadlineExceeded:
+		return &callError{fmt.Sprintf("the gateway at %s did not reply in time", g.address), err}
+	case ok && s.Code() == codes.Unimplemented:
+		return &callError{fmt.Sprintf("what listens at %s has no such call: is it a gateway, and not older than this program?", g.address), err}
+	case ok && s.Code() != codes.Unavailable && s.Code() != codes.Unknown:
+		return &callError{strings.Join(strings.Fields(s.Message()), " "), err}
+	default:
+		return g.explained(err)
+	}
+}
+
 // noToken is how gRPC begins when a source of tokens has failed.
 const noToken = "transport: per-RPC creds failed due to error: "
 

@@ -2,13 +2,15 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/zioflow/gateway/cli/console"
+	"github.com/zioflow/gateway/cli/exit"
+	"github.com/zioflow/gateway/cli/operate"
 	"github.com/zioflow/gateway/cli/transfer"
 	"github.com/zioflow/gateway/internal/version"
 )
@@ -24,6 +26,8 @@ type cli struct {
 	Put   transfer.Put `cmd:"" help:"Give a flow through a running gateway: files, standard input or test data."`
 
 	Keygen keygenCommand `cmd:"" help:"Make keys, tokens and certificates."`
+
+	operate.Commands `embed:""`
 }
 
 // parse reads arguments, environment and file; what is wrong is an error that
@@ -51,19 +55,12 @@ func parse(args []string) (*kong.Context, error) {
 func main() {
 	parsed, err := parse(os.Args[1:])
 	if err == nil {
-		err = parsed.Run()
+		err = parsed.Run(console.Standard())
+	} else {
+		err = exit.With(exit.Usage, err)
 	}
 	if err != nil {
 		complain(err)
-		os.Exit(exitCode(err))
+		os.Exit(int(exit.Of(err)))
 	}
-}
-
-// exitCode is what an error wants it to be, or 1.
-func exitCode(err error) int {
-	var coder kong.ExitCoder
-	if errors.As(err, &coder) {
-		return coder.ExitCode()
-	}
-	return 1
 }

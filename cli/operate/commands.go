@@ -1,0 +1,198 @@
+// Package operate is the commands with which operators see and steer a running gateway:
+// each asks its AdminService, and shows what it is told as a table or as JSON.
+package operate
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/zioflow/gateway/cli/console"
+	"github.com/zioflow/gateway/cli/exit"
+	"github.com/zioflow/gateway/cli/remote"
+	"github.com/zioflow/gateway/cli/tables"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+// Commands are the operator's part of the command line.
+type Commands struct {
+	Status    statusCommand    `cmd:"" group:"Operators" help:"Sum a gateway up: what it serves, how full it is."`
+	Flows     flowsCommand     `cmd:"" group:"Operators" help:"List flows: those that have not ended, unless told otherwise."`
+	Flow      flowCommand      `cmd:"" group:"Operators" help:"Show all about one flow."`
+	Peers     peersCommand     `cmd:"" group:"Operators" help:"List who is connected, in a flow or not."`
+	Nodes     nodesCommand     `cmd:"" group:"Operators" help:"List the nodes that discovery has found."`
+	Listeners listenersCommand `cmd:"" group:"Operators" help:"List the programs that have announced that they handle flows."`
+	Routes    routesCommand    `cmd:"" group:"Operators" help:"List the routes in the order in which they are tried."`
+}
+
+// showFlags say how something is shown.
+type showFlags struct {
+	remote.Flags `embed:""`
+
+	JSON     bool          `name:"json" env:"-" help:"Print the gateway's own message as JSON. With --watch, each on a line."`
+	Watch    bool          `env:"-" help:"Show it anew again and again, until Ctrl-C."`
+	Interval time.Duration `env:"-" default:"2s" help:"How often, with --watch."`
+}
+
+// picture is what is shown: as tables, or as the message.
+type picture struct {
+	message proto.Message
+	tables  []*tables.Table
+}
+
+// look asks the gateway for a picture of what it has at that time.
+type look func(ctx context.Context, g *remote.Gateway, now time.Time) (*picture, error)
+
+// Validate is called by kong.
+func (f *showFlags) Validate() error {
+	if f.Interval < minInterval {
+		return exit.Errorf(exit.Usage, "--interval is %v, want %v at least", f.Interval, minInterval)
+	}
+	return nil
+}
+
+// minInterval bounds what watching costs a gateway.
+const minInterval = 100 * time.Millisecond
+
+// show shows what look returns, once or until the console's context ends. A gateway that
+// goes away while somebody watches on a terminal is waited for.
+func (f *showFlags) show(c *console.Console, look look) error {
+	g, err := f.Dial()
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	ctx, stop := c.Context()
+	defer stop()
+	if !f.Watch {
+		text, err := f.text(ctx, c, g, look)
+		if err != nil {
+			return err
+		}
+		return c.Print(text)
+	}
+	return f.watch(ctx, c, func() (string, error) { return f.text(ctx, c, g, look) })
+}
+
+func (f *showFlags) watch(ctx context.Context, c *console.Console, text func() (string, error)) error {
+	screen := c.Screen()
+	defer screen.Close()
+	tick := time.NewTicker(f.Interval)
+	defer tick.Stop()
+	for shown := 0; ; shown++ {
+		picture, err := text()
+		switch {
+		case ctx.Err() != nil:
+			return nil // that is how watching ends
+		case err != nil && (shown == 0 || !c.Terminal()):
+			return err
+		case err != nil:
+			picture = tables.Paint(tables.Printable(err.Error()), tables.Bad) + "\n"
+		}
+		if err := screen.Draw(picture); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// text is what is to be shown now.
+func (f *showFlags) text(ctx context.Context, c *console.Console, g *remote.Gateway, look look) (string, error) {
+	call, cancel := g.Limited(ctx)
+	defer cancel()
+	p, err := look(call, g, time.Now())
+	if err != nil {
+		if ctx.Err() != nil {
+			return "", console.Interruption(ctx)
+		}
+		return "", g.Explain(err)
+	}
+	if f.JSON {
+		return tables.JSON(p.message, f.Watch)
+	}
+	text := ""
+	for _, t := range p.tables {
+		text += t.Render(c.Width())
+	}
+	return text, nil
+}
+
+// all collects a list.
+func all[T any](entries iter.Seq2[T, error]) ([]T, error) {
+	var list []T
+	for entry, err := range entries {
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, entry)
+	}
+	return list, nil
+}
+
+type statusCommand struct {
+	showFlags `embed:""`
+}
+
+// Run shows the gateway as a whole.
+func (s *statusCommand) Run(c *console.Console) error {
+	return s.show(c, func(ctx context.Context, g *remote.Gateway, now time.Time) (*picture, error) {
+		status, err := g.GetStatus(ctx, &gatewayv1.GetStatusRequest{})
+		if err != nil {
+			return nil, err
+		}
+		return &picture{status, []*tables.Table{tables.Status(status, g.Address, now)}}, nil
+	})
+}
+
+type peersCommand struct {
+	showFlags `embed:""`
+	Transport string `env:"-" help:"Only those of one: ${enum}." enum:",zmq-server,zmq-router,grpc,builtin,zmq-client" default:""`
+}
+
+// Run lists who is connected.
+func (p *peersCommand) Run(c *console.Console) error {
+	return p.show(c, func(ctx context.Context, g *remote.Gateway, now time.Time) (*picture, error) {
+		peers, err := all(g.Peers(ctx, p.Transport))
+		if err != nil {
+			return nil, err
+		}
+		return &picture{&gatewayv1.ListPeersResponse{Peers: peers}, []*tables.Table{tables.Peers(peers, now)}}, nil
+	})
+}
+
+type nodesCommand struct {
+	showFlags `embed:""`
+	Name      string `env:"-" help:"Only those of this name." placeholder:"NAME"`
+}
+
+// Run lists what discovery has found.
+func (n *nodesCommand) Run(c *console.Console) error {
+	return n.show(c, func(ctx context.Context, g *remote.Gateway, now time.Time) (*picture, error) {
+		nodes, err := all(g.Nodes(ctx, n.Name))
+		if err != nil {
+			return nil, err
+		}
+		return &picture{&gatewayv1.ListNodesResponse{Nodes: nodes}, []*tables.Table{tables.Nodes(nodes, now)}}, nil
+	})
+}
+
+type listenersCommand struct {
+	showFlags `embed:""`
+}
+
+// Run lists the listeners.
+func (l *listenersCommand) Run(c *console.Console) error {
+	return l.show(c, func(ctx context.Context, g *remote.Gateway, now time.Time) (*picture, error) {
+		listeners, err := all(g.Listeners(ctx))
+		if err != nil {
+			return nil, err
+		}
+		return &picture{&gatewayv1.ListListenersResponse{Listeners: listeners}, []*tables.Table{tables.Listeners(listeners, now)}}, nil
+	})
+}

@@ -1,0 +1,127 @@
+package operate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/zioflow/gateway/cli/console"
+	"github.com/zioflow/gateway/cli/remote"
+	"github.com/zioflow/gateway/cli/tables"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+// selectFlags say which flows.
+type selectFlags struct {
+	Filter string   `env:"-" short:"f" help:"Only those for which this CEL expression is true, such as 'attributes.stream == \"raw\" && held_up_by == \"taker\"'." placeholder:"CEL"`
+	State  []string `env:"-" short:"s" enum:"pending,active,half_closed,ended" help:"Only those in one of these states: ${enum}. By default in all but the last." placeholder:"STATE"`
+}
+
+// live are the states of flows that have not ended.
+var live = []gatewayv1.FlowState{
+	gatewayv1.FlowState_FLOW_STATE_PENDING, gatewayv1.FlowState_FLOW_STATE_ACTIVE, gatewayv1.FlowState_FLOW_STATE_HALF_CLOSED,
+}
+
+// states are those that were named, otherwise live ones.
+func (s *selectFlags) states() []gatewayv1.FlowState {
+	if len(s.State) == 0 {
+		return live
+	}
+	var states []gatewayv1.FlowState
+	for value := range gatewayv1.FlowState_name {
+		if state := gatewayv1.FlowState(value); slices.Contains(s.State, tables.StateWord(state)) {
+			states = append(states, state)
+		}
+	}
+	slices.Sort(states)
+	return states
+}
+
+type flowsCommand struct {
+	showFlags   `embed:""`
+	selectFlags `embed:""`
+	All         bool   `env:"-" short:"a" help:"Also those that have ended and are remembered."`
+	Sort        string `env:"-" enum:"id,rate,bytes,age" default:"id" help:"By ${enum}: the latest first, or the greatest."`
+	Limit       int    `env:"-" short:"n" help:"Not more than that many; 0 for all." placeholder:"N"`
+}
+
+// Run lists flows.
+func (f *flowsCommand) Run(c *console.Console) error {
+	return f.show(c, func(ctx context.Context, g *remote.Gateway, now time.Time) (*picture, error) {
+		states := f.states()
+		if f.All {
+			states = nil
+		}
+		flows, err := f.list(ctx, g, states)
+		if err != nil {
+			return nil, err
+		}
+		sortFlows(flows, f.Sort, now)
+		if f.Limit > 0 && len(flows) > f.Limit {
+			flows = flows[:f.Limit]
+		}
+		return &picture{&gatewayv1.ListFlowsResponse{Flows: flows}, []*tables.Table{tables.Flows(flows, now)}}, nil
+	})
+}
+
+// list asks for no more than is shown.
+func (f *flowsCommand) list(ctx context.Context, g *remote.Gateway, states []gatewayv1.FlowState) ([]*gatewayv1.Flow, error) {
+	var flows []*gatewayv1.Flow
+	for flow, err := range g.Flows(ctx, f.Filter, states...) {
+		if err != nil {
+			return nil, err
+		}
+		flows = append(flows, flow)
+		if f.Sort == "id" && len(flows) == f.Limit {
+			break
+		}
+	}
+	return flows, nil
+}
+
+// sortFlows puts the greatest first; flows that are equal stay in their order.
+func sortFlows(flows []*gatewayv1.Flow, by string, now time.Time) {
+	slices.SortStableFunc(flows, func(a, b *gatewayv1.Flow) int {
+		switch by {
+		case "rate":
+			return cmp.Compare(b.GetMessagesPerSecond(), a.GetMessagesPerSecond())
+		case "bytes":
+			return cmp.Compare(b.GetBytesPerSecond(), a.GetBytesPerSecond())
+		case "age":
+			return cmp.Compare(tables.Age(b, now), tables.Age(a, now))
+		default:
+			return cmp.Compare(b.GetId(), a.GetId())
+		}
+	})
+}
+
+type flowCommand struct {
+	showFlags `embed:""`
+	ID        uint64 `arg:"" help:"Its number."`
+}
+
+// Run shows one flow.
+func (f *flowCommand) Run(c *console.Console) error {
+	return f.show(c, func(ctx context.Context, g *remote.Gateway, now time.Time) (*picture, error) {
+		response, err := g.GetFlow(ctx, &gatewayv1.GetFlowRequest{Id: f.ID})
+		if err != nil {
+			return nil, hinted(err, "`gateway flows --all` lists those that are known")
+		}
+		return &picture{response.GetFlow(), []*tables.Table{tables.Flow(response.GetFlow(), now)}}, nil
+	})
+}
+
+// hinted is NOT_FOUND with where to look; any other error as it is.
+func hinted(err error, hint string) error {
+	if status.Code(err) != codes.NotFound {
+		return err
+	}
+	return status.Error(codes.NotFound, status.Convert(err).Message()+"; "+hint)
+}
+
+var errNoRoute = errors.New("no route takes it")

@@ -1,0 +1,169 @@
+package tables
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+// Peers are a row for each peer.
+func Peers(peers []*gatewayv1.ConnectedPeer, now time.Time) *Table {
+	t := &Table{
+		Columns: []Column{
+			{"ID", true}, {"PEER", false}, {"NAME", false}, {"FLOW", true}, {"PROTOCOL", false}, {"SECURITY", false},
+			{"IN", true}, {"OUT", true}, {"QUEUED", true}, {"SEEN", true}, {"SINCE", true},
+		},
+		Empty: "no peers",
+	}
+	for _, p := range peers {
+		flow := ""
+		if p.GetFlowId() != 0 {
+			flow = Number(p.GetFlowId())
+		}
+		queued := Cell{}
+		if p.GetQueuedMessages() > 0 {
+			queued = Cell{fmt.Sprintf("%d, %s", p.GetQueuedMessages(), Bytes(p.GetQueuedBytes())), Odd}
+		}
+		t.Rows = append(t.Rows, []Cell{
+			of(Number(p.GetId())), of(unnamed(p.GetPeer())), of(p.GetPeer().GetName()), of(flow), of(p.GetProtocol()),
+			security(p.GetMechanism()), of(Bytes(p.GetBytesIn())), of(Bytes(p.GetBytesOut())), queued,
+			of(since(p.GetLastSeen(), now)), of(since(p.GetConnected(), now)),
+		})
+	}
+	return t
+}
+
+// unnamed is a peer without the name that it has proved to have.
+func unnamed(p *gatewayv1.Peer) string {
+	words := []string{p.GetTransport(), p.GetAddress(), p.GetIdentity()}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
+}
+
+func security(m gatewayv1.Mechanism) Cell {
+	switch m {
+	case gatewayv1.Mechanism_MECHANISM_UNSPECIFIED:
+		return Cell{}
+	case gatewayv1.Mechanism_MECHANISM_NONE:
+		return Cell{"none", Dim}
+	default:
+		return Cell{word(m.String(), "MECHANISM_"), Good}
+	}
+}
+
+// Listeners are a row for each listener.
+func Listeners(listeners []*gatewayv1.Listener, now time.Time) *Table {
+	t := &Table{
+		Columns: []Column{{"ID", true}, {"NAME", false}, {"FLOWS", true}, {"PEER", false}, {"SINCE", true}, {"MATCH", false}},
+		Empty:   "no listeners",
+	}
+	for _, l := range listeners {
+		flows := of(fmt.Sprint(l.GetFlows()))
+		if most := l.GetMaxFlows(); most > 0 {
+			flows.Text += fmt.Sprintf("/%d", most)
+			if l.GetFlows() >= most {
+				flows.Mood = Odd
+			}
+		}
+		t.Rows = append(t.Rows, []Cell{
+			of(Number(l.GetId())), of(l.GetName()), flows, of(Peer(l.GetPeer())), of(since(l.GetRegistered(), now)), of(l.GetMatch()),
+		})
+	}
+	return t
+}
+
+// Nodes are a row for each node.
+func Nodes(nodes []*gatewayv1.Node, now time.Time) *Table {
+	t := &Table{
+		Columns: []Column{{"ID", true}, {"NAME", false}, {"ENDPOINT", false}, {"WHERE", false}, {"SINCE", true}, {"PORTS", false}, {"HEADERS", false}},
+		Empty:   "no nodes",
+	}
+	for _, n := range nodes {
+		where := "elsewhere"
+		if n.GetLocal() {
+			where = "here"
+		}
+		var ports, headers []string
+		for _, p := range n.GetPorts() {
+			ports = append(ports, strings.TrimRight(fmt.Sprintf("%s: %s %s", p.GetName(), p.GetSocket(), p.GetAddress()), " "))
+		}
+		for _, name := range slices.Sorted(maps.Keys(n.GetHeaders())) {
+			headers = append(headers, name+"="+n.GetHeaders()[name])
+		}
+		t.Rows = append(t.Rows, []Cell{
+			of(Number(n.GetId())), of(n.GetName()), of(n.GetEndpoint()), of(where), of(since(n.GetEntered(), now)),
+			of(strings.Join(ports, ", ")), of(strings.Join(headers, " ")),
+		})
+	}
+	return t
+}
+
+// Routes are a row for each route, in the order in which they are tried.
+func Routes(routes []*gatewayv1.RouteStatus) *Table {
+	t := &Table{
+		Columns: []Column{
+			{"NAME", false}, {"FROM", false}, {"PRIORITY", true}, {"TAKEN", true}, {"FLOWS", true}, {"CREDIT", true}, {"TO", false}, {"MATCH", false},
+		},
+		Empty: "no routes",
+	}
+	for _, r := range routes {
+		route := r.GetRoute()
+		priority, credit := "", ""
+		if route.GetPriority() != 0 {
+			priority = fmt.Sprint(route.GetPriority())
+		}
+		if route.GetMaxCredit() != 0 {
+			credit = fmt.Sprint(route.GetMaxCredit())
+		}
+		match := route.GetMatch()
+		switch {
+		case route.GetRules() != "":
+			match = "rules: " + strings.Join(strings.Fields(route.GetRules()), " ")
+		case match == "":
+			match = "(all)"
+		}
+		t.Rows = append(t.Rows, []Cell{
+			of(route.GetName()), {word(r.GetOrigin().String(), "ROUTE_ORIGIN_"), Dim}, of(priority),
+			of(Count(r.GetTaken())), of(Count(r.GetFlows())), of(credit), of(factory(route)), of(match),
+		})
+	}
+	return t
+}
+
+// factory is where a route leads.
+func factory(r *gatewayv1.Route) string {
+	switch f := r.GetFactory().(type) {
+	case *gatewayv1.Route_Builtin:
+		return "builtin " + f.Builtin.GetName()
+	case *gatewayv1.Route_Listener:
+		return "listener " + f.Listener.GetName()
+	case *gatewayv1.Route_Exec:
+		return "exec " + strings.Join(f.Exec.GetCommand(), " ")
+	case *gatewayv1.Route_Connect:
+		if f.Connect.GetAddress() != "" {
+			return "connect " + f.Connect.GetAddress()
+		}
+		return "connect " + f.Connect.GetNode() + "/" + f.Connect.GetPort()
+	default:
+		return ""
+	}
+}
+
+// Verdicts are what every route says of a BOT.
+func Verdicts(verdicts []*gatewayv1.RouteVerdict) *Table {
+	t := &Table{Columns: []Column{{"ROUTE", false}, {"FROM", false}, {"", false}, {"WHY", false}}, Empty: "no routes"}
+	for _, v := range verdicts {
+		says := Cell{"no", Dim}
+		switch {
+		case v.GetTakes():
+			says = Cell{"takes it", Good}
+		case v.GetMatches():
+			says = Cell{"would", Odd}
+		}
+		t.Rows = append(t.Rows, []Cell{of(v.GetRoute()), {word(v.GetOrigin().String(), "ROUTE_ORIGIN_"), Dim}, says, of(v.GetExplanation())})
+	}
+	return t
+}
