@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -141,8 +142,13 @@ func (g *Gateway) brokerOptions(c *Config) broker.Options {
 func (g *Gateway) host() *front.Host {
 	return &front.Host{
 		Broker: g.broker, Log: g.log, Metrics: g.measure.metrics, Guard: g.guard, Nodes: g.nodes, Maker: g.handlers.maker,
-		Process: g, Draining: g.fronts.Draining, Pending: g.notes.Pending, Failed: g.failed,
+		Process: g, Draining: g.fronts.Draining, Pending: g.notReady, Soon: g.guard.Expiry.Soon, Failed: g.failed,
 	}
+}
+
+// notReady is why new peers should not come, in words; empty if they may.
+func (g *Gateway) notReady() string {
+	return strings.TrimSpace(g.notes.Pending() + "\n" + g.guard.Expiry.NotReady())
 }
 
 // Addresses are those that the gateway has bound: with the ports that it has got where 0

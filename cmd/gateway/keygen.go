@@ -13,11 +13,14 @@ import (
 	"github.com/zioflow/gateway/internal/pki"
 )
 
-// keygenCommand makes what a secured gateway and its peers need to begin with.
-// No file is overwritten, and only its owner can read one with a secret.
+// keygenCommand makes what a secured gateway and its peers need to begin with, and
+// renews it. Only Renew and Rollover replace a file, and only its owner can read one with
+// a secret. A secret's file has no newline at its end: some libraries take files whole.
 type keygenCommand struct {
 	Server   keygenServer   `cmd:"" help:"Make a gateway's keys: a certificate authority, a server certificate, CURVE keys."`
 	Identity keygenIdentity `cmd:"" help:"Make an identity's token, certificate and CURVE keys; print its entry for the identities file."`
+	Renew    keygenRenew    `cmd:"" help:"Make new certificates in the place of those in a folder of keys, by the same authority."`
+	Rollover keygenRollover `cmd:"" help:"Replace the authority of a folder of keys; for a time both are trusted."`
 	Curve    keygenCurve    `cmd:"" help:"Make a pair of CURVE keys."`
 	Token    keygenToken    `cmd:"" help:"Make a bearer token; print it, once, and its hash for the identities file."`
 }
@@ -60,8 +63,8 @@ func (k *keygenServer) Run() error {
 		{caKey, ca.Key, true, "the authority's key; the gateway does not need it"},
 		{serverCertificate, pair.Certificate, false, "the gateway's certificate (--tls-cert), for " + strings.Join(k.Host, ", ")},
 		{serverKey, pair.Key, true, "its key (--tls-key)"},
-		{serverCurve, line(secret.String()), true, "the gateway's CURVE secret key (--zmq-curve-key)"},
-		{curvePublic(serverCurve), line(public.String()), false, "its public key, for ZeroMQ peers (--curve-server)"},
+		{serverCurve, []byte(secret.String()), true, "the gateway's CURVE secret key (--zmq-curve-key)"},
+		{curvePublic(serverCurve), []byte(public.String()), false, "its public key, for ZeroMQ peers (--curve-server)"},
 	})
 }
 
@@ -93,9 +96,9 @@ func (k *keygenIdentity) Run() error {
 	if err := writeAll(os.Stderr, k.Folder, []keyFile{
 		{k.Name + ".pem", pair.Certificate, false, "certificate (--tls-cert)"},
 		{k.Name + ".key", pair.Key, true, "its key (--tls-key)"},
-		{k.Name + ".curve", line(secret.String()), true, "CURVE secret key (--curve-key)"},
-		{curvePublic(k.Name + ".curve"), line(public.String()), false, "its public key"},
-		{k.Name + ".token", line(token), true, "bearer token (--token-file)"},
+		{k.Name + ".curve", []byte(secret.String()), true, "CURVE secret key (--curve-key)"},
+		{curvePublic(k.Name + ".curve"), []byte(public.String()), false, "its public key"},
+		{k.Name + ".token", []byte(token), true, "bearer token (--token-file)"},
 	}); err != nil {
 		return err
 	}
@@ -105,17 +108,9 @@ func (k *keygenIdentity) Run() error {
 
 // certify makes a client certificate by the folder's authority.
 func (k *keygenIdentity) certify() (pki.Pair, error) {
-	certificate, err := os.ReadFile(filepath.Join(k.Folder, caCertificate))
+	ca, err := openAuthority(k.Folder)
 	if err != nil {
 		return pki.Pair{}, err
-	}
-	key, err := os.ReadFile(filepath.Join(k.Folder, caKey))
-	if err != nil {
-		return pki.Pair{}, err
-	}
-	ca, err := pki.LoadCA(pki.Pair{Certificate: certificate, Key: key})
-	if err != nil {
-		return pki.Pair{}, fmt.Errorf("%s: %w", filepath.Join(k.Folder, caCertificate), err)
 	}
 	return ca.Client(k.Name, k.Valid)
 }
@@ -129,8 +124,8 @@ type keygenCurve struct {
 func (k *keygenCurve) Run() error {
 	public, secret := access.NewCurveKeys()
 	return writeAll(os.Stdout, filepath.Dir(k.File), []keyFile{
-		{filepath.Base(k.File), line(secret.String()), true, "CURVE secret key"},
-		{curvePublic(filepath.Base(k.File)), line(public.String()), false, "its public key, " + public.String()},
+		{filepath.Base(k.File), []byte(secret.String()), true, "CURVE secret key"},
+		{curvePublic(filepath.Base(k.File)), []byte(public.String()), false, "its public key, " + public.String()},
 	})
 }
 
@@ -151,8 +146,6 @@ type keyFile struct {
 	secret bool
 	what   string
 }
-
-func line(text string) []byte { return []byte(text + "\n") }
 
 // writeAll makes the files, none of which may be there, and tells what each is.
 func writeAll(out io.Writer, folder string, files []keyFile) error {

@@ -45,8 +45,11 @@ type Host struct {
 	Process admin.Process
 	// Draining tells whether new flows are refused.
 	Draining func() bool
-	// Pending is what was to be put to use and is not, in words; empty if all is.
+	// Pending is why new peers should not come, in words: what was to be put to use and is
+	// not, certificates that are not valid. Empty if they may.
 	Pending func() string
+	// Soon is what will be a reason, in words; empty if nothing is known.
+	Soon func() string
 	// Failed takes the error of a server that has ended by itself. There is room for one
 	// of each front.
 	Failed chan<- error

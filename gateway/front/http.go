@@ -41,7 +41,7 @@ func openHTTP(h *Host, c *config.Config) (Front, error) {
 	if err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	checks := health{h.Draining, h.Pending}
+	checks := health{h.Draining, h.Pending, h.Soon}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", checks.healthz)
 	mux.HandleFunc("GET /readyz", checks.readyz)
@@ -83,6 +83,7 @@ func boundHTTP(l net.Listener) net.Listener {
 type health struct {
 	draining func() bool
 	pending  func() string
+	soon     func() string
 }
 
 func (h health) healthz(w http.ResponseWriter, _ *http.Request) {
@@ -93,12 +94,16 @@ func (h health) healthz(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, "ok\n") // who has left needs no answer
 }
 
-// readyz is healthz, but tells as well of a reload that has failed: then what is in force
-// may let in who should not be any more.
+// readyz is healthz, but tells as well of a reload that has failed, as what is in force
+// may then let in who should not be any more; and of certificates with which gRPC serves
+// nobody. What will be so is told, too.
 func (h health) readyz(w http.ResponseWriter, r *http.Request) {
 	if pending := h.pending(); pending != "" && !h.draining() {
 		http.Error(w, pending, http.StatusServiceUnavailable)
 		return
 	}
 	h.healthz(w, r)
+	if soon := h.soon(); soon != "" {
+		_, _ = fmt.Fprintln(w, soon)
+	}
 }

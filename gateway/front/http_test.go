@@ -116,7 +116,8 @@ func TestReadyz(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		notes := reload.NewNotes(slog.New(slog.DiscardHandler), func(bool, int) {})
 		draining := false
-		checks := health{func() bool { return draining }, notes.Pending}
+		soon := ""
+		checks := health{func() bool { return draining }, notes.Pending, func() string { return soon }}
 		readyz := func() (int, string) {
 			answer := httptest.NewRecorder()
 			checks.readyz(answer, httptest.NewRequest(http.MethodGet, "/readyz", nil))
@@ -138,6 +139,10 @@ func TestReadyz(t *testing.T) {
 		notes.Succeeded(reload.Configuration)
 		if code, _ := readyz(); code != http.StatusOK {
 			t.Errorf("in the end, /readyz returns %d", code)
+		}
+		soon = "the certificate expires"
+		if code, body := readyz(); code != http.StatusOK || body != "ok\nthe certificate expires\n" {
+			t.Errorf("with something to come, /readyz returns %d %s", code, body)
 		}
 	})
 }

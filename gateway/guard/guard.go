@@ -24,11 +24,13 @@ const watchInterval = reload.Retry
 // but for Close, which is called once.
 type Guard struct {
 	// Policy is nil where everybody is let in, TLS for clear text. Denials are logged and
-	// counted. None of the four is another one later.
+	// counted. None of them is another one later.
 	Policy  *access.Policy
 	TLS     *server.TLS
 	Curve   *Curve
 	Denials *access.DenialLog
+	// Expiry tells of certificates that expire.
+	Expiry *Expiry
 
 	config config.Security
 	notes  *reload.Notes
@@ -42,7 +44,7 @@ type Guard struct {
 // and of every attempt to fetch an issuer's keys, the notes of what comes of a change.
 func Open(c *config.Config, log *slog.Logger, metrics *telemetry.Metrics, notes *reload.Notes) (*Guard, error) {
 	g := &Guard{
-		config: c.Security, notes: notes, stop: func() {},
+		config: c.Security, notes: notes, stop: func() {}, Expiry: newExpiry(log),
 		Denials: access.NewDenialLog(log, func(front, cause, _ string) { metrics.AuthFailed(front, cause) }),
 	}
 	watcher := access.NewWatcher(g.files()...)
@@ -57,11 +59,14 @@ func Open(c *config.Config, log *slog.Logger, metrics *telemetry.Metrics, notes 
 	}
 	if loaded.tls != nil {
 		g.TLS = server.NewTLS(loaded.tls)
+		g.Expiry.use(loaded.certificates)
 	}
+	metrics.WatchCertificates(g.Expiry.list)
 	if len(g.files()) > 0 {
 		ctx, stop := context.WithCancel(context.Background())
 		g.stop = stop
 		g.watcher.Go(func() { watcher.Run(ctx, watchInterval, func() error { return g.changed(c) }) })
+		g.watcher.Go(func() { g.Expiry.run(ctx) })
 	}
 	return g, nil
 }
@@ -103,9 +108,10 @@ func (g *Guard) tlsFiles() server.TLSFiles {
 
 // loaded is what the files say.
 type loaded struct {
-	rules *access.Rules
-	tls   *tls.Config
-	curve string
+	rules        *access.Rules
+	tls          *tls.Config
+	certificates []validity // of tls
+	curve        string
 }
 
 // load reads and checks all files. The error names option and file.
@@ -122,6 +128,9 @@ func (g *Guard) load(c *config.Config) (l loaded, err error) {
 	if g.config.TLSCert != "" {
 		if l.tls, err = g.tlsFiles().Load(); err != nil {
 			return l, fmt.Errorf("tls-cert: %w", err)
+		}
+		if l.certificates, err = validities(&g.config, l.tls.Certificates[0].Leaf); err != nil {
+			return l, fmt.Errorf("tls-client-ca: %w", err)
 		}
 	}
 	if g.config.CurveKey != "" {
@@ -154,6 +163,7 @@ func (g *Guard) Prepare(c *config.Config) (apply func() []string, err error) {
 		}
 		if now.tls != nil && g.TLS != nil {
 			g.TLS.Replace(now.tls)
+			g.Expiry.use(now.certificates)
 			changes = append(changes, "certificates: "+strings.Join(g.tlsFiles().Names(), ", "))
 		}
 		return append(changes, g.Curve.replace(now.curve)...)

@@ -2,6 +2,7 @@
 package pki
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -42,17 +43,62 @@ func NewCA(name string, valid time.Duration) (*CA, error) {
 	return LoadCA(pair)
 }
 
-// LoadCA reads an authority that NewCA has made.
+// LoadCA reads an authority that NewCA has made. Beside its certificate there may be
+// others, as while one authority takes over from another: the key says which it is.
 func LoadCA(pair Pair) (*CA, error) {
-	loaded, err := pair.TLS()
+	certificates, err := Certificates(pair.Certificate)
 	if err != nil {
 		return nil, err
 	}
-	key, ok := loaded.PrivateKey.(*ecdsa.PrivateKey)
-	if !ok || !loaded.Leaf.IsCA {
-		return nil, errors.New("is no certificate authority that was made here")
+	for _, certificate := range certificates {
+		own := Pair{encode(certificate), pair.Key}
+		loaded, err := own.TLS()
+		if err != nil { // it is another's
+			continue
+		}
+		key, ok := loaded.PrivateKey.(*ecdsa.PrivateKey)
+		if !ok || !loaded.Leaf.IsCA {
+			return nil, errors.New("is no certificate authority that was made here")
+		}
+		return &CA{Pair: own, certificate: loaded.Leaf, key: key}, nil
 	}
-	return &CA{Pair: pair, certificate: loaded.Leaf, key: key}, nil
+	_, err = tls.X509KeyPair(pair.Certificate, pair.Key)
+	return nil, err
+}
+
+// Certificates reads those that a text has in PEM, of which there must be one. As with
+// x509.CertPool, what else stands there does not matter, nor one that cannot be read.
+func Certificates(text []byte) (certificates []*x509.Certificate, err error) {
+	err = errors.New("has no certificate in PEM")
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != pemCertificate {
+			continue
+		}
+		certificate, wrong := x509.ParseCertificate(block.Bytes)
+		if wrong != nil {
+			err = wrong
+			continue
+		}
+		certificates = append(certificates, certificate)
+	}
+	if len(certificates) == 0 {
+		return nil, err
+	}
+	return certificates, nil
+}
+
+const pemCertificate = "CERTIFICATE"
+
+func encode(certificate *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: certificate.Raw})
+}
+
+// Expires is when the authority is no longer valid.
+func (ca *CA) Expires() time.Time { return ca.certificate.NotAfter }
+
+// Issued tells whether the authority has signed a certificate.
+func (ca *CA) Issued(certificate *x509.Certificate) bool {
+	return certificate.CheckSignatureFrom(ca.certificate) == nil
 }
 
 // Pool is the authority alone, for those who trust it.
@@ -65,14 +111,23 @@ func (ca *CA) Pool() *x509.CertPool {
 // Server makes the certificate of a server that is reached under these names and
 // addresses.
 func (ca *CA) Server(hosts []string, valid time.Duration) (Pair, error) {
-	if len(hosts) == 0 {
-		return Pair{}, errors.New("a server's certificate needs a name")
-	}
 	template := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: hosts[0]},
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
+	if err := name(template, hosts); err != nil {
+		return Pair{}, err
+	}
+	return sign(template, valid, ca)
+}
+
+// name has a server's certificate be for these names and addresses.
+func name(template *x509.Certificate, hosts []string) error {
+	if len(hosts) == 0 {
+		return errors.New("a server's certificate needs a name")
+	}
+	template.Subject = pkix.Name{CommonName: hosts[0]}
+	template.IPAddresses, template.DNSNames = nil, nil
 	for _, host := range hosts {
 		if ip := net.ParseIP(host); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
@@ -80,7 +135,7 @@ func (ca *CA) Server(hosts []string, valid time.Duration) (Pair, error) {
 			template.DNSNames = append(template.DNSNames, host)
 		}
 	}
-	return sign(template, valid, ca)
+	return nil
 }
 
 // Client makes the certificate of a client of that name.
@@ -98,27 +153,41 @@ func sign(template *x509.Certificate, valid time.Duration, by *CA) (Pair, error)
 	if err != nil {
 		return Pair{}, err
 	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if by == nil {
+		by = &CA{certificate: template, key: key}
+	}
+	certificate, err := certify(template, valid, key.Public(), by)
 	if err != nil {
 		return Pair{}, err
-	}
-	template.SerialNumber = serial
-	template.NotBefore = time.Now().Add(-5 * time.Minute) // clocks differ
-	template.NotAfter = time.Now().Add(valid)
-	parent, signer := template, key
-	if by != nil {
-		parent, signer = by.certificate, by.key
-	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		return Pair{}, fmt.Errorf("certificate for %s: %w", template.Subject.CommonName, err)
 	}
 	secret, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return Pair{}, err
 	}
 	return Pair{
-		Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
+		Certificate: certificate,
 		Key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}),
 	}, nil
 }
+
+// certify has the authority certify a key, for no longer than it is valid itself.
+func certify(template *x509.Certificate, valid time.Duration, key crypto.PublicKey, by *CA) ([]byte, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, err
+	}
+	template.SerialNumber = serial
+	template.NotBefore = time.Now().Add(-clockSkew)
+	template.NotAfter = time.Now().Add(valid)
+	if end := by.certificate.NotAfter; template.NotAfter.After(end) {
+		template.NotAfter = end
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, by.certificate, key, by.key)
+	if err != nil {
+		return nil, fmt.Errorf("certificate for %s: %w", template.Subject.CommonName, err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: certificate}), nil
+}
+
+// clockSkew is how much earlier than now certificates are valid, as clocks differ.
+const clockSkew = 5 * time.Minute
