@@ -8,13 +8,9 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-)
 
-// algorithms are those that a JWT may be signed with: only such as have a public
-// key, and none is not among them.
-var algorithms = []string{
-	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
-}
+	"github.com/zioflow/gateway/access/jwks"
+)
 
 // leeway is how far clocks may be apart.
 const leeway = 30 * time.Second
@@ -35,8 +31,8 @@ func (r *Rules) verify(ctx context.Context, token string) (*jwtCredential, error
 	if from == nil {
 		return nil, &Denial{Cause: BadJWT, Detail: "the JWT's issuer is not one of ours"}
 	}
-	kid, alg := headerOf(shown)
-	keys, err := from.keys.get(ctx, kid, alg)
+	kid, alg := jwks.HeaderOf(shown)
+	keys, err := from.keys.Get(ctx, kid, alg)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -45,9 +41,9 @@ func (r *Rules) verify(ctx context.Context, token string) (*jwtCredential, error
 		return nil, &Denial{Cause: BadJWT, Detail: "the JWT can't be verified: " + err.Error()}
 	}
 	claims := jwt.MapClaims{}
-	parser := jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithIssuer(name), jwt.WithAudience(from.audience),
+	parser := jwt.NewParser(jwt.WithValidMethods(jwks.Algorithms), jwt.WithIssuer(name), jwt.WithAudience(from.audience),
 		jwt.WithExpirationRequired(), jwt.WithLeeway(leeway))
-	if _, err := parser.ParseWithClaims(token, claims, keys.keyfunc); err != nil {
+	if _, err := parser.ParseWithClaims(token, claims, keys.Keyfunc); err != nil {
 		return nil, denyJWT(err)
 	}
 	credential, denial := from.read(name, claims)
@@ -55,14 +51,6 @@ func (r *Rules) verify(ctx context.Context, token string) (*jwtCredential, error
 		return nil, denial
 	}
 	return credential, nil
-}
-
-// headerOf is the key and the algorithm that a JWT says it was signed with; empty where
-// it does not say.
-func headerOf(token *jwt.Token) (kid, alg string) {
-	kid, _ = token.Header["kid"].(string)
-	alg, _ = token.Header["alg"].(string)
-	return kid, alg
 }
 
 func denyJWT(err error) *Denial {
@@ -101,11 +89,11 @@ func (i *issuer) read(issuer string, claims jwt.MapClaims) (*jwtCredential, *Den
 		object, _ := value.(map[string]any)
 		value = object[step]
 	}
-	return &jwtCredential{issuer: issuer, name: name, roles: words(value), expires: expires.Add(leeway)}, nil
+	return &jwtCredential{issuer: issuer, name: name, roles: claimWords(value), expires: expires.Add(leeway)}, nil
 }
 
-// words are those of a claim: a list of strings, or one with spaces.
-func words(claim any) []string {
+// claimWords are those of a claim: a list of strings, or one with spaces.
+func claimWords(claim any) []string {
 	switch v := claim.(type) {
 	case string:
 		return strings.Fields(v)

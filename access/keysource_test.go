@@ -22,6 +22,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/zioflow/gateway/access"
+	"github.com/zioflow/gateway/access/jwks"
 )
 
 // issuer is one that answers as a test wants, and a policy that asks it.
@@ -30,7 +31,7 @@ type issuer struct {
 	answer  atomic.Pointer[http.HandlerFunc]
 	key     *ecdsa.PrivateKey
 	policy  *access.Policy
-	fetches chan access.Fetch
+	fetches chan jwks.Fetch
 }
 
 func newIssuer(t *testing.T, answer http.HandlerFunc) *issuer {
@@ -39,12 +40,12 @@ func newIssuer(t *testing.T, answer http.HandlerFunc) *issuer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &issuer{key: key, fetches: make(chan access.Fetch, 10)}
+	i := &issuer{key: key, fetches: make(chan jwks.Fetch, 10)}
 	i.answer.Store(&answer)
 	i.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*i.answer.Load())(w, r) }))
 	t.Cleanup(i.Close)
 	i.policy = policy(t, "jwt: [{issuer: '"+i.URL+"', jwks: '"+i.URL+"/keys', audience: gateway}]") // its end comes first
-	i.policy.OnFetch(func(f access.Fetch) { i.fetches <- f })
+	i.policy.OnFetch(func(f jwks.Fetch) { i.fetches <- f })
 	return i
 }
 

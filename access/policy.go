@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zioflow/gateway/access/jwks"
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/internal/text"
@@ -18,7 +19,7 @@ import (
 type Policy struct {
 	*DenialLog
 	rules   atomic.Pointer[Rules]
-	fetches func(Fetch) // nil if nobody wants to know
+	fetches func(jwks.Fetch) // nil if nobody wants to know
 }
 
 // NewPolicy makes a policy of the rules. Denials go to the log, as far as they are
@@ -37,17 +38,17 @@ func (g *DenialLog) Policy(rules *Rules) *Policy {
 
 // OnFetch has a function told of every attempt to fetch an issuer's keys. It may be
 // called concurrently, and must not block. OnFetch is called before the policy is used.
-func (p *Policy) OnFetch(observe func(Fetch)) { p.fetches = observe }
+func (p *Policy) OnFetch(observe func(jwks.Fetch)) { p.fetches = observe }
 
 // adopt has the rules' issuers tell of their fetches. Nobody uses the rules yet.
 func (p *Policy) adopt(rules *Rules) {
 	for _, issuer := range rules.issuers {
-		issuer.keys.report = p.fetched
+		issuer.keys.Report(p.fetched)
 	}
 }
 
 // fetched logs an attempt to fetch an issuer's keys that is worth a line.
-func (p *Policy) fetched(f Fetch) {
+func (p *Policy) fetched(f jwks.Fetch) {
 	if p.fetches != nil {
 		defer p.fetches(f)
 	}
@@ -72,15 +73,15 @@ func (p *Policy) Replace(rules *Rules) {
 	p.adopt(rules)
 	was := p.rules.Load()
 	for name, is := range rules.issuers {
-		if before := was.issuers[name]; before != nil && before.keys.jwks == is.keys.jwks {
-			is.keys.close()
+		if before := was.issuers[name]; before != nil && before.keys.URL() == is.keys.URL() {
+			is.keys.Close()
 			is.keys = before.keys // with what it has fetched
 		}
 	}
 	p.rules.Store(rules)
 	for name, before := range was.issuers {
 		if is := rules.issuers[name]; is == nil || is.keys != before.keys {
-			before.keys.close()
+			before.keys.Close()
 		}
 	}
 }
@@ -88,7 +89,7 @@ func (p *Policy) Replace(rules *Rules) {
 // Close lets go of the issuers. Nobody is let in by JWT any more.
 func (p *Policy) Close() {
 	for _, issuer := range p.rules.Load().issuers {
-		issuer.keys.close()
+		issuer.keys.Close()
 	}
 }
 
@@ -145,5 +146,5 @@ func (p *Policy) admit(by credential, otherwise *Denial) (*Principal, error) {
 	if holder == nil {
 		return nil, otherwise
 	}
-	return &Principal{policy: p, name: holder.name, credential: by}, nil
+	return &Principal{rules: &p.rules, name: holder.name, credential: by}, nil
 }

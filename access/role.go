@@ -39,3 +39,20 @@ func joinWords[T ~string](words []T) string {
 	}
 	return strings.Join(texts, ", ")
 }
+
+// parseRoles reads a list of roles, of which there must be one. The error begins
+// with the index.
+func parseRoles(words []string) (map[Role]bool, error) {
+	if len(words) == 0 {
+		return nil, fmt.Errorf(": is empty, want some of %s", joinWords(Roles))
+	}
+	roles := map[Role]bool{}
+	for i, word := range words {
+		role, err := parseRole(word)
+		if err != nil {
+			return nil, fmt.Errorf("[%d]: %w", i, err)
+		}
+		roles[role] = true
+	}
+	return roles, nil
+}

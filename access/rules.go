@@ -3,8 +3,6 @@ package access
 import (
 	"crypto/subtle"
 	"time"
-
-	"github.com/zioflow/gateway/broker"
 )
 
 // Rules are identities, and what proves them. They are made whole by Load or
@@ -13,49 +11,25 @@ type Rules struct {
 	identities   map[string]*identity
 	keys         map[CurveKey]*identity
 	certificates map[string]*identity // by each name that a certificate may have
-	tokens       []token
+	tokens       []bearerToken
 	issuers      map[string]*issuer
 	owned        owned
 }
 
-// identity is somebody, with roles and limits.
-type identity struct {
-	name   string
-	roles  map[Role]bool
-	limits limits
-}
-
-// limits are what an identity may do in its roles. The zero value sets none.
-type limits struct {
-	maxFlows        int
-	extract, inject bool // both false for both
-	match           broker.Match
-	names           *nameRights
-}
-
-type token struct {
+type bearerToken struct {
 	hash    tokenHash
 	expires time.Time // zero for never
 	holder  *identity
 }
 
-func (t *token) expired(now time.Time) bool { return !t.expires.IsZero() && !now.Before(t.expires) }
-
-// rights are what the broker is to allow.
-func (i *identity) rights() broker.Rights {
-	l := i.limits
-	both := !l.extract && !l.inject
-	return broker.Rights{
-		Client: i.roles[Client], Handler: i.roles[Handler],
-		Extract: l.extract || both, Inject: l.inject || both,
-		MaxFlows: l.maxFlows, Match: l.match, Names: l.names,
-	}
+func (t *bearerToken) expired(now time.Time) bool {
+	return !t.expires.IsZero() && !now.Before(t.expires)
 }
 
 // token finds a token by its hash, in a time that does not tell how much of one
 // was guessed; nil if there is none.
-func (r *Rules) token(hash tokenHash) *token {
-	var found *token
+func (r *Rules) token(hash tokenHash) *bearerToken {
+	var found *bearerToken
 	for i := range r.tokens {
 		if subtle.ConstantTimeCompare(r.tokens[i].hash[:], hash[:]) == 1 {
 			found = &r.tokens[i]

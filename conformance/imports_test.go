@@ -31,6 +31,7 @@ func TestImportsPointInwards(t *testing.T) {
 			native, client, pki, writing, module + "/clients", module + "/access"}},
 		{"/access", []string{zeroMQ, grpc, generated, module + "/zmqbridge", module + "/server", module + "/cmd",
 			native, client, pki, writing, module + "/clients"}},
+		{"/access/jwks", []string{module + "/broker"}},
 		{"/broker/flow", []string{module + "/broker/builtin", module + "/broker/match", "net", "log/slog"}},
 		{"/broker/zio", []string{module + "/broker/flow", module + "/broker/builtin", module + "/broker/match", "net", "log/slog"}},
 		{"/zmqbridge", []string{grpc, generated, module + "/server", module + "/cmd", module + "/clients"}},

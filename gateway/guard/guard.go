@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/zioflow/gateway/access"
+	"github.com/zioflow/gateway/access/jwks"
 	"github.com/zioflow/gateway/gateway/config"
 	"github.com/zioflow/gateway/gateway/reload"
 	"github.com/zioflow/gateway/server"
@@ -55,7 +56,7 @@ func Open(c *config.Config, log *slog.Logger, metrics *telemetry.Metrics, notes 
 	g.Curve = &Curve{log: log, file: c.Security.CurveKey, engine: c.ZMQ.Engine, secret: loaded.curve}
 	if loaded.rules != nil {
 		g.Policy = g.Denials.Policy(loaded.rules)
-		g.Policy.OnFetch(func(f access.Fetch) { metrics.KeysFetched(f.Issuer, f.Err == nil) })
+		g.Policy.OnFetch(func(f jwks.Fetch) { metrics.KeysFetched(f.Issuer, f.Err == nil) })
 	}
 	if loaded.tls != nil {
 		g.TLS = server.NewTLS(loaded.tls)

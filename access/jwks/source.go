@@ -1,4 +1,4 @@
-package access
+package jwks
 
 import (
 	"context"
@@ -31,13 +31,13 @@ type Fetch struct {
 	Recovered bool
 }
 
-// keySource knows an issuer's keys. They are fetched when they are first needed, by one
+// Source knows an issuer's keys. They are fetched when they are first needed, by one
 // at a time, and nobody holds a lock meanwhile. Its methods may be called concurrently.
-type keySource struct {
+type Source struct {
 	issuer, jwks string
-	load         func(context.Context) (keys keySet, refused int, err error)
-	report       func(Fetch)     // set before the first use; nil for nobody
-	live         context.Context // ends with close
+	load         func(context.Context) (keys Set, refused int, err error)
+	report       func(Fetch)     // nil for nobody
+	live         context.Context // ends with Close
 	cancel       context.CancelFunc
 	working      sync.WaitGroup // fetches, and the refreshing
 
@@ -45,23 +45,30 @@ type keySource struct {
 
 	mu     sync.Mutex
 	closed bool          // guarded by mu
-	keys   keySet        // guarded by mu; nil until fetched
+	keys   Set           // guarded by mu; nil until fetched
 	tried  time.Time     // guarded by mu; when the last fetch has begun
 	err    error         // guarded by mu; of the last fetch
 	flight chan struct{} // guarded by mu; closed when the fetch under way is over; nil without
 }
 
-// newKeySource takes the keys from that URL, or from the one that the issuer
+// NewSource takes the keys from that URL, or from the one that the issuer
 // tells if it is empty.
-func newKeySource(issuer, jwks string) *keySource {
-	s := &keySource{issuer: issuer, jwks: jwks, unknown: rate.NewLimiter(rate.Every(refetch), 1)}
-	s.load = func(ctx context.Context) (keySet, int, error) { return fetchKeys(ctx, issuer, jwks) }
+func NewSource(issuer, jwks string) *Source {
+	s := &Source{issuer: issuer, jwks: jwks, unknown: rate.NewLimiter(rate.Every(refetch), 1)}
+	s.load = func(ctx context.Context) (Set, int, error) { return fetchKeys(ctx, issuer, jwks) }
 	s.live, s.cancel = context.WithCancel(context.Background())
 	return s
 }
 
-// close breaks off what is under way, and waits for it. There may be no keys after it.
-func (s *keySource) close() {
+// Report has a function told of every attempt to fetch the keys. It is called before the
+// first use.
+func (s *Source) Report(report func(Fetch)) { s.report = report }
+
+// URL is where the keys are; empty if the issuer is asked for it.
+func (s *Source) URL() string { return s.jwks }
+
+// Close breaks off what is under way, and waits for it. There may be no keys after it.
+func (s *Source) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
@@ -69,10 +76,10 @@ func (s *keySource) close() {
 	s.working.Wait()
 }
 
-// get returns the keys, or why there are none. It waits for them only if none fits, and
+// Get returns the keys, or why there are none. It waits for them only if none fits, and
 // as long as ctx lasts: the fetch goes on, as others wait for it as well. A stranger who
 // asks and leaves so cannot spoil the one attempt that there is in a while.
-func (s *keySource) get(ctx context.Context, kid, alg string) (keySet, error) {
+func (s *Source) Get(ctx context.Context, kid, alg string) (Set, error) {
 	keys, flight, err := s.ask(kid, alg)
 	if flight == nil {
 		return keys, err
@@ -88,10 +95,10 @@ func (s *keySource) get(ctx context.Context, kid, alg string) (keySet, error) {
 }
 
 // ask returns what to wait for; nil if the keys in use must do.
-func (s *keySource) ask(kid, alg string) (keySet, chan struct{}, error) {
+func (s *Source) ask(kid, alg string) (Set, chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.keys.fitting(kid, alg)) == 0 {
+	if len(s.keys.Fitting(kid, alg)) == 0 {
 		if s.flight == nil && s.mayTry() {
 			s.start()
 		}
@@ -104,7 +111,7 @@ func (s *keySource) ask(kid, alg string) (keySet, chan struct{}, error) {
 }
 
 // mayTry tells whether somebody's key is a reason to ask the issuer now. s.mu is held.
-func (s *keySource) mayTry() bool {
+func (s *Source) mayTry() bool {
 	if s.keys == nil {
 		return s.tried.IsZero() || time.Since(s.tried) >= refetch
 	}
@@ -112,7 +119,7 @@ func (s *keySource) mayTry() bool {
 }
 
 // inUse are the last keys that could be had, however long ago. s.mu is held.
-func (s *keySource) inUse() (keySet, error) {
+func (s *Source) inUse() (Set, error) {
 	if s.keys != nil {
 		return s.keys, nil
 	}
@@ -120,7 +127,7 @@ func (s *keySource) inUse() (keySet, error) {
 }
 
 // start begins a fetch, unless the source is closed. s.mu is held, and there is no flight.
-func (s *keySource) start() {
+func (s *Source) start() {
 	if s.closed {
 		s.err = context.Canceled
 		return
@@ -130,7 +137,7 @@ func (s *keySource) start() {
 }
 
 // fetch is one flight.
-func (s *keySource) fetch() {
+func (s *Source) fetch() {
 	ctx, cancel := context.WithTimeout(s.live, fetchTimeout)
 	defer cancel()
 	keys, refused, err := s.load(ctx)
@@ -145,7 +152,7 @@ func (s *keySource) fetch() {
 }
 
 // land ends a flight with what came of it.
-func (s *keySource) land(keys keySet, err error) Fetch {
+func (s *Source) land(keys Set, err error) Fetch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	attempt := Fetch{Issuer: s.issuer, Err: err, Recovered: err == nil && s.err != nil}
@@ -162,7 +169,7 @@ func (s *keySource) land(keys keySet, err error) Fetch {
 }
 
 // refresh has the keys fetched anew until the source is closed.
-func (s *keySource) refresh() {
+func (s *Source) refresh() {
 	next := time.NewTimer(refresh)
 	defer next.Stop()
 	for {
@@ -172,15 +179,15 @@ func (s *keySource) refresh() {
 		case <-next.C:
 		}
 		wait := refresh
-		if s.again() != nil {
+		if s.Again() != nil {
 			wait = retry
 		}
 		next.Reset(wait)
 	}
 }
 
-// again waits for a fetch, and returns why it has failed.
-func (s *keySource) again() error {
+// Again waits for a fetch, and returns why it has failed.
+func (s *Source) Again() error {
 	s.mu.Lock()
 	if s.flight == nil {
 		s.start()

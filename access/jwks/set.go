@@ -1,4 +1,6 @@
-package access
+// Package jwks has the keys by which JWTs are verified: an issuer's, fetched when they are
+// needed and every so often (RFC 7517).
+package jwks
 
 import (
 	"crypto/rsa"
@@ -19,6 +21,12 @@ const (
 	minModulus  = 2048      // RFC 7518 wants that
 )
 
+// Algorithms are those that a JWT may be signed with: only such as have a public
+// key, and none is not among them.
+var Algorithms = []string{
+	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+}
+
 // verificationKey is a key by which an issuer's signatures are verified.
 type verificationKey struct {
 	kid string // empty if it has none
@@ -26,12 +34,12 @@ type verificationKey struct {
 	key jwt.VerificationKey
 }
 
-// keySet is an issuer's keys. It never changes.
-type keySet []verificationKey
+// Set is an issuer's keys. It never changes.
+type Set []verificationKey
 
-// parseKeySet reads a JWK set. Keys that are for something else are left out, and
+// parseSet reads a JWK set. Keys that are for something else are left out, and
 // counted; a set without any other is an error.
-func parseKeySet(text []byte) (keys keySet, refused int, err error) {
+func parseSet(text []byte) (keys Set, refused int, err error) {
 	var document struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
@@ -75,8 +83,8 @@ func parseKey(raw json.RawMessage) (verificationKey, error) {
 		return verificationKey{}, fmt.Errorf("use: is %q, want %q", m.USE, jwkset.UseSig)
 	case m.KEYOPS != nil && !slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify):
 		return verificationKey{}, fmt.Errorf("key_ops: %q has no %q", m.KEYOPS, jwkset.KeyOpsVerify)
-	case m.ALG != "" && !slices.Contains(algorithms, m.ALG.String()):
-		return verificationKey{}, fmt.Errorf("alg: %q is not one of %q", m.ALG, algorithms)
+	case m.ALG != "" && !slices.Contains(Algorithms, m.ALG.String()):
+		return verificationKey{}, fmt.Errorf("alg: %q is not one of %q", m.ALG, Algorithms)
 	case m.D != "" || m.K != "":
 		return verificationKey{}, errors.New("is secret, but published")
 	}
@@ -94,8 +102,8 @@ func parseKey(raw json.RawMessage) (verificationKey, error) {
 	return verificationKey{kid: m.KID, alg: m.ALG.String(), key: jwk.Key()}, nil
 }
 
-// fitting are the keys that may have signed a JWT with such a header.
-func (s keySet) fitting(kid, alg string) []jwt.VerificationKey {
+// Fitting are the keys that may have signed a JWT with such a header.
+func (s Set) Fitting(kid, alg string) []jwt.VerificationKey {
 	var fit []jwt.VerificationKey
 	for _, k := range s {
 		if (kid == "" || k.kid == kid) && (k.alg == "" || k.alg == alg) {
@@ -105,11 +113,19 @@ func (s keySet) fitting(kid, alg string) []jwt.VerificationKey {
 	return fit
 }
 
-// keyfunc implements jwt.Keyfunc.
-func (s keySet) keyfunc(token *jwt.Token) (any, error) {
-	fit := s.fitting(headerOf(token))
+// Keyfunc implements jwt.Keyfunc.
+func (s Set) Keyfunc(token *jwt.Token) (any, error) {
+	fit := s.Fitting(HeaderOf(token))
 	if len(fit) == 0 {
 		return nil, errors.New("no key of the issuer fits")
 	}
 	return jwt.VerificationKeySet{Keys: fit}, nil
+}
+
+// HeaderOf is the key and the algorithm that a JWT says it was signed with; empty where
+// it does not say.
+func HeaderOf(token *jwt.Token) (kid, alg string) {
+	kid, _ = token.Header["kid"].(string)
+	alg, _ = token.Header["alg"].(string)
+	return kid, alg
 }

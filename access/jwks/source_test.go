@@ -1,4 +1,4 @@
-package access
+package jwks
 
 import (
 	"context"
@@ -8,28 +8,32 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // told counts what a source has asked its issuer for, and says what that answers.
 type told struct {
 	asked atomic.Int32
-	keys  atomic.Pointer[keySet]
+	keys  atomic.Pointer[Set]
 	fails atomic.Bool
 }
 
-func newTold(t *testing.T) (*told, *keySource) {
+func newTold(t *testing.T) (*told, *Source) {
 	t.Helper()
 	i := new(told)
-	i.keys.Store(&keySet{{kid: "k1", key: &ecdsa.PublicKey{}}})
-	s := newKeySource("https://issuer", "https://issuer/keys")
-	s.load = func(context.Context) (keySet, int, error) {
+	i.keys.Store(&Set{{kid: "k1", key: &ecdsa.PublicKey{}}})
+	s := NewSource("https://issuer", "https://issuer/keys")
+	s.load = func(context.Context) (Set, int, error) {
 		i.asked.Add(1)
 		if i.fails.Load() {
 			return nil, 0, errors.New("is away")
 		}
 		return *i.keys.Load(), 0, nil
 	}
-	t.Cleanup(s.close)
+	t.Cleanup(s.Close)
 	return i, s
 }
 
@@ -49,7 +53,7 @@ func TestKeysAreRefreshed(t *testing.T) {
 		i, s := newTold(t)
 		time.Sleep(time.Hour)
 		i.wantAsked(t, "before anybody has come", 0)
-		if _, err := s.get(t.Context(), "k1", "ES256"); err != nil {
+		if _, err := s.Get(t.Context(), "k1", "ES256"); err != nil {
 			t.Fatal(err)
 		}
 		i.wantAsked(t, "for the first", 1)
@@ -58,22 +62,22 @@ func TestKeysAreRefreshed(t *testing.T) {
 		i.fails.Store(true)
 		time.Sleep(refresh + 4*retry)
 		i.wantAsked(t, "while it fails", 5)
-		if keys, err := s.get(t.Context(), "k1", "ES256"); err != nil || len(keys) != 1 {
+		if keys, err := s.Get(t.Context(), "k1", "ES256"); err != nil || len(keys) != 1 {
 			t.Errorf("the last good keys: %v, %v", keys, err)
 		}
 		i.fails.Store(false)
 		time.Sleep(retry)
 		i.wantAsked(t, "when it is back", 1)
-		i.keys.Store(&keySet{{kid: "k2", key: &ecdsa.PublicKey{}}})
+		i.keys.Store(&Set{{kid: "k2", key: &ecdsa.PublicKey{}}})
 		time.Sleep(refresh)
 		i.wantAsked(t, "after that", 1)
-		if keys, _ := s.get(t.Context(), "k2", "ES256"); len(keys.fitting("k1", "ES256")) != 0 {
+		if keys, _ := s.Get(t.Context(), "k2", "ES256"); len(keys.Fitting("k1", "ES256")) != 0 {
 			t.Error("a key that was withdrawn is still there")
 		}
-		s.close()
+		s.Close()
 		time.Sleep(time.Hour)
 		i.wantAsked(t, "after the end", 0)
-		if _, err := s.get(t.Context(), "k3", "ES256"); err != nil {
+		if _, err := s.Get(t.Context(), "k3", "ES256"); err != nil {
 			t.Errorf("after the end: %v", err)
 		}
 	})
@@ -85,7 +89,7 @@ func TestIssuerIsAskedSeldom(t *testing.T) {
 		i, s := newTold(t)
 		i.fails.Store(true)
 		for range 50 {
-			if _, err := s.get(t.Context(), "k1", "ES256"); err == nil {
+			if _, err := s.Get(t.Context(), "k1", "ES256"); err == nil {
 				t.Fatal("there are keys")
 			}
 			time.Sleep(time.Second)
@@ -93,12 +97,12 @@ func TestIssuerIsAskedSeldom(t *testing.T) {
 		i.wantAsked(t, "in 50 s in which it fails", 5)
 		i.fails.Store(false)
 		time.Sleep(refetch)
-		if _, err := s.get(t.Context(), "k1", "ES256"); err != nil {
+		if _, err := s.Get(t.Context(), "k1", "ES256"); err != nil {
 			t.Error(err)
 		}
 		i.wantAsked(t, "when it is back", 1)
 		for range 100 { // by strangers, ten a second
-			if _, err := s.get(t.Context(), "x", "ES256"); err != nil {
+			if _, err := s.Get(t.Context(), "x", "ES256"); err != nil {
 				t.Error(err)
 			}
 			time.Sleep(100 * time.Millisecond)

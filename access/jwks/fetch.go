@@ -1,4 +1,4 @@
-package access
+package jwks
 
 import (
 	"context"
@@ -9,9 +9,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/zioflow/gateway/internal/loopback"
 )
 
 // maxRedirects is how often an issuer may send on who asks for a document.
@@ -19,7 +22,7 @@ const maxRedirects = 3
 
 // fetchKeys asks an issuer for its keys: at that URL, or at the one that it tells if it
 // is empty. All of it stays with addresses of one kind.
-func fetchKeys(ctx context.Context, issuer, at string) (keys keySet, refused int, err error) {
+func fetchKeys(ctx context.Context, issuer, at string) (keys Set, refused int, err error) {
 	client := newIssuerClient()
 	if at == "" {
 		if at, err = discover(ctx, client, issuer); err != nil {
@@ -30,7 +33,7 @@ func fetchKeys(ctx context.Context, issuer, at string) (keys keySet, refused int
 	if err != nil {
 		return nil, 0, fmt.Errorf("issuer %s: keys: %w", issuer, err)
 	}
-	if keys, refused, err = parseKeySet(text); err != nil {
+	if keys, refused, err = parseSet(text); err != nil {
 		return nil, refused, fmt.Errorf("issuer %s: keys at %s: %w", issuer, at, err)
 	}
 	return keys, refused, nil
@@ -56,7 +59,7 @@ func discover(ctx context.Context, client *http.Client, issuer string) (string, 
 	if document.JWKS == "" {
 		return "", errors.New(at + " has no jwks_uri")
 	}
-	return document.JWKS, checkURL(document.JWKS)
+	return document.JWKS, CheckURL(document.JWKS)
 }
 
 // getDocument reads a document, which is bounded.
@@ -95,7 +98,7 @@ func newIssuerClient() *http.Client {
 			if len(before) > maxRedirects {
 				return fmt.Errorf("was sent on more than %d times", maxRedirects)
 			}
-			return checkURL(next.URL.String())
+			return CheckURL(next.URL.String())
 		},
 	}
 }
@@ -135,4 +138,16 @@ func kindOf(ip netip.Addr) string {
 		return "private"
 	}
 	return "public"
+}
+
+// CheckURL wants https; on this machine http will do.
+func CheckURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil {
+		return err
+	}
+	if u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback.Host(u.Hostname())) {
+		return fmt.Errorf("%q is no https URL", text)
+	}
+	return nil
 }
