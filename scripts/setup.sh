@@ -238,6 +238,16 @@ setup_proxies() {
   done
 }
 
+# setup_terminals: what the commands are used from, in their tests, and what shows their
+# manual page.
+setup_terminals() {
+  want tmux command -v tmux
+  want zsh command -v zsh
+  want fish command -v fish
+  want groff-base command -v groff
+  install_missing
+}
+
 setup_test() {
   setup_libzmq
   setup_gen
@@ -245,6 +255,7 @@ setup_test() {
   setup_prometheus
   setup_proxies
   setup_hosts
+  setup_terminals
   scripts/tools.sh gotestsum grpcurl
 }
 

@@ -24,7 +24,16 @@ type Commands struct {
 	Peers     peersCommand     `cmd:"" group:"Operators" help:"List who is connected, in a flow or not."`
 	Nodes     nodesCommand     `cmd:"" group:"Operators" help:"List the nodes that discovery has found."`
 	Listeners listenersCommand `cmd:"" group:"Operators" help:"List the programs that have announced that they handle flows."`
-	Routes    routesCommand    `cmd:"" group:"Operators" help:"List the routes in the order in which they are tried."`
+	Routes    routesCommand    `cmd:"" group:"Operators" help:"List the routes in the order in which they are tried, or try one."`
+
+	End        endCommand        `cmd:"" group:"Operators" help:"End flows, by their numbers or by a filter. It asks first."`
+	Disconnect disconnectCommand `cmd:"" group:"Operators" help:"End peers' connections and their flows. It asks first."`
+	Drain      drainCommand      `cmd:"" group:"Operators" help:"Have the gateway refuse new flows; those there are go on."`
+	Undrain    undrainCommand    `cmd:"" group:"Operators" help:"Have it take new flows again."`
+	Reload     reloadCommand     `cmd:"" group:"Operators" help:"Have it read its configuration, keys and tokens again, all or nothing."`
+	LogLevel   logLevelCommand   `cmd:"" group:"Operators" help:"Show the log level, or change it."`
+
+	Context contextCommand `cmd:"" group:"Operators" help:"Keep gateways by their names."`
 }
 
 // showFlags say how something is shown.

@@ -3,7 +3,6 @@ package operate
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -123,5 +122,3 @@ func hinted(err error, hint string) error {
 	}
 	return status.Error(codes.NotFound, status.Convert(err).Message()+"; "+hint)
 }
-
-var errNoRoute = errors.New("no route takes it")

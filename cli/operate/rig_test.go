@@ -125,7 +125,7 @@ type output interface{ Write([]byte) (int, error) }
 
 func execute(ctx context.Context, out, errs output, arguments ...string) error {
 	commands := &operate.Commands{}
-	parser, err := kong.New(commands, kong.Name("gateway"))
+	parser, err := kong.New(commands, kong.Name("gateway"), kong.DefaultEnvars("ZIO_GATEWAY"))
 	if err != nil {
 		return err
 	}

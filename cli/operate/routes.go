@@ -70,7 +70,7 @@ func (t *testRoute) Run(c *console.Console) error {
 		return &picture{r, []*tables.Table{tables.Verdicts(r.GetVerdicts())}}, err
 	})
 	if err == nil && !takes {
-		return exit.With(exit.NotFound, errNoRoute)
+		return exit.Errorf(exit.NotFound, "no route takes it")
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -15,21 +16,73 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/zioflow/gateway/cli/contexts"
 	"github.com/zioflow/gateway/cli/exit"
+	"github.com/zioflow/gateway/cli/tables"
 	zioflow "github.com/zioflow/gateway/clients/go"
 )
 
 // DefaultAddress is where a gateway serves gRPC that nobody configured.
 const DefaultAddress = "127.0.0.1:7575"
 
-// Flags say which gateway a command talks to, and how it proves who asks.
+// Flags say which gateway a command talks to, and how it proves who asks. What they do not
+// say comes from a context.
 type Flags struct {
-	Address   string        `group:"Gateway" help:"Where the gateway serves gRPC; by default at 127.0.0.1:7575." placeholder:"HOST:PORT"`
+	Context   string        `group:"Gateway" help:"The named gateway to talk to, see gateway context; by default the one in use." placeholder:"NAME"`
+	Address   string        `group:"Gateway" help:"Where the gateway serves gRPC, instead of a context; by default at 127.0.0.1:7575." placeholder:"HOST:PORT"`
 	TokenFile string        `group:"Gateway" help:"Show the bearer token in this file." placeholder:"FILE"`
 	TLSCA     string        `group:"Gateway" name:"tls-ca" help:"Encrypt, and trust gateways by this authority." placeholder:"FILE"`
 	TLSCert   string        `group:"Gateway" name:"tls-cert" help:"Show this client certificate." placeholder:"FILE" env:"-"`
 	TLSKey    string        `group:"Gateway" name:"tls-key" help:"The certificate's private key." placeholder:"FILE" env:"-"`
 	Timeout   time.Duration `group:"Gateway" default:"10s" help:"How long the gateway may take for a reply."`
+}
+
+// Resolve is the gateway that the flags describe, with the content of files. A context that
+// is in use is not asked where an address is given: what it has to show is for its own
+// gateway. The command line wins over the environment.
+func (f *Flags) Resolve() (contexts.Context, error) {
+	c, err := f.base()
+	if err != nil {
+		return c, err
+	}
+	if err := f.read(&c); err != nil {
+		return c, exit.With(exit.Usage, err)
+	}
+	return c, nil
+}
+
+func (f *Flags) base() (contexts.Context, error) {
+	name, address := f.Context, f.Address
+	if name != "" && address != "" {
+		told := func(value, variable string) bool { return os.Getenv(variable) != value }
+		switch byLine, addressByLine := told(name, "ZIO_GATEWAY_CONTEXT"), told(address, "ZIO_GATEWAY_ADDRESS"); {
+		case byLine == addressByLine:
+			return contexts.Context{}, exit.Errorf(exit.Usage, "--context %s and --address %s both name a gateway: give one of them", name, address)
+		case byLine:
+			address = ""
+		default:
+			name = ""
+		}
+	}
+	if address != "" {
+		return contexts.Context{Address: address}, nil
+	}
+	path, err := contexts.Path()
+	if err != nil && name == "" {
+		return contexts.Context{Address: DefaultAddress}, nil
+	}
+	if err != nil {
+		return contexts.Context{}, exit.With(exit.Usage, err)
+	}
+	store, err := contexts.Open(path)
+	if err != nil {
+		return contexts.Context{}, exit.With(exit.Usage, err)
+	}
+	if name = cmp.Or(name, store.Current()); name == "" {
+		return contexts.Context{Address: DefaultAddress}, nil
+	}
+	c, err := store.Get(name)
+	return c, exit.With(exit.NotFound, err)
 }
 
 // Gateway is a connection to a gateway, for operators.
@@ -46,19 +99,32 @@ type Gateway struct {
 // Dial makes the connection that the flags describe. Whether there is a gateway is seen by
 // the first call.
 func (f *Flags) Dial() (*Gateway, error) {
-	target := &target{address: cmp.Or(f.Address, DefaultAddress)}
-	if err := f.read(target); err != nil {
-		return nil, exit.With(exit.Usage, err)
+	target, err := f.Resolve()
+	if err != nil {
+		return nil, err
 	}
-	options, err := target.options()
+	options, err := options(target)
 	if err != nil {
 		return nil, exit.With(exit.Usage, err)
 	}
-	client, err := zioflow.Dial(target.address, options...)
+	client, err := zioflow.Dial(target.Address, options...)
 	if err != nil {
 		return nil, exit.With(exit.Usage, errors.New(words(err.Error())))
 	}
-	return &Gateway{Admin: client.Admin(), Address: target.address, Timeout: f.Timeout, client: client}, nil
+	return &Gateway{Admin: client.Admin(), Address: target.Address, Timeout: f.Timeout, client: client}, nil
+}
+
+// Check tells whether a connection could be made of a context.
+func Check(c contexts.Context) error {
+	options, err := options(c)
+	if err != nil {
+		return err
+	}
+	client, err := zioflow.Dial(c.Address, options...)
+	if err != nil {
+		return errors.New(words(err.Error()))
+	}
+	return client.Close()
 }
 
 // Close ends the connection.
@@ -69,63 +135,54 @@ func (g *Gateway) Limited(ctx context.Context) (context.Context, context.CancelF
 	return context.WithTimeout(ctx, g.Timeout)
 }
 
-// target is where a gateway is and what it is shown; PEM and token are contents.
-type target struct {
-	address       string
-	token         string
-	ca, cert, key []byte
-}
-
-// read has the files' content in t.
-func (f *Flags) read(t *target) error {
+// read has the files' content in the context, instead of what it had.
+func (f *Flags) read(c *contexts.Context) error {
 	if (f.TLSCert == "") != (f.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key need each other")
 	}
 	for _, file := range []struct {
 		option, path string
-		content      *[]byte
-	}{{"--tls-ca", f.TLSCA, &t.ca}, {"--tls-cert", f.TLSCert, &t.cert}, {"--tls-key", f.TLSKey, &t.key}} {
+		content      *string
+	}{
+		{"--token-file", f.TokenFile, &c.Token}, {"--tls-ca", f.TLSCA, &c.TLSCA},
+		{"--tls-cert", f.TLSCert, &c.TLSCert}, {"--tls-key", f.TLSKey, &c.TLSKey},
+	} {
 		if file.path == "" {
 			continue
 		}
 		text, err := os.ReadFile(file.path)
-		if err != nil {
-			return errors.New(file.option + ": " + err.Error())
-		}
-		*file.content = text
-	}
-	if f.TokenFile != "" {
-		text, err := os.ReadFile(f.TokenFile)
-		if err != nil {
-			return errors.New("--token-file: " + err.Error())
-		}
-		if t.token = strings.TrimSpace(string(text)); t.token == "" {
-			return errors.New("--token-file: " + f.TokenFile + " is empty")
+		switch content := strings.TrimSpace(string(text)); {
+		case err != nil:
+			return fmt.Errorf("%s: %w", file.option, err)
+		case content == "":
+			return fmt.Errorf("%s: %s is empty", file.option, file.path)
+		default:
+			*file.content = content
 		}
 	}
 	return nil
 }
 
-// options are what the client needs of it.
-func (t *target) options() ([]zioflow.DialOption, error) {
+// options are what the client needs to know of a context.
+func options(c contexts.Context) ([]zioflow.DialOption, error) {
 	var options []zioflow.DialOption
-	if t.token != "" {
-		options = append(options, zioflow.WithToken(t.token))
+	if c.Token != "" {
+		options = append(options, zioflow.WithToken(c.Token))
 	}
-	if t.ca == nil {
-		if t.cert != nil {
+	if c.TLSCA == "" {
+		if c.TLSCert != "" {
 			return nil, errors.New("--tls-cert and --tls-key need --tls-ca")
 		}
 		return options, nil
 	}
 	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-	if !config.RootCAs.AppendCertsFromPEM(t.ca) {
+	if !config.RootCAs.AppendCertsFromPEM([]byte(c.TLSCA)) {
 		return nil, errors.New("--tls-ca: there is no certificate in PEM in it")
 	}
-	if t.cert != nil {
-		pair, err := tls.X509KeyPair(t.cert, t.key)
+	if c.TLSCert != "" {
+		pair, err := tls.X509KeyPair([]byte(c.TLSCert), []byte(c.TLSKey))
 		if err != nil {
-			return nil, errors.New("--tls-cert with --tls-key: " + err.Error())
+			return nil, fmt.Errorf("--tls-cert with --tls-key: %w", err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
@@ -156,7 +213,7 @@ func (g *Gateway) Explain(err error) error {
 	case codes.DeadlineExceeded:
 		text = "the gateway at " + g.Address + " did not reply within " + g.Timeout.String()
 	}
-	return exit.With(code, errors.New(text))
+	return exit.With(code, errors.New(tables.Printable(text))) // peers may have a part in it
 }
 
 // words are those of the client for Go as somebody at a command line understands them.

@@ -2,22 +2,20 @@
 package main
 
 import (
-	"fmt"
 	"os"
-	"runtime"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/zioflow/gateway/cli/console"
 	"github.com/zioflow/gateway/cli/exit"
+	"github.com/zioflow/gateway/cli/manual"
 	"github.com/zioflow/gateway/cli/operate"
 	"github.com/zioflow/gateway/cli/transfer"
-	"github.com/zioflow/gateway/internal/version"
 )
 
 // cli is the command line.
 type cli struct {
-	Version kong.VersionFlag `help:"Print the version and end." env:"-"`
+	Release kong.VersionFlag `name:"version" help:"Print the version and end." env:"-"`
 
 	Config kong.ConfigFlag `help:"Read options from this YAML file; its keys are the flags' names." placeholder:"FILE" env:"-"`
 
@@ -27,7 +25,8 @@ type cli struct {
 
 	Keygen keygenCommand `cmd:"" help:"Make keys, tokens and certificates."`
 
-	operate.Commands `embed:""`
+	Operators operate.Commands `embed:""`
+	Manual    manual.Commands  `embed:""`
 }
 
 // parse reads arguments, environment and file; what is wrong is an error that
@@ -42,13 +41,14 @@ func parse(args []string) (*kong.Context, error) {
 			"over the environment, the environment over the file."),
 		kong.DefaultEnvars("ZIO_GATEWAY"),
 		kong.Configuration(loadYAML),
-		kong.Vars{"version": fmt.Sprintf("gateway %s (%s %s/%s)", version.Full(), runtime.Version(), runtime.GOOS, runtime.GOARCH)},
+		kong.Vars{"version": manual.Line()},
 		defaults(),
 		kong.UsageOnError(),
 	)
 	if err != nil {
 		return nil, err
 	}
+	manual.Complete(parser)
 	return parser.Parse(args)
 }
 

@@ -1,0 +1,244 @@
+package operate
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/zioflow/gateway/cli/console"
+	"github.com/zioflow/gateway/cli/exit"
+	"github.com/zioflow/gateway/cli/tables"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+func printJSON(c call, m proto.Message) error {
+	text, err := tables.JSON(m, true)
+	if err != nil {
+		return err
+	}
+	return c.console.Print(text)
+}
+
+// disconnectCommand ends peers' connections.
+type disconnectCommand struct {
+	doFlags      `embed:""`
+	confirmFlags `embed:""`
+	IDs          []uint64 `arg:"" name:"id" help:"Their numbers, as gateway peers shows them."`
+}
+
+// Run disconnects one peer after the other, and their flows.
+func (d *disconnectCommand) Run(c *console.Console) error {
+	return d.do(c, func(c call) error {
+		about, err := d.about(c)
+		if err != nil {
+			return err
+		}
+		question := fmt.Sprintf("Disconnect %s, and end their flows?", plural(len(d.IDs), "peer"))
+		if len(d.IDs) == 1 {
+			question = "Disconnect this peer, and end its flow?"
+		}
+		if err := d.confirm(c, about, question); err != nil {
+			return err
+		}
+		for _, id := range d.IDs {
+			r, err := ask(c, &gatewayv1.DisconnectPeerRequest{PeerId: id, Detail: d.Detail}, c.DisconnectPeer)
+			if err != nil {
+				return exit.With(exit.Of(err), fmt.Errorf("peer %d: %w", id, err))
+			}
+			if d.JSON {
+				err = printJSON(c, r.GetPeer())
+			} else {
+				err = c.console.Printf("disconnected peer %d: %s\n", id, tables.Printable(tables.Peer(r.GetPeer().GetPeer())))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// about shows the peers; one that is not there is an error. Without a question, nobody needs
+// it, and the gateway says the same.
+func (d *disconnectCommand) about(c call) (*tables.Table, error) {
+	if d.Yes {
+		return nil, nil
+	}
+	ctx, cancel := c.Limited(c.context)
+	defer cancel()
+	wanted := map[uint64]bool{}
+	for _, id := range d.IDs {
+		wanted[id] = true
+	}
+	var peers []*gatewayv1.ConnectedPeer
+	for p, err := range c.Peers(ctx, "") {
+		if err != nil {
+			return nil, c.Explain(err)
+		}
+		if wanted[p.GetId()] {
+			peers = append(peers, p)
+			delete(wanted, p.GetId())
+		}
+	}
+	for id := range wanted {
+		return nil, exit.Errorf(exit.NotFound, "there is no peer %d, or it has left; `gateway peers` lists those that are there", id)
+	}
+	return tables.Peers(peers, time.Now()), nil
+}
+
+// drainCommand refuses new flows.
+type drainCommand struct {
+	doFlags `embed:""`
+	Wait    bool          `env:"-" short:"w" help:"Wait until no flow is left."`
+	For     time.Duration `env:"-" help:"How long to wait at the most; 0s for as long as it takes." default:"0s"`
+}
+
+// Run drains, and waits if it was told to.
+func (d *drainCommand) Run(c *console.Console) error {
+	return d.do(c, func(c call) error {
+		r, err := ask(c, &gatewayv1.DrainRequest{}, c.Drain)
+		if err != nil {
+			return err
+		}
+		if d.JSON {
+			err = printJSON(c, r)
+		} else {
+			err = c.console.Printf("the gateway refuses new flows; %s left\n", are(r.GetFlows()))
+		}
+		if err != nil || !d.Wait || r.GetFlows() == 0 {
+			return err
+		}
+		return d.wait(c)
+	})
+}
+
+func are(flows uint64) string {
+	if flows == 1 {
+		return "1 flow is"
+	}
+	return plural(int(flows), "flow") + " are" //nolint:gosec // far below 2⁶³
+}
+
+// drainLook is how often it is asked what is left.
+const drainLook = 500 * time.Millisecond
+
+func (d *drainCommand) wait(c call) error {
+	tick := time.NewTicker(drainLook)
+	defer tick.Stop()
+	var late <-chan time.Time
+	if d.For > 0 {
+		timer := time.NewTimer(d.For)
+		defer timer.Stop()
+		late = timer.C
+	}
+	for {
+		s, err := ask(c, &gatewayv1.GetStatusRequest{}, c.GetStatus)
+		if err != nil {
+			return err
+		}
+		left := s.GetActiveFlows() + s.GetPendingFlows() + s.GetHalfClosedFlows()
+		c.console.Note("\r%s left \x1b[K", are(left))
+		switch {
+		case !s.GetDraining():
+			c.console.Note("\n")
+			return exit.Errorf(exit.Refused, "the gateway takes flows again: somebody else has undrained it")
+		case left == 0:
+			c.console.Note("\r\x1b[K")
+			return d.say(c, s)
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			c.console.Note("\n")
+			return exit.Errorf(exit.Failed, "after %v %s left; the gateway goes on refusing new ones", d.For, are(left))
+		case <-c.context.Done():
+			c.console.Note("\n")
+			err := console.Interruption(c.context)
+			return exit.With(exit.Of(err), fmt.Errorf("%w; %s left, and the gateway goes on refusing new ones", err, are(left)))
+		}
+	}
+}
+
+func (d *drainCommand) say(c call, s *gatewayv1.GetStatusResponse) error {
+	if d.JSON {
+		return printJSON(c, s)
+	}
+	return c.console.Print("no flow is left\n")
+}
+
+type undrainCommand struct {
+	doFlags `embed:""`
+}
+
+// Run takes new flows again.
+func (u *undrainCommand) Run(c *console.Console) error {
+	return u.do(c, func(c call) error {
+		r, err := ask(c, &gatewayv1.UndrainRequest{}, c.Undrain)
+		if err != nil {
+			return err
+		}
+		if u.JSON {
+			return printJSON(c, r)
+		}
+		return c.console.Print("the gateway takes new flows\n")
+	})
+}
+
+type reloadCommand struct {
+	doFlags `embed:""`
+}
+
+// Run has the gateway read its configuration again, and says what has changed.
+func (r *reloadCommand) Run(c *console.Console) error {
+	return r.do(c, func(c call) error {
+		response, err := ask(c, &gatewayv1.ReloadRequest{}, c.Reload)
+		if err != nil {
+			return exit.With(exit.Of(err), fmt.Errorf("%w; the configuration in force is the one before", err))
+		}
+		if r.JSON {
+			return printJSON(c, response)
+		}
+		if len(response.GetChanges())+len(response.GetNeedRestart()) == 0 {
+			return c.console.Print("nothing has changed\n")
+		}
+		text := ""
+		for _, line := range response.GetChanges() {
+			text += tables.Printable(line) + "\n"
+		}
+		for _, line := range response.GetNeedRestart() {
+			text += tables.Paint("needs a restart: ", tables.Odd) + tables.Printable(line) + "\n"
+		}
+		return c.console.Print(text)
+	})
+}
+
+type logLevelCommand struct {
+	doFlags `embed:""`
+	Level   string `arg:"" optional:"" enum:",debug,info,warn,error" default:"" help:"debug, info, warn or error; without it, the present one is shown."`
+}
+
+// Run changes what is logged, or shows the level.
+func (l *logLevelCommand) Run(c *console.Console) error {
+	return l.do(c, func(c call) error {
+		if l.Level == "" {
+			s, err := ask(c, &gatewayv1.GetStatusRequest{}, c.GetStatus)
+			if err != nil {
+				return err
+			}
+			if l.JSON {
+				return printJSON(c, s)
+			}
+			return c.console.Print(tables.Printable(s.GetLogLevel()) + "\n")
+		}
+		r, err := ask(c, &gatewayv1.SetLogLevelRequest{Level: l.Level}, c.SetLogLevel)
+		if err != nil {
+			return err
+		}
+		if l.JSON {
+			return printJSON(c, r)
+		}
+		return c.console.Printf("the log level is %s, it was %s; the next reload or restart has the configured one again\n",
+			l.Level, tables.Printable(r.GetPrevious()))
+	})
+}

@@ -1,0 +1,156 @@
+package operate_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/zioflow/gateway/cli/exit"
+	zioflow "github.com/zioflow/gateway/clients/go"
+	"github.com/zioflow/gateway/gateway"
+	"github.com/zioflow/gateway/gateway/config"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+// TestEnd: by number and by filter, what was named and nothing else.
+func TestEnd(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	first := r.give(t, map[string]any{"stream": "raw"})
+	r.give(t, map[string]any{"stream": "raw"})
+	r.give(t, map[string]any{"stream": "other"})
+
+	r.run(t, "end", "1").fails(t, exit.Usage, "this asks first, and standard input is no terminal: give --yes")
+	r.run(t, "end").fails(t, exit.Usage, "name flows by their numbers, or by --filter: one of the two")
+	r.run(t, "end", "1", "--filter", "true").fails(t, exit.Usage, "one of the two")
+	r.run(t, "end", "1", "77", "--yes").fails(t, exit.NotFound, "there is no flow 77, or it is remembered no more; nothing was ended")
+	r.run(t, "end", "--yes", "--filter", `attributes.stream == "none"`).fails(t, exit.NotFound, "there is nothing to end")
+	r.run(t, "end", "--yes", "--filter", `colour`).fails(t, exit.Usage, "undeclared reference to 'colour'")
+	wantLive(t, r, 3, 2, 1)
+
+	r.run(t, "end", "1", "1", "--yes", "--detail", "beam off").columns(t, "ended flow 1: builtin=dump stream=raw")
+	if err := first.Close(t.Context()); zioflow.ReasonOf(err) != zioflow.EndedByAdmin || !strings.Contains(err.Error(), "beam off") {
+		t.Errorf("the client was told %v", err)
+	}
+	r.run(t, "end", "1", "--yes").fails(t, exit.Refused, "flow 1 has ended already: ended_by_admin; nothing was ended")
+	ended := reads(t, r.run(t, "end", "--yes", "--json", "--filter", `attributes.stream == "raw"`), &gatewayv1.Flow{})
+	if ended.GetId() != 2 || ended.GetReason() != gatewayv1.EndReason_END_REASON_ENDED_BY_ADMIN {
+		t.Errorf("ended was %v", ended)
+	}
+	wantLive(t, r, 3)
+}
+
+// wantLive wants those flows, the latest first, and no other.
+func wantLive(t *testing.T, r *rig, ids ...uint64) {
+	t.Helper()
+	var got []uint64
+	for _, f := range reads(t, r.run(t, "flows", "--json"), &gatewayv1.ListFlowsResponse{}).GetFlows() {
+		got = append(got, f.GetId())
+	}
+	if fmt.Sprint(got) != fmt.Sprint(ids) {
+		t.Errorf("there are the flows %v, want %v", got, ids)
+	}
+}
+
+// TestEndMany ends more flows than go on a page.
+func TestEndMany(t *testing.T) {
+	t.Parallel()
+	const flows = 1010
+	r := newRig(t)
+	for range flows {
+		giver, err := r.Give(t.Context(), zioflow.Bot{Credit: 1, Attributes: map[string]any{"builtin": "dump"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(giver.Abort)
+	}
+	done := r.run(t, "end", "--yes", "--filter", "true")
+	if n := strings.Count(done.out, "ended flow "); done.code != exit.Done || n != flows {
+		t.Errorf("code %d, %q: %d flows were ended", done.code, done.err, n)
+	}
+	wantLive(t, r)
+}
+
+func TestDisconnect(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	giver := r.give(t, map[string]any{"stream": "raw"})
+	r.run(t, "disconnect", "99").fails(t, exit.NotFound, "there is no peer 99, or it has left; `gateway peers` lists those that are there")
+	r.run(t, "disconnect", "99", "--yes").fails(t, exit.NotFound, "peer 99: there is no peer 99, or it has left")
+	r.run(t, "disconnect", "2", "--yes").fails(t, exit.Refused, "peer 2: ")
+	r.run(t, "disconnect", "1").fails(t, exit.Usage, "give --yes")
+	r.run(t, "disconnect", "1", "--yes", "--detail", "wrong run").columns(t, "disconnected peer 1: grpc …")
+	if err := giver.Close(t.Context()); zioflow.ReasonOf(err) != zioflow.EndedByAdmin || !strings.Contains(err.Error(), "wrong run") {
+		t.Errorf("the client was told %v", err)
+	}
+}
+
+// TestDrain: it waits for the flows that there are, and whoever stops waiting leaves the
+// gateway draining.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	giver := r.give(t, map[string]any{})
+	r.run(t, "drain").columns(t, "the gateway refuses new flows; 1 flow is left")
+	r.run(t, "status").contains(t, "state       draining: refuses new flows\n")
+	r.run(t, "drain", "--wait", "--for=1ms").fails(t, exit.Failed, "after 1ms 1 flow is left; the gateway goes on refusing new ones")
+	r.run(t, "undrain").columns(t, "the gateway takes new flows")
+
+	waited := make(chan done, 1)
+	started := &lines{enough: 1, cancel: func() {}}
+	told := make(chan struct{})
+	started.cancel = func() { close(told); started.cancel = func() {} }
+	go func() {
+		err := execute(t.Context(), started, &strings.Builder{}, "drain", "--wait", "--address", r.address)
+		waited <- done{code: exit.Of(err), err: fmt.Sprint(err)}
+	}()
+	<-told
+	if err := giver.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if d := <-waited; d.code != exit.Done || started.text.String() != "the gateway refuses new flows; 1 flow is left\nno flow is left\n" {
+		t.Errorf("code %d, %s: %q", d.code, d.err, started.text.String())
+	}
+	r.run(t, "drain", "--wait").columns(t, "the gateway refuses new flows; 0 flows are left")
+	reads(t, r.run(t, "undrain", "--json"), &gatewayv1.UndrainResponse{})
+}
+
+// TestReload says what has changed, and that nothing is lost by a mistake.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	var next func() (*config.Revision, error)
+	var now gateway.Config
+	r := newRig(t, func(c *gateway.Config) {
+		c.Reread = func() (*config.Revision, error) { return next() }
+		now = *c
+	})
+	next = func() (*config.Revision, error) { return nil, fmt.Errorf("gateway.yaml: max-flows is \x1b[2Jmany") }
+	r.run(t, "reload").fails(t, exit.Refused, `gateway.yaml: max-flows is \u001b[2Jmany`)
+	r.run(t, "reload").fails(t, exit.Refused, `the configuration in force is the one before`)
+	next = func() (*config.Revision, error) {
+		return &config.Revision{Config: now, Taken: func() (changes, needRestart []string) {
+			return []string{"max-flows: 7, was 8"}, []string{"grpc: \x1b[2Jx"}
+		}}, nil
+	}
+	r.run(t, "reload").contains(t, "max-flows: 7, was 8\nneeds a restart: grpc: \\u001b[2Jx\n")
+	if got := reads(t, r.run(t, "reload", "--json"), &gatewayv1.ReloadResponse{}); len(got.GetChanges()) == 0 {
+		t.Errorf("it was %v", got)
+	}
+	next = func() (*config.Revision, error) { return &config.Revision{Config: now}, nil }
+	r.run(t, "reload").columns(t, "nothing has changed")
+}
+
+func TestLogLevel(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.run(t, "log-level").columns(t, "info")
+	r.run(t, "log-level", "debug").contains(t, "the log level is debug, it was info;")
+	r.run(t, "log-level").columns(t, "debug")
+	r.run(t, "log-level", "loud").fails(t, exit.Usage, `"debug","info","warn","error"`)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if d := run(ctx, t, "log-level", "--address", r.address); d.code != exit.Failed || !strings.Contains(d.err, "context canceled") {
+		t.Errorf("code %d, %q", d.code, d.err)
+	}
+}
