@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -19,7 +20,8 @@ type grpcPeer struct {
 	conn   *grpc.ClientConn
 	stream grpc.BidiStreamingClient[gatewayv1.OpenRequest, gatewayv1.OpenResponse]
 	cancel context.CancelFunc
-	// reason is what the last EOT says.
+	heard  bool // anything, on this stream
+	// reason is what the last EOT says, or the status in its place.
 	reason gatewayv1.EndReason
 }
 
@@ -58,6 +60,7 @@ func (p *grpcPeer) send(m *zio.Message) error {
 // are, everything else in the label.
 func (p *grpcPeer) open(m *zio.Message) (err error) {
 	p.cancel()
+	p.heard = false
 	bot, err := zio.ParseBot(m.Label)
 	if err != nil {
 		return err
@@ -81,9 +84,15 @@ func (p *grpcPeer) recv() (*message, error) {
 	timer := time.AfterFunc(patience, p.cancel)
 	defer timer.Stop()
 	response, err := p.stream.Recv()
+	if refused := play.RefusalOf(err); refused != nil && !p.heard {
+		p.heard = true
+		p.reason = gatewayv1.EndReason(gatewayv1.EndReason_value["END_REASON_"+strings.ToUpper(refused.End.Reason)])
+		return refused, nil
+	}
 	if err != nil {
 		return nil, err
 	}
+	p.heard = true
 	if eot := response.GetEot(); eot != nil {
 		p.reason = eot.GetReason()
 	}

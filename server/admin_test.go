@@ -135,7 +135,7 @@ func TestDrainAndUndrain(t *testing.T) {
 	if err != nil || r.GetFlows() != 1 {
 		t.Errorf("Drain: %v, %v", r, err)
 	}
-	if got := transcript(f.open(t, giving(1))); got != "EOT:DRAINING Unavailable" {
+	if got := transcript(f.open(t, giving(1))); got != "Unavailable" {
 		t.Errorf("while draining: %s", got)
 	}
 	if r, err := f.admin.GetStatus(f.ctx, &gatewayv1.GetStatusRequest{}); err != nil || !r.GetDraining() {

@@ -21,7 +21,7 @@ type entrance struct {
 
 // newChain puts the interceptors in their order, from the outermost to the handler:
 //
-//   - that the call waits no longer for a handler;
+//   - that the call waits no longer for a handler, and that its connection carries it;
 //   - the bounds of what a caller is told; the log has more of it;
 //   - metrics, so that every call counts, with the status that its caller gets,
 //     whichever of the others refuses it;
@@ -38,11 +38,11 @@ type entrance struct {
 // FlowService reach their handlers as grpc-go made them: an interceptor that wrapped
 // what they send and receive would cost every DAT.
 func newChain(log *logs.Sampler, c *counters, in entrance, l *limiter, allowed *allowances) chain {
-	all := []interceptor{checkCalls(begin), boundStatuses(), countCalls(c), logCalls(log), recoverCalls(log, c), checkCalls(checkHeaders)}
+	all := []interceptor{checkCalls(begin), noteCalls(), boundStatuses(), countCalls(c), logCalls(log), recoverCalls(log, c), checkCalls(checkHeaders)}
 	if in.check != nil {
 		all = append(all, *in.check)
 	}
-	all = append(all, checkCalls(in.welcome), limitCalls(l, c), allowCalls(allowed), checkCalls(checkCompression))
+	all = append(all, checkCalls(in.welcome), checkCalls(noteCaller), limitCalls(l, c), allowCalls(allowed), checkCalls(checkCompression))
 	if in.gatekeeper != nil {
 		all = append(all, recheckCalls())
 	}

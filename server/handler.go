@@ -74,6 +74,8 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 			return status.FromContextError(stream.Context().Err()).Err()
 		case <-listener.Gone():
 			return status.Error(codes.ResourceExhausted, "the listener does not read its offers")
+		case <-tooOld(stream.Context()):
+			return contract.Draining("the connection is as old as it may become: listen again, by another one")
 		case <-s.stop.Done():
 			return contract.Stopping()
 		}

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/zioflow/gateway/internal/crowd"
+	"github.com/zioflow/gateway/server/conns"
 )
 
 // counters are what the server itself counts. They may be used concurrently.
@@ -15,6 +16,7 @@ type counters struct {
 	unknown prometheus.Counter
 	panics  prometheus.Counter
 	foreign *prometheus.CounterVec // connections, by what they speak
+	cut     *prometheus.CounterVec // connections, by cause
 }
 
 // newCounters registers them, unless there is nowhere to register.
@@ -38,12 +40,21 @@ func newCounters(registry prometheus.Registerer) *counters {
 			Help: "Connections to the gRPC address that were cut because they do not speak gRPC, by what they speak.",
 		}, []string{"protocol"}),
 	}
+	c.cut = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "zio_gateway_grpc_connections_cut_total",
+		Help: "gRPC connections that were cut, and calls reset before they were seen, by cause.",
+	}, []string{"cause"})
+	for _, cause := range conns.Causes() {
+		c.cut.WithLabelValues(cause)
+	}
 	c.foreign.WithLabelValues("zmtp")
 	if registry != nil {
-		registry.MustRegister(c.calls, c.limited, c.unknown, c.panics, c.foreign)
+		registry.MustRegister(c.calls, c.limited, c.unknown, c.panics, c.foreign, c.cut)
 	}
 	return c
 }
+
+func (c *counters) cutConnection(cause string) { c.cut.WithLabelValues(cause).Inc() }
 
 // watchCrowd has the crowd's connections counted as well, unless there is nowhere to register.
 func watchCrowd(c *crowd.Crowd, registry prometheus.Registerer) {

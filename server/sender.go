@@ -6,6 +6,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/server/codec"
 )
@@ -16,6 +17,7 @@ type sender struct {
 	*codec.Writer
 	stream *flowStream
 	batch  []broker.Delivery
+	begun  bool // something was taken
 }
 
 func newSender(stream grpc.ServerStream, x *flowStream, members *codec.Members) *sender {
@@ -23,9 +25,20 @@ func newSender(stream grpc.ServerStream, x *flowStream, members *codec.Members) 
 }
 
 // take waits for deliveries. Each is to be sent or dropped.
+//
+// The gateway's EOT is none of them where nothing has come before it: such a call ends
+// with the status alone, before headers and messages, as callers' retry policies want it.
 func (s *sender) take(ctx context.Context) (batch []broker.Delivery, err error) {
 	s.batch, err = s.stream.outbox.Take(ctx, s.batch)
-	return s.batch, err
+	batch = s.batch
+	if !s.begun && len(batch) > 0 {
+		s.begun = true
+		if first := &batch[0]; first.Type == zio.EOT && first.Reason != flow.NotEnded {
+			s.Drop(first)
+			batch = batch[1:]
+		}
+	}
+	return batch, err
 }
 
 // sendFinal sends the final response of a call, which was made of a message. It counts

@@ -31,6 +31,7 @@ import (
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/server/admin"
 	"github.com/zioflow/gateway/server/codec"
+	"github.com/zioflow/gateway/server/conns"
 	"github.com/zioflow/gateway/zre/nodes"
 )
 
@@ -49,6 +50,10 @@ type Options struct {
 	// Grace is how long a stream that has closed its sending half without an EOT must
 	// stay before that counts as one. 0 stands for 250 ms.
 	Grace time.Duration
+	// MaxAge is how old a connection may become, give or take a tenth; then its peer is
+	// asked to go on by another one. AgeGrace is how long its calls may go on after
+	// that, in which they are cut. 0 is for ever, of either.
+	MaxAge, AgeGrace time.Duration
 	// Process is what the AdminService steers; nil for no AdminService.
 	Process admin.Process
 	// RateLimits bound the calls that begin.
@@ -112,6 +117,7 @@ type Server struct {
 	grpc    *grpc.Server
 	health  *health.Server
 	guests  *crowd.Crowd
+	conns   *conns.Table
 	limiter *limiter
 	stop    context.Context // ends when listeners have to go
 	stopped context.CancelFunc
@@ -133,8 +139,11 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 	watchCrowd(guests, o.Registry)
 	door, credentials := o.security()
 	allowed := newAllowances(b.Options().MaxFlows)
+	table := conns.NewTable(conns.Options{
+		Log: logs.NewSampler(o.Log, foreignLines), Cut: counters.cutConnection, MaxHeaders: maxHeaders, Stop: stop,
+	})
 	s := &Server{
-		health: health.NewServer(), guests: guests, limiter: limiter,
+		health: health.NewServer(), guests: guests, conns: table, limiter: limiter,
 		stop: stop, stopped: stopped,
 		streams: new(sync.WaitGroup),
 	}
@@ -143,7 +152,7 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 		stop: stop, readers: s.streams, stall: o.Stall,
 	}
 	s.grpc = grpc.NewServer(
-		grpc.Creds(&crowdCredentials{&sniffingCredentials{credentials, logs.NewSampler(o.Log, foreignLines), counters}, guests}),
+		grpc.Creds(&crowdCredentials{&sniffingCredentials{credentials, logs.NewSampler(o.Log, foreignLines), counters}, guests, table}),
 		grpc.InTapHandle(in.tap),
 		grpc.UnknownServiceHandler(in.unknown),
 		grpc.ForceServerCodecV2(codec.New()),
@@ -157,6 +166,7 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 		grpc.ConnectionTimeout(10*time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			Time: o.Keepalive, Timeout: o.KeepaliveTimeout, MaxConnectionIdle: maxIdle,
+			MaxConnectionAge: o.MaxAge, MaxConnectionAgeGrace: o.AgeGrace,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
@@ -230,11 +240,17 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 // Drain tells health checks, of the server and of each service, that nothing new
-// should come here.
-func (s *Server) Drain() { s.health.Shutdown() }
+// should come here, and peers that have no flow here, or none any more, to go elsewhere.
+func (s *Server) Drain() {
+	s.health.Shutdown()
+	s.conns.Drain()
+}
 
 // Undrain tells them that it may come again.
-func (s *Server) Undrain() { s.health.Resume() }
+func (s *Server) Undrain() {
+	s.health.Resume()
+	s.conns.Undrain()
+}
 
 // Stop ends the listeners' streams, waits for all others until the context
 // ends, and closes the connections. The broker should have been closed: then

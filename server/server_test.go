@@ -192,10 +192,10 @@ func TestOpenAgainstBuiltIns(t *testing.T) {
 		"a level there is not":                      {[]*gatewayv1.OpenRequest{giving(1), dat(&gatewayv1.Dat{Level: 9})}, false, "BOT PAY EOT:PROTOCOL_ERROR InvalidArgument"},
 		"first a PAY":                               {[]*gatewayv1.OpenRequest{pay(1)}, false, "InvalidArgument"},
 		"negative credit":                           {[]*gatewayv1.OpenRequest{giving(-1)}, false, "InvalidArgument"},
-		"no direction":                              {[]*gatewayv1.OpenRequest{bot(&gatewayv1.Bot{Credit: 1})}, false, "EOT:PROTOCOL_ERROR InvalidArgument"},
-		"a cid nobody has":                          {[]*gatewayv1.OpenRequest{bot(&gatewayv1.Bot{Label: `{"direction":"inject","cid":5}`})}, false, "EOT:REJECTED FailedPrecondition"},
+		"no direction":                              {[]*gatewayv1.OpenRequest{bot(&gatewayv1.Bot{Credit: 1})}, false, "InvalidArgument"},
+		"a cid nobody has":                          {[]*gatewayv1.OpenRequest{bot(&gatewayv1.Bot{Label: `{"direction":"inject","cid":5}`})}, false, "FailedPrecondition"},
 		"an attribute that is a field":              {[]*gatewayv1.OpenRequest{bot(&gatewayv1.Bot{Attributes: attributes(t, `{"credit":5}`)})}, false, "InvalidArgument"},
-		"generate refuses an attribute, the reason": {[]*gatewayv1.OpenRequest{bot(&gatewayv1.Bot{Label: `{"direction":"inject","credit":1,"count":-1}`})}, false, "EOT:REJECTED FailedPrecondition"},
+		"generate refuses an attribute, the reason": {[]*gatewayv1.OpenRequest{bot(&gatewayv1.Bot{Label: `{"direction":"inject","credit":1,"count":-1}`})}, false, "FailedPrecondition"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := start(t, nil)

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/conformance/play"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/native"
 )
@@ -83,10 +84,15 @@ func (p *grpcPeer) begin() (err error) {
 }
 
 func read(ctx context.Context, stream grpc.BidiStreamingClient[gatewayv1.OpenRequest, gatewayv1.OpenResponse], in chan<- arrival) {
-	for {
+	for first := true; ; first = false {
 		var a arrival
 		response, err := stream.Recv()
-		if a.err = err; err == nil {
+		switch refused := play.RefusalOf(err); {
+		case refused != nil && first: // what a native peer is told by an EOT
+			a.message, a.err = newMessage(refused.Message)
+		case err != nil:
+			a.err = err
+		default:
 			a.message, a.err = fromResponse(response)
 		}
 		select {

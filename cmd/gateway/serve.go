@@ -53,12 +53,14 @@ type serveCommand struct {
 	EOTTimeout     time.Duration `name:"eot-timeout" default:"${eot_timeout}" help:"How long a flow waits for the answer to an EOT." reload:""`
 	IdleTimeout    time.Duration `default:"0s" help:"How long a flow may go without a message; 0 for ever." reload:""`
 
-	Heartbeat        time.Duration `default:"2s" help:"How often a silent ZeroMQ peer is asked whether it is there; 0 for never."`
-	HeartbeatTimeout time.Duration `default:"6s" help:"How long it may take to answer."`
-	Keepalive        time.Duration `default:"20s" help:"How often a silent gRPC connection is asked whether its peer is there."`
-	KeepaliveTimeout time.Duration `default:"60s" help:"How long it may take to answer. A peer that is too busy to read cannot: less than --stall-timeout cuts it sooner than that."`
-	StallTimeout     time.Duration `default:"60s" help:"How long a peer may take no byte while something waits for it. One that takes its time is not cut."`
-	DrainGrace       time.Duration `default:"0s" help:"How long flows may go on after SIGTERM before they are ended."`
+	Heartbeat             time.Duration `default:"2s" help:"How often a silent ZeroMQ peer is asked whether it is there; 0 for never."`
+	HeartbeatTimeout      time.Duration `default:"6s" help:"How long it may take to answer."`
+	Keepalive             time.Duration `default:"20s" help:"How often a silent gRPC connection is asked whether its peer is there."`
+	KeepaliveTimeout      time.Duration `default:"60s" help:"How long it may take to answer. A peer that is too busy to read cannot: less than --stall-timeout cuts it sooner than that."`
+	MaxConnectionAge      time.Duration `default:"0s" help:"How old a gRPC connection may become, give or take a tenth, before its peer is asked to go on by another one, as load balancers need it: flows go on, listeners are asked to listen again. 0s for any age."`
+	MaxConnectionAgeGrace time.Duration `default:"0s" help:"How long the calls of such a connection may go on before they are cut; 0s for ever."`
+	StallTimeout          time.Duration `default:"60s" help:"How long a peer may take no byte while something waits for it. One that takes its time is not cut."`
+	DrainGrace            time.Duration `default:"0s" help:"How long flows may go on after SIGTERM before they are ended."`
 
 	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error." reload:""`
 	LogFormat string     `default:"text" enum:"text,json" help:"text or json."`
@@ -107,6 +109,7 @@ func (c *serveCommand) config() config.Config {
 		},
 		GRPC: config.GRPC{
 			Address: c.GRPC, Keepalive: c.Keepalive, KeepaliveTimeout: c.KeepaliveTimeout,
+			MaxConnectionAge: c.MaxConnectionAge, MaxConnectionAgeGrace: c.MaxConnectionAgeGrace,
 			RateLimits: server.RateLimits{Total: c.GRPCRateLimit, Peer: c.GRPCPeerRateLimit},
 		},
 		HTTP: config.HTTP{Address: c.HTTP},

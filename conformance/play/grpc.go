@@ -140,6 +140,7 @@ type grpcPeer struct {
 	stream    grpc.BidiStreamingClient[gatewayv1.OpenRequest, gatewayv1.OpenResponse]
 	cancel    context.CancelFunc
 	said, got bool   // EOT, on this stream
+	heard     bool   // anything, on this stream
 	failure   string // the error in that
 	end       string // why the stream has ended, once that was seen
 }
@@ -193,7 +194,7 @@ func (p *grpcPeer) begin() (err error) {
 	}
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(context.Background())
-	p.said, p.got, p.failure, p.end = false, false, "", ""
+	p.said, p.got, p.heard, p.failure, p.end = false, false, false, "", ""
 	p.stream, err = gatewayv1.NewFlowServiceClient(p.conn).Open(ctx)
 	return err
 }
@@ -207,14 +208,40 @@ func (p *grpcPeer) recv() (*Message, error) {
 	if !timer.Stop() && err != nil {
 		return nil, fmt.Errorf("%w within %v", errNone, p.patience)
 	}
+	var m *Message
+	switch refused := RefusalOf(err); {
+	case refused != nil && !p.heard:
+		m, err = refused, nil
+	case err == nil:
+		m, err = ReadResponse(response)
+	}
 	if err != nil {
 		return nil, err
 	}
-	m, err := ReadResponse(response)
-	if err == nil && m.Type == zio.EOT {
+	p.heard = true
+	if m.Type == zio.EOT {
 		p.got, p.failure = true, m.End.Reason
 	}
-	return m, err
+	return m, nil
+}
+
+// RefusalOf is the EOT that a native peer is sent instead, of a stream that has ended with
+// this error before anything came; nil if that names no reason.
+func RefusalOf(err error) *Message {
+	s := status.Convert(err)
+	for _, detail := range s.Details() {
+		info, is := detail.(*errdetails.ErrorInfo)
+		if !is {
+			continue
+		}
+		reason := strings.ToLower(info.GetReason())
+		words := strings.TrimPrefix(strings.TrimPrefix(s.Message(), reason), ": ")
+		m, err := NewMessage(&zio.Message{Form: zio.FormFlow, Label: zio.ErrorLabel(reason, words)})
+		if err == nil {
+			return m
+		}
+	}
+	return nil
 }
 
 func (p *grpcPeer) raw([][]byte) error { return errors.New("gRPC has no raw bytes") }

@@ -80,6 +80,10 @@ type GRPC struct {
 	// Keepalive is how often a silent connection is asked whether its peer is there,
 	// and KeepaliveTimeout how long it may take to answer.
 	Keepalive, KeepaliveTimeout time.Duration
+	// MaxConnectionAge is how old a connection may become before its peer is asked to go
+	// on by another one, and MaxConnectionAgeGrace how long its calls may go on after
+	// that. 0 is for ever, of either.
+	MaxConnectionAge, MaxConnectionAgeGrace time.Duration
 	// RateLimits bound the calls that begin (reload).
 	RateLimits server.RateLimits
 }

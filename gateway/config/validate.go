@@ -29,8 +29,16 @@ func (c *Config) Validate() error {
 	if c.Routing.MaxProcesses < 1 {
 		return fmt.Errorf("max-processes is %d, want more than 0", c.Routing.MaxProcesses)
 	}
-	if c.DrainGrace < 0 {
-		return fmt.Errorf("drain-grace is %v, want 0 or more", c.DrainGrace)
+	for _, d := range []struct {
+		option string
+		value  time.Duration
+	}{
+		{"drain-grace", c.DrainGrace}, {"max-connection-age", c.GRPC.MaxConnectionAge},
+		{"max-connection-age-grace", c.GRPC.MaxConnectionAgeGrace},
+	} {
+		if d.value < 0 {
+			return fmt.Errorf("%s is %v, want 0 or more", d.option, d.value)
+		}
 	}
 	for _, check := range []func() error{c.validateZMQ, c.validateNode, c.Security.validate, c.validateReach} {
 		if err := check(); err != nil {

@@ -28,6 +28,7 @@ func openGRPC(h *Host, c *config.Config) (Front, error) {
 	}
 	o := server.DefaultOptions(h.Broker.Options())
 	o.Keepalive, o.KeepaliveTimeout, o.Log = c.GRPC.Keepalive, c.GRPC.KeepaliveTimeout, h.Log
+	o.MaxAge, o.AgeGrace = c.GRPC.MaxConnectionAge, c.GRPC.MaxConnectionAgeGrace
 	o.Process, o.Stall = h.Process, c.StallTimeout
 	o.RateLimits, o.Registry = c.GRPC.RateLimits, h.Metrics.Registry()
 	o.Routes = admin.RouteOptions{Maker: h.Maker, AllowExec: c.Routing.AllowExec}
@@ -42,7 +43,8 @@ func openGRPC(h *Host, c *config.Config) (Front, error) {
 // Endpoints implements Front.
 func (f *grpcFront) Endpoints() []admin.Endpoint { return f.endpoints }
 
-// Drain implements Front: health checks of gRPC say NOT_SERVING.
+// Drain implements Front: health checks of gRPC say NOT_SERVING, and peers are sent
+// elsewhere.
 func (f *grpcFront) Drain() { f.server.Drain() }
 
 // Undrain implements Front.

@@ -98,6 +98,9 @@ func WithDetails(s *status.Status, details ...protoadapt.MessageV1) error {
 }
 
 // Stopping is the status of a call that ends because the server is stopped.
-func Stopping() error {
-	return EndStatus(&broker.EndError{Reason: flow.Draining, Detail: "the gateway is shutting down"}, 0)
+func Stopping() error { return Draining("the gateway is shutting down") }
+
+// Draining is the status of a call that should be made again, there or elsewhere.
+func Draining(detail string) error {
+	return EndStatus(&broker.EndError{Reason: flow.Draining, Detail: detail}, 0)
 }

@@ -1,8 +1,8 @@
 // Package grpcgo is all that the gateway uses of grpc-go beyond its documented
-// interface: how a stream is aborted, how its messages are read before they are
-// decoded, and what it means when gRPC calls a buffer's methods. Every use says what to
-// do when a version of grpc-go no longer has it; the tests fail with such a version. See
-// docs/adr/0006-aborting-a-stream.md.
+// interface: how a stream is aborted, how a connection's peer is asked to go, how
+// messages are read before they are decoded, and what it means when gRPC calls a buffer's
+// methods. Every use says what to do when a version of grpc-go no longer has it; the
+// tests fail with such a version. See docs/adr/0006-aborting-a-stream.md.
 package grpcgo
 
 import (
@@ -41,16 +41,47 @@ var ErrNoStream = errors.New("the context is of no stream that can be aborted")
 // reads nothing keeps its stream, and what is queued for it, until it resets the stream
 // or its connection ends.
 func Abort(ctx context.Context) error {
-	stream := reflect.ValueOf(grpc.ServerTransportStreamFromContext(ctx))
-	if !stream.IsValid() || stream.Type().String() != "*transport.ServerStream" {
+	transport, stream := pointers(ctx)
+	if transport == nil {
 		return ErrNoStream
 	}
-	transport := stream.Elem().FieldByName("st")
-	if !transport.IsValid() || transport.Elem().Type().String() != "*transport.http2Server" {
-		return ErrNoStream
-	}
-	closeStream(transport.Elem().UnsafePointer(), stream.UnsafePointer(), true, http2.ErrCodeCancel, false)
+	closeStream(transport, stream, true, http2.ErrCodeCancel, false)
 	return nil
+}
+
+// pointers are a call's http2Server and ServerStream; nil where it has none.
+func pointers(ctx context.Context) (transport, stream unsafe.Pointer) {
+	s := reflect.ValueOf(grpc.ServerTransportStreamFromContext(ctx))
+	if !s.IsValid() || s.Type().String() != "*transport.ServerStream" {
+		return nil, nil
+	}
+	t := s.Elem().FieldByName("st")
+	if !t.IsValid() || t.Elem().Type().String() != "*transport.http2Server" {
+		return nil, nil
+	}
+	return t.Elem().UnsafePointer(), s.UnsafePointer()
+}
+
+// drainTransport is what gRPC itself does with a connection that has become as old as it
+// may, of that Version: it sends GOAWAY, with words for the peer to log, and goes on
+// with the calls that have begun. It does not wait.
+//
+//go:linkname drainTransport google.golang.org/grpc/internal/transport.(*http2Server).Drain
+func drainTransport(transport unsafe.Pointer, words string)
+
+// GoAway returns what asks the peer of a call's connection to make its next calls by
+// another one; those that have begun go on. That may be called at any time, also when
+// the call has ended, and concurrently with all else. It is nil where the context is of
+// no stream of gRPC's HTTP/2 server.
+//
+// Without drainTransport, return nil: then a peer stays with a gateway that is draining
+// until its connection has been idle for a while.
+func GoAway(ctx context.Context, words string) func() {
+	transport, _ := pointers(ctx)
+	if transport == nil {
+		return nil
+	}
+	return func() { drainTransport(transport, words) }
 }
 
 // Reader is a stream as gRPC's own parser reads it: a message is a head of five bytes,
