@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -191,6 +192,9 @@ func TestDeclineWithManyWords(t *testing.T) {
 		_, err = stream.Recv()
 		if s := status.Convert(err); s.Code() != codes.FailedPrecondition || !strings.HasPrefix(s.Message(), "rejected: "+unit+unit) || len(s.Details()) == 0 {
 			t.Errorf("%q: the status is %v with %v", unit, s.Code(), s.Details())
+		} else if whole := s.Details()[0].(*errdetails.ErrorInfo).GetMetadata()["detail"]; len(whole) < 1020 || len(whole) > 1024 ||
+			!strings.HasPrefix(whole, unit+unit) || !strings.HasSuffix(whole, "…") {
+			t.Errorf("%q: the detail has %d bytes", unit, len(whole))
 		}
 	}
 }

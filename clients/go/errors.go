@@ -135,6 +135,9 @@ func flowError(err error, eot *gatewayv1.Eot, id uint64) error {
 		if n, bad := strconv.ParseUint(info.GetMetadata()["flow_id"], 10, 64); bad == nil {
 			end.FlowID = n
 		}
+		if whole := info.GetMetadata()["detail"]; end.Detail == "" {
+			end.Detail = whole
+		}
 		if text := strings.TrimPrefix(s.Message(), end.Reason.String()); end.Detail == "" {
 			end.Detail = strings.TrimPrefix(text, ": ")
 		}

@@ -41,6 +41,10 @@ var ends = map[flow.Reason]codes.Code{
 	flow.Overloaded:      codes.ResourceExhausted,
 }
 
+// shortDetail is how many bytes of a detail a status's message holds in any case, with
+// each percent-encoded. A longer one is cut there, so that it stands in the ErrorInfo too.
+const shortDetail = 600
+
 // RetryDelay is what a caller is told to wait who may try again.
 const RetryDelay = time.Second
 
@@ -53,9 +57,12 @@ func EndStatus(end *broker.EndError, id broker.FlowID) error {
 	if code == codes.OK {
 		return nil
 	}
-	info := &errdetails.ErrorInfo{Domain: ErrorDomain, Reason: strings.ToUpper(end.Reason.String())}
+	info := &errdetails.ErrorInfo{Domain: ErrorDomain, Reason: strings.ToUpper(end.Reason.String()), Metadata: map[string]string{}}
 	if id != 0 {
-		info.Metadata = map[string]string{"flow_id": strconv.FormatUint(uint64(id), 10)}
+		info.Metadata["flow_id"] = strconv.FormatUint(uint64(id), 10)
+	}
+	if len(end.Detail) > shortDetail {
+		info.Metadata["detail"] = text.Detail(end.Detail)
 	}
 	details := []protoadapt.MessageV1{info}
 	if end.Reason.Retry() {

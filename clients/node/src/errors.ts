@@ -91,11 +91,13 @@ export class FlowEnded extends FlowError {
 export function errorOf(failed: ServiceError, where: Where, flowId = 0n): FlowError {
   let reason: EndReason = "unspecified";
   let retryAfter: number | undefined;
+  let whole: string | undefined;
   for (const detail of detailsOf(failed)) {
     const info = as(detail, ErrorInfoSchema);
     if (info?.domain === DOMAIN) {
       reason = reasonNamed(info.reason);
       flowId = BigInt(info.metadata["flow_id"] ?? flowId);
+      whole = info.metadata["detail"];
     }
     const delay = as(detail, RetryInfoSchema)?.retryDelay;
     if (delay) retryAfter = Number(delay.seconds) + delay.nanos / 1e9;
@@ -107,7 +109,7 @@ export function errorOf(failed: ServiceError, where: Where, flowId = 0n): FlowEr
     if (isTooLarge(failed.code, text)) reason = "message_too_large";
     text = explain(failed.code, text, where);
   }
-  return new FlowError(reason, text, { code: failed.code, flowId, retryAfter, cause: failed });
+  return new FlowError(reason, whole ?? text, { code: failed.code, flowId, retryAfter, cause: failed });
 }
 
 function detailsOf(failed: ServiceError) {

@@ -159,17 +159,19 @@ def error_from_rpc(error: Any) -> FlowError:
 
     It has the status as grpc.Call and grpc.aio.AioRpcError do.
     """
-    reason, retry_after, flow_id = EndReason.UNSPECIFIED, None, 0
+    reason, retry_after, flow_id, whole = EndReason.UNSPECIFIED, None, 0, ""
     for detail in _details(error):
         info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
         if detail.Unpack(info) and info.domain == _DOMAIN:
             reason = _reason(info.reason)
             flow_id = int(info.metadata.get("flow_id", 0))
+            whole = info.metadata.get("detail", "")
         elif detail.Unpack(retry):
             retry_after = retry.retry_delay.ToTimedelta().total_seconds()
     text = error.details() or ""
     if text == reason.value or text.startswith(f"{reason}: "):
         text = text[len(reason.value) :].removeprefix(": ")
+    text = whole or text
     return FlowError(reason, text, code=error.code(), flow_id=flow_id, retry_after=retry_after)
 
 

@@ -34,7 +34,8 @@ class FlowServiceStub:
 
     Every RPC answers a flow that did not complete with a status that carries
     google.rpc.ErrorInfo: domain "gateway.zioflow", reason the EndReason without
-    its prefix, metadata "flow_id"; and google.rpc.RetryInfo where the same flow,
+    its prefix, metadata "flow_id", and "detail" where the message is too short for
+    that; and google.rpc.RetryInfo where the same flow,
     opened again, may fare better. A flow that ends before the other side's BOT has come
     has that status alone: neither headers nor messages come before it, so that
     gRPC's own retry policies apply. A message far beyond the gateway's limit is
@@ -74,7 +75,8 @@ class FlowServiceServicer:
 
     Every RPC answers a flow that did not complete with a status that carries
     google.rpc.ErrorInfo: domain "gateway.zioflow", reason the EndReason without
-    its prefix, metadata "flow_id"; and google.rpc.RetryInfo where the same flow,
+    its prefix, metadata "flow_id", and "detail" where the message is too short for
+    that; and google.rpc.RetryInfo where the same flow,
     opened again, may fare better. A flow that ends before the other side's BOT has come
     has that status alone: neither headers nor messages come before it, so that
     gRPC's own retry policies apply. A message far beyond the gateway's limit is
@@ -160,7 +162,8 @@ class FlowService:
 
     Every RPC answers a flow that did not complete with a status that carries
     google.rpc.ErrorInfo: domain "gateway.zioflow", reason the EndReason without
-    its prefix, metadata "flow_id"; and google.rpc.RetryInfo where the same flow,
+    its prefix, metadata "flow_id", and "detail" where the message is too short for
+    that; and google.rpc.RetryInfo where the same flow,
     opened again, may fare better. A flow that ends before the other side's BOT has come
     has that status alone: neither headers nor messages come before it, so that
     gRPC's own retry policies apply. A message far beyond the gateway's limit is
