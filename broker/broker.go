@@ -89,7 +89,13 @@ func (b *Broker) SetLimits(options Options) error {
 // reach the flows that are pending. The channel is closed when no flow is left,
 // unless Undrain comes before that: then never. Drain while draining changes
 // nothing and returns the same channel.
-func (b *Broker) Drain() (idle <-chan struct{}) { return b.registry.drain() }
+func (b *Broker) Drain() (idle <-chan struct{}) { return b.DrainFor(shuttingDown) }
+
+// DrainFor is Drain that tells who is refused why; of several calls the last one does.
+func (b *Broker) DrainFor(why string) (idle <-chan struct{}) { return b.registry.drain(why) }
+
+// shuttingDown is why flows are refused where nobody has said more.
+const shuttingDown = "the gateway is shutting down"
 
 // Undrain takes new flows again. It returns false after Close, which is for good.
 func (b *Broker) Undrain() bool { return b.registry.undrain() }

@@ -26,6 +26,7 @@ type registry struct {
 	totals   relay.Totals               // guarded by mu; of those that have ended
 	refused  map[flow.Reason]uint64     // guarded by mu
 	draining bool                       // guarded by mu
+	why      string                     // guarded by mu; it drains, in words
 	closed   bool                       // guarded by mu
 	idle     chan struct{}              // guarded by mu; the present or next drain's
 }
@@ -40,7 +41,7 @@ type registered struct {
 func (r *registry) full(o *Options) *flow.Error {
 	switch {
 	case r.draining:
-		return &flow.Error{Reason: flow.Draining, Detail: "the gateway is shutting down"}
+		return &flow.Error{Reason: flow.Draining, Detail: r.why}
 	case r.running >= o.MaxFlows:
 		return &flow.Error{Reason: flow.Overloaded, Detail: "the gateway has reached its number of flows"}
 	case r.pending >= o.MaxPending:
@@ -119,9 +120,10 @@ func (r *registry) refuse(reason flow.Reason) {
 }
 
 // drain refuses new flows; idle is closed when no flow is left.
-func (r *registry) drain() (idle <-chan struct{}) {
+func (r *registry) drain(why string) (idle <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.why = why
 	if !r.draining {
 		r.draining = true
 		r.drained()
@@ -152,7 +154,7 @@ func (r *registry) close() {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
-	r.drain()
+	r.drain(shuttingDown)
 }
 
 // Live implements relay.Registry.

@@ -35,7 +35,7 @@ func TestTransferRefused(t *testing.T) {
 		"needless CURVE":   {append([]string{"get", "--via=zmq-server", server}, known...), []string{"CURVE", "--curve-server"}},
 		"an unknown key":   {[]string{"get", "--via=zmq-router", "--address=" + s.addresses[viaDealer], known[0], "--curve-key=" + s.file("stranger.curve")}, []string{"--curve-key"}},
 		"another server":   {[]string{"get", "--via=zmq-router", "--address=" + s.addresses[viaDealer], "--curve-server=" + s.file("writer.curve.pub"), known[1]}, []string{"--curve-server"}},
-		"half of the keys": {[]string{"get", "--via=zmq-router", router, known[0]}, []string{"curve-server and curve-key need each other"}},
+		"half of the keys": {[]string{"get", "--via=zmq-router", router, known[0]}, []string{"--curve-server and --curve-key need each other"}},
 		"a file of no key": {[]string{"get", "--via=zmq-router", router, known[0], "--curve-key=" + s.file("ca.pem")}, []string{"curve-key", "ca.pem", "40 characters"}},
 	} {
 		t.Run(name, func(t *testing.T) {

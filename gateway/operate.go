@@ -51,13 +51,15 @@ func (o *operations) Drain() {
 	if !o.fronts.Draining() {
 		o.log.Info("draining: new flows are refused", "flows", o.broker.Live())
 	}
-	o.refuse()
+	if !o.stopping {
+		o.refuse("the gateway was drained by an operator")
+	}
 }
 
-// refuse refuses new flows and has health checks say so. o.mu is held.
-func (o *operations) refuse() (idle <-chan struct{}) {
+// refuse refuses new flows, says why, and has health checks say so. o.mu is held.
+func (o *operations) refuse(why string) (idle <-chan struct{}) {
 	o.fronts.Drain()
-	return o.broker.Drain()
+	return o.broker.DrainFor(why)
 }
 
 // Undrain implements admin.Process.
@@ -100,5 +102,5 @@ func (o *operations) stop() (idle <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.stopping = true
-	return o.refuse()
+	return o.refuse("the gateway is shutting down")
 }

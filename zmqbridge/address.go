@@ -99,11 +99,22 @@ func listen(address string) (*listener, error) {
 	}
 	l, err := net.Listen(network, net.JoinHostPort(ip, strconv.Itoa(port)))
 	if err != nil {
-		return nil, errors.New(bindProblem(err))
+		return nil, &bindError{bindProblem(err), err}
 	}
 	port = l.Addr().(*net.TCPAddr).Port
 	return &listener{Listener: l, bound: "tcp://" + name + ":" + strconv.Itoa(port), local: IsLocal(address)}, nil
 }
+
+// bindError is a bind that failed, in words without the address.
+type bindError struct {
+	problem string
+	err     error
+}
+
+func (e *bindError) Error() string { return e.problem }
+
+// Unwrap returns package net's error.
+func (e *bindError) Unwrap() error { return e.err }
 
 // bindProblem is why a bind failed, without the address, which the caller names.
 func bindProblem(err error) string {
@@ -204,7 +215,7 @@ func listenIPC(path string) (_ *listener, err error) {
 		return nil, err
 	}
 	if l.Listener, err = net.Listen("unix", path); err != nil {
-		return nil, errors.New(bindProblem(err))
+		return nil, &bindError{bindProblem(err), err}
 	}
 	if err := l.lock.Restrict(); err != nil {
 		return nil, errors.Join(err, l.Close())

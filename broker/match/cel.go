@@ -70,12 +70,19 @@ func compileMatch(expression string, limit uint64) (*CEL, error) {
 // maxIssues is how many errors of one expression are told.
 const maxIssues = 3
 
+// loneEquals is how CEL says that there is a = by itself, which it does not have.
+const loneEquals = "Syntax error: token recognition error at: '="
+
 // positions is what is wrong with an expression, as "line:column: cause".
 func positions(issues *cel.Issues) error {
 	var words []string
 	for i, issue := range issues.Errors() {
 		if i == maxIssues {
 			words = append(words, "…")
+			break
+		}
+		if strings.HasPrefix(issue.Message, loneEquals) { // what follows is about what it makes of the rest
+			words = append(words, fmt.Sprintf("%d:%d: to compare is ==, not =", issue.Location.Line(), issue.Location.Column()+1))
 			break
 		}
 		words = append(words, fmt.Sprintf("%d:%d: %s", issue.Location.Line(), issue.Location.Column()+1, issue.Message))

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -58,7 +59,7 @@ func TestDocument(t *testing.T) {
 				}
 				c := command(t)
 				shell := exec.CommandContext(t.Context(), "bash", "-c", words)
-				shell.Dir, shell.Env = dir, append(c.Env, "ZIO_GATEWAY_ADDRESS="+s.GRPC)
+				shell.Dir, shell.Env = dir, slices.Concat(c.Env, []string{"ZIO_GATEWAY_ADDRESS=" + s.GRPC})
 				out, err := shell.StdoutPipe()
 				if err == nil {
 					err = shell.Start()

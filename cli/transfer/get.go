@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -10,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/cli/exit"
 )
 
 // Get takes a flow, and counts, writes or passes on what comes.
@@ -30,19 +30,21 @@ func (*Get) Help() string {
 }
 
 // Run prints what came to standard output, or to standard error where that has the data.
-func (c *Get) Run() (err error) {
+func (c *Get) Run() error { return inWords(c.run()) }
+
+func (c *Get) run() (err error) {
 	w, err := parse(c.Words)
 	if err != nil {
-		return err
+		return exit.With(exit.Usage, err)
 	}
 	if slices.Equal(w.others, []string{"-"}) && (c.Output == "" || c.Output == "-") {
 		c.Output = "-"
 	} else if len(w.others) > 0 {
-		return fmt.Errorf("attribute %q is not of the form NAME=VALUE", w.others[0])
+		return exit.Errorf(exit.Usage, "attribute %q is not of the form NAME=VALUE", w.others[0])
 	}
 	to, results, err := c.sink()
 	if err != nil {
-		return err
+		return exit.With(exit.Usage, err)
 	}
 	ctx, stop := interruptible()
 	defer stop()
@@ -53,7 +55,9 @@ func (c *Get) Run() (err error) {
 	m := newMeter("get", -1)
 	err = errors.Join(take(f, to, m), to.close())
 	m.hide()
-	m.report(c.Via, "took", to.files()).print(results, c.JSON)
+	if err == nil || isInterrupt(err) || to.files() > 0 {
+		m.report(c.Via, "took", to.files()).print(results, c.JSON)
+	}
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/cli/exit"
 	zioflow "github.com/zioflow/gateway/clients/go"
 )
 
@@ -25,11 +26,15 @@ type grpcFlow struct {
 }
 
 func (t *terms) dial(address string) (*zioflow.Gateway, error) {
+	if err := checkGRPC(address); err != nil {
+		return nil, exit.With(exit.Usage, err)
+	}
 	options, err := t.dialOptions()
 	if err != nil {
-		return nil, err
+		return nil, exit.With(exit.Usage, err)
 	}
-	return zioflow.Dial(address, append(options, zioflow.WithMaxMessage(maxMessage))...)
+	gateway, err := zioflow.Dial(address, append(options, zioflow.WithMaxMessage(maxMessage))...)
+	return gateway, exit.With(exit.Usage, err)
 }
 
 func (t *terms) openGRPC(ctx context.Context, address string, cid uint64, direction zio.Direction, attributes map[string]any) (flow, error) {

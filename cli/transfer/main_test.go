@@ -3,7 +3,6 @@ package transfer
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.uber.org/goleak"
 
+	"github.com/zioflow/gateway/cli/exit"
 	zioflow "github.com/zioflow/gateway/clients/go"
 	"github.com/zioflow/gateway/gateway"
 )
@@ -34,14 +34,15 @@ func TestMain(m *testing.M) {
 		Put Put `cmd:""`
 		Get Get `cmd:""`
 	}
-	parsed := kong.Parse(&app, kong.Name("gateway"), kong.DefaultEnvars("ZIO_GATEWAY"))
-	if err := parsed.Run(); err != nil {
+	parsed, err := kong.Must(&app, kong.Name("gateway"), kong.DefaultEnvars("ZIO_GATEWAY")).Parse(os.Args[1:])
+	if err == nil {
+		err = parsed.Run()
+	} else {
+		err = exit.With(exit.Usage, err)
+	}
+	if err != nil {
 		_, _ = fmt.Fprintf(os.Stderr, "gateway: %v\n", err)
-		var coder kong.ExitCoder
-		if errors.As(err, &coder) {
-			os.Exit(coder.ExitCode())
-		}
-		os.Exit(1)
+		os.Exit(int(exit.Of(err)))
 	}
 }
 

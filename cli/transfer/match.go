@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/cli/exit"
 	zioflow "github.com/zioflow/gateway/clients/go"
 )
 
@@ -28,7 +31,7 @@ func (m *matched) leave() {
 // await opens a flow as the handler of the next one that Match takes.
 func (t *terms) await(ctx context.Context, direction zio.Direction, attributes map[string]any) (flow, error) {
 	if t.CID != 0 {
-		return nil, errors.New("--match and --cid exclude each other")
+		return nil, exit.Errorf(exit.Usage, "--match and --cid exclude each other")
 	}
 	gateway, err := t.dial(t.grpcAddress())
 	if err != nil {
@@ -63,6 +66,9 @@ type listener struct {
 	stop      context.CancelFunc
 }
 
+// wrongMatch is how the gateway begins to say what is wrong with an expression.
+var wrongMatch = regexp.MustCompile(`match expression: 1:(\d+)`)
+
 // listen announces a listener for at most that many flows that go in that direction, as
 // the handler sees it, until ctx ends or it is closed.
 func listen(ctx context.Context, gateway *zioflow.Gateway, name, match string, direction zio.Direction, flows uint32) *listener {
@@ -87,6 +93,11 @@ func listen(ctx context.Context, gateway *zioflow.Gateway, name, match string, d
 		})
 		if cause := context.Cause(ctx); cause != nil {
 			l.err = cause
+		}
+		if place := wrongMatch.FindStringSubmatchIndex(fmt.Sprint(l.err)); place != nil { // behind the bracket
+			text := l.err.Error()
+			column, _ := strconv.Atoi(text[place[2]:place[3]])
+			l.err = exit.Errorf(exit.Usage, "--match: 1:%d%s", column-1, text[place[3]:])
 		}
 	}()
 	return l

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/cli/exit"
 	zioflow "github.com/zioflow/gateway/clients/go"
 	"github.com/zioflow/gateway/internal/flowclient"
 	"github.com/zioflow/gateway/zmqbridge/dial"
@@ -57,10 +58,13 @@ const payIn = 4
 
 // dialNative connects. An error says which option it may be about.
 func (c *connection) dialNative(ctx context.Context, kind zmtp.SocketType, address string) (*dial.Conn, error) {
+	if err := checkZeroMQ(address); err != nil {
+		return nil, exit.With(exit.Usage, err)
+	}
 	o := dial.DefaultOptions(address, kind)
 	var err error
 	if o.Curve, err = c.curve(); err != nil {
-		return nil, err
+		return nil, exit.With(exit.Usage, err)
 	}
 	o.MaxMessage = maxMessage
 	if c.Timeout > 0 {
@@ -83,14 +87,16 @@ func (c *connection) advice(fault *dial.Error) string {
 	switch secure := c.CurveServer != ""; {
 	case fault.Cause == dial.Foreign && strings.Contains(fault.Detail, "gRPC"):
 		return "--via grpc is for the gateway's gRPC address"
-	case fault.Cause == dial.SocketType, fault.Cause == dial.Refused && strings.Contains(fault.Detail, "socket type"):
+	case fault.Cause == dial.Foreign && strings.Contains(fault.Detail, "HTTP"):
+		return "is it the gateway's --http, and not its --" + c.Via + "?"
+	case wrongSocketType(fault):
 		return fmt.Sprintf("the address may be for --via %s, not for --via %s", other, c.Via)
 	case fault.Cause == dial.Mechanism && !secure:
 		return "--curve-server and --curve-key say with which keys"
 	case fault.Cause == dial.Mechanism:
 		return "without --curve-server and --curve-key it may do"
 	case fault.Cause == dial.Key, fault.Cause == dial.Refused && secure:
-		return "the keys are those of --curve-server and --curve-key"
+		return "--curve-server is to have the gateway's public key, --curve-key this side's secret one, whose public one the gateway has to know"
 	case fault.Cause == dial.Left && secure:
 		return "does the gateway ask for CURVE here, and are --curve-server and --curve-key the right keys?"
 	case fault.Cause == dial.Left:

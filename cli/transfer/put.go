@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/cli/exit"
 	zioflow "github.com/zioflow/gateway/clients/go"
 )
 
@@ -44,17 +45,19 @@ func (c *Put) Validate() error {
 }
 
 // Run prints what was given to standard output.
-func (c *Put) Run() error {
+func (c *Put) Run() error { return inWords(c.run()) }
+
+func (c *Put) run() error {
 	w, err := parse(c.Words)
 	if err != nil {
-		return err
+		return exit.With(exit.Usage, err)
 	}
 	if len(w.others) > 0 && (c.Count != nil || c.Size != nil) {
-		return errors.New("--count and --size are for test data, not for files")
+		return exit.Errorf(exit.Usage, "--count and --size are for test data, not for files")
 	}
 	all, total, err := inputs(w.others, c.Raw, c.NPY)
 	if err != nil {
-		return err
+		return exit.With(exit.Usage, err)
 	}
 	ctx, stop := interruptible()
 	defer stop()
@@ -69,7 +72,9 @@ func (c *Put) Run() error {
 	m := newMeter("put", total)
 	err = give(f, dats, m)
 	m.hide()
-	m.report(c.Via, "gave", files(all)).print(os.Stdout, c.JSON)
+	if err == nil || isInterrupt(err) { // of a flow that has failed nobody knows how much has arrived
+		m.report(c.Via, "gave", files(all)).print(os.Stdout, c.JSON)
+	}
 	return err
 }
 

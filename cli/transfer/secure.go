@@ -3,9 +3,11 @@ package transfer
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/zioflow/gateway/access"
 	zioflow "github.com/zioflow/gateway/clients/go"
@@ -25,19 +27,22 @@ type secure struct {
 // dialOptions are what gRPC needs of it.
 func (f *secure) dialOptions() ([]zioflow.DialOption, error) {
 	var options []zioflow.DialOption
-	if f.TLSCA != "" {
+	switch {
+	case (f.TLSCert == "") != (f.TLSKey == ""):
+		return nil, errors.New("--tls-cert and --tls-key need each other")
+	case f.TLSCA == "" && f.TLSCert != "":
+		return nil, errors.New("--tls-cert and --tls-key need --tls-ca, which says which gateways to trust")
+	case f.TLSCA != "":
 		config, err := f.tls()
 		if err != nil {
 			return nil, err
 		}
 		options = append(options, zioflow.WithTLS(config))
-	} else if f.TLSCert != "" || f.TLSKey != "" {
-		return nil, errors.New("tls-cert and tls-key need tls-ca")
 	}
 	if f.TokenFile != "" {
 		token, err := access.ReadSecret(f.TokenFile)
 		if err != nil {
-			return nil, fmt.Errorf("token-file: %w", err)
+			return nil, fmt.Errorf("--token-file: %w", err)
 		}
 		options = append(options, zioflow.WithToken(token))
 	}
@@ -45,23 +50,52 @@ func (f *secure) dialOptions() ([]zioflow.DialOption, error) {
 }
 
 func (f *secure) tls() (*tls.Config, error) {
-	text, err := os.ReadFile(f.TLSCA)
-	if err != nil {
-		return nil, fmt.Errorf("tls-ca: %w", err)
-	}
 	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-	if !config.RootCAs.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("tls-ca: %s has no certificate in PEM", f.TLSCA)
+	authority, err := readPEM("--tls-ca", f.TLSCA, "CERTIFICATE")
+	if err != nil {
+		return nil, err
 	}
-	if f.TLSCert == "" && f.TLSKey == "" {
+	if !config.RootCAs.AppendCertsFromPEM(authority) {
+		return nil, fmt.Errorf("--tls-ca: the certificate in %s cannot be read", f.TLSCA)
+	}
+	if f.TLSCert == "" {
 		return config, nil
 	}
-	pair, err := tls.LoadX509KeyPair(f.TLSCert, f.TLSKey)
+	certificate, err := readPEM("--tls-cert", f.TLSCert, "CERTIFICATE")
 	if err != nil {
-		return nil, fmt.Errorf("tls-cert %s with tls-key %s: %w", f.TLSCert, f.TLSKey, err)
+		return nil, err
+	}
+	key, err := readPEM("--tls-key", f.TLSKey, "PRIVATE KEY")
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert %s with --tls-key %s: %s", f.TLSCert, f.TLSKey, strings.TrimPrefix(err.Error(), "tls: "))
 	}
 	config.Certificates = []tls.Certificate{pair}
 	return config, nil
+}
+
+// readPEM reads a file in PEM that has to have a block whose type ends so.
+func readPEM(option, path, want string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", option, err)
+	}
+	names := map[string]string{"CERTIFICATE": "certificate", "PRIVATE KEY": "private key"}
+	found := "nothing in PEM"
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if strings.HasSuffix(block.Type, want) {
+			return text, nil
+		}
+		for kind, name := range names {
+			if strings.HasSuffix(block.Type, kind) {
+				found = "a " + name
+			}
+		}
+	}
+	return nil, fmt.Errorf("%s: %s has %s, want a %s", option, path, found, names[want])
 }
 
 // curve is what ZeroMQ needs of it; nil for no CURVE.
@@ -70,21 +104,50 @@ func (f *secure) curve() (*zmtp.CurveKeys, error) {
 	case f.CurveServer == "" && f.CurveKey == "":
 		return nil, nil
 	case f.CurveServer == "" || f.CurveKey == "":
-		return nil, errors.New("curve-server and curve-key need each other")
+		return nil, errors.New("--curve-server and --curve-key need each other")
 	}
 	server, err := readCurveKey(f.CurveServer)
 	if err != nil {
-		return nil, fmt.Errorf("curve-server: %w", err)
+		return nil, fmt.Errorf("--curve-server: %w", err)
 	}
 	secret, err := readCurveKey(f.CurveKey)
 	if err != nil {
-		return nil, fmt.Errorf("curve-key: %w", err)
+		return nil, fmt.Errorf("--curve-key: %w", err)
 	}
 	public, err := secret.Public()
-	if err != nil {
-		return nil, fmt.Errorf("curve-key: %s: %w", f.CurveKey, err)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("--curve-key: %s: %w", f.CurveKey, err)
+	case isPair(server, f.CurveServer+publicEnding):
+		return nil, fmt.Errorf("--curve-server: %s is a secret key: the public one is in %s", f.CurveServer, f.CurveServer+publicEnding)
+	case strings.HasSuffix(f.CurveKey, publicEnding) && isPublic(secret, strings.TrimSuffix(f.CurveKey, publicEnding)):
+		return nil, fmt.Errorf("--curve-key: %s is a public key: the secret one is in %s", f.CurveKey, strings.TrimSuffix(f.CurveKey, publicEnding))
 	}
 	return &zmtp.CurveKeys{Server: server, Secret: secret, Public: public}, nil
+}
+
+// publicEnding is what keygen puts behind the name of a secret key's file for its public
+// key. A key does not show which of both it is, but its neighbour does.
+const publicEnding = ".pub"
+
+// isPair tells whether a key is the secret one of the public key in a file.
+func isPair(secret access.CurveKey, publicPath string) bool {
+	neighbour, err := readCurveKey(publicPath)
+	if err != nil {
+		return false
+	}
+	public, err := secret.Public()
+	return err == nil && public == neighbour
+}
+
+// isPublic tells whether a key is the public one of the secret key in a file.
+func isPublic(key access.CurveKey, secretPath string) bool {
+	neighbour, err := readCurveKey(secretPath)
+	if err != nil {
+		return false
+	}
+	public, err := neighbour.Public()
+	return err == nil && public == key
 }
 
 // readCurveKey reads a file with a key in Z85.

@@ -10,7 +10,7 @@ import (
 )
 
 // Interrupted is the error of a command that was told to stop by a signal, and has done so
-// in good order. It implements kong.ExitCoder.
+// in good order. The program's exit code is its ExitCode.
 type Interrupted struct{ Signal syscall.Signal }
 
 func (e *Interrupted) Error() string { return fmt.Sprintf("stopped by %v", e.Signal) }

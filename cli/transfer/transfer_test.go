@@ -15,6 +15,7 @@ import (
 
 	"github.com/creack/pty"
 
+	"github.com/zioflow/gateway/cli/exit"
 	zioflow "github.com/zioflow/gateway/clients/go"
 )
 
@@ -40,7 +41,11 @@ func contents(t *testing.T, dir string) map[string][]byte {
 			return err
 		}
 		name, _ := filepath.Rel(dir, path)
-		found[filepath.ToSlash(name)], err = os.ReadFile(path)
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it has its own name meanwhile
+		}
+		found[filepath.ToSlash(name)] = data
 		return err
 	})
 	if err != nil {
@@ -258,15 +263,15 @@ func TestInterruptedGet(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name := ""; !strings.HasSuffix(name, ".part"); { // the half has come
-		entries, err := os.ReadDir(to)
-		if err != nil || ctx.Err() != nil {
-			t.Fatal(err, ctx.Err())
+	for half := false; !half; { // has come
+		if ctx.Err() != nil {
+			t.Fatal("the half has not come")
 		}
-		for _, entry := range entries {
-			if name = entry.Name(); strings.HasSuffix(name, ".part") {
-				break
-			}
+		for name, data := range contents(t, to) {
+			half = half || strings.HasSuffix(name, ".part") && len(data) == 5
+		}
+		if _, err := os.Stat(filepath.Join(to, "whole")); err != nil {
+			half = false
 		}
 	}
 	if err := get.Process.Signal(syscall.SIGTERM); err != nil {
@@ -307,6 +312,28 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+// TestCodes: a script learns whether it is worth to try again.
+func TestCodes(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	for what, c := range map[string]struct {
+		want      exit.Code
+		arguments []string
+	}{
+		"nobody":               {exit.Unreachable, []string{"put", "--address=127.0.0.1:1"}},
+		"nobody for ZeroMQ":    {exit.Unreachable, []string{"put", "--via=zmq-router", "--address=tcp://127.0.0.1:1"}},
+		"the wrong port":       {exit.Unreachable, []string{"get", "--via=zmq-router", "--address=" + first(s.ZMQServer)}},
+		"no expression":        {exit.Usage, []string{"get", "--address=" + s.GRPC, "--match=1 +"}},
+		"what is refused":      {exit.Failed, []string{"put", "--address=" + s.GRPC, "builtin=generate", "count=-1"}},
+		"what is no file here": {exit.Usage, []string{"put", "--address=" + s.GRPC, "nowhere", "builtin=dump"}},
+		"all well":             {exit.Done, []string{"put", "--address=" + s.GRPC, "builtin=dump"}},
+	} {
+		if got := run(t, command(t, c.arguments...)); got.code != int(c.want) {
+			t.Errorf("%s: the exit code is %d, want %d: %s", what, got.code, c.want, got.err)
+		}
+	}
+}
+
 // TestRefusedWords: what makes no sense is said before a gateway is asked.
 func TestRefusedWords(t *testing.T) {
 	t.Parallel()
@@ -322,7 +349,7 @@ func TestRefusedWords(t *testing.T) {
 		"--match and --cid exclude each other": {"get", "--cid=3", "--match=true"},
 		"not a directory":                      {"get", "-o", dir + "/a/x"},
 	} {
-		if got := run(t, command(t, arguments...)); got.code == 0 || !strings.Contains(got.err, want) {
+		if got := run(t, command(t, arguments...)); got.code != int(exit.Usage) || !strings.Contains(got.err, want) {
 			t.Errorf("%v printed %+v, want %q", arguments, got, want)
 		}
 	}

@@ -47,7 +47,7 @@ func openHTTP(h *Host, c *config.Config) (Front, error) {
 	mux.HandleFunc("GET /readyz", checks.readyz)
 	mux.Handle("GET /metrics", h.Metrics.Handler(h.Log))
 	f := &httpFront{newHTTP(mux, h.Log), t.Endpoints(c, boundAddress(listener, c.HTTP.Address))}
-	go h.Watch("http", func() error { return f.server.Serve(boundHTTP(listener)) })
+	go h.Watch("http", func() error { return f.server.Serve(sniffingListener{boundHTTP(listener), newForeign(h.Log)}) })
 	return f, nil
 }
 

@@ -43,7 +43,7 @@ func (s *Set) Open(h *Host, c *config.Config) error {
 	for _, k := range kinds() {
 		front, err := k.open(h, c)
 		if err != nil {
-			return err
+			return withOccupant(err)
 		}
 		if front != nil {
 			s.add(opened{front, k.last})
