@@ -25,6 +25,8 @@ type Commands struct {
 	Nodes     nodesCommand     `cmd:"" group:"Operators" help:"List the nodes that discovery has found."`
 	Listeners listenersCommand `cmd:"" group:"Operators" help:"List the programs that have announced that they handle flows."`
 	Routes    routesCommand    `cmd:"" group:"Operators" help:"List the routes in the order in which they are tried, or try one."`
+	Top       topCommand       `cmd:"" group:"Operators" help:"Show flows as they go on: rates, credit, who holds them up."`
+	Watch     watchCommand     `cmd:"" group:"Operators" help:"Print a line for every flow that begins, changes its state or ends."`
 
 	End        endCommand        `cmd:"" group:"Operators" help:"End flows, by their numbers or by a filter. It asks first."`
 	Disconnect disconnectCommand `cmd:"" group:"Operators" help:"End peers' connections and their flows. It asks first."`

@@ -148,3 +148,52 @@ func (l *lines) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// TestWatchEvents: a line for every state that a flow enters.
+func TestWatchEvents(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	table, script := &lines{cancel: func() {}}, &lines{cancel: func() {}}
+	ended := make(chan error, 2)
+	for _, watch := range []struct {
+		out       *lines
+		arguments []string
+	}{{table, nil}, {script, []string{"--json", "--state=ended", "--filter=route == 'dump'"}}} {
+		go func() {
+			ended <- execute(ctx, watch.out, &bytes.Buffer{}, append([]string{"watch", "--address", r.address}, watch.arguments...)...)
+		}()
+	}
+	r.until(t, func() bool { // the watches may not have begun yet
+		giver := r.give(t, map[string]any{"stream": "raw"})
+		if err := giver.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(table.content(), "completed") && strings.Contains(script.content(), "END_REASON_COMPLETED")
+	})
+	cancel()
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Errorf("it ended with %v", err)
+		}
+	}
+	for _, state := range []string{"active", "half_closed", "completed"} {
+		if !strings.Contains(table.content(), "  "+state+" ") {
+			t.Errorf("there is no %s in\n%s", state, table.content())
+		}
+	}
+	if !strings.Contains(table.content(), "after ") || !strings.Contains(table.content(), "builtin=dump stream=raw\n") {
+		t.Errorf("it is\n%s", table.content())
+	}
+	run(t.Context(), t, "watch", "--address", "127.0.0.1:1").fails(t, exit.Unreachable, "nothing listens")
+	r.run(t, "watch", "--filter", "colour").fails(t, exit.Usage, "undeclared reference")
+	r.run(t, "top").fails(t, exit.Usage, "top needs a terminal")
+	r.run(t, "top", "--sort=size").fails(t, exit.Usage, `--sort is "size"`)
+}
+
+func (l *lines) content() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}

@@ -67,6 +67,15 @@ type Table struct {
 	Empty string
 }
 
+// Insert puts a column behind the one of a name, with a text for each row.
+func (t *Table) Insert(behind, name string, texts []string) {
+	at := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == behind }) + 1
+	t.Columns = slices.Insert(t.Columns, at, Column{Name: name})
+	for i := range t.Rows {
+		t.Rows[i] = slices.Insert(t.Rows[i], at, of(texts[i]))
+	}
+}
+
 // longCell is how wide a cell becomes where the width is not bounded.
 const longCell = 120
 
