@@ -125,7 +125,7 @@ func TestTracesLost(t *testing.T) {
 		t.Errorf("after SIGTERM the exit code is %d, want 0", code)
 	}
 	// At the stop, or before it if that took long to come.
-	if log := p.log.text(); !strings.Contains(log, "spans left behind") && !strings.Contains(log, "OpenTelemetry failed") {
+	if log := p.log.text(); !strings.Contains(log, "spans left behind") && !strings.Contains(log, "spans not exported") {
 		t.Errorf("nobody was told that spans are lost:\n%s", log)
 	}
 }

@@ -3,16 +3,12 @@ package gateway
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/gateway/config"
 	"github.com/zioflow/gateway/telemetry"
 )
-
-// flushLimit is how long the last spans may take to be sent.
-const flushLimit = 2 * time.Second
 
 // instruments measure a gateway.
 type instruments struct {
@@ -29,7 +25,7 @@ func instrument(c *config.Config, log *slog.Logger) (instruments, *slog.Logger, 
 	}
 	log = slog.New(i.metrics.CountLines(log.Handler()))
 	traces, err := telemetry.Export(context.Background(), telemetry.ExportOptions{
-		Endpoint: c.OTLPEndpoint, Version: c.Version, Metrics: i.metrics, Log: log,
+		Endpoint: c.OTLPEndpoint, Protocol: c.OTLPProtocol, Version: c.Version, Metrics: i.metrics, Log: log,
 	})
 	i.traces = traces
 	return i, log, err
@@ -43,15 +39,13 @@ func (i instruments) observers() []broker.Observer {
 	return []broker.Observer{i.metrics, i.traces}
 }
 
-// close sends the spans that are left, while the context lasts, but no longer than
-// flushLimit. What cannot be sent then is lost, which is no reason for a failure.
+// close sends the spans that are left, while the context lasts. What cannot be sent then
+// is lost, which is no reason for a failure.
 func (i instruments) close(ctx context.Context, log *slog.Logger) {
 	if i.traces == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, flushLimit)
-	defer cancel()
 	if err := i.traces.Close(ctx); err != nil {
-		log.Warn("spans left behind", "error", err)
+		log.Warn("the connection to the collector of spans", "error", err)
 	}
 }

@@ -2,8 +2,8 @@ package telemetry
 
 import (
 	"context"
-	"log/slog"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -22,6 +22,7 @@ const spanName = "zio.flow"
 // Traces makes a span of every flow. A flow whose BOT has a traceparent attribute
 // is part of that trace. Its methods may be called concurrently.
 type Traces struct {
+	exporter *watchedExporter
 	provider *sdktrace.TracerProvider
 	tracer   trace.Tracer
 
@@ -29,17 +30,31 @@ type Traces struct {
 	spans map[broker.FlowID]trace.Span // guarded by mu; of the flows that have not ended
 }
 
-func newTraces(provider *sdktrace.TracerProvider) *Traces {
+func newTraces(exporter *watchedExporter, provider *sdktrace.TracerProvider) *Traces {
 	return &Traces{
+		exporter: exporter,
 		provider: provider,
 		tracer:   provider.Tracer("github.com/zioflow/gateway/telemetry"),
 		spans:    map[broker.FlowID]trace.Span{},
 	}
 }
 
-// Close sends what has not been sent, while the context lasts. The broker should
+// Close sends what has not been sent, while the context lasts and no longer than
+// flushLimit; a collector that does not take what it is sent is not waited for. What is
+// left is lost, and a line says how much. Nothing runs on afterwards. The broker should
 // have been closed.
-func (t *Traces) Close(ctx context.Context) error { return t.provider.Shutdown(ctx) }
+func (t *Traces) Close(ctx context.Context) error {
+	defer t.exporter.giveUp()
+	before := t.exporter.lost() // those have had their line
+	limit := time.AfterFunc(t.exporter.patience(time.Now()), t.exporter.giveUp)
+	defer limit.Stop()
+	defer context.AfterFunc(ctx, t.exporter.giveUp)()
+	err := t.provider.Shutdown(context.WithoutCancel(ctx))
+	if left := t.exporter.lost() - before; left > 0 {
+		t.exporter.log.Warn("spans left behind", "spans", left)
+	}
+	return err
+}
 
 // Observe implements broker.Observer.
 func (t *Traces) Observe(e broker.Event) {
@@ -115,36 +130,4 @@ func finish(span trace.Span, f *broker.FlowInfo) {
 		text += ": " + f.Detail
 	}
 	span.SetStatus(codes.Error, text)
-}
-
-// countedExporter counts and logs what becomes of the spans, instead of telling
-// OpenTelemetry's global error handler.
-type countedExporter struct {
-	sdktrace.SpanExporter
-	metrics *Metrics
-	log     *slog.Logger
-}
-
-// ExportSpans implements sdktrace.SpanExporter.
-func (e countedExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	if err := e.SpanExporter.ExportSpans(ctx, spans); err != nil {
-		e.metrics.spans.WithLabelValues("failed").Add(float64(len(spans)))
-		e.log.Warn("spans not exported", "spans", len(spans), "error", err)
-		return nil
-	}
-	e.metrics.spans.WithLabelValues("exported").Add(float64(len(spans)))
-	return nil
-}
-
-// countedProcessor counts the spans that ended, whether or not the queue has
-// room for them.
-type countedProcessor struct {
-	sdktrace.SpanProcessor
-	metrics *Metrics
-}
-
-// OnEnd implements sdktrace.SpanProcessor.
-func (p countedProcessor) OnEnd(s sdktrace.ReadOnlySpan) {
-	p.metrics.spans.WithLabelValues("ended").Inc()
-	p.SpanProcessor.OnEnd(s)
 }

@@ -29,14 +29,14 @@ type collector struct {
 	batches chan *collectorpb.ExportTraceServiceRequest
 }
 
-func startCollector(t *testing.T) *collector {
+func startCollector(t *testing.T, options ...grpc.ServerOption) *collector {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := &collector{address: "http://" + listener.Addr().String(), batches: make(chan *collectorpb.ExportTraceServiceRequest, 100)}
-	s := grpc.NewServer()
+	s := grpc.NewServer(options...)
 	collectorpb.RegisterTraceServiceServer(s, c)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
@@ -90,10 +90,16 @@ func attributes(pairs []*commonpb.KeyValue) string {
 	return strings.Join(lines, "\n")
 }
 
-// export starts traces that go to the collector.
+// export starts traces that go to the collector by gRPC.
 func export(t *testing.T, endpoint string, m *telemetry.Metrics) *telemetry.Traces {
 	t.Helper()
-	o := telemetry.ExportOptions{Endpoint: endpoint, Version: "v1", Metrics: m, Log: slog.New(slog.DiscardHandler)}
+	return exportBy(t, telemetry.ExportOptions{Endpoint: endpoint, Metrics: m})
+}
+
+// exportBy does so as the options say.
+func exportBy(t *testing.T, o telemetry.ExportOptions) *telemetry.Traces {
+	t.Helper()
+	o.Version, o.Log = "v1", cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	traces, err := telemetry.Export(t.Context(), o)
 	if err != nil || traces == nil {
 		t.Fatalf("got %v, %v", traces, err)
@@ -228,29 +234,6 @@ func TestSpanHasRoute(t *testing.T) {
 	spans, _ := to.spans()
 	if len(spans) != 1 || !strings.Contains(attributes(spans[0].GetAttributes()), "zio.route=mine") {
 		t.Errorf("got %v", spans)
-	}
-}
-
-// TestTracesWithoutCollector: flows go on as if nothing were wrong, and the stop
-// does not take longer than it may.
-func TestTracesWithoutCollector(t *testing.T) {
-	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
-	t.Setenv("OTEL_BSP_EXPORT_TIMEOUT", "100")
-	m := telemetry.NewMetrics("v1")
-	traces := export(t, "http://127.0.0.1:1", m)
-	b, stop := newBroker(t, m, traces)
-	for range 1000 {
-		attach(t, b).take(`,"count":0`)
-	}
-	stop()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := traces.Close(ctx); err != nil {
-		t.Error(err)
-	}
-	got := scrape(t, m)
-	if got[`spans_total{result="ended"}`] != "1000" || got[`spans_total{result="exported"}`] != "0" || got[`spans_total{result="failed"}`] == "0" {
-		t.Errorf("the spans: %v", got)
 	}
 }
 

@@ -12,7 +12,8 @@ type nodeFlags struct {
 
 // telemetryFlags say what is measured, and how much is let in.
 type telemetryFlags struct {
-	OTLPEndpoint      string  `name:"otlp-endpoint" help:"Send a span of every flow to this OpenTelemetry collector, by OTLP over gRPC: http://HOST:PORT or https://HOST:PORT. OpenTelemetry's own environment variables do as well." placeholder:"URL"`
+	OTLPEndpoint      string  `name:"otlp-endpoint" help:"Send a span of every flow to this OpenTelemetry collector, by OTLP: http://HOST:PORT, or https://HOST:PORT with TLS. OpenTelemetry's own environment variables do as well." placeholder:"URL"`
+	OTLPProtocol      string  `name:"otlp-protocol" help:"Speak OTLP over this: grpc, the default, or http/protobuf. OpenTelemetry's own environment variables do as well." placeholder:"PROTOCOL"`
 	GRPCRateLimit     float64 `name:"grpc-rate-limit" default:"0" help:"How many gRPC calls may begin in a second; 0 for any number." placeholder:"N" reload:""`
 	GRPCPeerRateLimit float64 `name:"grpc-peer-rate-limit" default:"0" help:"The same for each host." placeholder:"N" reload:""`
 }

@@ -118,7 +118,7 @@ func (c *serveCommand) config() config.Config {
 			Routes: c.Routes.specs, Default: c.DefaultRoutes, MaxProcesses: c.MaxProcesses, AllowExec: c.AllowExecRoutes,
 		},
 		Security: c.securityFlags.config(c.Insecure),
-		Limits:   limits, StallTimeout: c.StallTimeout, DrainGrace: c.DrainGrace, OTLPEndpoint: c.OTLPEndpoint,
+		Limits:   limits, StallTimeout: c.StallTimeout, DrainGrace: c.DrainGrace, OTLPEndpoint: c.OTLPEndpoint, OTLPProtocol: c.OTLPProtocol,
 		Version: version.Full(), LogLevel: c.LogLevel, Level: &c.level, Reread: c.reread,
 	}
 }

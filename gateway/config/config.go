@@ -34,6 +34,9 @@ type Config struct {
 	// OTLPEndpoint is the OpenTelemetry collector to which a span of every flow is sent;
 	// empty for what the environment says, which may be none.
 	OTLPEndpoint string
+	// OTLPProtocol is how it is spoken to, grpc or http/protobuf; empty for what the
+	// environment says, and grpc if that says nothing.
+	OTLPProtocol string
 
 	// Version is what operators and metrics see as the program's.
 	Version string

@@ -58,7 +58,7 @@ func (c *Config) validateTelemetry() error {
 			return fmt.Errorf("%s is %v, want 0 or more", rate.option, rate.value)
 		}
 	}
-	return telemetry.ExportOptions{Endpoint: c.OTLPEndpoint}.Validate()
+	return telemetry.ExportOptions{Endpoint: c.OTLPEndpoint, Protocol: c.OTLPProtocol}.Validate()
 }
 
 // validateZMQ names the option for ZeroMQ that makes no sense.
