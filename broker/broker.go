@@ -31,7 +31,7 @@ type Broker struct {
 	registry  registry
 	quotas    quotas
 	peers     peerTable
-	watchers  watchers
+	history   history
 	budget    budget.Budget
 	early     budget.Budget  // of peers that take part in no flow yet
 	factories sync.WaitGroup // their goroutines
@@ -45,7 +45,7 @@ func New(options Options) (*Broker, error) {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
-	b := &Broker{log: options.Log, peers: peerTable{byTransport: map[string]int{}}}
+	b := &Broker{log: options.Log, peers: peerTable{byTransport: map[string]int{}}, history: newHistory()}
 	b.registry = registry{
 		Broker: b, idle: make(chan struct{}), refused: map[flow.Reason]uint64{},
 		totals: relay.Totals{Ended: map[flow.Reason]uint64{}},

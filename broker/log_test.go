@@ -77,6 +77,9 @@ func checkLog(t *testing.T, play string, want flow.Reason) {
 			t.Errorf("%s is %v, want %v", name, ended[0][name], value)
 		}
 	}
+	if ended[0]["attributes"] != "{}" || ended[0]["duration"] != float64(info.Ended.Sub(info.Opened)) {
+		t.Errorf("attributes %v, duration %v; the flow lasted %v", ended[0]["attributes"], ended[0]["duration"], info.Ended.Sub(info.Opened))
+	}
 	if want != flow.Completed && info.Detail == "" {
 		t.Error("the flow's end has no detail")
 	}

@@ -42,10 +42,10 @@ type Peer struct {
 // it until Leave.
 func (b *Broker) Attach(link Link, info PeerInfo) *Peer { return b.AttachWith(link, info, nil) }
 
-// AttachWith is Attach for a peer that may do what its grant says. Identity and
+// AttachWith is Attach for a peer that may do what its grant says. Identity, agent and
 // address are cut to text.MaxName: the peer may have chosen them.
 func (b *Broker) AttachWith(link Link, info PeerInfo, grant rights.Grant) *Peer {
-	info.Address, info.Identity = text.Name(info.Address), text.Name(info.Identity)
+	info.Address, info.Identity, info.Agent = text.Name(info.Address), text.Name(info.Identity), text.Name(info.Agent)
 	p := &Peer{broker: b, party: relay.Party{Link: link, Info: info}, grant: grant}
 	p.party.Bytes = b.budget.NewAccount(p.owner(), b.limits().MaxFlowBytes)
 	p.early = b.early.NewAccount(p.owner(), math.MaxInt64)

@@ -201,7 +201,7 @@ func (r *registry) retire(f *relay.Flow, reason flow.Reason, adds *relay.Totals)
 }
 
 // Watched implements relay.Registry.
-func (r *registry) Watched() bool { return len(r.limits().Observers)+len(r.watchers.all()) > 0 }
+func (r *registry) Watched() bool { return len(r.limits().Observers) > 0 || r.history.watched() }
 
 // Publish implements relay.Registry: it tells observers and watchers of a flow's phase.
 // Each costs the same, whether it keeps up or not.
@@ -210,9 +210,7 @@ func (r *registry) Publish(info *FlowInfo) {
 	for _, o := range r.limits().Observers {
 		o.Observe(event)
 	}
-	for _, w := range r.watchers.all() {
-		w.put(event)
-	}
+	r.history.publish(event)
 }
 
 // Denied implements relay.Registry.

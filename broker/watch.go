@@ -9,6 +9,9 @@ import (
 
 // Event tells that a flow has entered a phase.
 type Event struct {
+	// ID is its number, above those of all events before it, also of brokers that were
+	// made before this one; 0 for an Observer.
+	ID   uint64
 	Time time.Time
 	// Flow is how the flow was in that moment; Flow.Phase is what it entered. All
 	// who are told of the event share it: it must not be changed.
@@ -37,6 +40,8 @@ type Watcher struct {
 	events chan Event
 	once   sync.Once
 
+	backlog int
+
 	mu     sync.Mutex
 	missed uint64 // guarded by mu; since the last event that was taken in
 	labels int    // guarded by mu; bytes of labels taken in since nothing waited
@@ -46,9 +51,21 @@ type Watcher struct {
 // Watch begins to watch all flows, with room for that many events.
 func (b *Broker) Watch(room int) *Watcher {
 	w := &Watcher{broker: b, events: make(chan Event, max(1, room))}
-	b.watchers.add(w)
+	b.history.begin(w)
 	return w
 }
+
+// WatchAfter is Watch that begins with the events after that one, as far as they are
+// remembered: the last maxRemembered, unless their labels have more than
+// maxWatchedLabels bytes. The Watcher has room for them besides. The error is an
+// *EventError.
+func (b *Broker) WatchAfter(room int, after uint64) (*Watcher, error) {
+	w := &Watcher{broker: b}
+	return w, b.history.resume(w, max(1, room), after)
+}
+
+// Backlog is how many events there were when the watch began.
+func (w *Watcher) Backlog() int { return w.backlog }
 
 // Events is where the events arrive, in their order. Closed by Close.
 func (w *Watcher) Events() <-chan Event { return w.events }
@@ -56,7 +73,7 @@ func (w *Watcher) Events() <-chan Event { return w.events }
 // Close ends the watch. Closing again does nothing.
 func (w *Watcher) Close() {
 	w.once.Do(func() {
-		w.broker.watchers.remove(w)
+		w.broker.history.watchers.remove(w)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.closed = true

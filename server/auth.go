@@ -22,6 +22,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/internal/text"
 	"github.com/zioflow/gateway/server/contract"
 )
 
@@ -188,5 +189,18 @@ func peerInfo(ctx context.Context) broker.PeerInfo {
 	if c := callerOf(ctx); c != nil {
 		info.Name = c.principal.Name()
 	}
+	info.Identity, info.Agent = shown(ctx, clientName), shown(ctx, "user-agent")
 	return info
+}
+
+// clientName is the metadata by which a caller shows a name of its own choice.
+const clientName = "zio-client-name"
+
+// shown is a value of a call's metadata for people to read, bounded.
+func shown(ctx context.Context, key string) string {
+	values := metadata.ValueFromIncomingContext(ctx, key)
+	if len(values) == 0 {
+		return ""
+	}
+	return text.Printable(values[0])
 }

@@ -189,11 +189,11 @@ func TestCallsAreLogged(t *testing.T) {
 	}
 	line := log.await(f.ctx, t, "call ended")
 	if line["level"] != "DEBUG" || line["method"] != gatewayv1.HandlerService_Decline_FullMethodName ||
-		line["code"] != "NotFound" || line["peer"] != "grpc bufconn" || line["duration"] == nil ||
+		line["code"] != "NotFound" || line["peer"] != "grpc bufconn" || !strings.HasPrefix(line["agent"].(string), "grpc-go/") || line["duration"] == nil ||
 		!strings.Contains(line["error"].(string), "no offer has this cid") {
 		t.Errorf("the log has %v", line)
 	}
-	if want := 8; len(line) != want {
+	if want := 9; len(line) != want {
 		t.Errorf("the line has %d attributes, want %d: %v", len(line), want, line)
 	}
 	for name, want := range map[string]float64{

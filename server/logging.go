@@ -39,7 +39,8 @@ func logCalls(log *logs.Sampler) interceptor {
 		logging.WithLevels(levelOf),
 		logging.WithDurationField(func(d time.Duration) logging.Fields { return logging.Fields{"duration", d} }),
 		logging.WithFieldsFromContextAndCallMeta(func(ctx context.Context, call interceptors.CallMeta) logging.Fields {
-			return logging.Fields{"method", call.FullMethod(), "peer", peerInfo(ctx)}
+			peer := peerInfo(ctx)
+			return logging.Fields{"method", call.FullMethod(), "peer", peer, "agent", peer.Agent}
 		}),
 	}
 	to := logging.LoggerFunc(func(ctx context.Context, level logging.Level, _ string, fields ...any) {
@@ -76,6 +77,10 @@ func logCall(ctx context.Context, log *logs.Sampler, level slog.Level, fields lo
 			failure = slog.Any("error", value)
 		case "duration", "peer":
 			rest = append(rest, slog.Any(name, value))
+		case "agent":
+			if value != "" {
+				rest = append(rest, slog.Any(name, value))
+			}
 		}
 	}
 	if level == slog.LevelInfo && !notable[method.Value.String()] {

@@ -65,6 +65,7 @@ func (t *Traces) Observe(e broker.Event) {
 		span.AddEvent("pending", at)
 	case flow.Active:
 		span.AddEvent("active", at)
+		showAgent(span, "zio.handler.agent", e.Flow.Handler)
 		span.SetAttributes(
 			attribute.String("zio.handler", e.Flow.Handler.String()),
 			attribute.Int64("zio.credit", e.Flow.Credit))
@@ -88,12 +89,20 @@ func (t *Traces) span(e broker.Event) trace.Span {
 				attribute.Int64("zio.flow.id", int64(e.Flow.ID)),
 				attribute.String("zio.client", e.Flow.Client.String()),
 				attribute.String("zio.direction", e.Flow.Direction.String())))
+		showAgent(span, "zio.client.agent", e.Flow.Client)
 		t.spans[e.Flow.ID] = span
 	}
 	if e.Flow.Phase == flow.Ended {
 		delete(t.spans, e.Flow.ID)
 	}
 	return span
+}
+
+// showAgent shows the program that a peer says it is, if it does.
+func showAgent(span trace.Span, key string, peer broker.PeerInfo) {
+	if peer.Agent != "" {
+		span.SetAttributes(attribute.String(key, peer.Agent))
+	}
 }
 
 // parent is the context that a BOT's label names, W3C's traceparent and

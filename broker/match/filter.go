@@ -20,6 +20,7 @@ var flowEnvironment = func() *cel.Env {
 	options := append(bounded(),
 		cel.Variable("attributes", cel.MapType(cel.StringType, cel.DynType)),
 		cel.Variable("age", cel.DurationType),
+		cel.Variable("since_dat", cel.DurationType),
 	)
 	for _, name := range []string{"id", "credit", "messages", "bytes"} {
 		options = append(options, cel.Variable(name, cel.IntType))
@@ -28,7 +29,7 @@ var flowEnvironment = func() *cel.Env {
 		options = append(options, cel.Variable(name, cel.StringType))
 	}
 	for _, side := range []string{"client", "handler"} {
-		for _, name := range []string{"transport", "address", "identity", "name"} {
+		for _, name := range []string{"transport", "address", "identity", "name", "agent"} {
 			options = append(options, cel.Variable(side+"."+name, cel.StringType))
 		}
 	}
@@ -42,11 +43,16 @@ var flowEnvironment = func() *cel.Env {
 // CompileFilter reads a CEL expression over id, state ("pending", "active",
 // "half_closed", "ended"), reason (empty before the end), route, direction (the
 // client's), credit, attributes, messages and bytes (of the DATs), held_up_by,
-// age (from the BOT to now, or to the end), and transport, address, identity and
-// name of client and handler. The error names position and cause.
+// age (from the BOT to now, or to the end), since_dat (from the last DAT, or the BOT if
+// there was none, likewise), and transport, address, identity, name and agent of client and
+// handler. The error names position and cause; a comparison with a value that there
+// cannot be is one.
 func CompileFilter(expression string) (*Filter, error) {
-	_, program, err := compileIn(flowEnvironment, expression, costLimit)
+	compiled, program, err := compileIn(flowEnvironment, expression, costLimit)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkWords(compiled.NativeRep()); err != nil {
 		return nil, err
 	}
 	return &Filter{program}, nil
@@ -135,6 +141,8 @@ func (v *flowVariables) ResolveName(name string) (any, bool) {
 		return v.HeldUpBy.String(), true
 	case "age":
 		return v.Age(v.now), true
+	case "since_dat":
+		return v.SinceDAT(v.now), true
 	default:
 		return nil, false
 	}
@@ -150,6 +158,8 @@ func peerVariable(p *broker.PeerInfo, name string) (any, bool) {
 		return p.Identity, true
 	case "name":
 		return p.Name, true
+	case "agent":
+		return p.Agent, true
 	default:
 		return nil, false
 	}

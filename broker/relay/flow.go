@@ -449,9 +449,7 @@ func (f *Flow) finish() {
 	if f.state.Reason() != flow.Completed {
 		kind = lineFailed
 	}
-	f.host.say(slog.LevelInfo, kind, f.infos[flow.Client], "flow ended", "flow", f.id, "reason", f.state.Reason().String(), "detail", f.state.Detail(),
-		"client", f.infos[flow.Client], "handler", f.infos[flow.Handler], "route", f.route(),
-		"messages", f.account.Crossed.Messages, "bytes", f.account.Crossed.Bytes)
+	f.sayEnded(kind)
 }
 
 // End is Stop that returns how the flow is then, and whether it has ended by it.

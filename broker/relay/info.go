@@ -79,6 +79,19 @@ func (i *Info) Age(now time.Time) time.Duration {
 	return now.Sub(i.Opened)
 }
 
+// SinceDAT is how long ago its last DAT came by then, or its BOT if none has come; if it has
+// ended, before its end.
+func (i *Info) SinceDAT(now time.Time) time.Duration {
+	since := i.LastDAT
+	if since.IsZero() {
+		since = i.Opened
+	}
+	if i.Phase == flow.Ended {
+		now = i.Ended
+	}
+	return max(0, now.Sub(since))
+}
+
 // Info describes the flow as it is now.
 func (f *Flow) Info() Info {
 	f.mu.Lock()

@@ -145,6 +145,8 @@ type PeerInfo struct {
 	Address string
 	// Identity is the name that the peer has shown, if any. It proves nothing.
 	Identity string
+	// Agent is the program that the peer says it is, if any. It proves nothing.
+	Agent string
 	// Name is who the peer has proved to be, by key, certificate or token; empty
 	// where no proof was asked for.
 	Name string

@@ -353,3 +353,11 @@ func TestDial_refused(t *testing.T) {
 		t.Errorf("Dial: %v", g.Close())
 	}
 }
+
+// TestName: operators see by which name, and which program, a client calls.
+func TestName(t *testing.T) {
+	t.Parallel()
+	if _, err := zioflow.Dial("127.0.0.1:1", zioflow.WithName("a\nb")); err == nil {
+		t.Error("a name of two lines was taken")
+	}
+}

@@ -4,6 +4,7 @@ package text
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -61,6 +62,16 @@ func Detail(s string) string { return valid(s, MaxDetail) }
 
 // Name is Cut for a name, with what is no UTF-8 replaced.
 func Name(s string) string { return valid(s, MaxName) }
+
+// Printable is Name with all that cannot be printed replaced, controls among it.
+func Printable(s string) string {
+	return Cut(strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, Cut(s, MaxName)), MaxName)
+}
 
 func valid(s string, limit int) string {
 	return Cut(strings.ToValidUTF8(Cut(s, limit), "\uFFFD"), limit)

@@ -103,3 +103,18 @@ func FuzzCut(f *testing.F) {
 		}
 	})
 }
+
+func TestPrintable(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]string{
+		"":                         "",
+		"reader 7 (ä)":             "reader 7 (ä)",
+		"a\x1b[31m\tb\x80\u202e":   "a\uFFFD[31m\uFFFDb\uFFFD\uFFFD",
+		strings.Repeat("x", 200):   strings.Repeat("x", 125) + "…",
+		strings.Repeat("\x01", 99): strings.Repeat("\uFFFD", 41) + "…",
+	} {
+		if got := text.Printable(s); got != want {
+			t.Errorf("Printable(%q) = %q, want %q", s, got, want)
+		}
+	}
+}

@@ -5,7 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/zioflow/gateway/broker"
@@ -28,7 +30,11 @@ func (s *Service) WatchFlows(request *gatewayv1.WatchFlowsRequest, stream grpc.S
 	if err != nil {
 		return err
 	}
-	watcher, queue := s.broker.Watch(watchRoom), newWatchQueue()
+	watcher, err := s.watch(request.GetAfterEvent())
+	if err != nil {
+		return err
+	}
+	queue := newWatchQueue(watchRoom + watcher.Backlog())
 	var selecting sync.WaitGroup
 	defer selecting.Wait()
 	defer watcher.Close()
@@ -47,6 +53,21 @@ func (s *Service) WatchFlows(request *gatewayv1.WatchFlowsRequest, stream grpc.S
 	return err
 }
 
+// watch begins to watch after an event, or now if that is 0.
+func (s *Service) watch(after uint64) (*broker.Watcher, error) {
+	if after == 0 {
+		return s.broker.Watch(watchRoom), nil
+	}
+	watcher, err := s.broker.WatchAfter(watchRoom, after)
+	if err == nil {
+		return watcher, nil
+	}
+	problem := err.Error() + "; list the flows, and watch from now on"
+	return nil, contract.WithDetails(status.New(codes.OutOfRange, "after_event: "+problem), &errdetails.BadRequest{
+		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "after_event", Description: problem}},
+	})
+}
+
 // watched is an event that a watcher has asked for, or how many it has missed since the
 // last one.
 type watched struct {
@@ -57,6 +78,7 @@ type watched struct {
 // watchQueue is what waits for a watcher. One goroutine takes, another puts.
 type watchQueue struct {
 	wake chan struct{} // holds a token when there may be something to take
+	room int           // for events
 
 	mu     sync.Mutex
 	events []watched // guarded by mu
@@ -64,7 +86,9 @@ type watchQueue struct {
 	missed uint64    // guarded by mu; since the last of them
 }
 
-func newWatchQueue() *watchQueue { return &watchQueue{wake: make(chan struct{}, 1)} }
+func newWatchQueue(room int) *watchQueue {
+	return &watchQueue{wake: make(chan struct{}, 1), room: room}
+}
 
 // put takes in an event, if it was asked for and there is room for it. What was missed
 // before it, because not even the selecting kept up, counts whether it was asked for or
@@ -78,7 +102,7 @@ func (q *watchQueue) put(event broker.Event, asked bool) {
 		if event.Missed == 0 {
 			return
 		}
-	case len(q.events) >= watchRoom || q.labels > watchLabels:
+	case len(q.events) >= q.room || q.labels > watchLabels:
 		q.missed++
 	default:
 		q.events = append(q.events, watched{event, q.missed})
@@ -141,7 +165,7 @@ type shownFlow struct {
 }
 
 func (l *shownFlows) response(w watched) *gatewayv1.WatchFlowsResponse {
-	r := &gatewayv1.WatchFlowsResponse{Time: timeOf(w.Time), Missed: w.missed}
+	r := &gatewayv1.WatchFlowsResponse{Time: timeOf(w.Time), Missed: w.missed, Event: w.ID}
 	if w.Flow != nil {
 		r.Flow = l.of(w.Flow)
 	}

@@ -9,7 +9,7 @@ import (
 
 // TestWatchQueueIsBounded: also in the bytes of labels.
 func TestWatchQueueIsBounded(t *testing.T) {
-	q := newWatchQueue()
+	q := newWatchQueue(watchRoom)
 	long := &broker.FlowInfo{Phase: flow.Ended, Label: make([]byte, 1<<20)}
 	for range 100 {
 		q.put(broker.Event{Flow: long}, true)

@@ -52,5 +52,5 @@ func (c *Conn) cut(why cause) {
 		words = "call reset"
 	}
 	t.options.Log.Log(context.Background(), why.level, "connection_cut", peer.Who(), words,
-		"endpoint", "grpc", "peer", peer, "cause", why.word, "detail", why.detail)
+		"endpoint", "grpc", "peer", peer, "agent", peer.Agent, "cause", why.word, "detail", why.detail)
 }

@@ -116,5 +116,5 @@ func ToTakenBy(f *broker.Flow) *gatewayv1.TakenBy {
 
 // ToPeer is a peer as the contract shows it.
 func ToPeer(p broker.PeerInfo) *gatewayv1.Peer {
-	return &gatewayv1.Peer{Transport: p.Transport, Address: p.Address, Identity: p.Identity, Name: p.Name}
+	return &gatewayv1.Peer{Transport: p.Transport, Address: p.Address, Identity: p.Identity, Name: p.Name, Agent: p.Agent}
 }

@@ -1,6 +1,7 @@
 // The connection to a gateway, which everything else shares.
 import { Buffer } from "node:buffer";
 import { isIP } from "node:net";
+import { basename } from "node:path";
 import { create, fromBinary, toBinary, type DescMessage, type DescMethod, type MessageShape } from "@bufbuild/protobuf";
 import {
   Client, Metadata, credentials, type ChannelCredentials, type ChannelOptions,
@@ -24,6 +25,8 @@ export interface GatewayOptions {
   tls?: { ca?: Uint8Array | string; key?: Uint8Array | string; cert?: Uint8Array | string };
   /** Shown with every call; a function where it has to be renewed. White space around it is cut off. */
   token?: string | (() => string);
+  /** What operators know this program by, of printable ASCII; it proves nothing. */
+  name?: string;
   /** The largest payload in bytes, which should be the gateway's own limit: 64 MiB. */
   maxMessage?: number;
   /** Options of grpc-js, which win over those set here. */
@@ -39,6 +42,7 @@ export class Connection {
   readonly #client: Client;
   readonly #token: GatewayOptions["token"];
   readonly #limit: number;
+  readonly #name: string | undefined;
 
   constructor(address: string, o: GatewayOptions) {
     if (/^[a-z+]+:\/\//i.test(address) && !address.startsWith("unix://")) {
@@ -52,10 +56,13 @@ export class Connection {
     this.maxMessage = o.maxMessage ?? MAX_MESSAGE;
     this.#limit = this.maxMessage + HEAD_ROOM;
     this.#token = o.token;
+    if (o.name !== undefined && !/^[ -~]+$/.test(o.name)) throw new TypeError(`the name is ${JSON.stringify(o.name)}: want printable ASCII`);
+    this.#name = o.name;
     this.#client = new Client(address, secure(o.tls), {
       "grpc.max_send_message_length": this.#limit,
       "grpc.max_receive_message_length": this.#limit,
       "grpc.enable_http_proxy": 0,
+      "grpc.primary_user_agent": `${program()} zioflow-node`,
       // A gateway that has vanished without a word is noticed.
       "grpc.keepalive_time_ms": 30_000,
       "grpc.keepalive_timeout_ms": 10_000,
@@ -108,6 +115,7 @@ export class Connection {
     const metadata = new Metadata();
     const token = typeof this.#token === "function" ? this.#token() : this.#token;
     if (token !== undefined) metadata.set("authorization", `Bearer ${bearer(token)}`);
+    if (this.#name !== undefined) metadata.set("zio-client-name", this.#name);
     return metadata;
   }
 }
@@ -120,6 +128,9 @@ const encoder = <T extends DescMessage>(schema: T) => (message: MessageShape<T>)
 };
 
 const decoder = <T extends DescMessage>(schema: T) => (bytes: Buffer): MessageShape<T> => fromBinary(schema, bytes);
+
+/** This program's name, as a user agent can have it. */
+const program = (): string => basename(process.argv[1] ?? "").replace(/[^!-~]/g, "_").slice(0, 64) || "node";
 
 /** A token without the white space around it, such as the newline at the end of a file. */
 function bearer(token: string): string {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ class AnyGateway:
         *,
         credentials: grpc.ChannelCredentials | Curve | None = None,
         token: str | Callable[[], str] | None = None,
+        name: str | None = None,
         max_message: int = MAX_MESSAGE,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
@@ -56,7 +58,8 @@ class AnyGateway:
         connection is not encrypted. The token, without space around it such as a
         newline, is shown with every call; one that has to be renewed is a function
         that returns it. ValueError if it would leave this machine in clear text.
-        max_message is the largest payload in bytes, which should be the gateway's own
+        The name, of printable ASCII, is what operators know this program by; it proves
+        nothing. max_message is the largest payload in bytes, which should be the gateway's own
         limit. Options are gRPC channel options, which win over those set here.
         """
         if credentials is not None and not isinstance(credentials, grpc.ChannelCredentials):
@@ -69,7 +72,9 @@ class AnyGateway:
             )
         if isinstance(token, str):
             bearer(token)
-        self._settings = Settings(address, credentials, token, max_message, tuple(options))
+        if name is not None and not (name and name.isascii() and name.isprintable()):
+            raise ValueError(f"the name is {name!r}: want printable ASCII")
+        self._settings = Settings(address, credentials, token, name, max_message, tuple(options))
 
     def _listen_request(self, name: str, match: str, max_flows: int) -> handler_pb2.ListenRequest:
         return handler_pb2.ListenRequest(
@@ -89,12 +94,14 @@ class Settings:
         address: str,
         credentials: grpc.ChannelCredentials | None,
         token: str | Callable[[], str] | None,
+        name: str | None,
         max_message: int,
         options: tuple[tuple[str, Any], ...],
     ) -> None:
         self.address = address
         self.credentials = credentials
         self.token = token
+        self.name = name
         self.max_message = max_message
         #: The most bytes that a message may have.
         self.limit = max_message + HEAD_ROOM
@@ -117,6 +124,7 @@ class Settings:
             ("grpc.max_send_message_length", self.limit),
             ("grpc.max_receive_message_length", self.limit),
             ("grpc.enable_http_proxy", 0),
+            ("grpc.primary_user_agent", f"{_program()} zioflow-python"),
             # A gateway that has vanished without a word is noticed.
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
@@ -139,37 +147,49 @@ class Settings:
         )
         flows.Get = channel.unary_stream(_GET, flow_pb2.GetRequest.SerializeToString)
         handlers: Any = handler_pb2_grpc.HandlerServiceStub(channel)  # type: ignore[no-untyped-call]
-        if self.token is None:
+        if self.token is None and self.name is None:
             return flows, handlers
-        return _Authorized(flows, self.token), _Authorized(handlers, self.token)
+        return _Shown(flows, self._shown), _Shown(handlers, self._shown)
+
+    def _shown(self) -> tuple[tuple[str, str], ...]:
+        """What is shown with a call."""
+        shown = []
+        if self.token is not None:
+            token = self.token() if callable(self.token) else self.token
+            shown.append(("authorization", f"Bearer {bearer(token)}"))
+        if self.name is not None:
+            shown.append(("zio-client-name", self.name))
+        return tuple(shown)
 
 
-class _Authorized:
-    """A stub whose calls show a bearer token."""
+def _program() -> str:
+    """This program's name, as a user agent can have it."""
+    name = pathlib.Path(sys.argv[0] if sys.argv else "").name
+    return "".join(c if "!" <= c <= "~" else "_" for c in name)[:64] or "python"
 
-    def __init__(self, stub: Any, token: str | Callable[[], str]) -> None:
+
+class _Shown:
+    """A stub whose calls show something."""
+
+    def __init__(self, stub: Any, shown: Callable[[], tuple[tuple[str, str], ...]]) -> None:
         self._stub = stub
-        self._token = token
+        self._shown = shown
 
     def __getattr__(self, name: str) -> Any:
-        return _AuthorizedCall(getattr(self._stub, name), self._token)
+        return _ShownCall(getattr(self._stub, name), self._shown)
 
 
-class _AuthorizedCall:
-    def __init__(self, method: Any, token: str | Callable[[], str]) -> None:
+class _ShownCall:
+    def __init__(self, method: Any, shown: Callable[[], tuple[tuple[str, str], ...]]) -> None:
         self._method = method
-        self._token = token
+        self._shown = shown
 
     def __call__(self, *args: Any) -> Any:
-        return self._method(*args, metadata=self._metadata())
+        return self._method(*args, metadata=self._shown())
 
     def future(self, *args: Any) -> Any:
         """As grpc's own: returns before there is an answer."""
-        return self._method.future(*args, metadata=self._metadata())
-
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        token = self._token() if callable(self._token) else self._token
-        return (("authorization", f"Bearer {bearer(token)}"),)
+        return self._method.future(*args, metadata=self._shown())
 
 
 class Process:

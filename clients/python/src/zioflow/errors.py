@@ -106,7 +106,8 @@ class FlowError(Exception):
         retry_after: float | None = None,
     ) -> None:
         said = detail and reason is EndReason.UNSPECIFIED
-        super().__init__(detail if said else f"{reason}: {detail}" if detail else str(reason))
+        words = detail if said else f"{reason}: {detail}" if detail else str(reason)
+        super().__init__(f"flow {flow_id}: {words}" if flow_id else words)
         self.reason = reason
         self.detail = detail
         self.code = code

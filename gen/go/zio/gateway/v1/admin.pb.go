@@ -1248,9 +1248,12 @@ type ListFlowsRequest struct {
 	// ("pending", "active", "half_closed", "ended"), reason ("peer_gone", …; ""
 	// before the end), route, direction (the client's: "extract", "inject"),
 	// credit, attributes, messages, bytes (of the DATs), client and handler
-	// (.transport, .address, .identity, .name), held_up_by ("giver", "taker",
-	// "gateway", ""), age (a duration, of ended flows up to the end). A missing
-	// attribute makes it false. A filter that costs too much over all flows that a
+	// (.transport, .address, .identity, .name, .agent), held_up_by ("giver", "taker",
+	// "gateway", ""), age (a duration, of ended flows up to the end), since_dat (how
+	// long ago the last DAT came, or the BOT if none has; of ended flows up to the end):
+	// no DAT for ten minutes is since_dat > duration('10m'). A missing attribute makes
+	// it false. To compare state, reason, direction or held_up_by with a value that they
+	// never have is INVALID_ARGUMENT. A filter that costs too much over all flows that a
 	// call looks at ends it with RESOURCE_EXHAUSTED.
 	Filter string `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// How many flows to answer at the most; 0 stands for 100. A page has less than a
@@ -1475,7 +1478,12 @@ type WatchFlowsRequest struct {
 	// As in ListFlowsRequest.
 	Filter string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Only events of flows that enter one of these states; empty for all.
-	States        []FlowState `protobuf:"varint,2,rep,packed,name=states,proto3,enum=zio.gateway.v1.FlowState" json:"states,omitempty"`
+	States []FlowState `protobuf:"varint,2,rep,packed,name=states,proto3,enum=zio.gateway.v1.FlowState" json:"states,omitempty"`
+	// Go on after this event, of which another watch has told: first come those that
+	// were missed. 0 for events from now on. The gateway remembers the last 4,096
+	// since somebody has watched, less where their labels have more than 16 MiB, and
+	// none beyond its end: OUT_OF_RANGE when some between are remembered no more.
+	AfterEvent    uint64 `protobuf:"varint,3,opt,name=after_event,json=afterEvent,proto3" json:"after_event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1524,6 +1532,13 @@ func (x *WatchFlowsRequest) GetStates() []FlowState {
 	return nil
 }
 
+func (x *WatchFlowsRequest) GetAfterEvent() uint64 {
+	if x != nil {
+		return x.AfterEvent
+	}
+	return 0
+}
+
 // WatchFlowsResponse is one event: a flow has entered a state. Or it tells that
 // events were missed, where none has come after them.
 type WatchFlowsResponse struct {
@@ -1535,7 +1550,10 @@ type WatchFlowsResponse struct {
 	Flow *Flow `protobuf:"bytes,2,opt,name=flow,proto3" json:"flow,omitempty"`
 	// How many of the events that were asked for were dropped before this one,
 	// because the caller had not read earlier ones.
-	Missed        uint64 `protobuf:"varint,3,opt,name=missed,proto3" json:"missed,omitempty"`
+	Missed uint64 `protobuf:"varint,3,opt,name=missed,proto3" json:"missed,omitempty"`
+	// The event's number, higher than that of any before. 0 where the response only
+	// tells what was missed.
+	Event         uint64 `protobuf:"varint,4,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1587,6 +1605,13 @@ func (x *WatchFlowsResponse) GetFlow() *Flow {
 func (x *WatchFlowsResponse) GetMissed() uint64 {
 	if x != nil {
 		return x.Missed
+	}
+	return 0
+}
+
+func (x *WatchFlowsResponse) GetEvent() uint64 {
+	if x != nil {
+		return x.Event
 	}
 	return 0
 }
@@ -4148,14 +4173,17 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x0eGetFlowRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\x04B\a\xbaH\x042\x02 \x00R\x02id\";\n" +
 	"\x0fGetFlowResponse\x12(\n" +
-	"\x04flow\x18\x01 \x01(\v2\x14.zio.gateway.v1.FlowR\x04flow\"y\n" +
+	"\x04flow\x18\x01 \x01(\v2\x14.zio.gateway.v1.FlowR\x04flow\"\x9a\x01\n" +
 	"\x11WatchFlowsRequest\x12 \n" +
 	"\x06filter\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06filter\x12B\n" +
-	"\x06states\x18\x02 \x03(\x0e2\x19.zio.gateway.v1.FlowStateB\x0f\xbaH\f\x92\x01\t\"\a\x82\x01\x04\x10\x01 \x00R\x06states\"\x86\x01\n" +
+	"\x06states\x18\x02 \x03(\x0e2\x19.zio.gateway.v1.FlowStateB\x0f\xbaH\f\x92\x01\t\"\a\x82\x01\x04\x10\x01 \x00R\x06states\x12\x1f\n" +
+	"\vafter_event\x18\x03 \x01(\x04R\n" +
+	"afterEvent\"\x9c\x01\n" +
 	"\x12WatchFlowsResponse\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12(\n" +
 	"\x04flow\x18\x02 \x01(\v2\x14.zio.gateway.v1.FlowR\x04flow\x12\x16\n" +
-	"\x06missed\x18\x03 \x01(\x04R\x06missed\"K\n" +
+	"\x06missed\x18\x03 \x01(\x04R\x06missed\x12\x14\n" +
+	"\x05event\x18\x04 \x01(\x04R\x05event\"K\n" +
 	"\x0eEndFlowRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\x04B\a\xbaH\x042\x02 \x00R\x02id\x12 \n" +
 	"\x06detail\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06detail\";\n" +

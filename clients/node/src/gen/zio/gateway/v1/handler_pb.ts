@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file zio/gateway/v1/handler.proto.
  */
 export const file_zio_gateway_v1_handler: GenFile = /*@__PURE__*/
-  fileDesc("Chx6aW8vZ2F0ZXdheS92MS9oYW5kbGVyLnByb3RvEg56aW8uZ2F0ZXdheS52MSJuCg1MaXN0ZW5SZXF1ZXN0EhgKBG5hbWUYASABKAlCCrpIB3IFEAEYgAESFwoFbWF0Y2gYAiABKAlCCLpIBXIDGIAgEhEKCW1heF9mbG93cxgDIAEoDRIXCg9tYXhfb2ZmZXJfYnl0ZXMYBCABKA0ioQEKDkxpc3RlblJlc3BvbnNlEi4KCWxpc3RlbmluZxgBIAEoCzIZLnppby5nYXRld2F5LnYxLkxpc3RlbmluZ0gAEiYKBW9mZmVyGAIgASgLMhUuemlvLmdhdGV3YXkudjEuT2ZmZXJIABIuCgl3aXRoZHJhd24YAyABKAsyGS56aW8uZ2F0ZXdheS52MS5XaXRoZHJhd25IAEIHCgVldmVudCIgCglMaXN0ZW5pbmcSEwoLbGlzdGVuZXJfaWQYASABKAQiiAEKBU9mZmVyEgsKA2NpZBgBIAEoBBIgCgNib3QYAiABKAsyEy56aW8uZ2F0ZXdheS52MS5Cb3QSLAoIZGVhZGxpbmUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiIKBHBlZXIYBCABKAsyFC56aW8uZ2F0ZXdheS52MS5QZWVyIkMKCVdpdGhkcmF3bhILCgNjaWQYASABKAQSKQoGcmVhc29uGAIgASgOMhkuemlvLmdhdGV3YXkudjEuRW5kUmVhc29uIkoKBFBlZXISEQoJdHJhbnNwb3J0GAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEAoIaWRlbnRpdHkYAyABKAkSDAoEbmFtZRgEIAEoCSI4Cg5EZWNsaW5lUmVxdWVzdBILCgNjaWQYASABKAQSGQoGZGV0YWlsGAIgASgJQgm6SAZyBCiAgAQiEQoPRGVjbGluZVJlc3BvbnNlMqcBCg5IYW5kbGVyU2VydmljZRJJCgZMaXN0ZW4SHS56aW8uZ2F0ZXdheS52MS5MaXN0ZW5SZXF1ZXN0Gh4uemlvLmdhdGV3YXkudjEuTGlzdGVuUmVzcG9uc2UwARJKCgdEZWNsaW5lEh4uemlvLmdhdGV3YXkudjEuRGVjbGluZVJlcXVlc3QaHy56aW8uZ2F0ZXdheS52MS5EZWNsaW5lUmVzcG9uc2VCPFo6Z2l0aHViLmNvbS96aW9mbG93L2dhdGV3YXkvZ2VuL2dvL3ppby9nYXRld2F5L3YxO2dhdGV3YXl2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_zio_gateway_v1_flow]);
+  fileDesc("Chx6aW8vZ2F0ZXdheS92MS9oYW5kbGVyLnByb3RvEg56aW8uZ2F0ZXdheS52MSJuCg1MaXN0ZW5SZXF1ZXN0EhgKBG5hbWUYASABKAlCCrpIB3IFEAEYgAESFwoFbWF0Y2gYAiABKAlCCLpIBXIDGIAgEhEKCW1heF9mbG93cxgDIAEoDRIXCg9tYXhfb2ZmZXJfYnl0ZXMYBCABKA0ioQEKDkxpc3RlblJlc3BvbnNlEi4KCWxpc3RlbmluZxgBIAEoCzIZLnppby5nYXRld2F5LnYxLkxpc3RlbmluZ0gAEiYKBW9mZmVyGAIgASgLMhUuemlvLmdhdGV3YXkudjEuT2ZmZXJIABIuCgl3aXRoZHJhd24YAyABKAsyGS56aW8uZ2F0ZXdheS52MS5XaXRoZHJhd25IAEIHCgVldmVudCIgCglMaXN0ZW5pbmcSEwoLbGlzdGVuZXJfaWQYASABKAQiiAEKBU9mZmVyEgsKA2NpZBgBIAEoBBIgCgNib3QYAiABKAsyEy56aW8uZ2F0ZXdheS52MS5Cb3QSLAoIZGVhZGxpbmUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiIKBHBlZXIYBCABKAsyFC56aW8uZ2F0ZXdheS52MS5QZWVyIkMKCVdpdGhkcmF3bhILCgNjaWQYASABKAQSKQoGcmVhc29uGAIgASgOMhkuemlvLmdhdGV3YXkudjEuRW5kUmVhc29uIlkKBFBlZXISEQoJdHJhbnNwb3J0GAEgASgJEg8KB2FkZHJlc3MYAiABKAkSEAoIaWRlbnRpdHkYAyABKAkSDAoEbmFtZRgEIAEoCRINCgVhZ2VudBgFIAEoCSI4Cg5EZWNsaW5lUmVxdWVzdBILCgNjaWQYASABKAQSGQoGZGV0YWlsGAIgASgJQgm6SAZyBCiAgAQiEQoPRGVjbGluZVJlc3BvbnNlMqcBCg5IYW5kbGVyU2VydmljZRJJCgZMaXN0ZW4SHS56aW8uZ2F0ZXdheS52MS5MaXN0ZW5SZXF1ZXN0Gh4uemlvLmdhdGV3YXkudjEuTGlzdGVuUmVzcG9uc2UwARJKCgdEZWNsaW5lEh4uemlvLmdhdGV3YXkudjEuRGVjbGluZVJlcXVlc3QaHy56aW8uZ2F0ZXdheS52MS5EZWNsaW5lUmVzcG9uc2VCPFo6Z2l0aHViLmNvbS96aW9mbG93L2dhdGV3YXkvZ2VuL2dvL3ppby9nYXRld2F5L3YxO2dhdGV3YXl2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_zio_gateway_v1_flow]);
 
 /**
  * ListenRequest announces a listener.
@@ -225,8 +225,8 @@ export type Peer = Message<"zio.gateway.v1.Peer"> & {
   address: string;
 
   /**
-   * Its name on its transport, where it has shown one, cut to 128 bytes. Anybody
-   * may show any.
+   * Its name on its transport, where it has shown one, cut to 128 bytes: over gRPC
+   * the metadata "zio-client-name". Anybody may show any.
    *
    * @generated from field: string identity = 3;
    */
@@ -238,6 +238,13 @@ export type Peer = Message<"zio.gateway.v1.Peer"> & {
    * @generated from field: string name = 4;
    */
   name: string;
+
+  /**
+   * The program that it says it is, cut to 128 bytes: over gRPC its user agent.
+   *
+   * @generated from field: string agent = 5;
+   */
+  agent: string;
 };
 
 /**
