@@ -186,7 +186,7 @@ func (d *document) start(command string) *terminal {
 var (
 	quotedCID = regexp.MustCompile(`"cid": "(\d+)"`)
 	// differs is what may differ: after these words, digits and time stamps.
-	differs = regexp.MustCompile(`("(?:granule|cid|flowId|deadline|identity|version|address|maxBytes|maxFlowBytes|` +
+	differs = regexp.MustCompile(`("(?:granule|cid|event|agent|flowId|deadline|identity|version|address|maxBytes|maxFlowBytes|` +
 		`started|configured|opened|ended|time|connected|entered|changed|uuid|endpoint|lastDat|lastPay|lastSeen|forGiver|forTaker)": )"[^"]*"|(\\"cid\\":)\d+|(, in ).*|("reason": )"(?:left|closed)"|,$`)
 	// passing are lines that are there or not, as the moment has it.
 	passing = regexp.MustCompile(`^ *"(?:messagesPerSecond|bytesPerSecond|giverShare|takerShare)": `)
