@@ -1,38 +1,51 @@
 package access
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
-	"github.com/goccy/go-yaml"
+	"github.com/zioflow/gateway/internal/yamlfile"
 )
 
-// Load reads an identities file. The error names the file and the field.
+// Load reads an identities file. The error names the file, and the line and column of what
+// is wrong.
 func Load(path string) (*Rules, error) {
-	text, err := os.ReadFile(path)
+	d, err := yamlfile.Read(path)
 	if err != nil {
+		if p, ok := errors.AsType[*yamlfile.Problem](err); ok && p.Err.Error() == "is empty" { // somebody is about to write it
+			p.Err = errors.New("is empty; `identities: []` lets nobody in")
+		}
 		return nil, err
 	}
-	if len(bytes.TrimSpace(text)) == 0 { // somebody is about to write it
-		return nil, fmt.Errorf("%s: is empty; `identities: []` lets nobody in", path)
-	}
-	rules, err := Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return rules, nil
+	return load(d)
 }
 
-// Parse reads the text of an identities file. The error names the field.
+// Parse reads the text of an identities file. The error names the field, and its line and
+// column.
 func Parse(text []byte) (*Rules, error) {
-	var f file
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&f); err != nil && !errors.Is(err, io.EOF) {
+	d, err := yamlfile.Parse("identities", text)
+	if err != nil {
 		return nil, err
 	}
+	return load(d)
+}
+
+// load makes the rules that stand in a file.
+func load(d *yamlfile.Document) (*Rules, error) {
+	var f file
+	if err := d.Load(&f); err != nil {
+		return nil, err
+	}
+	r, err := f.rules()
+	if err != nil {
+		return nil, d.Locate(err)
+	}
+	return r, nil
+}
+
+// rules are what the file says. The error names the field.
+func (f *file) rules() (*Rules, error) {
 	r := &Rules{
 		identities: map[string]*identity{}, keys: map[CurveKey]*identity{},
 		certificates: map[string]*identity{}, issuers: map[string]*issuer{}, owned: owned{},

@@ -82,9 +82,12 @@ func (o Options) Validate() error {
 			return fmt.Errorf("%s is %d, want more than 0", field.name, field.value)
 		}
 	}
-	if least := int64(o.MaxMessage); o.MaxBytes < least || o.MaxFlowBytes < least {
-		return fmt.Errorf("max-bytes is %d and max-flow-bytes %d, want at least max-message, %d",
-			o.MaxBytes, o.MaxFlowBytes, least)
+	least := int64(o.MaxMessage)
+	if o.MaxBytes < least {
+		return fmt.Errorf("max-bytes is %d, want at least max-message, %d", o.MaxBytes, least)
+	}
+	if o.MaxFlowBytes < least {
+		return fmt.Errorf("max-flow-bytes is %d, want at least max-message, %d", o.MaxFlowBytes, least)
 	}
 	if o.IdleTimeout < 0 {
 		return fmt.Errorf("idle-timeout is %v, want 0 or more", o.IdleTimeout)

@@ -82,7 +82,8 @@ func TestConfigurationRefused(t *testing.T) {
 // TestNodeRefused: a name that other nodes could not read. (In the file it would be hidden
 // by the environment, in which tests have no discovery.)
 func TestNodeRefused(t *testing.T) {
-	for name, why := range map[string]string{"": "name", "zürich": "ASCII", strings.Repeat("n", 256): "256 bytes"} {
+	wantRefused(t, "empty flag", []string{"--node="}, nil, "--node", "name") // an empty variable is not set
+	for name, why := range map[string]string{"zürich": "ASCII", strings.Repeat("n", 256): "256 bytes"} {
 		wantRefused(t, "flag "+why, []string{"--node=" + name}, nil, "--node", why)
 		wantRefused(t, "variable "+why, nil, []string{"ZIO_GATEWAY_NODE=" + name}, "--node", why)
 	}

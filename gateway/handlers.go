@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -76,14 +77,19 @@ func (h *handlers) prepare(next *config.Config) (apply func() []string, err erro
 	}, nil
 }
 
-// make makes the routes of a configuration, checked as SetRoutes does.
+// make makes the routes of a configuration, checked as SetRoutes does. The error is one
+// for each route that is wrong.
 func (h *handlers) make(c *config.Config) ([]broker.Route, error) {
 	made := make([]broker.Route, len(c.Routing.Routes))
+	var wrong []error
 	for i, spec := range c.Routing.Routes {
 		var err error
 		if made[i], err = h.maker.Make(context.Background(), spec); err != nil {
-			return nil, fmt.Errorf("routes[%d].%w", i, err)
+			wrong = append(wrong, fmt.Errorf("routes[%d].%w", i, err))
 		}
+	}
+	if len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
 	}
 	if err := h.broker.CheckRoutes(made); err != nil {
 		return nil, fmt.Errorf("routes: %w", err)

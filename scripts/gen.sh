@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Generates what is made from proto/: Go into gen/go, Python into
 # clients/python/src/zioflow/_gen, TypeScript into clients/node/src/gen. Writes the version
-# in internal/version/VERSION to where the packages of Python and Node have theirs. With
-# --check, compares instead.
+# in internal/version/VERSION to where the packages of Python and Node have theirs; and the
+# gateway's options into docs/configuration.md and deploy/gateway.yaml. With --check,
+# compares instead.
 # Needs scripts/setup.sh gen.
 #
 # protoc comes with the pinned grpcio-tools, for both languages: it is there in
@@ -51,7 +52,15 @@ protoc -I"$common" --plugin=protoc-gen-es=clients/node/node_modules/.bin/protoc-
   --es_out="$work/$node_dir" --es_opt=target=ts,import_extension=js \
   zio/gateway/v1/{flow,handler}.proto buf/validate/validate.proto google/rpc/{status,error_details}.proto
 
+mkdir -p "$work"/{docs,deploy}
+cp docs/configuration.md "$work/docs"
+(go build -o "$work/reference" ./cmd/gateway/internal/reference && cd "$work" && ./reference)
+
 if [[ ${1-} == --check ]]; then
+  for file in docs/configuration.md deploy/gateway.yaml; do
+    cmp -s "$file" "$work/$file" ||
+      { echo "gen: $file is not what the options generate: run 'make gen'" >&2; exit 1; }
+  done
   for dir in "$go_dir" "$python_dir" "$node_dir"; do
     diff -r --brief --exclude=__pycache__ "$dir" "$work/$dir" ||
       { echo "gen: $dir is not what proto/ generates: run 'make gen'" >&2; exit 1; }
@@ -64,6 +73,9 @@ for dir in "$go_dir" "$python_dir" "$node_dir"; do
   mkdir -p "$(dirname "$dir")"
   mv "$work/$dir" "$dir"
 done
+
+cp "$work/docs/configuration.md" docs
+cp "$work/deploy/gateway.yaml" deploy
 
 version=$(<internal/version/VERSION)
 sed -i -E "s/^version = \".*\"/version = \"$version\"/" clients/python/pyproject.toml

@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/zioflow/gateway/internal/filelock"
 )
 
 // PathLock keeps an ipc path to one gateway: a second bind would take the path over
 // without a word.
 type PathLock struct {
 	path string
-	file *os.File
+	lock *filelock.Lock
 }
 
 // LockPath locks the path of an ipc address; nil for any other address, and for ipc
@@ -21,15 +23,14 @@ func LockPath(address string) (*PathLock, error) {
 	if !isIPC || path == "*" || strings.HasPrefix(path, "@") {
 		return nil, nil
 	}
-	file, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR|noFollow, 0o600)
+	lock, err := filelock.Make(path + ".lock")
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, fmt.Errorf("another process serves this path: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := lockFile(file); err != nil {
-		_ = file.Close()
-		return nil, fmt.Errorf("another process serves this path: %w", err)
-	}
-	return &PathLock{path, file}, nil
+	return &PathLock{path, lock}, nil
 }
 
 // Clear removes the socket that a crash has left at the path. What is no socket may be
@@ -70,6 +71,5 @@ func (l *PathLock) Restrict() error {
 	return os.Chmod(l.path, 0o660)
 }
 
-// Release frees the path. The lock file stays: to remove it would let two
-// processes lock files of the same name.
-func (l *PathLock) Release() error { return l.file.Close() }
+// Release frees the path, and removes what locked it.
+func (l *PathLock) Release() error { return l.lock.Remove() }

@@ -32,10 +32,11 @@ func (f *Fields) Rest() map[string]any {
 	return rest
 }
 
-// Done returns what is wrong, as a *FieldError; a key that nobody has asked for is.
+// Done returns what is wrong, as a *FieldError; a key that nobody has asked for is, before
+// all else: it may be a slip of another, which is missing then.
 func (f *Fields) Done() error {
 	if keys := slices.Sorted(maps.Keys(f.values)); len(keys) > 0 {
-		f.Wrong(keys[0], "is not known here")
+		return wrong(keys[0], "is not known here")
 	}
 	return f.err
 }
@@ -97,7 +98,7 @@ func (f *Fields) Texts(key string) []string {
 	texts := make([]string, len(items))
 	for i, item := range items {
 		switch item.(type) {
-		case string, bool, int64, uint64, float64:
+		case string, bool, int, int64, uint64, float64:
 			texts[i] = fmt.Sprint(item)
 		default:
 			f.Wrong(fmt.Sprintf("%s[%d]", key, i), "is %v, want a text", item)
@@ -114,6 +115,8 @@ func (f *Fields) Integer(key string, least, most int64) int64 {
 	}
 	var n int64
 	switch v := value.(type) {
+	case int:
+		n = int64(v)
 	case int64:
 		n = v
 	case uint64:

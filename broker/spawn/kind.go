@@ -1,10 +1,15 @@
 package spawn
 
 import (
+	"errors"
+	"io/fs"
 	"math"
+	"os/exec"
+	"path/filepath"
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/routes"
+	"github.com/zioflow/gateway/broker/routing"
 )
 
 // Kind is the kind of the routes whose handlers are commands that s starts.
@@ -18,7 +23,11 @@ func (s *Spawner) Kind() routes.Kind {
 			if err := f.Done(); err != nil {
 				return nil, err
 			}
-			return s.Factory(route, command)
+			made, err := s.Factory(route, command)
+			if err == nil {
+				err = findProgram(command.Arguments[0])
+			}
+			return made, err
 		},
 		Describe: func(f broker.Factory) (map[string]any, bool) {
 			own, ok := f.(*Factory)
@@ -28,6 +37,24 @@ func (s *Spawner) Kind() routes.Kind {
 			return own.command.describe(), true
 		},
 	}
+}
+
+// findProgram says why a program can't be started, as a *routes.FieldError.
+func findProgram(name string) error {
+	_, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, exec.ErrNotFound) && filepath.Base(name) == name:
+		return routing.WrongField("command[0]", "there is no program %q in PATH", name)
+	}
+	if e, ok := errors.AsType[*exec.Error](err); ok {
+		err = e.Err
+	}
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return routing.WrongField("command[0]", "%s can't be started: %w", name, err)
 }
 
 // describe is the command as a route's description has it.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/internal/logs/async"
+	"github.com/zioflow/gateway/internal/yamlfile"
 )
 
 // flushLog is how long the last lines may take to be read: a reader who stands
@@ -55,6 +56,6 @@ func survivePipes() {
 // complain writes the error with which the process ends, unless nobody reads it.
 func complain(err error) {
 	last := async.Open(os.Stderr, nil)
-	_, _ = fmt.Fprintf(last, "gateway: %v\n", err)
+	_, _ = fmt.Fprintf(last, "gateway: %s\n", yamlfile.Explain(err))
 	last.Close(flushLog)
 }

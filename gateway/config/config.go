@@ -61,6 +61,9 @@ type Revision struct {
 	// Taken is called when it has been put to use. It returns in words which options
 	// have changed, and which of them need a restart; nil for none.
 	Taken func() (changes, needRestart []string)
+	// Locate adds to an error, which begins with the name of an option, where that was
+	// set; nil if that is not known.
+	Locate func(err error) error
 }
 
 // ZMQ configures the endpoints for native peers.

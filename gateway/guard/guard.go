@@ -72,6 +72,12 @@ func Open(c *config.Config, log *slog.Logger, metrics *telemetry.Metrics, notes 
 	return g, nil
 }
 
+// Check says what is wrong with the files. It puts nothing to use.
+func Check(c *config.Config) error {
+	_, err := (&Guard{config: c.Security}).load(c)
+	return err
+}
+
 // Close stops watching.
 func (g *Guard) Close() {
 	g.stop()

@@ -85,6 +85,9 @@ func (r *Reloader) tryReload() (result admin.Reloaded, err error) {
 	apply := make([]func() []string, len(r.parts))
 	for i, part := range r.parts {
 		if apply[i], err = part(&next.Config); err != nil {
+			if next.Locate != nil {
+				err = next.Locate(err)
+			}
 			return result, err
 		}
 	}

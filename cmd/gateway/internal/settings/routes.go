@@ -1,65 +1,56 @@
-package main
+package settings
 
 import (
 	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/zioflow/gateway/broker/routes"
+	"github.com/zioflow/gateway/internal/nearest"
 )
 
-// routeFlags are the options that concern routes.
-type routeFlags struct {
-	Routes          routeList `hidden:"" env:"-" reload:""`
-	MaxProcesses    int       `default:"${max_processes}" help:"How many commands of exec routes may run at once." reload:""`
-	AllowExecRoutes bool      `help:"Let operators add routes that start commands: whoever may call AddRoute can then run any program here."`
-}
+// routesKey is the key of the configuration file that has a list of its own.
+const routesKey = "routes"
 
 // routeList is the configuration file's list of routes, read but not made yet.
 type routeList struct{ specs []routes.Spec }
 
-// routesSection is the value of the key `routes` in a configuration file.
-type routesSection struct {
-	value any
-	// folder is the file's, from which a rules_file is looked for.
-	folder string
-}
-
 // Decode implements kong.MapperValue. Only a configuration file has routes.
-func (l *routeList) Decode(ctx *kong.DecodeContext) (err error) {
-	section, ok := ctx.Scan.Pop().Value.(routesSection)
+func (l *routeList) Decode(ctx *kong.DecodeContext) error {
+	specs, ok := ctx.Scan.Pop().Value.([]routes.Spec)
 	if !ok {
 		return errors.New("routes can be set in the configuration file only")
 	}
-	l.specs, err = readRoutes(section.value, section.folder)
-	return err
+	l.specs = specs
+	return nil
 }
 
 // String leaves it to the gateway to tell what has changed: that may be in a
 // rules_file.
 func (l routeList) String() string { return "" }
 
-// readRoutes reads a decoded list of routes. A rules_file is relative to the
-// folder. An error names the field: "routes[2].exec.max_time: …".
-func readRoutes(value any, folder string) ([]routes.Spec, error) {
+// readRoutes reads a decoded list of routes. A rules_file is relative to the folder. An
+// error begins with the field: "routes[2].exec.max_time: …"; each route has one at most.
+func readRoutes(value any, folder string) (specs []routes.Spec, wrong []error) {
 	if value == nil {
 		return nil, nil
 	}
 	items, ok := value.([]any)
 	if !ok {
-		return nil, errors.New("routes: want a list")
+		return nil, []error{errors.New("routes: want a list")}
 	}
-	specs := make([]routes.Spec, len(items))
+	specs = make([]routes.Spec, len(items))
 	for i, item := range items {
 		var err error
 		if specs[i], err = readRoute(item, folder); err != nil {
-			return nil, fmt.Errorf("routes[%d]%w", i, err)
+			wrong = append(wrong, fmt.Errorf("routes[%d]%w", i, err))
 		}
 	}
-	return specs, nil
+	return specs, wrong
 }
 
 // readRoute reads one. An error begins with how it goes on behind the route's place in the
@@ -81,4 +72,22 @@ func readRoute(item any, folder string) (routes.Spec, error) {
 		return s, fmt.Errorf(".%w", err)
 	}
 	return s, nil
+}
+
+// routeWords are the keys that a route, and the kinds of factories, know.
+var routeWords = strings.Fields(`name match rules rules_file priority max_credit builtin listener exec connect
+	command max_processes max_time address node port server_key max_flows`)
+
+// hintAt adds to an error that says of a route's key that it is not known what may have
+// been meant.
+func hintAt(err error) error {
+	where, found := strings.CutSuffix(err.Error(), ": is not known here")
+	if !found || !strings.HasPrefix(where, routesKey) {
+		return err
+	}
+	key := where[strings.LastIndexByte(where, '.')+1:]
+	if hint := nearest.DidYouMean(key, routeWords); hint != "" {
+		return fmt.Errorf("%w%s", err, hint)
+	}
+	return err
 }

@@ -1,0 +1,52 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+)
+
+// Size is a number of bytes, written with or without a unit: 65536, 64KiB, 1.5GB. A unit
+// with an i counts by 1024, one without by 1000.
+type Size int64
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Size) UnmarshalText(text []byte) error {
+	n, err := parseSize(string(text))
+	if err != nil {
+		return fmt.Errorf("is %q, want %s", text, wantSize)
+	}
+	*s = n
+	return nil
+}
+
+func parseSize(text string) (Size, error) {
+	if strings.ContainsAny(text, ",+") { // the library takes a comma for one between thousands
+		return 0, errors.New("is no size")
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return Size(n), nil // exactly, and below 0 for who checks it
+	}
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n > math.MaxInt64 {
+		return 0, errors.New("is no size")
+	}
+	return Size(n), nil
+}
+
+// String is the number with the largest unit that leaves it whole.
+func (s Size) String() string {
+	for _, unit := range []struct {
+		name  string
+		bytes Size
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"GB", 1e9}, {"MB", 1e6}} {
+		if s != 0 && s%unit.bytes == 0 {
+			return strconv.FormatInt(int64(s/unit.bytes), 10) + unit.name
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
