@@ -31,6 +31,11 @@ func TestPackages(t *testing.T) {
 	dist := filepath.Join(t.TempDir(), "dist")
 	pack(t, dist)
 	t.Run("same bytes", func(t *testing.T) { samePackages(t, dist) })
+	t.Run("sums", func(t *testing.T) { sumsHold(t, dist) })
+	t.Run("archive", func(t *testing.T) { unpackArchive(t, dist) })
+	t.Run("deb", func(t *testing.T) { installPackage(t, dist, "packages/deb.sh", "zio-gateway_"+version.Number+"_amd64.deb") })
+	t.Run("rpm", func(t *testing.T) { installPackage(t, dist, "packages/rpm.sh", "zio-gateway-"+version.Number+"-1.x86_64.rpm") })
+	t.Run("image", func(t *testing.T) { runImage(t, dist) })
 	t.Run("contract", func(t *testing.T) { sameContract(t, filepath.Join(dist, "protos.tar.gz")) })
 
 	python := cleanFolder(t, dist)
@@ -66,7 +71,9 @@ func samePackages(t *testing.T, dist string) {
 	other := filepath.Join(t.TempDir(), "elsewhere")
 	pack(t, other, "TZ=Asia/Tokyo", "LC_ALL=C", "HOME="+t.TempDir(), "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"))
 	was, is := sums(t, dist), sums(t, other)
-	if len(was) != 8 { // sdist and wheel, four wheels, Node's, the contract
+	// sdist and wheel, four wheels, Node's, the contract; four archives and what they are
+	// made of, two packages and an image for each Linux, the sums.
+	if len(was) != 8+8+6+1 {
 		t.Errorf("packed were %v", was)
 	}
 	for name, sum := range was {

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Packs what users install, into dist/ or the folder that DIST names:
-#   scripts/dist.sh [python|node|gateway|protos]...
-# and all if none is named: zioflow for Python and for Node, zioflow-gateway, which are
-# wheels with the program for each system, and the contract with all that it imports.
+#   scripts/dist.sh [python|node|gateway|protos|archives|packages|image]...
+# and all if none is named: zioflow for Python and for Node; zioflow-gateway, which are
+# wheels with the program for each system; the contract with all that it imports; the
+# program for each system as an archive, with what it is made of beside it (CycloneDX);
+# .deb and .rpm; and the image for containers. SHA256SUMS is of all in the folder.
 # The same commit packs the same bytes. Needs scripts/setup.sh dist.
 set -euo pipefail
 
@@ -11,6 +13,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 
 dist=${DIST:-$root/dist}
+version=$(cat internal/version/VERSION)
 # What is packed is as old as the last commit; without one, as the version's file says.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat -c %Y internal/version/VERSION)}
 export SOURCE_DATE_EPOCH
@@ -43,9 +46,23 @@ dist_node() {
   npm pack ./clients/node --pack-destination "$dist" --loglevel=error >/dev/null
 }
 
-# dist_gateway: without paths of this machine, and without what only a debugger reads.
+# programs: the program for each system, into $work/bin, once: without paths of this
+# machine, and without what only a debugger reads.
+programs() {
+  [[ -d $work/bin ]] || GOFLAGS="-trimpath -ldflags=-s" CROSS=$work/bin scripts/cross.sh program >/dev/null
+}
+
+# linux_targets: those of the programs for Linux.
+linux_targets() {
+  programs
+  local program
+  for program in "$work"/bin/gateway-linux-*; do
+    echo "${program##*/gateway-linux-}"
+  done
+}
+
 dist_gateway() {
-  GOFLAGS="-trimpath -ldflags=-s" CROSS=$work/bin scripts/cross.sh program >/dev/null
+  programs
   local program target
   for program in "$work"/bin/gateway-*; do
     target=${program##*/gateway-}
@@ -58,16 +75,76 @@ dist_gateway() {
 # dist_protos: a folder from which every protoc finds all imports.
 dist_protos() {
   buf export . --output "$work/protos"
-  tar -C "$work" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
-    --mode=u=rwX,go=rX -cf - protos | gzip -9n >"$work/protos.tar.gz"
+  bytes_of protos | gzip -9n >"$work/protos.tar.gz"
   mv "$work/protos.tar.gz" "$dist"
 }
 
-(($#)) || set -- python node gateway protos
+# bytes_of FOLDER...: what is in $work as a tar, the same for everybody.
+bytes_of() {
+  tar -C "$work" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
+    --mode=u=rwX,go=rX -cf - "$@"
+}
+
+# sbom PROGRAM: says what it is made of. Who builds it, when and where does not matter, so
+# neither time nor number is in there.
+sbom() {
+  cyclonedx-gomod bin -json -noserial -notimestamp -version "v$version" -output "$work/sbom" "$1" >"$work/log" 2>&1 ||
+    { cat "$work/log" >&2 && return 1; }
+  cat "$work/sbom"
+}
+
+# dist_archives: a folder for each system with the program, the unit and the README.
+dist_archives() {
+  programs
+  local program target name suffix
+  for program in "$work"/bin/gateway-*; do
+    target=${program##*/gateway-} suffix=
+    [[ $target != *.exe ]] || suffix=.exe
+    name=zio-gateway-$version-${target%.exe}
+    mkdir "$work/$name"
+    install -m 0755 "$program" "$work/$name/gateway$suffix"
+    sbom "$program" >"$work/$name/sbom.cdx.json"
+    cp README.md "$work/$name"
+    [[ $target != linux-* ]] || cp deploy/zio-gateway.service "$work/$name"
+    cp "$work/$name/sbom.cdx.json" "$dist/$name.cdx.json"
+    bytes_of "$name" | gzip -9n >"$work/$name.tar.gz"
+    mv "$work/$name.tar.gz" "$dist"
+  done
+}
+
+# dist_packages: .deb and .rpm, whose service is that of deploy/ but for the folder.
+dist_packages() {
+  local arch packager
+  sed 's,/usr/local/bin/gateway,/usr/bin/gateway,' deploy/zio-gateway.service >"$work/unit"
+  for arch in $(linux_targets); do
+    sbom "$work/bin/gateway-linux-$arch" >"$work/sbom-$arch"
+    for packager in deb rpm; do
+      GOARCH=$arch VERSION=$version PROGRAM=$work/bin/gateway-linux-$arch UNIT=$work/unit SBOM=$work/sbom-$arch \
+        nfpm package --config deploy/packages/nfpm.yaml --packager "$packager" --target "$dist" >"$work/log" 2>&1 ||
+        { cat "$work/log" >&2 && return 1; }
+    done
+  done
+}
+
+# dist_image: an image for each architecture, as docker and podman load it. The
+# authorities are those of a package that is pinned, not this machine's.
+dist_image() {
+  local arch name certificates
+  certificates=$(.deps/dist/bin/python -c 'import certifi; print(certifi.where())')
+  for arch in $(linux_targets); do
+    name=zio-gateway-$version-image-$arch
+    image -program "$work/bin/gateway-linux-$arch" -arch "$arch" -certificates "$certificates" \
+      -name "zio-gateway:$version" -created "$SOURCE_DATE_EPOCH" "$work/image-$arch"
+    bytes_of -C "$work/image-$arch" . >"$work/$name.tar"
+    mv "$work/$name.tar" "$dist"
+  done
+}
+
+(($#)) || set -- python node gateway protos archives packages image
 for part in "$@"; do
   case $part in
-  python | node | gateway | protos) "dist_$part" ;;
+  python | node | gateway | protos | archives | packages | image) "dist_$part" ;;
   *) sed -n '2,/^set/ { /^#/ s/^# \?//p }' "$0" && exit 2 ;;
   esac
 done
-(cd "$dist" && ls -l)
+(cd "$dist" && rm -f SHA256SUMS && sha256sum -- * >"$work/sums" && mv "$work/sums" SHA256SUMS && ls -l)

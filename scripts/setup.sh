@@ -355,7 +355,10 @@ setup_dist() {
   setup_build
   setup_python
   setup_node
-  scripts/tools.sh buf
+  want skopeo command -v skopeo
+  want rpm command -v rpm
+  install_missing
+  scripts/tools.sh buf cyclonedx-gomod image nfpm
   stamp=$(echo "$root" | cat - deploy/python/requirements.txt | sha256sum)
   [[ -x $venv/bin/python && $(cat "$venv/.stamp" 2>/dev/null) == "$stamp" ]] && return
   echo "setup: Python packages into $venv"
