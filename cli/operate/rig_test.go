@@ -32,7 +32,7 @@ type rig struct {
 }
 
 // newRig starts a gateway; configure may change how.
-func newRig(t *testing.T, configure ...func(*gateway.Config)) *rig {
+func newRig(t testing.TB, configure ...func(*gateway.Config)) *rig {
 	t.Helper()
 	c := gateway.DefaultConfig()
 	c.ZMQ.Servers, c.ZMQ.Routers = nil, nil
@@ -65,7 +65,7 @@ func newRig(t *testing.T, configure ...func(*gateway.Config)) *rig {
 }
 
 // give opens a flow to the built-in handler dump and has one DAT in it.
-func (r *rig) give(t *testing.T, attributes map[string]any) *zioflow.Giver {
+func (r *rig) give(t testing.TB, attributes map[string]any) *zioflow.Giver {
 	t.Helper()
 	attributes["builtin"] = "dump"
 	giver, err := r.Give(t.Context(), zioflow.Bot{Credit: 4, Attributes: attributes})
@@ -84,7 +84,7 @@ func (r *rig) give(t *testing.T, attributes map[string]any) *zioflow.Giver {
 }
 
 // until waits for what must come.
-func (r *rig) until(t *testing.T, come func() bool) {
+func (r *rig) until(t testing.TB, come func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -104,13 +104,13 @@ type done struct {
 }
 
 // run gives a command to the rig's gateway.
-func (r *rig) run(t *testing.T, arguments ...string) done {
+func (r *rig) run(t testing.TB, arguments ...string) done {
 	t.Helper()
 	return run(t.Context(), t, append(arguments, "--address", r.address)...)
 }
 
 // run gives a command, for as long as the context lasts.
-func run(ctx context.Context, t *testing.T, arguments ...string) done {
+func run(ctx context.Context, t testing.TB, arguments ...string) done {
 	t.Helper()
 	var out, errs bytes.Buffer
 	err := execute(ctx, &out, &errs, arguments...)
@@ -138,7 +138,7 @@ func execute(ctx context.Context, out, errs output, arguments ...string) error {
 
 // columns are the words of a table's lines: `…` stands for any, and `…*` for any number of
 // them.
-func (d done) columns(t *testing.T, lines ...string) {
+func (d done) columns(t testing.TB, lines ...string) {
 	t.Helper()
 	got := strings.Split(strings.TrimSuffix(d.out, "\n"), "\n")
 	if d.code != exit.Done || len(got) != len(lines) {
@@ -154,7 +154,7 @@ func (d done) columns(t *testing.T, lines ...string) {
 }
 
 // fails wants a code, and words in the error.
-func (d done) fails(t *testing.T, code exit.Code, words string) {
+func (d done) fails(t testing.TB, code exit.Code, words string) {
 	t.Helper()
 	if d.code != code || !strings.Contains(d.err, words) {
 		t.Errorf("code %d, %q, want %d, %q; it printed %q", d.code, d.err, code, words, d.out)
@@ -162,7 +162,7 @@ func (d done) fails(t *testing.T, code exit.Code, words string) {
 }
 
 // reads reads JSON.
-func reads[M proto.Message](t *testing.T, d done, into M) M {
+func reads[M proto.Message](t testing.TB, d done, into M) M {
 	t.Helper()
 	if d.code != exit.Done {
 		t.Fatalf("code %d: %s", d.code, d.err)

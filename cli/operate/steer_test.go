@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/zioflow/gateway/cli/exit"
 	zioflow "github.com/zioflow/gateway/clients/go"
 	"github.com/zioflow/gateway/gateway"
@@ -58,12 +60,19 @@ func TestEndMany(t *testing.T) {
 	t.Parallel()
 	const flows = 1010
 	r := newRig(t)
+	var opening errgroup.Group
+	opening.SetLimit(32)
 	for range flows {
-		giver, err := r.Give(t.Context(), zioflow.Bot{Credit: 1, Attributes: map[string]any{"builtin": "dump"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(giver.Abort)
+		opening.Go(func() error {
+			giver, err := r.Give(t.Context(), zioflow.Bot{Credit: 1, Attributes: map[string]any{"builtin": "dump"}})
+			if err == nil {
+				t.Cleanup(giver.Abort)
+			}
+			return err
+		})
+	}
+	if err := opening.Wait(); err != nil {
+		t.Fatal(err)
 	}
 	done := r.run(t, "end", "--yes", "--filter", "true")
 	if n := strings.Count(done.out, "ended flow "); done.code != exit.Done || n != flows {

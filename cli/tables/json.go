@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -34,6 +35,9 @@ func JSON(m proto.Message, oneLine bool) (string, error) {
 
 // escaped is JSON with what is not printable as its escapes: that is in strings only.
 func escaped(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return r != '\n' && unprintable(r) }) < 0 {
+		return s
+	}
 	var b bytes.Buffer
 	for _, r := range s {
 		switch {

@@ -93,17 +93,15 @@ func (t *Table) Render(width int) string {
 		}
 		return out.String()
 	}
-	out.WriteString(unpadded(t.render(width)))
+	out.WriteString(fitted(t.render(), width))
 	return out.String()
 }
 
-func (t *Table) render(width int) string {
+func (t *Table) render() string {
 	shown := t.shown()
 	w := table.NewWriter()
 	style := table.Style{Name: "plain", Box: table.StyleBoxDefault, Options: table.OptionsNoBordersAndSeparators}
 	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
-	style.Box.UnfinishedRow = "…"
-	style.Size.WidthMax = width
 	w.SetStyle(style)
 	configs := make([]table.ColumnConfig, len(shown))
 	head := make(table.Row, len(shown))
@@ -142,11 +140,15 @@ func (t *Table) shown() []int {
 	return shown
 }
 
-// unpadded is lines without the spaces at their ends.
-func unpadded(s string) string {
+// fitted is lines without the spaces at their ends, cut to a width; 0 is no bound.
+func fitted(s string, width int) string {
 	var b strings.Builder
 	for line := range strings.SplitSeq(s, "\n") {
-		b.WriteString(strings.TrimRight(line, " "))
+		line = strings.TrimRight(line, " ")
+		if width > 0 && len(line) > width { // a column has one byte at least
+			line = ansi.Truncate(line, width, "…")
+		}
+		b.WriteString(line)
 		b.WriteByte('\n')
 	}
 	return b.String()

@@ -175,3 +175,15 @@ func BenchmarkFlows10000(b *testing.B) {
 		tables.Flows(flows, now).Render(160)
 	}
 }
+
+func BenchmarkJSON10000(b *testing.B) {
+	response := &gatewayv1.ListFlowsResponse{}
+	for range 10_000 {
+		response.Flows = append(response.Flows, active)
+	}
+	for b.Loop() {
+		if _, err := tables.JSON(response, false); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -23,6 +23,12 @@ func TestOperatingDocument(t *testing.T) {
 	newFollowed(t, "docs/operating.md").run(t, 8)
 }
 
+// TestIncident plays docs/incident.md.
+func TestIncident(t *testing.T) {
+	t.Parallel()
+	newFollowed(t, "docs/incident.md").run(t, 14)
+}
+
 // TestExitCodesDocumented: the document has the codes that there are.
 func TestExitCodesDocumented(t *testing.T) {
 	var rows strings.Builder
