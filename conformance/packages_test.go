@@ -33,8 +33,12 @@ func TestPackages(t *testing.T) {
 	t.Run("same bytes", func(t *testing.T) { samePackages(t, dist) })
 	t.Run("sums", func(t *testing.T) { sumsHold(t, dist) })
 	t.Run("archive", func(t *testing.T) { unpackArchive(t, dist) })
-	t.Run("deb", func(t *testing.T) { installPackage(t, dist, "packages/deb.sh", "zio-gateway_"+version.Number+"_amd64.deb") })
-	t.Run("rpm", func(t *testing.T) { installPackage(t, dist, "packages/rpm.sh", "zio-gateway-"+version.Number+"-1.x86_64.rpm") })
+	t.Run("deb", func(t *testing.T) {
+		installPackage(t, dist, "packages/deb.sh", "zio-gateway_"+version.Number+"_amd64.deb")
+	})
+	t.Run("rpm", func(t *testing.T) {
+		installPackage(t, dist, "packages/rpm.sh", "zio-gateway-"+version.Number+"-1.x86_64.rpm")
+	})
 	t.Run("image", func(t *testing.T) { runImage(t, dist) })
 	t.Run("contract", func(t *testing.T) { sameContract(t, filepath.Join(dist, "protos.tar.gz")) })
 
