@@ -189,7 +189,8 @@ func TestSlowLine(t *testing.T) {
 	t.Parallel()
 	e := bareEndpoint(t, func(o *Options) { o.Stall = 8 * time.Second })
 	c, far := bareConn(t, e)
-	c.peer = e.bridge.broker.Attach(&c.out, broker.PeerInfo{Transport: "test"})
+	c.peer = e.hub.broker.Attach(&c.out, broker.PeerInfo{Transport: "test"})
+	c.in.peer = c.peer
 	if err := unix.SetNonblock(int(far.Fd()), true); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +201,7 @@ func TestSlowLine(t *testing.T) {
 	if err != nil || written == len(full) {
 		t.Fatalf("wrote %d of %d, %v", written, len(full), err)
 	}
-	c.out.conn.moved.Add(uint64(written))
+	c.moved.Add(uint64(written))
 	now := time.Now()
 	c.lastSeen.Store(now.UnixNano())
 	c.out.waitingSince.Store(now.UnixNano())
@@ -234,7 +235,8 @@ func TestPingsTogether(t *testing.T) {
 	t.Parallel()
 	e := bareEndpoint(t, func(*Options) {})
 	c, _ := bareConn(t, e)
-	c.peer = e.bridge.broker.Attach(&c.out, broker.PeerInfo{Transport: "test"})
+	c.peer = e.hub.broker.Attach(&c.out, broker.PeerInfo{Transport: "test"})
+	c.in.peer = c.peer
 	writes := 0
 	c.socket.writing = func(uintptr) bool {
 		writes++

@@ -43,14 +43,14 @@ func bareEndpoint(t *testing.T, change func(*Options)) *endpoint {
 	t.Cleanup(func() { b.Close(flow.Draining, "the test is over") })
 	o := DefaultOptions(limits)
 	change(&o)
-	return newEndpoint(&bridge{broker: b, options: o, sampler: logs.NewSampler(nil, logs.Options{})}, zmtp.Router, o)
+	return newEndpoint(&hub{broker: b, sampler: logs.NewSampler(nil, logs.Options{})}, zmtp.Router, o)
 }
 
 // bareConn is a connection of an endpoint whose peer, of ZMTP 3.1, does nothing.
 func bareConn(t *testing.T, e *endpoint) (c *conn, far *os.File) {
 	t.Helper()
 	near, far := socketPair(t)
-	c, err := newConn(e, near, true)
+	c, err := newConn(&e.site, e, near, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestPanicWhileSupervising(t *testing.T) {
 	waitFor(t, "it was met again", func() bool { return time.Since(conns[0].opened) > 200*time.Millisecond })
 	close(e.stopped)
 	wait.Wait()
-	if n := e.bridge.Panics(); n != 1 {
+	if n := e.hub.panics.Load(); n != 1 {
 		t.Errorf("%d connections were counted, want 1", n)
 	}
 }
@@ -102,7 +102,7 @@ func TestPanicWhileAccepting(t *testing.T) {
 	if n, err := far.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Error("it was not closed")
 	}
-	if n := e.bridge.Panics(); n != 1 {
+	if n := e.hub.panics.Load(); n != 1 {
 		t.Errorf("%d connections were counted, want 1", n)
 	}
 }
@@ -125,7 +125,7 @@ func TestNothingIsQueuedAfterAFailure(t *testing.T) {
 			t.Error("the socket has taken all, so this shows nothing")
 		}
 		_ = e.far.Close()
-		e.conn.endpoint.running.Wait() // for who writes
+		e.conn.site.running.Wait() // for who writes
 		if messages, bytes := e.conn.out.Queued(); messages != 0 || bytes != 0 {
 			t.Errorf("%d messages of %d bytes are queued", messages, bytes)
 		}

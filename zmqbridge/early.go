@@ -13,38 +13,28 @@ import (
 // whether it is kept.
 const enoughToTell = 64
 
-// unwanted tells whether a large frame begins, or goes on, a message that the peer has no
-// use for: it takes part in no flow, and this is no BOT, or no ZIO message at all. Such a
-// message is answered as it always is, and not kept. It is decided by what lies in the
-// slab; where that is too little to tell, the message is wanted.
-func (r *reader) unwanted(body []byte) bool {
-	if !r.conn.peer.Idle() || r.message != nil && len(r.message.wire) > 0 {
-		return false
-	}
+// tell says what a large message is, by what has come of it: its first frame's body, and all
+// from its beginning. It returns the message's label if that can be told to be no BOT's, an
+// error if it is no ZIO message, and neither where the message is to be kept.
+func tell(single bool, body, all []byte) (*zio.Message, error) {
 	var prefix []byte
 	var err error
-	if r.conn.endpoint.single() {
+	if single {
 		prefix, err = firstPart(body)
 	} else {
-		prefix, err = secondFrame(r.slab.data[r.from:r.to])
+		prefix, err = secondFrame(all)
 	}
-	if err == nil && len(prefix) == 0 {
-		return false
+	if err != nil || len(prefix) == 0 {
+		return nil, err
 	}
 	m := zio.Message{}
-	if err == nil {
-		err = m.DecodeParts([][]byte{prefix, make([]byte, 24)})
+	if err := m.DecodeParts([][]byte{prefix, make([]byte, 24)}); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		r.conn.peer.Malformed(err)
-		return true
+	if head, err := zio.Peek(m.Label); err != nil || head.Type == zio.BOT {
+		return nil, nil //nolint:nilerr // what is wrong with the label is told of the whole message
 	}
-	head, err := zio.Peek(m.Label)
-	if err != nil || head.Type == zio.BOT {
-		return false
-	}
-	r.conn.peer.Receive(&m)
-	return true
+	return &m, nil
 }
 
 // firstPart is the first part of a message of the single-part form, of which body is the

@@ -92,14 +92,14 @@ func newEnd(t testing.TB, kind zmtp.SocketType, most int, sessions [2]*zmtp.Sess
 	o.HighWater = 1 << 20
 	near, far := socketPair(t)
 	e.far = far
-	endpoint := newEndpoint(&bridge{broker: b, options: o, sampler: logs.NewSampler(nil, logs.Options{})}, kind, o)
-	if e.conn, err = newConn(endpoint, near, true); err != nil {
+	endpoint := newEndpoint(&hub{broker: b, sampler: logs.NewSampler(nil, logs.Options{})}, kind, o)
+	if e.conn, err = newConn(&endpoint.site, endpoint, near, true); err != nil {
 		t.Fatal(err)
 	}
 	e.conn.zmtp, e.conn.session = &zmtp.Peer{Major: 3, Minor: 1}, sessions[0]
 	e.conn.attach()
 	e.open(b)
-	e.conn.endpoint.running.Wait() // what it was sent by then has been written
+	e.conn.site.running.Wait() // what it was sent by then has been written
 	return e
 }
 
@@ -141,7 +141,7 @@ func (e *end) feed(b []byte) error {
 func (e *end) sent() {
 	written := make(chan struct{})
 	go func() {
-		e.conn.endpoint.running.Wait() // for an outbox's own goroutine, which may wait for this one
+		e.conn.site.running.Wait() // for an outbox's own goroutine, which may wait for this one
 		close(written)
 	}()
 	b := make([]byte, 64<<10)
@@ -192,11 +192,11 @@ func (e *end) close() {
 	e.conn.out.close()
 	_ = e.conn.socket.Close()
 	_ = e.far.Close()
-	e.conn.endpoint.bridge.broker.Close(flow.Draining, "the test is over")
+	e.conn.site.hub.broker.Close(flow.Draining, "the test is over")
 	if in, out := e.conn.account.Held(), e.conn.output.Held(); in != 0 || out != 0 {
 		e.t.Errorf("%d bytes of what was read are held, and %d to be sent", in, out)
 	}
-	if n := e.conn.endpoint.bridge.broker.Held(); n != 0 {
+	if n := e.conn.site.hub.broker.Held(); n != 0 {
 		e.t.Errorf("%d bytes are held", n)
 	}
 }

@@ -2,6 +2,7 @@ package zmqbridge
 
 import (
 	"encoding/binary"
+	"sync"
 
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/zmtp"
@@ -14,7 +15,7 @@ const copyBelow = 4 << 10
 // plain adds a message in the form of SERVER's peers, in a single part, or of
 // ROUTER's. One that came in that form is sent on as it is. It returns the memory
 // that the message's new form needs, nil for none.
-func (b *batch) plain(m *zio.Message, single bool) *slab {
+func (b *runList) plain(m *zio.Message, single bool) *slab {
 	if from, ok := m.Carrier().(*message); ok && m == &from.Message && from.single == single {
 		for _, s := range from.wire {
 			b.addRun(s.b)
@@ -34,13 +35,13 @@ func (b *batch) plain(m *zio.Message, single bool) *slab {
 // encoder writes a message's new form: heads, and what is small, into memory of its
 // own, and refers to the rest.
 type encoder struct {
-	batch *batch
-	slab  *slab
-	out   []byte // the slab's memory, written up to here
-	from  int    // of out, what is in no run yet
+	runs *runList
+	slab *slab
+	out  []byte // the slab's memory, written up to here
+	from int    // of out, what is in no run yet
 }
 
-func newEncoder(b *batch, m *zio.Message) *encoder {
+func newEncoder(b *runList, m *zio.Message) *encoder {
 	size := zmtp.MaxHeader + 2 + 5 + m.PrefixSize() + 5 + 2*zmtp.MaxHeader + 24
 	for i := range m.Parts() {
 		size += zmtp.MaxHeader
@@ -51,12 +52,12 @@ func newEncoder(b *batch, m *zio.Message) *encoder {
 		}
 	}
 	s := newSlabFor(size)
-	return &encoder{batch: b, slab: s, out: s.data[:0]}
+	return &encoder{runs: b, slab: s, out: s.data[:0]}
 }
 
 // cut makes a run of what was written since the last one.
 func (e *encoder) cut() {
-	e.batch.addRun(e.out[e.from:])
+	e.runs.addRun(e.out[e.from:])
 	e.from = len(e.out)
 }
 
@@ -67,7 +68,7 @@ func (e *encoder) part(p zio.Part) {
 			continue
 		}
 		e.cut()
-		e.batch.addRun(piece)
+		e.runs.addRun(piece)
 	}
 }
 
@@ -110,50 +111,52 @@ func appendPartSize(b []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(b, 0xff), uint32(n))
 }
 
-// seal adds an item as CURVE sends it: every frame encrypted, in memory of its own,
-// which it returns.
-func (b *batch) seal(c *conn, i item) *slab {
-	if i.raw != nil {
-		s := newSlabFor(len(i.raw) + zmtp.MaxHeader + zmtp.Overhead)
-		h, n, _ := zmtp.ParseHeader(i.raw)
-		b.addRun(c.session.Seal(s.data[:0], h, i.raw[n:]))
+// seal adds a frame or, where that is nil, a message as CURVE sends it: every frame
+// encrypted, in memory of its own, which it returns.
+func (n *inner) seal(b *runList, session *zmtp.Session, raw []byte, m *zio.Message, single bool) *slab {
+	if raw != nil {
+		s := newSlabFor(len(raw) + zmtp.MaxHeader + zmtp.Overhead)
+		h, head, _ := zmtp.ParseHeader(raw)
+		b.addRun(session.Seal(s.data[:0], h, raw[head:]))
 		return s
 	}
-	b.inner.open(i.message, c.endpoint.single())
-	defer b.inner.close()
+	n.open(m, single)
+	defer n.close()
 	frames, size := 0, 0
-	for count := (cursor{wire: b.inner.wire}); ; frames++ {
-		n, ok := count.nextFrame()
+	for count := (cursor{wire: n.wire}); ; frames++ {
+		body, ok := count.nextFrame()
 		if !ok {
 			break
 		}
-		count.skip(n)
-		size += n
+		count.skip(body)
+		size += body
 	}
 	s := newSlabFor(size + frames*(zmtp.MaxHeader+zmtp.Overhead))
 	out := s.data[:0]
-	for from := (cursor{wire: b.inner.wire}); ; {
+	for from := (cursor{wire: n.wire}); ; {
 		h, ok := from.header()
 		if !ok {
 			break
 		}
-		b.inner.body = from.pieces(b.inner.body[:0], int(h.Size))
-		out = c.session.Seal(out, h, b.inner.body...)
+		n.body = from.pieces(n.body[:0], int(h.Size))
+		out = session.Seal(out, h, n.body...)
 	}
 	b.addRun(out)
 	return s
 }
 
+var innerRuns = sync.Pool{New: func() any { return new(runList) }}
+
 // inner is a message before it is sealed.
 type inner struct {
-	plain *batch
+	plain *runList
 	slab  *slab
 	wire  []segment
 	body  [][]byte
 }
 
 func (n *inner) open(m *zio.Message, single bool) {
-	n.plain = batches.Get().(*batch)
+	n.plain = innerRuns.Get().(*runList)
 	n.slab = n.plain.plain(m, single)
 	for _, r := range n.plain.runs {
 		n.wire = append(n.wire, segment{b: r.b})
@@ -165,7 +168,7 @@ func (n *inner) close() {
 		n.slab.release()
 	}
 	n.plain.reset()
-	batches.Put(n.plain)
+	innerRuns.Put(n.plain)
 	clear(n.wire)
 	clear(n.body[:cap(n.body)])
 	n.plain, n.slab, n.wire, n.body = nil, nil, n.wire[:0], n.body[:0]

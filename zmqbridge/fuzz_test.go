@@ -260,7 +260,7 @@ func compare(t *testing.T, e *end, want seen, err error) {
 	if !withoutSome(e.pongs, want.pongs) { // of PINGs that come together the last is answered
 		t.Errorf("%d PONGs came, want some of %d, the last among them", len(e.pongs), len(want.pongs))
 	}
-	if n := int(e.conn.endpoint.stats.tooLarge.Load()); n < want.sure || n > want.large {
+	if n := int(e.conn.site.stats.tooLarge.Load()); n < want.sure || n > want.large {
 		t.Errorf("%d messages were too large, want %d to %d", n, want.sure, want.large)
 	}
 	if (e.eots > 0) != (want.ended != "" && want.ended != "not a DAT") && want.ended != "not a DAT" {
@@ -294,7 +294,7 @@ func compareSealed(t *testing.T, e *end, want seen, err error) {
 		}
 		want.taken, want.pongs = want.taken[:len(e.taken)], e.pongs
 		want.fault, want.ended = true, "too large"
-		want.large = int(e.conn.endpoint.stats.tooLarge.Load())
+		want.large = int(e.conn.site.stats.tooLarge.Load())
 		want.sure = want.large
 	}
 	compare(t, e, want, err)
@@ -388,9 +388,8 @@ func convert(t *testing.T, m, want *zio.Message, to bool) {
 
 func convertSealed(t *testing.T, m, want *zio.Message, to bool) {
 	ours, theirs := newSessions(t)
-	c := &conn{session: ours, endpoint: newEndpoint(&bridge{}, sortOf(to), Options{})}
 	b := new(batch)
-	own := b.seal(c, item{message: m})
+	own := b.inner.seal(&b.runList, ours, nil, m, to)
 	defer own.release()
 	var wire, plain []byte
 	for _, r := range b.runs {

@@ -16,7 +16,7 @@ import (
 // shakeHands takes the connection to the point where messages come, and attaches its
 // peer to the broker. It returns false if the peer was refused, or has left.
 func (c *conn) shakeHands() bool {
-	deadline := c.opened.Add(c.endpoint.options.Handshake)
+	deadline := c.opened.Add(c.site.options.Handshake)
 	if c.socket.SetDeadline(deadline) != nil {
 		return false
 	}
@@ -31,7 +31,7 @@ func (c *conn) shakeHands() bool {
 		return false
 	}
 	c.session = handshake.Session()
-	c.endpoint.stats.outcomes.add(outcomeOK)
+	c.site.stats.outcomes.add(outcomeOK)
 	c.attach()
 	c.in.begin(rest)
 	_ = c.socket.SetWriteDeadline(time.Time{})
@@ -39,7 +39,7 @@ func (c *conn) shakeHands() bool {
 	if c.ending() {
 		_ = c.socket.SetReadDeadline(time.Unix(1, 0))
 	}
-	c.endpoint.established(c)
+	c.members.established(c)
 	return true
 }
 
@@ -62,7 +62,7 @@ func (c *conn) exchange(h *zmtp.Handshake) (rest *unread, err error) {
 		}
 		in.to += n
 		c.bytesIn.Add(uint64(n))
-		c.endpoint.stats.bytesIn.Add(uint64(n))
+		c.site.stats.bytesIn.Add(uint64(n))
 		used, out, err := h.Receive(in.bytes())
 		in.from += used
 		c.finalSent = err != nil && len(out) > 0
@@ -91,60 +91,13 @@ func (c *conn) send(b []byte) error {
 	return err
 }
 
-// unread is memory for a handshake: a slab while there is something in it.
-type unread struct {
-	slab     *slab
-	from, to int
-}
-
-func (u *unread) bytes() []byte {
-	if u.slab == nil {
-		return nil
-	}
-	return u.slab.data[u.from:u.to]
-}
-
-func (u *unread) space() []byte {
-	switch {
-	case u.slab == nil:
-		u.slab = newSlab(classSmall)
-	case u.from == u.to:
-		u.from, u.to = 0, 0
-	case u.to == len(u.slab.data):
-		u.from, u.to = 0, copy(u.slab.data, u.bytes())
-	}
-	return u.slab.data[u.to:]
-}
-
-func (u *unread) idle() {
-	if u.from == u.to {
-		u.drop()
-	}
-}
-
-func (u *unread) drop() {
-	if u.slab != nil {
-		u.slab.release()
-		u.slab, u.from, u.to = nil, 0, 0
-	}
-}
-
-// begin takes over what came behind the handshake.
-func (r *reader) begin(rest *unread) {
-	if rest == nil {
-		return
-	}
-	r.conn.account.Add(int64(len(rest.slab.data)))
-	r.slab, r.from, r.scanned, r.to = rest.slab.charged(r.conn.account), rest.from, rest.from, rest.to
-}
-
 // config is the endpoint's side of the handshake.
 func (c *conn) config() *zmtp.Config {
 	config := &zmtp.Config{}
-	if curve := c.endpoint.bridge.curve.Load(); curve != nil && !c.local {
+	if curve := c.site.hub.curve.Load(); curve != nil && !c.local {
 		*config = *curve // with its keys prepared
 	}
-	config.Type, config.AsServer, config.Authorize = c.endpoint.kind, true, c.authorize
+	config.Type, config.AsServer, config.Authorize = c.site.kind, true, c.authorize
 	return config
 }
 
@@ -153,16 +106,16 @@ func (c *conn) config() *zmtp.Config {
 func (c *conn) authorize(p *zmtp.Peer) error {
 	c.zmtp = p
 	if p.Mechanism == zmtp.Curve {
-		principal, err := c.endpoint.options.Access.Key(access.CurveKey(p.Key))
+		principal, err := c.site.options.Access.Key(access.CurveKey(p.Key))
 		if err != nil {
 			return err
 		}
 		c.principal = principal
 	}
-	if !c.endpoint.takeSlot(c) {
-		return &refused{outcomeBusy, fmt.Sprintf("the gateway has %d connections here, as many as it may", c.endpoint.options.MaxConnections)}
+	if !c.members.takeSlot(c) {
+		return &refused{outcomeBusy, fmt.Sprintf("the gateway has %d connections here, as many as it may", c.site.options.MaxConnections)}
 	}
-	return c.endpoint.claim(c)
+	return c.members.claim(c)
 }
 
 // attach makes the connection a peer of the broker.
@@ -171,10 +124,12 @@ func (c *conn) attach() {
 	if c.principal != nil {
 		grant = c.principal
 	}
-	c.peer = c.endpoint.bridge.broker.AttachWith(&c.out, c.info(), grant)
+	c.peer = c.site.hub.broker.AttachWith(&c.out, c.info(), grant)
 	c.peer.Pauses()
 	c.peer.Stays()
 	c.account, c.output = c.peer.Bytes(), c.peer.Output()
+	c.in.attach(c.peer, c.account, c.session)
+	c.out.write.output, c.out.write.session = c.output, c.session
 }
 
 // refuse tells why a handshake has failed: a counter and the log.
@@ -183,24 +138,24 @@ func (c *conn) refuse(h *zmtp.Handshake, err error) {
 	if outcome == "" {
 		return
 	}
-	c.endpoint.stats.outcomes.add(outcome)
+	c.site.stats.outcomes.add(outcome)
 	if denial, ok := errors.AsType[*access.Denial](err); ok {
-		c.endpoint.deny(c, denial)
+		c.refuseEntry(denial)
 		return
 	}
-	if c.endpoint.options.Access != nil && !c.local {
+	if c.site.options.Access != nil && !c.local {
 		switch outcome {
 		case outcomeMechanism:
-			c.endpoint.deny(c, &access.Denial{Cause: access.NoCurve, Detail: detail})
+			c.refuseEntry(&access.Denial{Cause: access.NoCurve, Detail: detail})
 			return
 		case outcomeLeft:
 			// libzmq without CURVE leaves when it has seen our greeting.
-			c.endpoint.deny(c, &access.Denial{
+			c.refuseEntry(&access.Denial{
 				Cause: access.NoCurve, Detail: "a peer without CURVE, or a probe, came to an address that asks for CURVE",
 			})
 			return
 		case outcomeKey:
-			c.endpoint.deny(c, &access.Denial{Cause: access.Handshake, Detail: "the CURVE handshake failed: " + detail})
+			c.refuseEntry(&access.Denial{Cause: access.Handshake, Detail: "the CURVE handshake failed: " + detail})
 			return
 		}
 	}
@@ -233,7 +188,7 @@ func (c *conn) judge(h *zmtp.Handshake, err error) (outcome, string) {
 			_ = c.send(zmtp.AppendError(nil, "the handshake takes too long"))
 			c.finalSent = true
 		}
-		return outcomeSlow, fmt.Sprintf("the handshake was not over after %v: %s did not come", c.endpoint.options.Handshake, h.Waiting())
+		return outcomeSlow, fmt.Sprintf("the handshake was not over after %v: %s did not come", c.site.options.Handshake, h.Waiting())
 	case errors.Is(err, io.EOF):
 		return outcomeLeft, "the peer closed the connection before its " + h.Waiting()
 	default:

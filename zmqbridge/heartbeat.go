@@ -24,7 +24,7 @@ func (c *conn) command(body []byte) error {
 		}
 		c.ttl.Store(int64(ttl))
 		c.out.answerPing(zmtp.AppendPong(make([]byte, 0, 32), context))
-		c.pongPending = true
+		c.in.pong = true
 	case "PONG":
 		c.transit.Answered()
 	case "ERROR":
@@ -34,37 +34,10 @@ func (c *conn) command(body []byte) error {
 	return nil // what is not known is passed over, and a sign of life like any other
 }
 
-// supervise looks after the connections until the endpoint stops: asks those that
-// are silent whether they are there, and ends those that do not answer, or take
-// nothing.
-func (e *endpoint) supervise() {
-	tick := e.options.tick()
-	timer := time.NewTimer(tick)
-	defer timer.Stop()
-	last := time.Now()
-	for {
-		select {
-		case <-timer.C:
-		case <-e.stopped:
-			return
-		}
-		// The process was stopped, or the machine: what has arrived meanwhile is looked
-		// at before anybody is judged.
-		now := time.Now()
-		paused := now.Sub(last) > e.options.pause()
-		last = now
-		again := tick
-		for _, c := range e.all() {
-			again = min(again, c.look(now, paused))
-		}
-		timer.Reset(max(again, e.options.leastTick()))
-	}
-}
-
 // look looks after the connection, and returns in how long it is to be looked at again.
 // A panic ends this one.
 func (c *conn) look(now time.Time, paused bool) (again time.Duration) {
-	again = c.endpoint.options.tick()
+	again = c.site.options.tick()
 	defer c.recover()
 	if paused {
 		c.forgive(now)
@@ -113,7 +86,7 @@ const pressed = 5 * time.Second
 // check ends the connection if its peer is stalled or silent, or asks it for a sign
 // of life. It returns in how long the peer has to be judged, unless it does something.
 func (c *conn) check(now time.Time) (again time.Duration) {
-	o := &c.endpoint.options
+	o := &c.site.options
 	again = o.tick()
 	if c.ending() {
 		return again
@@ -177,8 +150,8 @@ func (c *conn) watch(now time.Time) {
 
 // checkStall judges a peer that has taken no byte for that long.
 func (c *conn) checkStall(waited time.Duration) (again time.Duration) {
-	stall := c.endpoint.options.Stall
-	if c.endpoint.bridge.broker.Exhausted() && !c.readPaused.Load() {
+	stall := c.site.options.Stall
+	if c.site.hub.broker.Exhausted() && !c.readPaused.Load() {
 		stall = min(stall, pressed)
 	}
 	if waited < stall {
@@ -192,9 +165,9 @@ func (c *conn) checkStall(waited time.Duration) (again time.Duration) {
 
 // checkAnswer judges a peer that has left a PING unanswered for that long.
 func (c *conn) checkAnswer(waited time.Duration) (again time.Duration) {
-	patience := c.endpoint.options.HeartbeatTimeout
+	patience := c.site.options.HeartbeatTimeout
 	if c.sentData.Load() { // the PING waits behind data, whose receiver may be busy
-		patience = max(patience, c.endpoint.options.Stall)
+		patience = max(patience, c.site.options.Stall)
 	}
 	patience += c.transit.Delay()
 	if waited < patience {

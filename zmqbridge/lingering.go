@@ -15,14 +15,14 @@ const (
 // or may have read ours. Strangers are left at once where they take up many of the slots
 // of those whose handshake may yet succeed.
 func (c *conn) lingeringClose() {
-	if c.peer == nil && c.endpoint.crowded() {
+	if c.peer == nil && c.members.crowded() {
 		return
 	}
 	half, ok := c.socket.Conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	patience := min(lingerTime, c.endpoint.options.Linger)
+	patience := min(lingerTime, c.site.options.Linger)
 	enough := time.NewTimer(patience)
 	defer enough.Stop()
 	if c.socket.SetReadDeadline(time.Now().Add(patience)) != nil {
@@ -39,7 +39,7 @@ func (c *conn) lingeringClose() {
 		if err != nil {
 			return
 		}
-		c.endpoint.stats.bytesIn.Add(uint64(n))
+		c.site.stats.bytesIn.Add(uint64(n))
 		left -= n
 	}
 	in.drop()

@@ -27,9 +27,6 @@ type message struct {
 
 var messages = sync.Pool{New: func() any { return new(message) }}
 
-// keepParts is how many parts a message's lists may have room for to be kept.
-const keepParts = 1 << 10
-
 // newMessage is an empty message.
 func newMessage(single bool) *message {
 	m := messages.Get().(*message)
@@ -81,12 +78,6 @@ func (m *message) add(s *slab, b []byte) {
 	}
 	s.hold()
 	m.wire = append(m.wire, segment{s, b})
-}
-
-// follows tells whether b lies behind a in the same slab's memory, which both are
-// known to be parts of.
-func follows(a, b []byte) bool {
-	return cap(a) > len(a) && &a[:len(a)+1][len(a)] == &b[0]
 }
 
 var (

@@ -8,17 +8,6 @@ import (
 	"github.com/zioflow/gateway/zmtp"
 )
 
-// refused is why a peer is not let in, in words that it is told.
-type refused struct {
-	outcome outcome
-	detail  string
-}
-
-func (r *refused) Error() string { return r.detail }
-
-// Reason implements what zmtp looks for.
-func (r *refused) Reason() string { return r.detail }
-
 // claim gives a connection the name that its peer wants, if it wants one. Of two
 // connections of one name the newer one is served if it comes from where the older
 // one does, or shows the same key, or if the older one shows no life for a while; the
@@ -88,7 +77,7 @@ func (c *conn) yields(to *conn) bool {
 // connection ends. A peer that is not being read from by then counts as alive.
 func (c *conn) alive(other *conn, deadline time.Time) bool {
 	asked := time.Now().UnixNano()
-	if c.zmtp.Pings() && !c.endpoint.begins(c) { // before its READY nothing else may be sent
+	if c.zmtp.Pings() && !c.members.begins(c) { // before its READY nothing else may be sent
 		c.out.ping(zmtp.AppendPing(make([]byte, 0, 16), 0, nil))
 	}
 	look := time.NewTicker(10 * time.Millisecond)

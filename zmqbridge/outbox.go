@@ -16,7 +16,12 @@ import (
 // rest to a goroutine that lives as long as there is any. One of them at a time
 // holds the write lock (writing).
 type outbox struct {
-	conn *conn
+	ender     *ender
+	describer func() broker.LinkInfo
+	socket    *socket
+	vitals    *vitals
+	highWater int             // messages that may wait
+	running   *sync.WaitGroup // of the endpoint's goroutines
 
 	mu      sync.Mutex
 	queue   []item // guarded by mu
@@ -35,15 +40,6 @@ type outbox struct {
 	write writer // used by whoever holds the write lock
 }
 
-// item is a message that waits.
-type item struct {
-	message *zio.Message
-	weight  int64
-	raw     []byte // a frame of the connection's own, instead of a message
-	data    bool   // is a DAT
-	size    int64  // of its payload
-}
-
 // Deliver implements broker.Link.
 func (o *outbox) Deliver(d broker.Delivery) error {
 	err := o.push(item{message: d.Message, weight: d.Weight, data: d.Type == zio.DAT, size: d.Size}, d.Type)
@@ -59,7 +55,7 @@ func (o *outbox) push(i item, t zio.Type) error {
 	switch {
 	case o.closed:
 		return broker.ErrGone
-	case !broker.Fits(len(o.queue)-o.head, o.conn.endpoint.options.HighWater, t):
+	case !broker.Fits(len(o.queue)-o.head, o.highWater, t):
 		return broker.ErrOverrun
 	}
 	o.queue = append(o.queue, i)
@@ -80,7 +76,7 @@ func (o *outbox) Queued() (messages, bytes int64) { return o.messages.Load(), o.
 func (o *outbox) Departed() broker.Count {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.closed && !o.blocked.Load() && !o.conn.ending() {
+	if !o.closed && !o.blocked.Load() && !o.ender.ending() {
 		return o.given
 	}
 	return broker.Count{Messages: o.dats.Load(), Bytes: o.payload.Load()}
@@ -90,17 +86,17 @@ func (o *outbox) Departed() broker.Count {
 func (o *outbox) Ended(flow.Reason, string) {}
 
 // Disconnect implements broker.Disconnector.
-func (o *outbox) Disconnect(detail string) { o.conn.cutFlow(causeAdmin, flow.EndedByAdmin, detail) }
+func (o *outbox) Disconnect(detail string) { o.ender.cutFlow(causeAdmin, flow.EndedByAdmin, detail) }
 
 // Moved implements broker.Mover.
 func (o *outbox) Moved() uint64 {
 	// Of a socket of this machine the system counts more than the bytes: the difference
 	// may be below 0.
-	return o.conn.moved.Load() - uint64(o.conn.socket.unsent())
+	return o.vitals.moved.Load() - uint64(o.socket.unsent())
 }
 
 // Describe implements broker.Describer.
-func (o *outbox) Describe() broker.LinkInfo { return o.conn.describe() }
+func (o *outbox) Describe() broker.LinkInfo { return o.describer() }
 
 // Flush implements broker.Link.
 func (o *outbox) Flush() {
@@ -118,7 +114,7 @@ func (o *outbox) FlushSoon() {
 
 // hand has the outbox's own goroutine go on, which may wait for the socket.
 func (o *outbox) hand() {
-	o.conn.endpoint.running.Add(1) // Go would allocate twice
+	o.running.Add(1) // Go would allocate twice
 	go o.drain()
 }
 
@@ -139,22 +135,22 @@ func (o *outbox) begin() bool {
 func (o *outbox) run(wait bool) {
 	defer o.contain()
 	for rounds := 1; ; rounds++ {
-		o.write.fill(o)
+		o.fill()
 		if o.write.empty() {
 			if o.end() {
 				return
 			}
 			continue
 		}
-		n, err := o.write.write(o.conn.socket, wait)
+		n, err := o.write.write(o.socket, wait)
 		left, all := o.write.advance(n)
 		if o.blocked.Load() == all {
 			o.blocked.Store(!all)
 		}
 		if n > 0 {
-			o.conn.wrote(n)
+			o.vitals.wrote(n)
 			if o.write.carries {
-				o.conn.moved.Add(uint64(n))
+				o.vitals.moved.Add(uint64(n))
 			}
 			o.waitingSince.Store(0)
 			if left.data.Messages > 0 {
@@ -185,14 +181,14 @@ const maxRounds = 32
 
 // drain holds the write lock, and waits for the socket.
 func (o *outbox) drain() {
-	defer o.conn.endpoint.running.Done()
+	defer o.running.Done()
 	o.run(true)
 }
 
 // contain ends the connection if writing to it has panicked.
 func (o *outbox) contain() {
 	if problem := recover(); problem != nil {
-		o.conn.panicked(problem)
+		o.ender.panicked(problem)
 		o.giveUp()
 	}
 }
@@ -200,12 +196,12 @@ func (o *outbox) contain() {
 // fail gives the connection up, whose socket takes nothing any more.
 func (o *outbox) fail() {
 	o.giveUp()
-	o.conn.cut(causeGone, "connection closed")
+	o.ender.cut(causeGone, "connection closed")
 }
 
 // giveUp releases all there is and gives the write lock up, whatever happens.
 func (o *outbox) giveUp() {
-	defer o.conn.recover()
+	defer o.ender.recover()
 	defer o.end()
 	defer o.close()
 	o.countLeft(o.write.drop())
@@ -227,9 +223,23 @@ func (o *outbox) end() bool {
 	o.writing = false
 	o.waitingSince.Store(0)
 	if o.head == len(o.queue) {
-		o.conn.idle()
+		o.ender.idle()
 	}
 	return true
+}
+
+// fill has the writer take what waits, if nothing is left of what it took before.
+func (o *outbox) fill() {
+	if !o.write.empty() {
+		return
+	}
+	for o.write.recycle(); o.write.room(); {
+		i, ok := o.next()
+		if !ok {
+			return
+		}
+		o.write.add(i)
+	}
 }
 
 // next takes the oldest item out; false when there is none.

@@ -2,12 +2,9 @@ package zmqbridge
 
 import (
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
+	"sync/atomic"
 
 	"github.com/zioflow/gateway/broker"
-	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/zmtp"
 )
@@ -40,7 +37,19 @@ const (
 // Small frames lie in a slab that many messages share; of a large one the rest that
 // has not been read yet goes to slabs of its own, which are taken as bytes come.
 type reader struct {
-	conn *conn
+	socket     *socket
+	vitals     *vitals
+	stop       <-chan struct{} // closed when the connection is being ended
+	single     bool            // messages have one part: those of CLIENTs
+	maxMessage int             // bytes of payload
+	tooLarge   *atomic.Uint64  // counts messages that are
+	command    func(body []byte) error
+	flush      func() // has a PONG written
+
+	peer    *broker.Peer // attach sets these three
+	account *broker.ByteAccount
+	session *zmtp.Session // nil without CURVE
+	pong    bool          // a PONG waits to be written
 
 	// slab holds bytes that were read: those in [from, to) have not become part of a
 	// message. nil while there are none and nothing is being read.
@@ -65,36 +74,34 @@ var errStopped = errors.New("the connection is being ended")
 
 func (r *reader) prepare() { r.room, r.idle = r.space, r.releaseIdle }
 
-// next waits for bytes, and has the broker see the messages in them.
-func (r *reader) next() error {
-	if err := r.fill(); err != nil {
-		return err
-	}
-	return r.look()
+// attach has what comes go to a peer of the broker's. It is called before next.
+func (r *reader) attach(p *broker.Peer, account *broker.ByteAccount, session *zmtp.Session) {
+	r.peer, r.account, r.session = p, account, session
 }
 
-// look has the broker see the messages in what has been read.
-func (r *reader) look() error {
-	r.conn.peer.Cork()
-	err := r.scan()
-	r.uncork()
-	return err
+// begin takes over what came behind the handshake.
+func (r *reader) begin(rest *unread) {
+	if rest == nil {
+		return
+	}
+	r.account.Add(int64(len(rest.slab.data)))
+	r.slab, r.from, r.scanned, r.to = rest.slab.charged(r.account), rest.from, rest.from, rest.to
 }
 
 // uncork has what was delivered written, and to the peer itself a PONG: one for all the
 // PINGs that came together.
 func (r *reader) uncork() {
-	r.conn.peer.Uncork()
-	if r.conn.pongPending {
-		r.conn.pongPending = false
-		r.conn.out.Flush()
+	r.peer.Uncork()
+	if r.pong {
+		r.pong = false
+		r.flush()
 	}
 }
 
 // fill waits for bytes.
 func (r *reader) fill() error {
 	for {
-		n, err := r.conn.socket.read(r.room, r.idle)
+		n, err := r.socket.read(r.room, r.idle)
 		switch {
 		case err != nil:
 			return err
@@ -104,7 +111,7 @@ func (r *reader) fill() error {
 			}
 			continue
 		}
-		r.conn.read(n)
+		r.vitals.read(n)
 		r.burst += n
 		if r.crypt.need > 0 {
 			r.crypt.have += n
@@ -112,7 +119,7 @@ func (r *reader) fill() error {
 			r.to += n
 		}
 		if r.crypt.need > 0 || r.rest > 0 {
-			r.conn.moved.Add(uint64(n))
+			r.vitals.moved.Add(uint64(n))
 		}
 		return nil
 	}
@@ -121,7 +128,7 @@ func (r *reader) fill() error {
 // makeRoom waits until there is room in the budget.
 func (r *reader) makeRoom() error {
 	if r.crypt.need > 0 {
-		return r.crypt.grow(r, true)
+		return r.growSealed(true)
 	}
 	return r.takeSlab(true)
 }
@@ -129,7 +136,7 @@ func (r *reader) makeRoom() error {
 // space returns memory to read into; nil if there is no room in the budget.
 func (r *reader) space() []byte {
 	if r.crypt.need > 0 {
-		return r.crypt.space(r)
+		return r.spaceSealed()
 	}
 	if r.slab == nil || r.to == len(r.slab.data) {
 		if r.takeSlab(false) != nil {
@@ -163,9 +170,9 @@ const earlyFrom = 1 << 20
 
 // charged is a slab for n bytes, charged to the peer's account.
 func (r *reader) charged(n int, wait bool) (*slab, error) {
-	account, current := r.conn.account, r.current(false)
-	if current >= earlyFrom && r.conn.peer.Idle() {
-		account, current = r.conn.peer.Early(), broker.NoFree
+	account, current := r.account, r.current(false)
+	if current >= earlyFrom && r.peer.Idle() {
+		account, current = r.peer.Early(), broker.NoFree
 	}
 	size := int64(n)
 	if class, ok := slabClass(n); ok {
@@ -185,9 +192,9 @@ func (r *reader) await(account *broker.ByteAccount, size, current int64) bool {
 	if current != broker.NoFree {
 		current = r.current(true) // nobody would be left to make room for the last slab
 	}
-	r.conn.pauseReading()
-	defer r.conn.resumeReading()
-	return account.Charge(size, current, r.conn.stop)
+	r.vitals.pauseReading()
+	defer r.vitals.resumeReading()
+	return account.Charge(size, current, r.stop)
 }
 
 // reuseSlab uses the present slab from its beginning, if no message lies in it any more.
@@ -269,7 +276,7 @@ func (r *reader) keep(to int) {
 
 func (r *reader) building() *message {
 	if r.message == nil {
-		r.message = newMessage(r.conn.endpoint.single())
+		r.message = newMessage(r.single)
 	}
 	return r.message
 }
@@ -301,223 +308,28 @@ func (r *reader) drop() {
 	r.crypt.drop()
 }
 
-// scan looks at the bytes that have come.
-func (r *reader) scan() error {
-	for {
-		switch {
-		case r.crypt.need > 0:
-			if r.crypt.have < r.crypt.need {
-				return nil
-			}
-			if err := r.crypt.whole(r); err != nil {
-				return err
-			}
-		case r.skip > 0:
-			n := min(r.skip, uint64(r.to-r.from))
-			r.skip -= n
-			r.from += int(n)
-			r.scanned = r.from
-			if r.skip > 0 {
-				return nil
-			}
-			r.frameSkipped()
-		case r.rest > 0:
-			n := min(r.rest, uint64(r.to-r.scanned))
-			r.rest -= n
-			r.scanned += int(n)
-			if r.rest > 0 {
-				return nil
-			}
-			r.keep(r.scanned)
-			if r.slab.class > classBurst {
-				r.releaseSlab() // what comes next is small and would keep all of it
-			}
-			r.frameDone(r.more)
-		default:
-			if r.slab == nil {
-				return nil
-			}
-			done, err := r.frame()
-			if !done || err != nil {
-				return err
-			}
+// spaceSealed returns memory for the rest of a large frame; nil if the budget has no room.
+func (r *reader) spaceSealed() []byte {
+	c := &r.crypt
+	if c.have == len(c.sealed.data) {
+		if r.growSealed(false) != nil {
+			return nil
 		}
 	}
+	return c.sealed.data[c.have:min(c.need, len(c.sealed.data))]
 }
 
-// frame looks at the frame that begins where scanned is; false if more bytes are
-// needed.
-func (r *reader) frame() (bool, error) {
-	b := r.slab.data[r.scanned:r.to]
-	h, n, err := zmtp.ParseHeader(b)
-	if err != nil || n == 0 {
-		return false, err
-	}
-	if r.conn.session != nil {
-		return r.sealed(h, n)
-	}
-	if h.Command {
-		return r.command(h, n)
-	}
-	if done, err := r.tooMuch(h, n); done || err != nil {
-		return done, err
-	}
-	r.building().frames++
-	whole := uint64(n) + h.Size
-	if whole <= uint64(len(b)) {
-		r.scanned += int(whole)
-		if !h.More {
-			r.keep(r.scanned)
-		}
-		r.frameDone(h.More)
-		return true, nil
-	}
-	if h.Size < ownFrom || len(b) < n+enoughToTell {
-		r.message.frames--
-		return false, nil // until it is whole, or tells enough; takeSlab sees that there is room
-	}
-	if r.unwanted(b[n:]) {
-		r.pass(h, n)
-		return true, nil
-	}
-	r.rest, r.more = whole-uint64(len(b)), h.More
-	r.scanned = r.to
-	if r.to-r.from >= copyBelow {
-		r.keep(r.to)
-		r.releaseSlab()
-	}
-	return false, nil
-}
-
-// tooMuch begins to skip a message that is larger than allowed, as soon as that is
-// announced; no byte of it is kept any more.
-func (r *reader) tooMuch(h zmtp.Header, n int) (bool, error) {
-	if r.tooLong == "" {
-		r.tooLong = r.problem(h)
-		if r.tooLong == "" {
-			return false, nil
-		}
-		r.conn.endpoint.stats.tooLarge.Add(1)
-		r.conn.peer.TooLarge(r.tooLong)
-	}
-	r.pass(h, n)
-	if r.skipped > skipFactor*r.most() {
-		return true, &protocolFault{causeTooLarge, r.tooLong + "; the connection is closed, since so much more would have to be read"}
-	}
-	if r.skip == 0 {
-		r.frameSkipped()
-	}
-	return true, nil
-}
-
-// pass begins to skip a frame, with its header of n bytes, and those of its message that
-// lie in front of it.
-func (r *reader) pass(h zmtp.Header, n int) {
-	if r.message != nil {
-		r.message.Release()
-		r.message = nil
-	}
-	if r.tooLong == "" {
-		r.tooLong = "unwanted"
-	}
-	r.skip, r.more = h.Size, h.More
-	r.skipped += uint64(n) + h.Size
-	r.scanned += n
-	r.from = r.scanned
-}
-
-// most is how many bytes a message may have on the wire.
-func (r *reader) most() uint64 { return uint64(r.conn.endpoint.options.MaxMessage) + headRoom }
-
-// problem says what is too large about the message, of which that frame comes next;
-// empty if nothing is.
-func (r *reader) problem(h zmtp.Header) string {
-	size, frames := uint64(r.scanned-r.from), 0
-	if r.message != nil {
-		size, frames = size+uint64(r.message.size), r.message.frames
-	}
-	switch {
-	case size+h.Size > r.most():
-		return fmt.Sprintf("the message has %d bytes or more, %d are allowed", size+h.Size, r.conn.endpoint.options.MaxMessage)
-	case frames >= maxFrames:
-		return fmt.Sprintf("the message has more than %d parts", zio.MaxParts)
-	}
-	return ""
-}
-
-// frameSkipped goes on behind a frame that was not kept.
-func (r *reader) frameSkipped() {
-	if !r.more {
-		r.tooLong, r.skipped = "", 0
-	}
-}
-
-// frameDone has the broker see a message whose last frame has come.
-func (r *reader) frameDone(more bool) {
-	if more {
-		return
-	}
-	m := r.message
-	r.message = nil
-	if m.single && m.frames == 1 && m.size == 2 { // a header alone: says nothing (MSG-10)
-		m.Release()
-		return
-	}
-	opened, err := m.open()
+// growSealed goes on in more memory: four times as much, or what is needed.
+func (r *reader) growSealed(wait bool) error {
+	c := &r.crypt
+	to, err := r.charged(min(c.need, max(4*c.have, slabSizes[classBurst])), wait)
 	if err != nil {
-		m.Release()
-		r.conn.peer.Malformed(err)
-		return
+		return err
 	}
-	r.conn.peer.Receive(opened)
-}
-
-// command deals with a command frame.
-func (r *reader) command(h zmtp.Header, n int) (bool, error) {
-	if h.Size > maxCommand {
-		return false, &protocolFault{causeProtocol, fmt.Sprintf("a command has %d bytes, %d are allowed", h.Size, maxCommand)}
+	if c.sealed != nil {
+		copy(to.data, c.sealed.data[:c.have])
+		c.sealed.release()
 	}
-	end := r.scanned + n + int(h.Size)
-	if end > r.to {
-		return false, nil
-	}
-	body := r.slab.data[r.scanned+n : end]
-	r.keepBefore()
-	r.scanned, r.from = end, end
-	return true, r.conn.command(body)
-}
-
-// keepBefore keeps the frames of an unfinished message that lie in front of a
-// command.
-func (r *reader) keepBefore() {
-	if r.scanned > r.from {
-		r.keep(r.scanned)
-	}
-}
-
-// protocolFault is for what a connection is ended.
-type protocolFault struct {
-	cause  cause
-	detail string
-}
-
-func (p *protocolFault) Error() string { return p.detail }
-
-// cutFor ends the connection because of an error of reading from it.
-func (c *conn) cutFor(err error) {
-	if fault, ok := errors.AsType[*protocolFault](err); ok {
-		c.log(slog.LevelInfo, "protocol", "connection ended", "cause", string(fault.cause), "detail", fault.detail)
-		c.cutFlow(fault.cause, flow.ProtocolError, fault.detail)
-		return
-	}
-	if fault, ok := errors.AsType[*zmtp.Error](err); ok {
-		c.log(slog.LevelInfo, "protocol", "connection ended", "cause", string(causeProtocol), "detail", fault.Detail)
-		c.cutFlow(causeProtocol, flow.ProtocolError, fault.Detail)
-		return
-	}
-	if errors.Is(err, io.EOF) {
-		c.cut(causeGone, "connection closed")
-		return
-	}
-	c.cut(causeGone, "connection lost: "+reasonOf(err))
+	c.sealed = to
+	return nil
 }

@@ -4,11 +4,18 @@ import (
 	"sync"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/zmtp"
 )
 
 // writer turns items into runs of bytes and writes them, many with one call. It
 // belongs to whoever holds its outbox's write lock.
 type writer struct {
+	single  bool // the peer takes messages of one part
+	vitals  *vitals
+	output  *broker.ByteAccount // these two are set before anything is delivered
+	session *zmtp.Session       // nil without CURVE
+
 	batch   *batch // nil while nothing is being written
 	carries bool   // there are messages in the batch, or were in the last one
 }
@@ -16,12 +23,10 @@ type writer struct {
 // batch is what is being written: some items, the runs that they consist of, and
 // how far those have been written.
 type batch struct {
+	runList
 	iovecs iovecs
 	items  []pending
-	runs   []run
-	first  int // of the runs, the first that is not written whole
 	done   int // of the items, how many have been written whole
-	bytes  int // in runs
 	asked  int // of the last write
 
 	inner inner // room for what is sealed
@@ -34,9 +39,6 @@ type pending struct {
 	end    int   // of the runs, the first after it
 }
 
-// run is bytes that lie one behind the other.
-type run struct{ b []byte }
-
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
 // maxBatch is from how many bytes on a batch takes no further item: as much as a
@@ -44,25 +46,6 @@ var batches = sync.Pool{New: func() any { return new(batch) }}
 const maxBatch = 512 << 10
 
 func (w *writer) empty() bool { return w.batch == nil || w.batch.first == len(w.batch.runs) }
-
-// fill takes items from the outbox if nothing is left of those before.
-func (w *writer) fill(o *outbox) {
-	if !w.empty() {
-		return
-	}
-	w.recycle()
-	for w.batch == nil || w.batch.bytes < maxBatch && len(w.batch.runs) < maxRuns {
-		i, ok := o.next()
-		if !ok {
-			return
-		}
-		if w.batch == nil {
-			w.batch = batches.Get().(*batch)
-		}
-		w.carries = i.message != nil
-		w.batch.add(o.conn, i)
-	}
-}
 
 func (w *writer) recycle() {
 	if w.batch != nil {
@@ -152,49 +135,47 @@ func (p *pending) release() {
 func (b *batch) reset() {
 	b.iovecs.clear()
 	clear(b.items)
-	clear(b.runs)
-	b.items, b.runs = b.items[:0], b.runs[:0]
-	if cap(b.runs) > keepParts {
-		b.runs = nil
-	}
-	b.first, b.done, b.bytes = 0, 0, 0
+	b.items, b.done = b.items[:0], 0
+	b.runList.reset()
+}
+
+// room tells whether the batch takes a further item.
+func (w *writer) room() bool {
+	return w.batch == nil || w.batch.bytes < maxBatch && len(w.batch.runs) < maxRuns
 }
 
 // add adds an item in the form in which the connection sends it.
-func (b *batch) add(c *conn, i item) {
+func (w *writer) add(i item) {
+	if w.batch == nil {
+		w.batch = batches.Get().(*batch)
+	}
+	w.carries = i.message != nil
+	b := w.batch
 	if i.data {
-		c.sentData.Store(true)
+		w.vitals.sentData.Store(true)
 	}
 	b.items = append(b.items, pending{item: i}) // first, so that drop knows it in any case
 	p := &b.items[len(b.items)-1]
 	switch {
-	case c.session != nil:
-		p.sealed = b.seal(c, i)
+	case w.session != nil:
+		p.sealed = b.inner.seal(&b.runList, w.session, i.raw, i.message, w.single)
 	case i.raw != nil:
 		b.addRun(i.raw)
 	default:
-		p.sealed = b.plain(i.message, c.endpoint.single())
+		p.sealed = b.plain(i.message, w.single)
 	}
 	if p.sealed != nil {
-		c.output.Add(int64(len(p.sealed.data)))
-		p.sealed.account = c.output
+		w.output.Add(int64(len(p.sealed.data)))
+		p.sealed.account = w.output
 	}
 	p.end = len(b.runs)
 }
 
-// addRun adds bytes. What follows the bytes before it in memory becomes one run
-// with them.
-func (b *batch) addRun(bytes []byte) {
-	if len(bytes) == 0 {
-		return
-	}
-	b.bytes += len(bytes)
-	if n := len(b.runs); n > b.first {
-		if last := &b.runs[n-1]; follows(last.b, bytes) {
-			// The item before ends where its bytes end: it is released with this one.
-			last.b = last.b[:len(last.b)+len(bytes)]
-			return
-		}
-	}
-	b.runs = append(b.runs, run{bytes})
+// item is a message that waits.
+type item struct {
+	message *zio.Message
+	weight  int64
+	raw     []byte // a frame of the connection's own, instead of a message
+	data    bool   // is a DAT
+	size    int64  // of its payload
 }
