@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/cli/contexts"
+	"github.com/zioflow/gateway/cli/remote"
 	zioflow "github.com/zioflow/gateway/clients/go"
 	"github.com/zioflow/gateway/zmtp"
 )
@@ -17,6 +19,7 @@ import (
 // connection says how to reach a gateway.
 type connection struct {
 	Via     string        `default:"grpc" enum:"grpc,zmq-server,zmq-router" help:"grpc, zmq-server (as a CLIENT socket) or zmq-router (as a DEALER)."`
+	Context string        `help:"The named gateway to talk to over gRPC, see gateway context; by default the one in use." placeholder:"NAME"`
 	Address string        `help:"Where the gateway is; by default, where it serves by default." placeholder:"ADDRESS"`
 	Timeout time.Duration `default:"30s" help:"How long to wait for any one message."`
 	secure  `embed:""`
@@ -64,7 +67,7 @@ func (t *terms) openAs(ctx context.Context, cid uint64, direction zio.Direction,
 	case "zmq-router":
 		return t.openNative(ctx, zmtp.Dealer, t.address("ZIO_GATEWAY_ZMQ_ROUTER", "tcp://127.0.0.1:5556"), cid, direction, attributes)
 	default:
-		return t.openGRPC(ctx, t.grpcAddress(), cid, direction, attributes)
+		return t.openGRPC(ctx, cid, direction, attributes)
 	}
 }
 
@@ -77,13 +80,17 @@ func (t *terms) address(variable, otherwise string) string {
 	return cmp.Or(t.Address, os.Getenv(variable), otherwise)
 }
 
-// grpcAddress is where the gateway's gRPC is.
-func (t *terms) grpcAddress() string {
-	const otherwise = "127.0.0.1:7575"
-	if t.Via != "grpc" {
-		return cmp.Or(t.GRPC, otherwise)
+// named is the gateway that a context describes, or the default one, for who has not said
+// by --address where it is.
+func (t *terms) named() (contexts.Context, error) {
+	if t.CID != 0 { // it was started by a gateway, which has said all
+		return contexts.Context{Address: cmp.Or(t.Address, os.Getenv("ZIO_GATEWAY_GRPC"), remote.DefaultAddress)}, nil
 	}
-	return t.address("ZIO_GATEWAY_GRPC", otherwise)
+	flags := remote.Flags{Context: t.Context, Address: t.Address}
+	if t.Via != "grpc" {
+		flags.Address = t.GRPC
+	}
+	return flags.Resolve()
 }
 
 // words are what stands on the command line without an option.

@@ -86,7 +86,10 @@ func take(f flow, to sink, m *meter) error {
 			return leave(f, err)
 		}
 		m.add(dat)
-		if err := to.take(dat); err != nil {
+		switch err := to.take(dat); {
+		case errors.Is(err, errEnough):
+			return f.end()
+		case err != nil:
 			return errors.Join(err, f.end())
 		}
 	}

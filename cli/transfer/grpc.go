@@ -25,20 +25,25 @@ type grpcFlow struct {
 	closing func() bool // takes back that the giver is closed when until ends
 }
 
-func (t *terms) dial(address string) (*zioflow.Gateway, error) {
-	if err := checkGRPC(address); err != nil {
-		return nil, exit.With(exit.Usage, err)
-	}
-	options, err := t.dialOptions()
+// dial makes the connection to the gateway's gRPC, whose address it returns.
+func (t *terms) dial() (_ *zioflow.Gateway, address string, err error) {
+	named, err := t.named()
 	if err != nil {
-		return nil, exit.With(exit.Usage, err)
+		return nil, "", err
 	}
-	gateway, err := zioflow.Dial(address, append(options, zioflow.WithMaxMessage(maxMessage))...)
-	return gateway, exit.With(exit.Usage, err)
+	if err := checkGRPC(named.Address); err != nil {
+		return nil, "", exit.With(exit.Usage, err)
+	}
+	options, err := t.dialOptions(named)
+	if err != nil {
+		return nil, "", exit.With(exit.Usage, err)
+	}
+	gateway, err := zioflow.Dial(named.Address, append(options, zioflow.WithMaxMessage(maxMessage))...)
+	return gateway, named.Address, exit.With(exit.Usage, err)
 }
 
-func (t *terms) openGRPC(ctx context.Context, address string, cid uint64, direction zio.Direction, attributes map[string]any) (flow, error) {
-	gateway, err := t.dial(address)
+func (t *terms) openGRPC(ctx context.Context, cid uint64, direction zio.Direction, attributes map[string]any) (flow, error) {
+	gateway, address, err := t.dial()
 	if err != nil {
 		return nil, err
 	}

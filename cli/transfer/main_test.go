@@ -31,8 +31,10 @@ func TestMain(m *testing.M) {
 		return
 	}
 	var app struct {
-		Put Put `cmd:""`
-		Get Get `cmd:""`
+		Put   Put   `cmd:""`
+		Get   Get   `cmd:""`
+		Tail  Tail  `cmd:""`
+		Bench Bench `cmd:""`
 	}
 	parsed, err := kong.Must(&app, kong.Name("gateway"), kong.DefaultEnvars("ZIO_GATEWAY")).Parse(os.Args[1:])
 	if err == nil {

@@ -33,7 +33,7 @@ func (t *terms) await(ctx context.Context, direction zio.Direction, attributes m
 	if t.CID != 0 {
 		return nil, exit.Errorf(exit.Usage, "--match and --cid exclude each other")
 	}
-	gateway, err := t.dial(t.grpcAddress())
+	gateway, address, err := t.dial()
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (t *terms) await(ctx context.Context, direction zio.Direction, attributes m
 	l := listen(ctx, gateway, name, t.Match, direction, 1)
 	select {
 	case <-l.listening:
-		note("waiting for a flow that matches, at %s", t.grpcAddress())
+		note("waiting for a flow that matches, at %s", address)
 	case <-l.ended:
 	}
 	select {

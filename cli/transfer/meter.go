@@ -28,7 +28,7 @@ type meter struct {
 
 // newMeter begins; total is how many bytes are to cross, below 0 if nobody knows.
 func newMeter(did string, total int64) *meter {
-	m := &meter{begin: time.Now()}
+	m := newCounter()
 	if !term.IsTerminal(int(os.Stderr.Fd())) {
 		return m
 	}
@@ -39,6 +39,9 @@ func newMeter(did string, total int64) *meter {
 		progressbar.OptionSpinnerType(14))
 	return m
 }
+
+// newCounter is a meter that shows nothing.
+func newCounter() *meter { return &meter{begin: time.Now()} }
 
 // add counts a message.
 func (m *meter) add(dat zioflow.Dat) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/zioflow/gateway/access"
+	"github.com/zioflow/gateway/cli/contexts"
 	zioflow "github.com/zioflow/gateway/clients/go"
 	"github.com/zioflow/gateway/zmtp"
 )
@@ -24,52 +25,60 @@ type secure struct {
 	CurveKey    string `help:"The own secret key is in this file." placeholder:"FILE" env:"-"`
 }
 
-// dialOptions are what gRPC needs of it.
-func (f *secure) dialOptions() ([]zioflow.DialOption, error) {
-	var options []zioflow.DialOption
-	switch {
-	case (f.TLSCert == "") != (f.TLSKey == ""):
+// dialOptions are what gRPC needs of it; what it does not say, the context does.
+func (f *secure) dialOptions(named contexts.Context) ([]zioflow.DialOption, error) {
+	if (f.TLSCert == "") != (f.TLSKey == "") {
 		return nil, errors.New("--tls-cert and --tls-key need each other")
-	case f.TLSCA == "" && f.TLSCert != "":
-		return nil, errors.New("--tls-cert and --tls-key need --tls-ca, which says which gateways to trust")
-	case f.TLSCA != "":
-		config, err := f.tls()
-		if err != nil {
-			return nil, err
-		}
-		options = append(options, zioflow.WithTLS(config))
 	}
 	if f.TokenFile != "" {
 		token, err := access.ReadSecret(f.TokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("--token-file: %w", err)
 		}
-		options = append(options, zioflow.WithToken(token))
+		named.Token = token
 	}
-	return options, nil
+	for _, file := range []struct {
+		option, path, want string
+		content            *string
+	}{
+		{"--tls-ca", f.TLSCA, "CERTIFICATE", &named.TLSCA}, {"--tls-cert", f.TLSCert, "CERTIFICATE", &named.TLSCert},
+		{"--tls-key", f.TLSKey, "PRIVATE KEY", &named.TLSKey},
+	} {
+		if file.path == "" {
+			continue
+		}
+		content, err := readPEM(file.option, file.path, file.want)
+		if err != nil {
+			return nil, err
+		}
+		*file.content = string(content)
+	}
+	var options []zioflow.DialOption
+	if named.Token != "" {
+		options = append(options, zioflow.WithToken(named.Token))
+	}
+	switch {
+	case named.TLSCA == "" && named.TLSCert != "":
+		return nil, errors.New("--tls-cert and --tls-key need --tls-ca, which says which gateways to trust")
+	case named.TLSCA == "":
+		return options, nil
+	}
+	config, err := f.tls(named)
+	if err != nil {
+		return nil, err
+	}
+	return append(options, zioflow.WithTLS(config)), nil
 }
 
-func (f *secure) tls() (*tls.Config, error) {
+func (f *secure) tls(named contexts.Context) (*tls.Config, error) {
 	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-	authority, err := readPEM("--tls-ca", f.TLSCA, "CERTIFICATE")
-	if err != nil {
-		return nil, err
+	if !config.RootCAs.AppendCertsFromPEM([]byte(named.TLSCA)) {
+		return nil, errors.New("--tls-ca: the certificate cannot be read")
 	}
-	if !config.RootCAs.AppendCertsFromPEM(authority) {
-		return nil, fmt.Errorf("--tls-ca: the certificate in %s cannot be read", f.TLSCA)
-	}
-	if f.TLSCert == "" {
+	if named.TLSCert == "" {
 		return config, nil
 	}
-	certificate, err := readPEM("--tls-cert", f.TLSCert, "CERTIFICATE")
-	if err != nil {
-		return nil, err
-	}
-	key, err := readPEM("--tls-key", f.TLSKey, "PRIVATE KEY")
-	if err != nil {
-		return nil, err
-	}
-	pair, err := tls.X509KeyPair(certificate, key)
+	pair, err := tls.X509KeyPair([]byte(named.TLSCert), []byte(named.TLSKey))
 	if err != nil {
 		return nil, fmt.Errorf("--tls-cert %s with --tls-key %s: %s", f.TLSCert, f.TLSKey, strings.TrimPrefix(err.Error(), "tls: "))
 	}

@@ -15,7 +15,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/zioflow/gateway/cli/tables"
 	zioflow "github.com/zioflow/gateway/clients/go"
+	"github.com/zioflow/gateway/internal/text"
 )
 
 // sink is where what was taken goes.
@@ -86,6 +88,10 @@ func tensorsOf(dat zioflow.Dat, n int) ([]zioflow.Tensor, error) {
 
 // maxWords bounds, in bytes, what is shown of somebody else's text in an error.
 const maxWords = 300
+
+// shown is somebody else's text as a terminal may show it, cut to so many bytes, or a few
+// times as many where they are escapes.
+func shown(s string, limit int) string { return tables.Printable(text.Cut(s, limit)) }
 
 // folder is a sink that writes files below a folder, and nowhere else. Each is written
 // under another name, and given its own when it is whole.
@@ -173,7 +179,7 @@ func (d *folder) whole(name string, write func(io.Writer) error) error {
 	d.current = p
 	out := bufio.NewWriter(p.file)
 	if err := errors.Join(write(out), out.Flush()); err != nil {
-		return fmt.Errorf("%s: %w", printable(name), errors.Join(err, d.discard()))
+		return fmt.Errorf("%s: %w", tables.Printable(name), errors.Join(err, d.discard()))
 	}
 	return d.place()
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/zioflow/gateway/cli/tables"
 	zioflow "github.com/zioflow/gateway/clients/go"
 )
 
@@ -105,7 +106,7 @@ func walk(root string, add func(input) error) (stream bool, err error) {
 			return err
 		}
 		if !about.Mode().IsRegular() {
-			note("%s is left out: it is no file", printable(p))
+			note("%s is left out: it is no file", tables.Printable(p))
 			return nil
 		}
 		below, err := filepath.Rel(root, p)

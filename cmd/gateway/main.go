@@ -20,10 +20,12 @@ type cli struct {
 
 	Config settings.File `help:"Read options from this YAML file; its keys are the flags' names." placeholder:"FILE" once:""`
 
-	Serve serveCommand `cmd:"" help:"Run the gateway."`
-	Check checkCommand `cmd:"" help:"Say what is wrong with a configuration file, and with the files that it names."`
-	Get   transfer.Get `cmd:"" help:"Take a flow through a running gateway: count, write or pass on what comes."`
-	Put   transfer.Put `cmd:"" help:"Give a flow through a running gateway: files, standard input or test data."`
+	Serve serveCommand   `cmd:"" help:"Run the gateway."`
+	Check checkCommand   `cmd:"" help:"Say what is wrong with a configuration file, and with the files that it names."`
+	Get   transfer.Get   `cmd:"" help:"Take a flow through a running gateway: count, write or pass on what comes."`
+	Put   transfer.Put   `cmd:"" help:"Give a flow through a running gateway: files, standard input or test data."`
+	Tail  transfer.Tail  `cmd:"" help:"Take a flow through a running gateway, and show labels and sizes of what comes."`
+	Bench transfer.Bench `cmd:"" help:"Give and take flows through a running gateway, and say how fast that is."`
 
 	Keygen keygenCommand `cmd:"" help:"Make keys, tokens and certificates."`
 
