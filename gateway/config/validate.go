@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"time"
 
 	"github.com/zioflow/gateway/telemetry"
@@ -40,7 +42,7 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("%s is %v, want 0 or more", d.option, d.value)
 		}
 	}
-	for _, check := range []func() error{c.validateZMQ, c.validateNode, c.Security.validate, c.validateReach} {
+	for _, check := range []func() error{c.validateZMQ, c.validateHostPorts, c.validateNode, c.Security.validate, c.validateReach} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -59,6 +61,31 @@ func (c *Config) validateTelemetry() error {
 		}
 	}
 	return telemetry.ExportOptions{Endpoint: c.OTLPEndpoint, Protocol: c.OTLPProtocol}.Validate()
+}
+
+// validateHostPorts names the address of gRPC or HTTP that is none.
+func (c *Config) validateHostPorts() error {
+	for _, t := range []Transport{overGRPC, overHTTP} {
+		for _, address := range t.Configured(c) {
+			if err := checkHostPort(address); err != nil {
+				return fmt.Errorf("%s: %s: %w", t.option, address, err)
+			}
+		}
+	}
+	return nil
+}
+
+// checkHostPort says what is wrong with an address, as far as that can be seen without
+// binding it.
+func checkHostPort(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return errors.New("want HOST:PORT, with an IPv6 address in brackets")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil && port != "*" {
+		return fmt.Errorf("the port is %q, want 0 to 65535, or * for a free one", port)
+	}
+	return nil
 }
 
 // validateZMQ names the option for ZeroMQ that makes no sense.

@@ -5,6 +5,20 @@ import (
 	"strings"
 )
 
+// listen binds a HOST:PORT, where * is every interface, or any free port.
+func listen(address string) (net.Listener, error) {
+	if host, port, err := net.SplitHostPort(address); err == nil {
+		if host == "*" {
+			host = ""
+		}
+		if port == "*" {
+			port = "0"
+		}
+		address = net.JoinHostPort(host, port)
+	}
+	return net.Listen("tcp", address)
+}
+
 // boundAddress is where a listener can be reached. A link-local address can be only with
 // its zone, which not every system tells of a socket that was bound with it.
 func boundAddress(l net.Listener, configured string) string {

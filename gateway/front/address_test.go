@@ -30,3 +30,22 @@ func TestBoundAddress(t *testing.T) {
 		}
 	}
 }
+
+// TestListenEverywhere: * is every interface, and any free port.
+func TestListenEverywhere(t *testing.T) {
+	t.Parallel()
+	for address, unspecified := range map[string]bool{"*:*": true, "*:0": true, "127.0.0.1:*": false, "localhost:0": false} {
+		l, err := listen(address)
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+			continue
+		}
+		bound := l.Addr().(*net.TCPAddr)
+		if bound.IP.IsUnspecified() != unspecified || bound.Port == 0 {
+			t.Errorf("%s is bound as %v", address, bound)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package front
 import (
 	"context"
 	"fmt"
-	"net"
 
 	"github.com/zioflow/gateway/gateway/config"
 	"github.com/zioflow/gateway/server"
@@ -22,7 +21,7 @@ func openGRPC(h *Host, c *config.Config) (Front, error) {
 	if len(t.Configured(c)) == 0 {
 		return nil, nil
 	}
-	listener, err := net.Listen("tcp", c.GRPC.Address)
+	listener, err := listen(c.GRPC.Address)
 	if err != nil {
 		return nil, fmt.Errorf("grpc: %w", err)
 	}

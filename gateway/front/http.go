@@ -37,7 +37,7 @@ func openHTTP(h *Host, c *config.Config) (Front, error) {
 	if len(t.Configured(c)) == 0 {
 		return nil, nil
 	}
-	listener, err := net.Listen("tcp", c.HTTP.Address)
+	listener, err := listen(c.HTTP.Address)
 	if err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
