@@ -16,6 +16,7 @@ import (
 // TestPeerGone_BRK_15_BRK_17_BRK_23 breaks off either side, giving or taking, on
 // every pair of transports. The other one learns that soon, and can go on.
 func TestPeerGone_BRK_15_BRK_17_BRK_23(t *testing.T) {
+	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	for _, clientVia := range transports {
@@ -61,6 +62,7 @@ func goOn(t *testing.T, l *listener, g *inProcess, p peer) {
 // TestClientLeavesBeforeHandler_BRK_17: the offer of a client that has gone is
 // taken back.
 func TestClientLeavesBeforeHandler_BRK_17(t *testing.T) {
+	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	onEveryTransport(t, func(t *testing.T, via transport) {
@@ -83,6 +85,7 @@ func TestClientLeavesBeforeHandler_BRK_17(t *testing.T) {
 // TestLeavesAfterEOT_BRK_10_BRK_17: who leaves after its own EOT without waiting
 // for the answer leaves the other side a flow that can be completed.
 func TestLeavesAfterEOT_BRK_10_BRK_17(t *testing.T) {
+	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	onEveryTransport(t, func(t *testing.T, via transport) {
@@ -103,6 +106,7 @@ func TestLeavesAfterEOT_BRK_10_BRK_17(t *testing.T) {
 // TestRestart_BRK_12_BRK_13: a BOT in the middle of a flow ends it, and begins
 // another on the same socket.
 func TestRestart_BRK_12_BRK_13(t *testing.T) {
+	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	for _, via := range []transport{viaClient, viaDealer} {
@@ -127,6 +131,7 @@ func TestRestart_BRK_12_BRK_13(t *testing.T) {
 // TestSuccession_BRK_12_BRK_14: many flows one after the other on one pair of
 // sockets, in which the peers change their parts.
 func TestSuccession_BRK_12_BRK_14(t *testing.T) {
+	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	onEveryTransport(t, func(t *testing.T, via transport) {
@@ -149,6 +154,7 @@ func TestSuccession_BRK_12_BRK_14(t *testing.T) {
 // reason on both sides, and its sender can begin anew. With libzmq one far above it
 // costs a native peer its connection.
 func TestTooLarge_MSG_13(t *testing.T) {
+	t.Parallel()
 	const limit = 1 << 20
 	g := startGateway(t, func(s *settings) {
 		s.MaxMessage = limit
