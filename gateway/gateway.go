@@ -46,6 +46,7 @@ type Gateway struct {
 	online     *zre.Node // nil without discovery
 	guard      *guard.Guard
 	notes      *reload.Notes
+	full       *fullness
 	measure    instruments
 	failed     chan error // takes the error of a server that ended by itself
 }
@@ -82,13 +83,14 @@ func New(c Config) (*Gateway, error) {
 		name = g.online.Name()
 	}
 	g.announce(name)
+	g.full.watch(g.broker)
 	c.WarnOpen(g.Endpoints(), g.log)
 	return g, nil
 }
 
 // assemble puts together what the fronts need.
 func assemble(c *Config) (g *Gateway, err error) {
-	g = &Gateway{grace: c.DrainGrace, nodes: nodes.NewTable(), failed: make(chan error, maxFailures)}
+	g = &Gateway{full: newFullness(), grace: c.DrainGrace, nodes: nodes.NewTable(), failed: make(chan error, maxFailures)}
 	g.version, g.level, g.fronts = c.Version, c.Level, new(front.Set)
 	if g.measure, g.log, err = instrument(c, c.Log); err != nil {
 		return nil, err
@@ -148,7 +150,13 @@ func (g *Gateway) host() *front.Host {
 
 // notReady is why new peers should not come, in words; empty if they may.
 func (g *Gateway) notReady() string {
-	return strings.TrimSpace(g.notes.Pending() + "\n" + g.guard.Expiry.NotReady())
+	var words []string
+	for _, word := range []string{g.notes.Pending(), g.guard.Expiry.NotReady(), g.full.notReady(time.Now())} {
+		if word != "" {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(words, "\n")
 }
 
 // Addresses are those that the gateway has bound: with the ports that it has got where 0
@@ -195,6 +203,7 @@ func (g *Gateway) drain(grace time.Duration) {
 // itself.
 func (g *Gateway) Stop(ctx context.Context) error {
 	g.reloader.Close()
+	g.full.stop()
 	if g.online != nil { // nobody new is to come
 		_ = g.online.Close()
 	}

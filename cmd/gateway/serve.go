@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"github.com/zioflow/gateway/cmd/gateway/internal/settings"
 	"github.com/zioflow/gateway/gateway"
 	"github.com/zioflow/gateway/gateway/config"
@@ -71,8 +73,13 @@ func (c *serveCommand) run(ctx context.Context, log *slog.Logger, out io.Writer,
 		}
 	}
 	_, _ = fmt.Fprintln(out, ready(g.Endpoints()))
+	tellManager(daemon.SdNotifyReady)
+	defer context.AfterFunc(ctx, func() { tellManager(daemon.SdNotifyStopping) })()
 	var aside sync.WaitGroup
 	defer aside.Wait()
+	serving, served := context.WithCancel(context.WithoutCancel(ctx)) // also while it stops
+	defer served()
+	aside.Go(func() { keepWatchdog(serving, g) })
 	ctx, end := context.WithCancel(ctx) // also for a front that has failed
 	defer end()
 	aside.Go(func() {
@@ -86,7 +93,7 @@ func (c *serveCommand) run(ctx context.Context, log *slog.Logger, out io.Writer,
 		for {
 			select {
 			case <-hangUps:
-				_, _ = g.Reload() // it logs what came of it
+				tellReloading(func() { _, _ = g.Reload() }) // it logs what came of it
 			case <-ctx.Done():
 				return
 			}

@@ -43,6 +43,7 @@ func openHTTP(h *Host, c *config.Config) (Front, error) {
 	}
 	checks := health{h.Draining, h.Pending, h.Soon}
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", livez)
 	mux.HandleFunc("GET /healthz", checks.healthz)
 	mux.HandleFunc("GET /readyz", checks.readyz)
 	mux.Handle("GET /metrics", h.Metrics.Handler(h.Log))
@@ -86,6 +87,10 @@ type health struct {
 	soon     func() string
 }
 
+// livez tells that the process serves, whatever state it is in: who starts it again when it
+// does not should not do so because it drains.
+func livez(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }
+
 func (h health) healthz(w http.ResponseWriter, _ *http.Request) {
 	if h.draining() {
 		http.Error(w, "draining", http.StatusServiceUnavailable)
@@ -98,7 +103,10 @@ func (h health) healthz(w http.ResponseWriter, _ *http.Request) {
 // may then let in who should not be any more; and of certificates with which gRPC serves
 // nobody. What will be so is told, too.
 func (h health) readyz(w http.ResponseWriter, r *http.Request) {
-	if pending := h.pending(); pending != "" && !h.draining() {
+	if pending := h.pending(); pending != "" {
+		if h.draining() {
+			pending = "draining\n" + pending
+		}
 		http.Error(w, pending, http.StatusServiceUnavailable)
 		return
 	}

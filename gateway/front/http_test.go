@@ -132,7 +132,7 @@ func TestReadyz(t *testing.T) {
 			t.Errorf("/readyz returns %d %s", code, body)
 		}
 		draining = true
-		if code, body := readyz(); code != http.StatusServiceUnavailable || body != "draining\n" {
+		if code, body := readyz(); code != http.StatusServiceUnavailable || !strings.HasPrefix(body, "draining\nconfiguration not reloaded since ") {
 			t.Errorf("draining, /readyz returns %d %s", code, body)
 		}
 		draining = false
