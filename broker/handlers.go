@@ -27,6 +27,10 @@ func (b *Broker) Listen(spec listeners.Spec) (*listeners.Listener, error) {
 // Listeners describes the listeners in the order of registration.
 func (b *Broker) Listeners() []listeners.Info { return b.listeners.List() }
 
+// ListenersChanged is closed when the routes are others, or listeners have come or the last
+// of a name has left.
+func (b *Broker) ListenersChanged() <-chan struct{} { return b.router.Table.Now().Changed }
+
 // takeOffer returns the flow that was offered with this cid, once. Its errors are those of
 // routing.Offers.Take.
 func (b *Broker) takeOffer(cid zio.Number, name string) (*relay.Flow, error) {
@@ -44,10 +48,7 @@ func (b *Broker) takeOffer(cid zio.Number, name string) (*relay.Flow, error) {
 // Decline refuses the request that was offered with this cid, on behalf of that
 // peer: its client is told. The error is routing.ErrNoOffer or routing.ErrForeignOffer.
 func (b *Broker) Decline(by PeerInfo, cid uint64, detail string) error {
-	if cid > zio.MaxCID {
-		return routing.ErrNoOffer
-	}
-	r, err := b.router.Offers.Take(zio.Number{Value: int64(cid), Form: zio.Integer}, by.Name)
+	r, err := b.takeRequest(cid, by.Name)
 	if no, ok := errors.AsType[*flow.Error](err); ok {
 		b.say(slog.LevelWarn, lineDenied, by, "decline refused", "peer", by, "detail", no.Detail, "cause", string(no.Denied))
 		b.denied(by, no.Denied)
@@ -57,6 +58,24 @@ func (b *Broker) Decline(by PeerInfo, cid uint64, detail string) error {
 	}
 	r.Refuse(flow.Rejected, detail)
 	return nil
+}
+
+// Refuse ends the flow that was offered with this cid, to anybody, for that reason. The error
+// is that of Decline.
+func (b *Broker) Refuse(cid uint64, reason flow.Reason, detail string) error {
+	r, err := b.takeRequest(cid, "")
+	if err == nil {
+		r.Refuse(reason, detail)
+	}
+	return err
+}
+
+// takeRequest is Offers.Take for a cid as the contract has it.
+func (b *Broker) takeRequest(cid uint64, name string) (*routing.Request, error) {
+	if cid > zio.MaxCID {
+		return nil, routing.ErrNoOffer
+	}
+	return b.router.Offers.Take(zio.Number{Value: int64(cid), Form: zio.Integer}, name)
 }
 
 // Explain returns the verdict of every route on a BOT, in the order in which they

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zioflow/gateway/broker/budget"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/relay"
 	"github.com/zioflow/gateway/broker/rights"
 	"github.com/zioflow/gateway/broker/zio"
@@ -34,8 +35,9 @@ type Peer struct {
 	// flow is the latest one, which may have ended; nil before the first.
 	flow   *relay.Flow
 	side   flow.Side
-	warned bool // was told that it takes part in no flow
-	told   bool // was sent an EOT outside of a flow
+	only   *listeners.Listener // whom its flow is for; nil for whoever takes it
+	warned bool                // was told that it takes part in no flow
+	told   bool                // was sent an EOT outside of a flow
 }
 
 // Attach tells the broker of a new peer that may do everything. The broker counts
@@ -52,6 +54,22 @@ func (b *Broker) AttachWith(link Link, info PeerInfo, grant rights.Grant) *Peer 
 	p.output = b.budget.NewAccount("", 0)
 	b.peers.attach(p)
 	return p
+}
+
+// ErrNoListener: there is no such listener at this node, or it has left.
+var ErrNoListener = errors.New("no such listener")
+
+// AttachCarried is Attach for the client of a flow that another node has found a listener
+// for: that listener alone is offered it, whatever its match says. The error is
+// ErrNoListener.
+func (b *Broker) AttachCarried(link Link, info PeerInfo, listener uint64) (*Peer, error) {
+	only := b.listeners.Near(listener)
+	if only == nil {
+		return nil, ErrNoListener
+	}
+	p := b.AttachWith(link, info, nil)
+	p.only = only
+	return p, nil
 }
 
 // owner is on whose behalf the peer uses memory: the name it has proved, or the
@@ -244,6 +262,9 @@ func (p *Peer) open(m *zio.Message, bot zio.Bot) {
 		return
 	}
 	f := relay.New(&p.broker.host, p.broker.limits().flow(), &p.party, m, bot)
+	if p.only != nil {
+		f.GoDirectly(p.only.Directly())
+	}
 	if no := p.broker.registry.register(f); no != nil {
 		p.broker.quotas.release(p.party.Info.Name)
 		p.refuse(no.Reason, no.Detail)

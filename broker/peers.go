@@ -39,14 +39,23 @@ func (t *peerTable) attach(p *Peer) {
 	t.last++
 	p.id, p.connected = t.last, time.Now()
 	t.peers.Add(uint64(p.id), p)
-	t.byTransport[p.party.Info.Transport]++
+	t.byTransport[p.countedAs()]++
 }
 
 func (t *peerTable) leave(p *Peer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.peers.Remove(uint64(p.id))
-	t.byTransport[p.party.Info.Transport]--
+	t.byTransport[p.countedAs()]--
+}
+
+// countedAs is the transport as which the peer is counted: what is connected to another
+// node is counted there.
+func (p *Peer) countedAs() string {
+	if p.party.Info.Node != "" {
+		return "cluster"
+	}
+	return p.party.Info.Transport
 }
 
 // count is how many there are, by transport.

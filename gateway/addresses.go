@@ -14,6 +14,9 @@ type Addresses struct {
 	ZMQRouter []string `json:"zmq_router"`
 	GRPC      string   `json:"grpc"`
 	HTTP      string   `json:"http"`
+	// Cluster and ClusterPeer are for other nodes; empty for a gateway that is none.
+	Cluster     string `json:"cluster,omitempty"`
+	ClusterPeer string `json:"cluster_peer,omitempty"`
 }
 
 // addressesOf sorts endpoints by transport.
@@ -28,6 +31,10 @@ func addressesOf(endpoints []admin.Endpoint) (a Addresses) {
 			a.GRPC = e.Address
 		case config.HTTPTransport:
 			a.HTTP = e.Address
+		case config.ClusterTransport:
+			a.Cluster = e.Address
+		case config.PeerTransport:
+			a.ClusterPeer = e.Address
 		}
 	}
 	return a

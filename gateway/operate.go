@@ -40,7 +40,7 @@ func (o *operations) Status() admin.ProcessStatus {
 	return admin.ProcessStatus{
 		Version: o.version, Started: o.started, Configured: o.reloader.Configured(),
 		Draining: o.fronts.Draining(), LogLevel: o.level.Level(), Endpoints: o.fronts.Endpoints(),
-		Node: o.node,
+		Node: o.node, Cluster: o.fronts.Cluster(),
 	}
 }
 

@@ -70,6 +70,13 @@ func passOn(ctx context.Context, in *codec.Request, x *flowStream) error {
 
 // newFlowStream makes a stream a peer of the broker.
 func (s *flowService) newFlowStream(ctx context.Context) *flowStream {
+	x := s.newStream(ctx)
+	x.attach(s.broker.AttachWith(x, peerInfo(ctx), grant(ctx)))
+	return x
+}
+
+// newStream makes a stream that has to be attached.
+func (s *flowService) newStream(ctx context.Context) *flowStream {
 	x := &flowStream{
 		ctx:      ctx,
 		outbox:   broker.NewOutbox(s.broker.Options().OutboxLimit()),
@@ -85,8 +92,12 @@ func (s *flowService) newFlowStream(ctx context.Context) *flowStream {
 		say(ctx, s.log, slog.LevelInfo, "stream_aborted", "stream aborted", "detail", x.stall.detail())
 		x.overrun()
 	}
-	x.peer = s.broker.AttachWith(x, peerInfo(ctx), grant(ctx))
+	return x
+}
+
+// attach makes it the broker's peer.
+func (x *flowStream) attach(p *broker.Peer) {
+	x.peer = p
 	x.peer.Pauses()
 	x.account = x.peer.Bytes()
-	return x
 }

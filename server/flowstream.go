@@ -42,6 +42,7 @@ type flowStream struct {
 	closed    atomic.Bool // nothing is queued any more
 	broken    atomic.Bool // its reading half has panicked
 	opens     bool        // as a client; used by the stream's handler alone
+	carried   bool        // by another node: its messages are numbered; set before it is attached
 
 	cutOff atomic.Pointer[broker.EndError] // why an operator has disconnected it; nil before
 
@@ -99,7 +100,7 @@ func (x *flowStream) eot() error { return x.send(zio.EOT, codec.NewEOT()) }
 // no room for it, in which time nothing more is read. The error is the stream's
 // fault.
 func (x *flowStream) send(t zio.Type, m *codec.Inbound) error {
-	head, known, err := m.Complete(t)
+	head, known, err := x.complete(t, m)
 	if err != nil {
 		m.Release()
 		return err
@@ -110,8 +111,10 @@ func (x *flowStream) send(t zio.Type, m *codec.Inbound) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	m.Seqno = x.seqno
-	x.seqno++
+	if !x.carried {
+		m.Seqno = x.seqno
+		x.seqno++
+	}
 	if t == zio.PAY {
 		x.paid += m.Credit
 	}
@@ -124,6 +127,13 @@ func (x *flowStream) send(t zio.Type, m *codec.Inbound) error {
 		x.peer.Receive(&m.Message)
 	}
 	return nil
+}
+
+func (x *flowStream) complete(t zio.Type, m *codec.Inbound) (zio.Head, bool, error) {
+	if x.carried {
+		return m.Carried(t)
+	}
+	return m.Complete(t)
 }
 
 // closeSend tells the broker that the stream will send nothing more.

@@ -99,6 +99,9 @@ const (
 	defaultGrace = 250 * time.Millisecond
 )
 
+// HeadRoom is headRoom for who receives from here.
+const HeadRoom = headRoom
+
 // headRoom is how much longer than its payload a message may be: its label and
 // the encoding.
 const headRoom = 64 << 10
@@ -232,8 +235,10 @@ func (o Options) entrance(door *gatekeeper) entrance {
 }
 
 // Serve accepts connections until Stop; nil after Stop.
-func (s *Server) Serve(l net.Listener) error {
-	if err := s.grpc.Serve(l); !errors.Is(err, grpc.ErrServerStopped) {
+func (s *Server) Serve(l net.Listener) error { return serve(s.grpc, l) }
+
+func serve(s *grpc.Server, l net.Listener) error {
+	if err := s.Serve(l); !errors.Is(err, grpc.ErrServerStopped) {
 		return err
 	}
 	return nil // was stopped before it began

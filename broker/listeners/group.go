@@ -78,6 +78,13 @@ func (g *group) Size() int {
 	return len(g.listeners)
 }
 
+// Far implements routing.Announced.
+func (g *group) Far() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !slices.ContainsFunc(g.listeners, func(l *Listener) bool { return !l.far() })
+}
+
 // Takes implements routing.Announced: the matches of the listeners count, and what they
 // may be told.
 func (g *group) Takes(e *routing.Evaluation, asked uint64) (bool, error) {
@@ -196,7 +203,7 @@ func (g *group) wait(w *waiter, among []*Listener) {
 }
 
 // compare orders listeners by whom the next flow goes to: those that let their
-// offers lapse come last, the least busy first. group.mu is held.
+// offers lapse come last, far ones after the others, the least busy first. group.mu is held.
 func (l *Listener) compare(other *Listener, now time.Time) int {
 	late := func(l *Listener) int {
 		if now.Before(l.lateUntil) {
@@ -204,7 +211,14 @@ func (l *Listener) compare(other *Listener, now time.Time) int {
 		}
 		return 0
 	}
-	return cmp.Or(cmp.Compare(late(l), late(other)), cmp.Compare(l.busy, other.busy))
+	far := func(l *Listener) int {
+		if l.far() {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(late(l), late(other)), cmp.Compare(far(l), far(other)),
+		cmp.Compare(l.busy+l.elsewhere, other.busy+other.elsewhere))
 }
 
 // isLate tells whether l comes last, as it let offers lapse.
@@ -240,9 +254,22 @@ func (g *group) release(l *Listener) {
 // free gives the slot to who has waited for it longest. g.mu is held.
 func (g *group) free(l *Listener) {
 	l.busy--
-	if l.waiting.Len() > 0 && !l.full() {
+	g.admit(l)
+}
+
+// admit gives l's slots to those who wait for one. g.mu is held.
+func (g *group) admit(l *Listener) {
+	for l.waiting.Len() > 0 && !l.full() {
 		l.waiting.Front().Value.(*waiter).serve(l)
 	}
+}
+
+// load is Listener.SetLoad.
+func (g *group) load(l *Listener, flows int, held bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l.elsewhere, l.held = max(0, flows-l.busy), held
+	g.admit(l)
 }
 
 // For how long a listener comes last that has let an offer lapse: longer each time

@@ -29,7 +29,10 @@ type Spec struct {
 	// Sink is told of offers.
 	Sink Sink
 	// Peer is who listens. Where it has a Name, its offers are for peers of that
-	// name alone.
+	// name alone. Where it has a Node the listener is at that node of the cluster, which
+	// has asked it for its rights: it is a far one, whose Sink takes the flow there. It
+	// comes after all others, is offered no flow that came from another node, and its
+	// offers are for whom the Sink tells.
 	Peer transport.PeerInfo
 	// Grant says what it may be offered; nil for everything.
 	Grant rights.Grant
@@ -60,6 +63,8 @@ type Listener struct {
 	left      bool      // guarded by group.mu; is registered no more
 	lapses    int       // guarded by group.mu; offers in a row that it let lapse
 	lateUntil time.Time // guarded by group.mu; until then it comes last
+	elsewhere int       // guarded by group.mu; of a far one: flows that it has from others
+	held      bool      // guarded by group.mu; likewise: it takes nothing just now
 }
 
 // Info describes a listener at one moment.
@@ -80,6 +85,9 @@ type Registry struct {
 	Table *routing.Table
 
 	last uint64 // listener's number; guarded by what locks Table
+
+	mu   sync.Mutex
+	near map[uint64]*Listener // guarded by mu; those that are no far ones, by number
 }
 
 // Listen registers a listener. Flows opened from now on can reach it, and those that
@@ -108,7 +116,22 @@ func (r *Registry) Listen(spec Spec) (*Listener, error) {
 		g.add(l)
 		return g.entry, nil
 	})
+	if err == nil && !l.far() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.near == nil {
+			r.near = map[uint64]*Listener{}
+		}
+		r.near[l.id] = l
+	}
 	return l, err
+}
+
+// Near returns the listener of that number, unless it is a far one; nil if there is none.
+func (r *Registry) Near(id uint64) *Listener {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.near[id]
 }
 
 // groupOf is the listeners behind an entry; nil for none.
@@ -122,6 +145,9 @@ func groupOf(e *routing.Entry) *group {
 // allowed is why nobody may listen so, by the rights that there are now. The name is
 // held if a listener of another identity has it.
 func (s *Spec) allowed(held bool) *flow.Error {
+	if s.Peer.Node != "" {
+		return nil // that node has asked
+	}
 	right := rights.NameUnlessHeld
 	if s.Grant != nil {
 		has := s.Grant.Rights()
@@ -155,10 +181,15 @@ func (r *Registry) List() []Info {
 	return infos
 }
 
-// Count is how many are registered.
+// Count is how many are registered, far ones left out.
 func (r *Registry) Count() (n int) {
 	for announced := range r.Table.EachAnnounced {
-		n += announced.Size()
+		listeners, _ := announced.(*group).snapshot()
+		for _, l := range listeners {
+			if !l.far() {
+				n++
+			}
+		}
 	}
 	return n
 }
@@ -170,6 +201,9 @@ func (l *Listener) ID() uint64 { return l.id }
 // refused; its flows go on. Closing again does nothing.
 func (l *Listener) Close() {
 	l.once.Do(func() {
+		l.registry.mu.Lock()
+		delete(l.registry.near, l.id)
+		l.registry.mu.Unlock()
 		l.registry.Table.Withdraw(l.group.entry, func() (last bool) { return l.group.remove(l) })
 		close(l.gone)
 	})
@@ -179,11 +213,24 @@ func (l *Listener) Close() {
 // because its Sink could not take an offer.
 func (l *Listener) Gone() <-chan struct{} { return l.gone }
 
+// far tells whether the listener is at another node.
+func (l *Listener) far() bool { return l.spec.Peer.Node != "" }
+
+// mayCross tells whether a flow may go as far as the listener is: one that came from
+// another node goes no further.
+func (l *Listener) mayCross(v *matching.View) bool { return !l.far() || v.Peer.Node == "" }
+
 func (l *Listener) takes(v *matching.View) bool {
-	return rights.MaySee(l.spec.Grant, l.spec.Name, v) && (l.spec.Match == nil || l.spec.Match.Match(v))
+	return l.mayCross(v) && rights.MaySee(l.spec.Grant, l.spec.Name, v) && (l.spec.Match == nil || l.spec.Match.Match(v))
 }
 
-func (l *Listener) full() bool { return l.spec.MaxFlows > 0 && l.busy >= l.spec.MaxFlows }
+func (l *Listener) full() bool {
+	return l.held || l.spec.MaxFlows > 0 && l.busy+l.elsewhere >= l.spec.MaxFlows
+}
+
+// SetLoad tells how many flows a far listener has, by its own node, those from here
+// included, and whether nothing is to be offered to it just now.
+func (l *Listener) SetLoad(flows int, held bool) { l.group.load(l, flows, held) }
 
 // takenBy tells whether a listener would take the flow by its own match, and may be
 // told of it.
@@ -193,4 +240,6 @@ func (l *Listener) takenBy(e *routing.Evaluation) bool {
 
 // tellable tells whether a listener may be told of the flow by the rights that it has
 // now.
-func (l *Listener) tellable(e *routing.Evaluation) bool { return e.MayTell(l.spec.Grant, l.spec.Name) }
+func (l *Listener) tellable(e *routing.Evaluation) bool {
+	return l.mayCross(e.View()) && e.MayTell(l.spec.Grant, l.spec.Name)
+}

@@ -18,7 +18,25 @@ import (
 type ToListeners struct {
 	Name string
 
-	group *group // of the listeners' own route, in which their matches count
+	group *group    // of the listeners' own route, in which their matches count
+	only  *Listener // who alone is asked, whatever its match says; nil for all
+}
+
+// Directly is where a flow goes that this listener alone is to be offered, whatever its
+// match says. If it is full the flow ends with Overloaded at once, if it has left with
+// NoHandler.
+func (l *Listener) Directly() routing.Direct {
+	return routing.Direct{Entry: l.group.entry, Factory: ToListeners{Name: l.spec.Name, group: l.group, only: l}}
+}
+
+// fullNow is the error of a flow for a listener that is full.
+func (l *Listener) fullNow() error {
+	l.group.mu.Lock()
+	defer l.group.mu.Unlock()
+	if !l.full() {
+		return nil
+	}
+	return &flow.Error{Reason: flow.Overloaded, Detail: fmt.Sprintf("the listener named %s has as many flows as it takes", l.spec.Name)}
 }
 
 // Find implements Factory: it offers the request to one listener after another,
@@ -26,6 +44,11 @@ type ToListeners struct {
 func (t ToListeners) Find(ctx context.Context, r *routing.Request) error {
 	o := &offering{to: t, request: r, group: t.group, wait: r.Vacancy(), tried: map[*Listener]bool{}}
 	defer o.stop()
+	if t.only != nil {
+		if err := t.only.fullNow(); err != nil {
+			return err
+		}
+	}
 	for {
 		if err := o.look(); err != nil {
 			return o.over(err)
@@ -59,9 +82,10 @@ type offering struct {
 	candidates []*Listener     // that take the request
 	tried      map[*Listener]bool
 
-	waiter  *waiter   // asks for a slot in another listener; may be nil
-	current *Listener // has an offer that stands; may be nil
-	cid     uint64    // of it
+	waiter  *waiter       // asks for a slot in another listener; may be nil
+	current *Listener     // has an offer that stands; may be nil
+	cid     uint64        // of it
+	passed  chan struct{} // of it; receives when it was passed
 	share   *time.Timer
 	passOn  bool // the present listener's share is over
 }
@@ -80,6 +104,9 @@ func (o *offering) look() error {
 	var listeners []*Listener
 	if o.group != nil {
 		listeners, _ = o.group.snapshot()
+	}
+	if only := o.to.only; only != nil {
+		listeners = slices.DeleteFunc(slices.Clone(listeners), func(l *Listener) bool { return l != only })
 	}
 	o.candidates = slices.DeleteFunc(o.candidates, func(l *Listener) bool { return !slices.Contains(listeners, l) })
 	fresh, err := o.ask(listeners)
@@ -111,7 +138,8 @@ func (o *offering) ask(listeners []*Listener) (fresh []*Listener, err error) {
 		if l.born <= o.asked || slices.Contains(o.candidates, l) {
 			continue
 		}
-		if o.to.group == nil && l.tellable(e) || o.to.group != nil && l.takenBy(e) {
+		asks := o.to.group != nil && o.to.only == nil // the matches of listeners
+		if !asks && l.tellable(e) || asks && l.takenBy(e) {
 			fresh = append(fresh, l)
 		}
 		if err := e.Share(); err != nil {
@@ -163,15 +191,15 @@ func (o *offering) untried() []*Listener {
 // any more.
 func (o *offering) step(ctx context.Context) error {
 	var (
-		turn  chan *Listener
-		gone  chan struct{}
-		share <-chan time.Time
+		turn         chan *Listener
+		gone, passed chan struct{}
+		share        <-chan time.Time
 	)
 	if o.waiter != nil {
 		turn = o.waiter.turn
 	}
 	if o.current != nil {
-		gone = o.current.gone
+		gone, passed = o.current.gone, o.passed
 	}
 	if o.share != nil {
 		share = o.share.C
@@ -184,10 +212,9 @@ func (o *offering) step(ctx context.Context) error {
 		}
 		o.changed = nil // all of them have left: look anew
 	case <-gone:
-		o.endShare()
-		o.current.group.release(o.current)
-		o.current = nil
-		o.lateForSlot()
+		o.giveUp()
+	case <-passed:
+		o.giveUp()
 	case <-share:
 		o.passOn = true
 		o.endShare()
@@ -196,6 +223,14 @@ func (o *offering) step(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// giveUp takes the offer back from a listener that cannot take it any more, or not now.
+func (o *offering) giveUp() {
+	o.endShare()
+	o.current.group.release(o.current)
+	o.current = nil
+	o.lateForSlot()
 }
 
 // offer makes a listener an offer, with a slot in it, in the stead of the one that
@@ -209,23 +244,34 @@ func (o *offering) offer(l *Listener) error {
 	}
 	o.tried[l] = true
 	until := o.until(l)
-	offer, err := r.OfferUntil(l.spec.Peer.Name, until)
+	offer, err := r.OfferUntil(l.offersFor(), until)
 	if err != nil {
 		l.group.release(l)
 		return err
 	}
 	o.passBy(flow.HandlerTimeout)
+	passed := make(chan struct{}, 1)
+	offer.Pass = func() { passed <- struct{}{} }
 	if err := l.spec.Sink.Offer(offer); err != nil {
 		l.group.release(l)
 		l.Close() // it can't be told, so is as good as gone
 		return nil
 	}
 	r.IfLate(flow.HandlerTimeout, fmt.Sprintf("listener %s did not accept in time", o.to.Name))
-	o.current, o.cid, o.passOn = l, offer.CID, false
+	o.current, o.cid, o.passed, o.passOn = l, offer.CID, passed, false
 	if until.Before(r.Deadline()) {
 		o.share = time.NewTimer(time.Until(until))
 	}
 	return nil
+}
+
+// offersFor is the name of those who may accept its offers; empty for anybody. To a far
+// one's offers nobody answers but its Sink, which knows the cid alone.
+func (l *Listener) offersFor() string {
+	if l.far() {
+		return ""
+	}
+	return l.spec.Peer.Name
 }
 
 // stillTellable asks the rights of a listener again, which may have been withdrawn

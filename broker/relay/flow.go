@@ -89,6 +89,10 @@ func (f *Flow) Begin(id transport.FlowID, now time.Time) { f.id, f.opened = id, 
 // ID is the flow's number.
 func (f *Flow) ID() transport.FlowID { return f.id }
 
+// GoDirectly has the flow go there instead of having a route looked for. It is called before
+// the flow is shared.
+func (f *Flow) GoDirectly(to routing.Direct) { f.request.Go(to) }
+
 // Seek charges the client's BOT, sets the pending deadline and has a handler looked
 // for, unless the match of the client's rights, which may be nil, does not take the flow.
 func (f *Flow) Seek(right matching.Match) {

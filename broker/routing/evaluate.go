@@ -25,6 +25,9 @@ func (r *Request) Evaluate() (*Evaluation, error) {
 	return &Evaluation{r, turn}, nil
 }
 
+// View is what the matches see.
+func (e *Evaluation) View() *matching.View { return e.request.view }
+
 // Share lets others have the turn, if it has lasted long. After an error the evaluation
 // is over.
 func (e *Evaluation) Share() error { return e.turn.Share(e.request.pending) }

@@ -60,6 +60,7 @@ type Request struct {
 	view     *matching.View // likewise
 	right    matching.Match // likewise; what the client's rights say of the flow; nil for nothing
 	route    *Route         // set before a factory sees it
+	direct   *Direct        // set before it seeks; nil has a route looked for
 
 	known map[matchKey]bool // what matches have said; used by Seek alone
 	step  string            // what Seek is at, to tell of its panic; likewise
@@ -80,6 +81,16 @@ func (r *Router) NewRequest(f Flow, wait time.Duration) *Request {
 	request.pending, request.settle = context.WithCancelCause(context.Background())
 	return request
 }
+
+// Direct is where a flow goes for which no route is looked for: it counts as the Entry's,
+// and the Factory has to find its handler.
+type Direct struct {
+	Entry   *Entry
+	Factory Factory
+}
+
+// Go has the request go there. It is called before Seek.
+func (r *Request) Go(to Direct) { r.direct = &to }
 
 // Settle tells that the flow is not pending any more, and why: a *flow.Error if it has
 // ended. Its offer is void from then on.
@@ -104,6 +115,10 @@ type Offer struct {
 	Deadline time.Time
 	// Client is who opened the flow.
 	Client transport.PeerInfo
+	// Pass gives the offer back: whom it was made to cannot take it now, and the flow is
+	// offered to the next, or waits. It may be called once, and concurrently; nil where an
+	// offer cannot be passed.
+	Pass func()
 }
 
 // Offer makes an offer of the request, which any peer may accept that may be a

@@ -46,6 +46,9 @@ func (r *Request) findHandler() (err error) {
 	if err := r.admit(); err != nil {
 		return err
 	}
+	if r.direct != nil {
+		return r.goDirectly()
+	}
 	for why := ""; ; {
 		entry, err := r.search(why)
 		if err != nil || !r.flow.Take(entry) {
@@ -58,6 +61,20 @@ func (r *Request) findHandler() (err error) {
 		why = fmt.Sprintf("the last listener named %s has left, and ", entry.Name)
 		r.flow.GiveBack()
 	}
+}
+
+// goDirectly has a handler found where the request was sent.
+func (r *Request) goDirectly() error {
+	entry := r.direct.Entry
+	if !r.flow.Take(entry) {
+		return nil
+	}
+	r.route, r.step = &entry.Route, "route "+entry.Name
+	err := r.direct.Factory.Find(r.pending, r)
+	if errors.Is(err, ErrWithdrawn) {
+		return &flow.Error{Reason: flow.NoHandler, Detail: fmt.Sprintf("the listener named %s has left", entry.Name)}
+	}
+	return err
 }
 
 // admit tells whether the client may open a flow like this, by the match of its rights at

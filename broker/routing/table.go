@@ -23,7 +23,7 @@ var (
 // concurrently. The routes are tried in one order: higher priorities
 // first; in a priority the configured ones in the order of their list, the added
 // ones in that of adding, the named ones, the announced ones, of priority 0, in
-// that of registration. The default ones come last, whatever the priorities.
+// that of registration, those of other nodes behind this one's. The default ones come last, whatever the priorities.
 type Table struct {
 	present atomic.Pointer[Arrangement] // replaced whole
 
@@ -38,7 +38,15 @@ type Table struct {
 
 // arrange puts a change to use. mu is held.
 func (t *Table) arrange() {
-	order := slices.Concat(t.configured, t.added, t.named, t.announced)
+	near, far := []*Entry(nil), []*Entry(nil)
+	for _, e := range t.announced {
+		if e.announced.Far() {
+			far = append(far, e)
+		} else {
+			near = append(near, e)
+		}
+	}
+	order := slices.Concat(t.configured, t.added, t.named, near, far)
 	slices.SortStableFunc(order, func(a, b *Entry) int { return cmp.Compare(b.Priority, a.Priority) })
 	order = append(order, t.defaults...)
 	for _, e := range order {
@@ -140,8 +148,12 @@ func (t *Table) Announce(name string, join func(present *Entry, born uint64) (*E
 func (t *Table) Withdraw(e *Entry, leave func() (last bool)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if leave() {
+	far := e.announced.Far()
+	switch last := leave(); {
+	case last:
 		t.announced = slices.DeleteFunc(t.announced, func(other *Entry) bool { return other == e })
+		t.arrange()
+	case e.announced.Far() != far:
 		t.arrange()
 	}
 }

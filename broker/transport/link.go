@@ -150,6 +150,9 @@ type PeerInfo struct {
 	// Name is who the peer has proved to be, by key, certificate or token; empty
 	// where no proof was asked for.
 	Name string
+	// Node is the node of a cluster to which the peer is connected, and which has asked it
+	// for that proof; empty for this one.
+	Node string
 }
 
 // String is the peer as it stands in logs.
@@ -159,6 +162,9 @@ func (p PeerInfo) String() string {
 		if word != "" {
 			words = append(words, word)
 		}
+	}
+	if p.Node != "" {
+		words = append(words, "at "+p.Node)
 	}
 	return strings.Join(words, " ")
 }

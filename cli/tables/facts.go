@@ -103,6 +103,7 @@ func longPeer(p *gatewayv1.Peer) string {
 	if p.GetName() != "" {
 		words = append(words, "name "+p.GetName())
 	}
+	words = append(words, atNode(p))
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
 }
 
@@ -126,6 +127,7 @@ func Status(s *gatewayv1.GetStatusResponse, address string, now time.Time) *Tabl
 	if s.GetNode() != "" {
 		t.say("node", "%s, which has found %s others", s.GetNode(), Count(s.GetNodes()))
 	}
+	t.cluster(s.GetCluster(), now)
 	t.add("log level", of(s.GetLogLevel()))
 	for i, e := range s.GetEndpoints() {
 		name := ""
@@ -135,6 +137,39 @@ func Status(s *gatewayv1.GetStatusResponse, address string, now time.Time) *Tabl
 		t.say(name, "%s %s (security: %s)", e.GetTransport(), e.GetAddress(), e.GetSecurity())
 	}
 	return &t.Table
+}
+
+// cluster is a line for each node.
+func (f *facts) cluster(c *gatewayv1.ClusterStatus, now time.Time) {
+	for i, n := range c.GetNodes() {
+		name := ""
+		if i == 0 {
+			name = "cluster"
+		}
+		words := fmt.Sprintf("%s: node %s at %s, %s flows, %s listeners", c.GetName(), n.GetName(), n.GetAddress(), Count(n.GetFlows()), Count(n.GetListeners()))
+		cell := Cell{words, Plain}
+		switch silent := now.Sub(n.GetHeard().AsTime()); {
+		case n.GetSelf():
+			cell.Text += ": this one"
+		case n.GetDraining():
+			cell = Cell{words + ": draining", Odd}
+		case silent > silentNode:
+			cell = Cell{words + ": not heard for " + Span(silent), Bad}
+		}
+		f.add(name, cell)
+	}
+}
+
+// silentNode is how long a node is not heard that beats twice a second before that is worth
+// a word.
+const silentNode = 2 * time.Second
+
+// atNode is where a peer of another node is; empty for one of the gateway's own.
+func atNode(p *gatewayv1.Peer) string {
+	if p.GetNode() == "" {
+		return ""
+	}
+	return "at " + p.GetNode()
 }
 
 // Ended is how many flows have ended, by reason, the most frequent first.

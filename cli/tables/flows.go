@@ -144,7 +144,7 @@ func Peer(p *gatewayv1.Peer) string {
 	case p.GetIdentity() != "":
 		who = p.GetIdentity()
 	}
-	return strings.TrimSpace(p.GetTransport() + " " + who)
+	return strings.Join(strings.Fields(p.GetTransport()+" "+who+" "+atNode(p)), " ")
 }
 
 // Attributes are a flow's as NAME=VALUE words, by name; values that are no plain ones in

@@ -39,7 +39,7 @@ func Peers(peers []*gatewayv1.ConnectedPeer, now time.Time) *Table {
 
 // unnamed is a peer without the name that it has proved to have.
 func unnamed(p *gatewayv1.Peer) string {
-	words := []string{p.GetTransport(), p.GetAddress(), p.GetIdentity()}
+	words := []string{p.GetTransport(), p.GetAddress(), p.GetIdentity(), atNode(p)}
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
 }
 

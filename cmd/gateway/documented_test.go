@@ -141,7 +141,7 @@ func TestOptionsDocumented(t *testing.T) {
 		}
 		security[name] = true
 	}
-	all, secure := document(t, "README.md", "docs/[^c]*.md"), document(t, "docs/security.md")
+	all, secure := document(t, "README.md", "docs/[^c]*.md", "docs/cluster.md"), document(t, "docs/security.md")
 	for _, name := range c.reading.Names() {
 		mention := regexp.MustCompile("--" + name + `\b[^-]`)
 		switch {

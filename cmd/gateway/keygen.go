@@ -21,6 +21,7 @@ type keygenCommand struct {
 	Identity keygenIdentity `cmd:"" help:"Make an identity's token, certificate and CURVE keys; print its entry for the identities file."`
 	Renew    keygenRenew    `cmd:"" help:"Make new certificates in the place of those in a folder of keys, by the same authority."`
 	Rollover keygenRollover `cmd:"" help:"Replace the authority of a folder of keys; for a time both are trusted."`
+	Cluster  keygenCluster  `cmd:"" help:"Make the keys of nodes of a cluster: an authority of its own, and a folder for each node."`
 	Curve    keygenCurve    `cmd:"" help:"Make a pair of CURVE keys."`
 	Token    keygenToken    `cmd:"" help:"Make a bearer token; print it, once, and its hash for the identities file."`
 }

@@ -20,6 +20,7 @@ type Config struct {
 	GRPC     GRPC
 	HTTP     HTTP
 	Node     Node
+	Cluster  Cluster
 	Routing  Routing
 	Security Security
 

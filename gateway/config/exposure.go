@@ -8,6 +8,8 @@ import (
 // Exposure says which fronts other machines may reach although they are not secured.
 type Exposure struct {
 	GRPC, ZMQ, HTTP bool
+	// Cluster has the nodes of a cluster do without keys, on this machine alone as well.
+	Cluster bool
 	// Admin has the AdminService serve them as well.
 	Admin bool
 	// Unnamed says that --insecure named none, as it was written once.
@@ -15,9 +17,9 @@ type Exposure struct {
 }
 
 // exposureNames are what Add takes.
-const exposureNames = "grpc, zmq, http, admin"
+const exposureNames = "grpc, zmq, http, admin, cluster"
 
-// Add opens the front of that name. "true" stands for all but admin, which has to be
+// Add opens the front of that name. "true" stands for all but admin and cluster, which have to be
 // named; "false", "none" and "" for nothing.
 func (e *Exposure) Add(name string) error {
 	switch name {
@@ -45,6 +47,8 @@ func (e *Exposure) named(name string) *bool {
 		return &e.HTTP
 	case "admin":
 		return &e.Admin
+	case "cluster":
+		return &e.Cluster
 	}
 	return nil
 }

@@ -35,10 +35,15 @@ const (
 	RouterTransport = "zmq-router"
 	GRPCTransport   = "grpc"
 	HTTPTransport   = "http"
+	// Between the nodes of a cluster: NATS, and gRPC.
+	ClusterTransport = "cluster"
+	PeerTransport    = "cluster-peer"
 )
 
 // Transports are all that there are, in the order in which they are opened.
-func Transports() []Transport { return []Transport{servers, routers, overGRPC, overHTTP} }
+func Transports() []Transport {
+	return []Transport{servers, routers, overGRPC, natsRoutes, nodePeers, overHTTP}
+}
 
 // TransportOf is the transport of that name, which is one of the constants.
 func TransportOf(name string) *Transport {

@@ -42,7 +42,9 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("%s is %v, want 0 or more", d.option, d.value)
 		}
 	}
-	for _, check := range []func() error{c.validateZMQ, c.validateHostPorts, c.validateNode, c.Security.validate, c.validateReach} {
+	for _, check := range []func() error{
+		c.validateZMQ, c.validateHostPorts, c.validateNode, c.Security.validate, c.validateCluster, c.validateReach,
+	} {
 		if err := check(); err != nil {
 			return err
 		}

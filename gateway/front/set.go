@@ -22,7 +22,9 @@ type kind struct {
 
 // kinds are the fronts, in the order in which they are opened: the one place in which a new
 // one is registered.
-func kinds() []kind { return []kind{{open: openZMQ}, {open: openGRPC}, {open: openHTTP, last: true}} }
+func kinds() []kind {
+	return []kind{{open: openZMQ}, {open: openGRPC}, {open: openCluster}, {open: openHTTP, last: true}}
+}
 
 // Set is the fronts of a gateway; it begins empty. Its methods may be called concurrently.
 type Set struct {

@@ -147,6 +147,16 @@ func (ca *CA) Client(name string, valid time.Duration) (Pair, error) {
 	}, valid, ca)
 }
 
+// Peer makes the certificate of somebody who is server and client of others of the kind,
+// under one name that is no host's.
+func (ca *CA) Peer(name, common string, valid time.Duration) (Pair, error) {
+	return sign(&x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, DNSNames: []string{common},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}, valid, ca)
+}
+
 // sign makes a key and has the authority certify it; itself without one.
 func sign(template *x509.Certificate, valid time.Duration, by *CA) (Pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

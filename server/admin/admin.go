@@ -44,6 +44,8 @@ type ProcessStatus struct {
 	Endpoints           []Endpoint
 	// Node is the name under which others find it; empty without discovery.
 	Node string
+	// Cluster is the cluster that it is a node of; nil without one.
+	Cluster *Cluster
 }
 
 // Endpoint is an address that the gateway serves. The words are those of the
@@ -102,7 +104,7 @@ func (s *Service) GetStatus(context.Context, *gatewayv1.GetStatusRequest) (*gate
 		Messages:   stats.Data.Messages, Bytes: stats.Data.Bytes,
 		Listeners: uint64(stats.Listeners), QueuedBytes: uint64(max(0, stats.QueuedBytes)),
 		Limits: limitsOf(s.broker.Options()), LogLevel: levelName(process.LogLevel),
-		Node: process.Node, Nodes: uint64(s.nodes.Len()),
+		Node: process.Node, Nodes: uint64(s.nodes.Len()), Cluster: clusterOf(process.Cluster),
 	}
 	for reason, n := range stats.Ended {
 		response.EndedFlows[reason.String()] = n

@@ -47,7 +47,7 @@ type Members [zio.EOT + 1]protowire.Number
 
 // The messages of which the codec reads and writes the members.
 var (
-	OpenMembers = &Members{zio.BOT: 1, zio.PAY: 2, zio.DAT: 3, zio.EOT: 4} // OpenRequest, OpenResponse
+	OpenMembers = &Members{zio.BOT: 1, zio.PAY: 2, zio.DAT: 3, zio.EOT: 4} // OpenRequest, OpenResponse, CarryRequest, CarryResponse
 	PutMembers  = &Members{zio.BOT: 1, zio.DAT: 2, zio.EOT: 3}             // PutRequest
 	GetMembers  = &Members{zio.BOT: 1, zio.DAT: 2, zio.EOT: 3}             // GetResponse
 

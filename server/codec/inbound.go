@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/contract"
@@ -25,6 +26,11 @@ type Inbound struct {
 	Credit  int64           // a PAY's
 	ends    []int           // room for Message.Ends
 
+	// Reason and Detail are what an EOT says besides its label. It counts between nodes of a
+	// cluster alone.
+	Reason flow.Reason
+	Detail string
+
 	account *broker.ByteAccount // nil where nothing was charged
 	charged int64
 }
@@ -37,6 +43,7 @@ type envelope interface {
 	GetPayload() [][]byte
 	GetOrigin() uint64
 	GetGranule() uint64
+	GetSeqno() uint64
 	GetLevel() uint32
 }
 
@@ -46,7 +53,7 @@ func newInbound(e envelope) *Inbound {
 	in := inboundPool.Get().(*Inbound)
 	in.begin()
 	in.Label, in.Payload = []byte(e.GetLabel()), append(in.Payload, e.GetPayload()...)
-	in.Coord = zio.Coord{Origin: e.GetOrigin(), Granule: e.GetGranule()}
+	in.Coord = zio.Coord{Origin: e.GetOrigin(), Granule: e.GetGranule(), Seqno: e.GetSeqno()}
 	in.level = e.GetLevel()
 	return in
 }
@@ -175,7 +182,8 @@ func (in *Inbound) readVarint(c *cursor, number protowire.Number, t zio.Type) bo
 		in.Origin = v
 	case number == fieldGranule:
 		in.Granule = v
-	case number == fieldSeqno: // output only
+	case number == fieldSeqno: // which counts between nodes alone
+		in.Seqno = v
 	case number == fieldLevel:
 		in.level = uint32(v)
 	case number == fieldCredit && t == zio.PAY:
@@ -190,6 +198,16 @@ func (in *Inbound) readVarint(c *cursor, number protowire.Number, t zio.Type) bo
 // label's type and stamps the granule. It returns the label's head, and true if that is
 // known; or the error INVALID_ARGUMENT.
 func (in *Inbound) Complete(t zio.Type) (zio.Head, bool, error) {
+	head, known, err := in.Carried(t)
+	if err == nil && in.Granule == 0 {
+		in.Granule = uint64(time.Now().UnixMicro())
+	}
+	return head, known, err
+}
+
+// Carried is Complete for a message that another gateway passes on, whose coordinates are
+// its sender's.
+func (in *Inbound) Carried(t zio.Type) (zio.Head, bool, error) {
 	head, known, err := in.supply(t)
 	if err != nil {
 		return head, false, contract.BadField("label", "%v", err)
@@ -198,9 +216,6 @@ func (in *Inbound) Complete(t zio.Type) (zio.Head, bool, error) {
 		return head, false, contract.BadField("level", "is %d, want 0 to %d", in.level, zio.MaxLevel)
 	}
 	in.Level = byte(in.level)
-	if in.Granule == 0 {
-		in.Granule = uint64(time.Now().UnixMicro())
-	}
 	return head, known, nil
 }
 

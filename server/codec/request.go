@@ -7,6 +7,7 @@ import (
 
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/server/contract"
 )
 
 // Request is an OpenRequest, a PutRequest or a GetRequest: what RecvMsg fills.
@@ -79,6 +80,7 @@ func (r *Request) set(bot *gatewayv1.Bot, pay *gatewayv1.Pay, dat *gatewayv1.Dat
 		r.Type, r.Inbound = zio.DAT, newInbound(dat)
 	case eot != nil:
 		r.Type, r.Inbound = zio.EOT, newInbound(eot)
+		r.Inbound.Reason, r.Inbound.Detail = contract.ToReason(eot.GetReason()), eot.GetDetail()
 	default:
 		r.Type = zio.NoType
 	}

@@ -3,8 +3,6 @@ package codec
 import (
 	"runtime"
 
-	"google.golang.org/grpc"
-
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/zio"
 )
@@ -13,12 +11,16 @@ import (
 // exactly once, when it has left or was dropped. It takes the messages over. Used by the
 // goroutine that sends on the stream.
 type Writer struct {
-	stream   grpc.ServerStream
+	stream   Stream
 	outbound outbound
 }
 
-// NewWriter returns a writer of a call's responses, whose messages have these members.
-func NewWriter(stream grpc.ServerStream, members *Members, p *Progress) *Writer {
+// Stream is what a Writer sends on: a grpc.ServerStream, or a grpc.ClientStream that has the
+// Codec forced upon it.
+type Stream interface{ SendMsg(message any) error }
+
+// NewWriter returns a writer of a call's messages, which have these members.
+func NewWriter(stream Stream, members *Members, p *Progress) *Writer {
 	return &Writer{stream: stream, outbound: outbound{members: members, progress: p}}
 }
 

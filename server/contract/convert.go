@@ -111,10 +111,11 @@ func ToTakenBy(f *broker.Flow) *gatewayv1.TakenBy {
 	route, handler := f.TakenBy()
 	return &gatewayv1.TakenBy{
 		Route: route, Transport: handler.Transport, Address: handler.Address, Identity: handler.Identity, Name: handler.Name,
+		Node: handler.Node,
 	}
 }
 
 // ToPeer is a peer as the contract shows it.
 func ToPeer(p broker.PeerInfo) *gatewayv1.Peer {
-	return &gatewayv1.Peer{Transport: p.Transport, Address: p.Address, Identity: p.Identity, Name: p.Name, Agent: p.Agent}
+	return &gatewayv1.Peer{Transport: p.Transport, Address: p.Address, Identity: p.Identity, Name: p.Name, Agent: p.Agent, Node: p.Node}
 }

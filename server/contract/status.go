@@ -51,6 +51,18 @@ const RetryDelay = time.Second
 // ReasonOf is a reason in the contract's words.
 func ReasonOf(r flow.Reason) gatewayv1.EndReason { return gatewayv1.EndReason(r) }
 
+// ToReason is the reason that the contract's word stands for; NotEnded for none, PeerGone
+// for one that is not known here.
+func ToReason(r gatewayv1.EndReason) flow.Reason {
+	switch _, known := ends[flow.Reason(r)]; {
+	case r == gatewayv1.EndReason_END_REASON_UNSPECIFIED:
+		return flow.NotEnded
+	case known && r >= 0 && r <= 255:
+		return flow.Reason(r)
+	}
+	return flow.PeerGone
+}
+
 // EndStatus is the status of a flow's end; nil if it completed.
 func EndStatus(end *broker.EndError, id broker.FlowID) error {
 	code := ends[end.Reason]

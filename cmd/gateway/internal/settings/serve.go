@@ -3,6 +3,7 @@ package settings
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -23,6 +24,7 @@ type Serve struct {
 	Limits    `embed:"" group:"Limits"`
 	Times     `embed:"" group:"Times"`
 	Discovery `embed:"" group:"Discovery"`
+	Cluster   `embed:"" group:"Cluster"`
 	Telemetry `embed:"" group:"Logs and telemetry"`
 }
 
@@ -38,7 +40,7 @@ type Addresses struct {
 
 // Security says who is let in, and what is encrypted.
 type Security struct {
-	Insecure         openFronts `help:"Allow these fronts addresses beyond loopback as they are, encrypted and authenticated or not: grpc, zmq, http. Where nobody is asked who he is, AdminService is for callers on this machine alone, unless admin is named as well. Without names: grpc, zmq and http." placeholder:"FRONT,..."`
+	Insecure         openFronts `help:"Allow these fronts addresses beyond loopback as they are, encrypted and authenticated or not: grpc, zmq, http; cluster has its nodes do without keys. Where nobody is asked who he is, AdminService is for callers on this machine alone, unless admin is named as well. Without names: grpc, zmq and http." placeholder:"FRONT,..."`
 	Identities       string     `help:"Let in only whom this YAML file knows, and only for what it allows." placeholder:"FILE" example:"/etc/zio-gateway/identities.yaml"`
 	TLSCert          string     `name:"tls-cert" help:"Encrypt gRPC with this certificate, in PEM." placeholder:"FILE" example:"/etc/zio-gateway/server.pem"`
 	TLSKey           string     `name:"tls-key" help:"The certificate's private key." placeholder:"FILE" example:"/etc/zio-gateway/server.key"`
@@ -95,6 +97,18 @@ type Discovery struct {
 	PublicNode bool   `help:"Take part in discovery beyond loopback, where nobody is asked who he is. --insecure does so too, if there is a ZeroMQ address beyond loopback."`
 }
 
+// Cluster says of which cluster the gateway is a node.
+type Cluster struct {
+	ClusterName      string   `name:"cluster" help:"Be a node of the cluster of this name: gateways that are one broker. Without it nothing of a cluster is started." placeholder:"NAME" example:"lab"`
+	ClusterNode      string   `name:"cluster-node" help:"The node's name in it; the host's if it is not set." placeholder:"NAME" example:"a"`
+	ClusterListen    string   `name:"cluster-listen" help:"Where the NATS servers of other nodes connect. The host is told to them, so it must be an address at which they reach this machine." placeholder:"HOST:PORT" example:"10.1.2.3:7577"`
+	ClusterPeer      string   `name:"cluster-peer" help:"Where other nodes connect for flows, by gRPC; likewise." placeholder:"HOST:PORT" example:"10.1.2.3:7578"`
+	ClusterJoin      []string `name:"cluster-join" help:"The --cluster-listen addresses of some other nodes; those find the rest." placeholder:"HOST:PORT,..." example:"10.1.2.4:7577"`
+	ClusterKeys      string   `name:"cluster-keys" help:"Folder with the node's keys, from gateway keygen cluster." placeholder:"FOLDER" example:"/etc/zio-gateway/cluster"`
+	ClusterNATS      string   `name:"cluster-nats" help:"Use this NATS in the place of one of the gateway's own: no --cluster-listen and --cluster-join. \"none\" for its own." placeholder:"URL" default:"none"`
+	ClusterNATSCreds string   `name:"cluster-nats-creds" help:"A credentials file for it, or \"none\"." placeholder:"FILE" default:"none"`
+}
+
 // Telemetry says what is told of what happens.
 type Telemetry struct {
 	LogLevel     slog.Level `default:"info" help:"debug, info, warn or error." reload:""`
@@ -118,6 +132,9 @@ func Defaults() kong.Vars {
 	}
 }
 
+// chosen is an option without the word "none".
+func chosen(option string) string { return strings.Join(config.Chosen(option), "") }
+
 // Config is what the options say.
 func (s *Serve) Config() config.Config {
 	limits := broker.DefaultOptions()
@@ -138,6 +155,10 @@ func (s *Serve) Config() config.Config {
 		},
 		HTTP: config.HTTP{Address: s.HTTP},
 		Node: config.Node{Name: s.Node, PortName: s.PortName, Port: s.NodePort, Public: s.PublicNode},
+		Cluster: config.Cluster{
+			Name: s.ClusterName, Node: s.ClusterNode, Listen: s.ClusterListen, Peer: s.ClusterPeer, Join: s.ClusterJoin,
+			Keys: s.ClusterKeys, URL: chosen(s.ClusterNATS), Credentials: chosen(s.ClusterNATSCreds),
+		},
 		Routing: config.Routing{
 			Routes: s.Routes.specs, Default: s.DefaultRoutes, MaxProcesses: s.MaxProcesses, AllowExec: s.AllowExecRoutes,
 		},

@@ -73,7 +73,7 @@ func TestFileRefused(t *testing.T) {
 		"log-format: jsn":                      `1:13: log-format: is "jsn", want text or json; did you mean json?`,
 		"default-routes: perhaps":              `1:17: default-routes: is "perhaps", want true or false`,
 		"node-port: 65536":                     `1:12: node-port: is "65536", want a port, 0 to 65535`,
-		"insecure:\n- zmq\n- grcp":             `3:3: insecure: "grcp" is no front; there are grpc, zmq, http, admin`,
+		"insecure:\n- zmq\n- grcp":             `3:3: insecure: "grcp" is no front; there are grpc, zmq, http, admin, cluster`,
 		"zmq-server: [tcp://127.0.0.1:1, [x]]": "1:33: zmq-server: is a list in a list, want a value",
 		"zmq-server: [tcp://127.0.0.1:1, tcp://127.0.0.1:99999]": `1:33: --zmq-server: tcp://127.0.0.1:99999: the port is "99999", ` +
 			"want 0 to 65535, or * for a free one",
@@ -230,7 +230,7 @@ func TestExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := regexp.MustCompile(`(?m)^#([a-z][a-z-]+: \S.*)$`)
-	examples := regexp.MustCompile(`(?m)^#((?:tls-cert|tls-key|tls-client-ca|identities|zmq-curve-key|ready-file|otlp-endpoint|otlp-protocol): \S.*)$`)
+	examples := regexp.MustCompile(`(?m)^#((?:tls-cert|tls-key|tls-client-ca|identities|zmq-curve-key|ready-file|cluster|cluster-(?:node|listen|peer|join|keys)|otlp-endpoint|otlp-protocol): \S.*)$`)
 	for _, file := range []string{text, keys.ReplaceAllString(examples.ReplaceAllString(text, ""), "$1")} {
 		if _, is, err := read(t, file); err != nil || fmt.Sprintf("%+v", is) != fmt.Sprintf("%+v", want) {
 			t.Errorf("%v: reads as\n%+v\nwant\n%+v\n%s", err, is, want, file)

@@ -887,7 +887,9 @@ type GetStatusResponse struct {
 	// The name under which other nodes find the gateway; empty without discovery.
 	Node string `protobuf:"bytes,17,opt,name=node,proto3" json:"node,omitempty"`
 	// Nodes that it has found.
-	Nodes         uint64 `protobuf:"varint,18,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	Nodes uint64 `protobuf:"varint,18,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	// The cluster that the gateway is a node of; not set without one.
+	Cluster       *ClusterStatus `protobuf:"bytes,19,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1048,6 +1050,204 @@ func (x *GetStatusResponse) GetNodes() uint64 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetCluster() *ClusterStatus {
+	if x != nil {
+		return x.Cluster
+	}
+	return nil
+}
+
+// ClusterStatus is a cluster as one of its nodes sees it.
+type ClusterStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The cluster's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its nodes, in the order of their names, the one that tells included.
+	Nodes         []*ClusterNode `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterStatus) Reset() {
+	*x = ClusterStatus{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterStatus) ProtoMessage() {}
+
+func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
+func (*ClusterStatus) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ClusterStatus) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ClusterStatus) GetNodes() []*ClusterNode {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+// ClusterNode is a gateway of a cluster.
+type ClusterNode struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its own from its start to its end.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Where the other nodes reach it: HOST:PORT.
+	Address string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	// The program's version.
+	Version string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	// When it was started, by its own clock.
+	Started *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=started,proto3" json:"started,omitempty"`
+	// Whether it refuses new flows.
+	Draining bool `protobuf:"varint,6,opt,name=draining,proto3" json:"draining,omitempty"`
+	// Its flows that have not ended.
+	Flows uint64 `protobuf:"varint,7,opt,name=flows,proto3" json:"flows,omitempty"`
+	// Its listeners, as far as they are known.
+	Listeners uint64 `protobuf:"varint,8,opt,name=listeners,proto3" json:"listeners,omitempty"`
+	// Whether it is the one that tells.
+	Self bool `protobuf:"varint,9,opt,name=self,proto3" json:"self,omitempty"`
+	// Whether all that it has said of its listeners has come.
+	Current bool `protobuf:"varint,10,opt,name=current,proto3" json:"current,omitempty"`
+	// When it was last heard; the present for the one that tells.
+	Heard         *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=heard,proto3" json:"heard,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterNode) Reset() {
+	*x = ClusterNode{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterNode) ProtoMessage() {}
+
+func (x *ClusterNode) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterNode.ProtoReflect.Descriptor instead.
+func (*ClusterNode) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ClusterNode) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *ClusterNode) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
+func (x *ClusterNode) GetFlows() uint64 {
+	if x != nil {
+		return x.Flows
+	}
+	return 0
+}
+
+func (x *ClusterNode) GetListeners() uint64 {
+	if x != nil {
+		return x.Listeners
+	}
+	return 0
+}
+
+func (x *ClusterNode) GetSelf() bool {
+	if x != nil {
+		return x.Self
+	}
+	return false
+}
+
+func (x *ClusterNode) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+func (x *ClusterNode) GetHeard() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Heard
+	}
+	return nil
+}
+
 // Endpoint is an address that the gateway serves.
 type Endpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1063,7 +1263,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[6]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1075,7 +1275,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[6]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1088,7 +1288,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Endpoint) GetTransport() string {
@@ -1141,7 +1341,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[7]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1153,7 +1353,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[7]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1366,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Limits) GetMaxCredit() int64 {
@@ -1269,7 +1469,7 @@ type ListFlowsRequest struct {
 
 func (x *ListFlowsRequest) Reset() {
 	*x = ListFlowsRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[8]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1281,7 +1481,7 @@ func (x *ListFlowsRequest) String() string {
 func (*ListFlowsRequest) ProtoMessage() {}
 
 func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[8]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1294,7 +1494,7 @@ func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsRequest.ProtoReflect.Descriptor instead.
 func (*ListFlowsRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListFlowsRequest) GetStates() []FlowState {
@@ -1338,7 +1538,7 @@ type ListFlowsResponse struct {
 
 func (x *ListFlowsResponse) Reset() {
 	*x = ListFlowsResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[9]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1550,7 @@ func (x *ListFlowsResponse) String() string {
 func (*ListFlowsResponse) ProtoMessage() {}
 
 func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[9]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1563,7 @@ func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsResponse.ProtoReflect.Descriptor instead.
 func (*ListFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListFlowsResponse) GetFlows() []*Flow {
@@ -1391,7 +1591,7 @@ type GetFlowRequest struct {
 
 func (x *GetFlowRequest) Reset() {
 	*x = GetFlowRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[10]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1603,7 @@ func (x *GetFlowRequest) String() string {
 func (*GetFlowRequest) ProtoMessage() {}
 
 func (x *GetFlowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[10]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1616,7 @@ func (x *GetFlowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFlowRequest.ProtoReflect.Descriptor instead.
 func (*GetFlowRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetFlowRequest) GetId() uint64 {
@@ -1437,7 +1637,7 @@ type GetFlowResponse struct {
 
 func (x *GetFlowResponse) Reset() {
 	*x = GetFlowResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[11]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1649,7 @@ func (x *GetFlowResponse) String() string {
 func (*GetFlowResponse) ProtoMessage() {}
 
 func (x *GetFlowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[11]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1662,7 @@ func (x *GetFlowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFlowResponse.ProtoReflect.Descriptor instead.
 func (*GetFlowResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetFlowResponse) GetFlow() *Flow {
@@ -1490,7 +1690,7 @@ type WatchFlowsRequest struct {
 
 func (x *WatchFlowsRequest) Reset() {
 	*x = WatchFlowsRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[12]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1502,7 +1702,7 @@ func (x *WatchFlowsRequest) String() string {
 func (*WatchFlowsRequest) ProtoMessage() {}
 
 func (x *WatchFlowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[12]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1515,7 +1715,7 @@ func (x *WatchFlowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchFlowsRequest.ProtoReflect.Descriptor instead.
 func (*WatchFlowsRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WatchFlowsRequest) GetFilter() string {
@@ -1560,7 +1760,7 @@ type WatchFlowsResponse struct {
 
 func (x *WatchFlowsResponse) Reset() {
 	*x = WatchFlowsResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[13]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1772,7 @@ func (x *WatchFlowsResponse) String() string {
 func (*WatchFlowsResponse) ProtoMessage() {}
 
 func (x *WatchFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[13]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1785,7 @@ func (x *WatchFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchFlowsResponse.ProtoReflect.Descriptor instead.
 func (*WatchFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchFlowsResponse) GetTime() *timestamppb.Timestamp {
@@ -1629,7 +1829,7 @@ type EndFlowRequest struct {
 
 func (x *EndFlowRequest) Reset() {
 	*x = EndFlowRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[14]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +1841,7 @@ func (x *EndFlowRequest) String() string {
 func (*EndFlowRequest) ProtoMessage() {}
 
 func (x *EndFlowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[14]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +1854,7 @@ func (x *EndFlowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndFlowRequest.ProtoReflect.Descriptor instead.
 func (*EndFlowRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EndFlowRequest) GetId() uint64 {
@@ -1682,7 +1882,7 @@ type EndFlowResponse struct {
 
 func (x *EndFlowResponse) Reset() {
 	*x = EndFlowResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[15]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1694,7 +1894,7 @@ func (x *EndFlowResponse) String() string {
 func (*EndFlowResponse) ProtoMessage() {}
 
 func (x *EndFlowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[15]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1707,7 +1907,7 @@ func (x *EndFlowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndFlowResponse.ProtoReflect.Descriptor instead.
 func (*EndFlowResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *EndFlowResponse) GetFlow() *Flow {
@@ -1732,7 +1932,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1744,7 +1944,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1757,7 +1957,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListPeersRequest) GetTransport() string {
@@ -1794,7 +1994,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +2006,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +2019,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListPeersResponse) GetPeers() []*ConnectedPeer {
@@ -1876,7 +2076,7 @@ type ConnectedPeer struct {
 
 func (x *ConnectedPeer) Reset() {
 	*x = ConnectedPeer{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +2088,7 @@ func (x *ConnectedPeer) String() string {
 func (*ConnectedPeer) ProtoMessage() {}
 
 func (x *ConnectedPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +2101,7 @@ func (x *ConnectedPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectedPeer.ProtoReflect.Descriptor instead.
 func (*ConnectedPeer) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ConnectedPeer) GetId() uint64 {
@@ -2001,7 +2201,7 @@ type DisconnectPeerRequest struct {
 
 func (x *DisconnectPeerRequest) Reset() {
 	*x = DisconnectPeerRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2213,7 @@ func (x *DisconnectPeerRequest) String() string {
 func (*DisconnectPeerRequest) ProtoMessage() {}
 
 func (x *DisconnectPeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2226,7 @@ func (x *DisconnectPeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectPeerRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectPeerRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DisconnectPeerRequest) GetPeerId() uint64 {
@@ -2054,7 +2254,7 @@ type DisconnectPeerResponse struct {
 
 func (x *DisconnectPeerResponse) Reset() {
 	*x = DisconnectPeerResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2066,7 +2266,7 @@ func (x *DisconnectPeerResponse) String() string {
 func (*DisconnectPeerResponse) ProtoMessage() {}
 
 func (x *DisconnectPeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2079,7 +2279,7 @@ func (x *DisconnectPeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectPeerResponse.ProtoReflect.Descriptor instead.
 func (*DisconnectPeerResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DisconnectPeerResponse) GetPeer() *ConnectedPeer {
@@ -2103,7 +2303,7 @@ type ListListenersRequest struct {
 
 func (x *ListListenersRequest) Reset() {
 	*x = ListListenersRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2315,7 @@ func (x *ListListenersRequest) String() string {
 func (*ListListenersRequest) ProtoMessage() {}
 
 func (x *ListListenersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2328,7 @@ func (x *ListListenersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListListenersRequest.ProtoReflect.Descriptor instead.
 func (*ListListenersRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListListenersRequest) GetPageSize() int32 {
@@ -2158,7 +2358,7 @@ type ListListenersResponse struct {
 
 func (x *ListListenersResponse) Reset() {
 	*x = ListListenersResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2170,7 +2370,7 @@ func (x *ListListenersResponse) String() string {
 func (*ListListenersResponse) ProtoMessage() {}
 
 func (x *ListListenersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2183,7 +2383,7 @@ func (x *ListListenersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListListenersResponse.ProtoReflect.Descriptor instead.
 func (*ListListenersResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListListenersResponse) GetListeners() []*Listener {
@@ -2223,7 +2423,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2235,7 +2435,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2248,7 +2448,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Listener) GetId() uint64 {
@@ -2317,7 +2517,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2329,7 +2529,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2342,7 +2542,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListNodesRequest) GetName() string {
@@ -2379,7 +2579,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2591,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2604,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -2449,7 +2649,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2461,7 +2661,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2474,7 +2674,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Node) GetId() uint64 {
@@ -2556,7 +2756,7 @@ type NodePort struct {
 
 func (x *NodePort) Reset() {
 	*x = NodePort{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2568,7 +2768,7 @@ func (x *NodePort) String() string {
 func (*NodePort) ProtoMessage() {}
 
 func (x *NodePort) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2581,7 +2781,7 @@ func (x *NodePort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodePort.ProtoReflect.Descriptor instead.
 func (*NodePort) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *NodePort) GetName() string {
@@ -2616,7 +2816,7 @@ type WatchNodesRequest struct {
 
 func (x *WatchNodesRequest) Reset() {
 	*x = WatchNodesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2828,7 @@ func (x *WatchNodesRequest) String() string {
 func (*WatchNodesRequest) ProtoMessage() {}
 
 func (x *WatchNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +2841,7 @@ func (x *WatchNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchNodesRequest.ProtoReflect.Descriptor instead.
 func (*WatchNodesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WatchNodesRequest) GetName() string {
@@ -2674,7 +2874,7 @@ type WatchNodesResponse struct {
 
 func (x *WatchNodesResponse) Reset() {
 	*x = WatchNodesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2686,7 +2886,7 @@ func (x *WatchNodesResponse) String() string {
 func (*WatchNodesResponse) ProtoMessage() {}
 
 func (x *WatchNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2699,7 +2899,7 @@ func (x *WatchNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchNodesResponse.ProtoReflect.Descriptor instead.
 func (*WatchNodesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WatchNodesResponse) GetTime() *timestamppb.Timestamp {
@@ -2767,7 +2967,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2779,7 +2979,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2792,7 +2992,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Route) GetName() string {
@@ -2916,7 +3116,7 @@ type BuiltinFactory struct {
 
 func (x *BuiltinFactory) Reset() {
 	*x = BuiltinFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2928,7 +3128,7 @@ func (x *BuiltinFactory) String() string {
 func (*BuiltinFactory) ProtoMessage() {}
 
 func (x *BuiltinFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2941,7 +3141,7 @@ func (x *BuiltinFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuiltinFactory.ProtoReflect.Descriptor instead.
 func (*BuiltinFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BuiltinFactory) GetName() string {
@@ -2962,7 +3162,7 @@ type ListenerFactory struct {
 
 func (x *ListenerFactory) Reset() {
 	*x = ListenerFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2974,7 +3174,7 @@ func (x *ListenerFactory) String() string {
 func (*ListenerFactory) ProtoMessage() {}
 
 func (x *ListenerFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2987,7 +3187,7 @@ func (x *ListenerFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenerFactory.ProtoReflect.Descriptor instead.
 func (*ListenerFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListenerFactory) GetName() string {
@@ -3014,7 +3214,7 @@ type ExecFactory struct {
 
 func (x *ExecFactory) Reset() {
 	*x = ExecFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3026,7 +3226,7 @@ func (x *ExecFactory) String() string {
 func (*ExecFactory) ProtoMessage() {}
 
 func (x *ExecFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3039,7 +3239,7 @@ func (x *ExecFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecFactory.ProtoReflect.Descriptor instead.
 func (*ExecFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ExecFactory) GetCommand() []string {
@@ -3083,7 +3283,7 @@ type ConnectFactory struct {
 
 func (x *ConnectFactory) Reset() {
 	*x = ConnectFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3095,7 +3295,7 @@ func (x *ConnectFactory) String() string {
 func (*ConnectFactory) ProtoMessage() {}
 
 func (x *ConnectFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3108,7 +3308,7 @@ func (x *ConnectFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectFactory.ProtoReflect.Descriptor instead.
 func (*ConnectFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ConnectFactory) GetAddress() string {
@@ -3166,7 +3366,7 @@ type RouteStatus struct {
 
 func (x *RouteStatus) Reset() {
 	*x = RouteStatus{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3178,7 +3378,7 @@ func (x *RouteStatus) String() string {
 func (*RouteStatus) ProtoMessage() {}
 
 func (x *RouteStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3191,7 +3391,7 @@ func (x *RouteStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStatus.ProtoReflect.Descriptor instead.
 func (*RouteStatus) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RouteStatus) GetRoute() *Route {
@@ -3244,7 +3444,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +3456,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3269,7 +3469,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListRoutesRequest) GetPageSize() int32 {
@@ -3299,7 +3499,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3511,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3524,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*RouteStatus {
@@ -3352,7 +3552,7 @@ type AddRouteRequest struct {
 
 func (x *AddRouteRequest) Reset() {
 	*x = AddRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3364,7 +3564,7 @@ func (x *AddRouteRequest) String() string {
 func (*AddRouteRequest) ProtoMessage() {}
 
 func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3377,7 +3577,7 @@ func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteRequest.ProtoReflect.Descriptor instead.
 func (*AddRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AddRouteRequest) GetRoute() *Route {
@@ -3398,7 +3598,7 @@ type AddRouteResponse struct {
 
 func (x *AddRouteResponse) Reset() {
 	*x = AddRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3410,7 +3610,7 @@ func (x *AddRouteResponse) String() string {
 func (*AddRouteResponse) ProtoMessage() {}
 
 func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3423,7 +3623,7 @@ func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteResponse.ProtoReflect.Descriptor instead.
 func (*AddRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AddRouteResponse) GetRoute() *RouteStatus {
@@ -3444,7 +3644,7 @@ type RemoveRouteRequest struct {
 
 func (x *RemoveRouteRequest) Reset() {
 	*x = RemoveRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3456,7 +3656,7 @@ func (x *RemoveRouteRequest) String() string {
 func (*RemoveRouteRequest) ProtoMessage() {}
 
 func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3469,7 +3669,7 @@ func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RemoveRouteRequest) GetName() string {
@@ -3490,7 +3690,7 @@ type RemoveRouteResponse struct {
 
 func (x *RemoveRouteResponse) Reset() {
 	*x = RemoveRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3502,7 +3702,7 @@ func (x *RemoveRouteResponse) String() string {
 func (*RemoveRouteResponse) ProtoMessage() {}
 
 func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3515,7 +3715,7 @@ func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteResponse.ProtoReflect.Descriptor instead.
 func (*RemoveRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RemoveRouteResponse) GetRoute() *RouteStatus {
@@ -3538,7 +3738,7 @@ type TestRouteRequest struct {
 
 func (x *TestRouteRequest) Reset() {
 	*x = TestRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3550,7 +3750,7 @@ func (x *TestRouteRequest) String() string {
 func (*TestRouteRequest) ProtoMessage() {}
 
 func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3563,7 +3763,7 @@ func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteRequest.ProtoReflect.Descriptor instead.
 func (*TestRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TestRouteRequest) GetBot() *Bot {
@@ -3594,7 +3794,7 @@ type TestRouteResponse struct {
 
 func (x *TestRouteResponse) Reset() {
 	*x = TestRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3606,7 +3806,7 @@ func (x *TestRouteResponse) String() string {
 func (*TestRouteResponse) ProtoMessage() {}
 
 func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3619,7 +3819,7 @@ func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteResponse.ProtoReflect.Descriptor instead.
 func (*TestRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TestRouteResponse) GetRoute() string {
@@ -3655,7 +3855,7 @@ type RouteVerdict struct {
 
 func (x *RouteVerdict) Reset() {
 	*x = RouteVerdict{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3667,7 +3867,7 @@ func (x *RouteVerdict) String() string {
 func (*RouteVerdict) ProtoMessage() {}
 
 func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3680,7 +3880,7 @@ func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteVerdict.ProtoReflect.Descriptor instead.
 func (*RouteVerdict) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RouteVerdict) GetRoute() string {
@@ -3727,7 +3927,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3739,7 +3939,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,7 +3952,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 // DrainResponse tells how much there is left.
@@ -3766,7 +3966,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3778,7 +3978,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3791,7 +3991,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DrainResponse) GetFlows() uint64 {
@@ -3810,7 +4010,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3822,7 +4022,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3835,7 +4035,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 // UndrainResponse is empty.
@@ -3847,7 +4047,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3859,7 +4059,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3872,7 +4072,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 // SetLogLevelRequest names a level.
@@ -3886,7 +4086,7 @@ type SetLogLevelRequest struct {
 
 func (x *SetLogLevelRequest) Reset() {
 	*x = SetLogLevelRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3898,7 +4098,7 @@ func (x *SetLogLevelRequest) String() string {
 func (*SetLogLevelRequest) ProtoMessage() {}
 
 func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3911,7 +4111,7 @@ func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelRequest.ProtoReflect.Descriptor instead.
 func (*SetLogLevelRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SetLogLevelRequest) GetLevel() string {
@@ -3932,7 +4132,7 @@ type SetLogLevelResponse struct {
 
 func (x *SetLogLevelResponse) Reset() {
 	*x = SetLogLevelResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3944,7 +4144,7 @@ func (x *SetLogLevelResponse) String() string {
 func (*SetLogLevelResponse) ProtoMessage() {}
 
 func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3957,7 +4157,7 @@ func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelResponse.ProtoReflect.Descriptor instead.
 func (*SetLogLevelResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SetLogLevelResponse) GetPrevious() string {
@@ -3976,7 +4176,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3988,7 +4188,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4001,7 +4201,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 // ReloadResponse tells what has changed.
@@ -4017,7 +4217,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4029,7 +4229,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4042,7 +4242,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ReloadResponse) GetChanges() []string {
@@ -4113,7 +4313,7 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\vtaker_share\x18\x05 \x01(\x01R\n" +
 	"takerShare\x12#\n" +
 	"\rgateway_share\x18\x06 \x01(\x01R\fgatewayShare\"\x12\n" +
-	"\x10GetStatusRequest\"\xfa\x05\n" +
+	"\x10GetStatusRequest\"\xb3\x06\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x124\n" +
 	"\astarted\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12\x1a\n" +
@@ -4136,10 +4336,27 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"configured\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"configured\x12\x12\n" +
 	"\x04node\x18\x11 \x01(\tR\x04node\x12\x14\n" +
-	"\x05nodes\x18\x12 \x01(\x04R\x05nodes\x1a=\n" +
+	"\x05nodes\x18\x12 \x01(\x04R\x05nodes\x127\n" +
+	"\acluster\x18\x13 \x01(\v2\x1d.zio.gateway.v1.ClusterStatusR\acluster\x1a=\n" +
 	"\x0fEndedFlowsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"^\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"V\n" +
+	"\rClusterStatus\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
+	"\x05nodes\x18\x02 \x03(\v2\x1b.zio.gateway.v1.ClusterNodeR\x05nodes\"\xcb\x02\n" +
+	"\vClusterNode\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x124\n" +
+	"\astarted\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12\x1a\n" +
+	"\bdraining\x18\x06 \x01(\bR\bdraining\x12\x14\n" +
+	"\x05flows\x18\a \x01(\x04R\x05flows\x12\x1c\n" +
+	"\tlisteners\x18\b \x01(\x04R\tlisteners\x12\x12\n" +
+	"\x04self\x18\t \x01(\bR\x04self\x12\x18\n" +
+	"\acurrent\x18\n" +
+	" \x01(\bR\acurrent\x120\n" +
+	"\x05heard\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05heard\"^\n" +
 	"\bEndpoint\x12\x1c\n" +
 	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1a\n" +
@@ -4414,7 +4631,7 @@ func file_zio_gateway_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_zio_gateway_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_zio_gateway_v1_admin_proto_goTypes = []any{
 	(FlowState)(0),                 // 0: zio.gateway.v1.FlowState
 	(HeldUpBy)(0),                  // 1: zio.gateway.v1.HeldUpBy
@@ -4427,174 +4644,180 @@ var file_zio_gateway_v1_admin_proto_goTypes = []any{
 	(*Waits)(nil),                  // 8: zio.gateway.v1.Waits
 	(*GetStatusRequest)(nil),       // 9: zio.gateway.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),      // 10: zio.gateway.v1.GetStatusResponse
-	(*Endpoint)(nil),               // 11: zio.gateway.v1.Endpoint
-	(*Limits)(nil),                 // 12: zio.gateway.v1.Limits
-	(*ListFlowsRequest)(nil),       // 13: zio.gateway.v1.ListFlowsRequest
-	(*ListFlowsResponse)(nil),      // 14: zio.gateway.v1.ListFlowsResponse
-	(*GetFlowRequest)(nil),         // 15: zio.gateway.v1.GetFlowRequest
-	(*GetFlowResponse)(nil),        // 16: zio.gateway.v1.GetFlowResponse
-	(*WatchFlowsRequest)(nil),      // 17: zio.gateway.v1.WatchFlowsRequest
-	(*WatchFlowsResponse)(nil),     // 18: zio.gateway.v1.WatchFlowsResponse
-	(*EndFlowRequest)(nil),         // 19: zio.gateway.v1.EndFlowRequest
-	(*EndFlowResponse)(nil),        // 20: zio.gateway.v1.EndFlowResponse
-	(*ListPeersRequest)(nil),       // 21: zio.gateway.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),      // 22: zio.gateway.v1.ListPeersResponse
-	(*ConnectedPeer)(nil),          // 23: zio.gateway.v1.ConnectedPeer
-	(*DisconnectPeerRequest)(nil),  // 24: zio.gateway.v1.DisconnectPeerRequest
-	(*DisconnectPeerResponse)(nil), // 25: zio.gateway.v1.DisconnectPeerResponse
-	(*ListListenersRequest)(nil),   // 26: zio.gateway.v1.ListListenersRequest
-	(*ListListenersResponse)(nil),  // 27: zio.gateway.v1.ListListenersResponse
-	(*Listener)(nil),               // 28: zio.gateway.v1.Listener
-	(*ListNodesRequest)(nil),       // 29: zio.gateway.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),      // 30: zio.gateway.v1.ListNodesResponse
-	(*Node)(nil),                   // 31: zio.gateway.v1.Node
-	(*NodePort)(nil),               // 32: zio.gateway.v1.NodePort
-	(*WatchNodesRequest)(nil),      // 33: zio.gateway.v1.WatchNodesRequest
-	(*WatchNodesResponse)(nil),     // 34: zio.gateway.v1.WatchNodesResponse
-	(*Route)(nil),                  // 35: zio.gateway.v1.Route
-	(*BuiltinFactory)(nil),         // 36: zio.gateway.v1.BuiltinFactory
-	(*ListenerFactory)(nil),        // 37: zio.gateway.v1.ListenerFactory
-	(*ExecFactory)(nil),            // 38: zio.gateway.v1.ExecFactory
-	(*ConnectFactory)(nil),         // 39: zio.gateway.v1.ConnectFactory
-	(*RouteStatus)(nil),            // 40: zio.gateway.v1.RouteStatus
-	(*ListRoutesRequest)(nil),      // 41: zio.gateway.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),     // 42: zio.gateway.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),        // 43: zio.gateway.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),       // 44: zio.gateway.v1.AddRouteResponse
-	(*RemoveRouteRequest)(nil),     // 45: zio.gateway.v1.RemoveRouteRequest
-	(*RemoveRouteResponse)(nil),    // 46: zio.gateway.v1.RemoveRouteResponse
-	(*TestRouteRequest)(nil),       // 47: zio.gateway.v1.TestRouteRequest
-	(*TestRouteResponse)(nil),      // 48: zio.gateway.v1.TestRouteResponse
-	(*RouteVerdict)(nil),           // 49: zio.gateway.v1.RouteVerdict
-	(*DrainRequest)(nil),           // 50: zio.gateway.v1.DrainRequest
-	(*DrainResponse)(nil),          // 51: zio.gateway.v1.DrainResponse
-	(*UndrainRequest)(nil),         // 52: zio.gateway.v1.UndrainRequest
-	(*UndrainResponse)(nil),        // 53: zio.gateway.v1.UndrainResponse
-	(*SetLogLevelRequest)(nil),     // 54: zio.gateway.v1.SetLogLevelRequest
-	(*SetLogLevelResponse)(nil),    // 55: zio.gateway.v1.SetLogLevelResponse
-	(*ReloadRequest)(nil),          // 56: zio.gateway.v1.ReloadRequest
-	(*ReloadResponse)(nil),         // 57: zio.gateway.v1.ReloadResponse
-	nil,                            // 58: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	nil,                            // 59: zio.gateway.v1.Node.HeadersEntry
-	(EndReason)(0),                 // 60: zio.gateway.v1.EndReason
-	(*Peer)(nil),                   // 61: zio.gateway.v1.Peer
-	(Direction)(0),                 // 62: zio.gateway.v1.Direction
-	(*structpb.Struct)(nil),        // 63: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),  // 64: google.protobuf.Timestamp
-	(*LeftOut)(nil),                // 65: zio.gateway.v1.LeftOut
-	(*durationpb.Duration)(nil),    // 66: google.protobuf.Duration
-	(*Bot)(nil),                    // 67: zio.gateway.v1.Bot
+	(*ClusterStatus)(nil),          // 11: zio.gateway.v1.ClusterStatus
+	(*ClusterNode)(nil),            // 12: zio.gateway.v1.ClusterNode
+	(*Endpoint)(nil),               // 13: zio.gateway.v1.Endpoint
+	(*Limits)(nil),                 // 14: zio.gateway.v1.Limits
+	(*ListFlowsRequest)(nil),       // 15: zio.gateway.v1.ListFlowsRequest
+	(*ListFlowsResponse)(nil),      // 16: zio.gateway.v1.ListFlowsResponse
+	(*GetFlowRequest)(nil),         // 17: zio.gateway.v1.GetFlowRequest
+	(*GetFlowResponse)(nil),        // 18: zio.gateway.v1.GetFlowResponse
+	(*WatchFlowsRequest)(nil),      // 19: zio.gateway.v1.WatchFlowsRequest
+	(*WatchFlowsResponse)(nil),     // 20: zio.gateway.v1.WatchFlowsResponse
+	(*EndFlowRequest)(nil),         // 21: zio.gateway.v1.EndFlowRequest
+	(*EndFlowResponse)(nil),        // 22: zio.gateway.v1.EndFlowResponse
+	(*ListPeersRequest)(nil),       // 23: zio.gateway.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),      // 24: zio.gateway.v1.ListPeersResponse
+	(*ConnectedPeer)(nil),          // 25: zio.gateway.v1.ConnectedPeer
+	(*DisconnectPeerRequest)(nil),  // 26: zio.gateway.v1.DisconnectPeerRequest
+	(*DisconnectPeerResponse)(nil), // 27: zio.gateway.v1.DisconnectPeerResponse
+	(*ListListenersRequest)(nil),   // 28: zio.gateway.v1.ListListenersRequest
+	(*ListListenersResponse)(nil),  // 29: zio.gateway.v1.ListListenersResponse
+	(*Listener)(nil),               // 30: zio.gateway.v1.Listener
+	(*ListNodesRequest)(nil),       // 31: zio.gateway.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),      // 32: zio.gateway.v1.ListNodesResponse
+	(*Node)(nil),                   // 33: zio.gateway.v1.Node
+	(*NodePort)(nil),               // 34: zio.gateway.v1.NodePort
+	(*WatchNodesRequest)(nil),      // 35: zio.gateway.v1.WatchNodesRequest
+	(*WatchNodesResponse)(nil),     // 36: zio.gateway.v1.WatchNodesResponse
+	(*Route)(nil),                  // 37: zio.gateway.v1.Route
+	(*BuiltinFactory)(nil),         // 38: zio.gateway.v1.BuiltinFactory
+	(*ListenerFactory)(nil),        // 39: zio.gateway.v1.ListenerFactory
+	(*ExecFactory)(nil),            // 40: zio.gateway.v1.ExecFactory
+	(*ConnectFactory)(nil),         // 41: zio.gateway.v1.ConnectFactory
+	(*RouteStatus)(nil),            // 42: zio.gateway.v1.RouteStatus
+	(*ListRoutesRequest)(nil),      // 43: zio.gateway.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),     // 44: zio.gateway.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),        // 45: zio.gateway.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),       // 46: zio.gateway.v1.AddRouteResponse
+	(*RemoveRouteRequest)(nil),     // 47: zio.gateway.v1.RemoveRouteRequest
+	(*RemoveRouteResponse)(nil),    // 48: zio.gateway.v1.RemoveRouteResponse
+	(*TestRouteRequest)(nil),       // 49: zio.gateway.v1.TestRouteRequest
+	(*TestRouteResponse)(nil),      // 50: zio.gateway.v1.TestRouteResponse
+	(*RouteVerdict)(nil),           // 51: zio.gateway.v1.RouteVerdict
+	(*DrainRequest)(nil),           // 52: zio.gateway.v1.DrainRequest
+	(*DrainResponse)(nil),          // 53: zio.gateway.v1.DrainResponse
+	(*UndrainRequest)(nil),         // 54: zio.gateway.v1.UndrainRequest
+	(*UndrainResponse)(nil),        // 55: zio.gateway.v1.UndrainResponse
+	(*SetLogLevelRequest)(nil),     // 56: zio.gateway.v1.SetLogLevelRequest
+	(*SetLogLevelResponse)(nil),    // 57: zio.gateway.v1.SetLogLevelResponse
+	(*ReloadRequest)(nil),          // 58: zio.gateway.v1.ReloadRequest
+	(*ReloadResponse)(nil),         // 59: zio.gateway.v1.ReloadResponse
+	nil,                            // 60: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	nil,                            // 61: zio.gateway.v1.Node.HeadersEntry
+	(EndReason)(0),                 // 62: zio.gateway.v1.EndReason
+	(*Peer)(nil),                   // 63: zio.gateway.v1.Peer
+	(Direction)(0),                 // 64: zio.gateway.v1.Direction
+	(*structpb.Struct)(nil),        // 65: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),  // 66: google.protobuf.Timestamp
+	(*LeftOut)(nil),                // 67: zio.gateway.v1.LeftOut
+	(*durationpb.Duration)(nil),    // 68: google.protobuf.Duration
+	(*Bot)(nil),                    // 69: zio.gateway.v1.Bot
 }
 var file_zio_gateway_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: zio.gateway.v1.Flow.state:type_name -> zio.gateway.v1.FlowState
-	60, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
-	61, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
-	61, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
-	62, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
-	63, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
-	64, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
-	64, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
-	64, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
+	62, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
+	63, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
+	63, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
+	64, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
+	65, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
+	66, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
+	66, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
+	66, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
 	6,  // 9: zio.gateway.v1.Flow.credit_state:type_name -> zio.gateway.v1.CreditState
 	7,  // 10: zio.gateway.v1.Flow.from_client:type_name -> zio.gateway.v1.Traffic
 	7,  // 11: zio.gateway.v1.Flow.from_handler:type_name -> zio.gateway.v1.Traffic
-	64, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
-	64, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
+	66, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
+	66, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
 	1,  // 14: zio.gateway.v1.Flow.held_up_by:type_name -> zio.gateway.v1.HeldUpBy
 	8,  // 15: zio.gateway.v1.Flow.waits:type_name -> zio.gateway.v1.Waits
-	65, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
-	66, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
-	66, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
-	66, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
-	64, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	11, // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
-	58, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	12, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
-	64, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
-	66, // 25: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
-	66, // 26: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
-	66, // 27: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	66, // 28: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
-	0,  // 29: zio.gateway.v1.ListFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	5,  // 30: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
-	5,  // 31: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
-	0,  // 32: zio.gateway.v1.WatchFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	64, // 33: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
-	5,  // 34: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
-	5,  // 35: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
-	23, // 36: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
-	61, // 37: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
-	64, // 38: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
-	2,  // 39: zio.gateway.v1.ConnectedPeer.mechanism:type_name -> zio.gateway.v1.Mechanism
-	64, // 40: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
-	23, // 41: zio.gateway.v1.DisconnectPeerResponse.peer:type_name -> zio.gateway.v1.ConnectedPeer
-	28, // 42: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
-	61, // 43: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
-	64, // 44: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
-	31, // 45: zio.gateway.v1.ListNodesResponse.nodes:type_name -> zio.gateway.v1.Node
-	59, // 46: zio.gateway.v1.Node.headers:type_name -> zio.gateway.v1.Node.HeadersEntry
-	32, // 47: zio.gateway.v1.Node.ports:type_name -> zio.gateway.v1.NodePort
-	64, // 48: zio.gateway.v1.Node.entered:type_name -> google.protobuf.Timestamp
-	64, // 49: zio.gateway.v1.Node.changed:type_name -> google.protobuf.Timestamp
-	64, // 50: zio.gateway.v1.WatchNodesResponse.time:type_name -> google.protobuf.Timestamp
-	3,  // 51: zio.gateway.v1.WatchNodesResponse.event:type_name -> zio.gateway.v1.NodeEvent
-	31, // 52: zio.gateway.v1.WatchNodesResponse.node:type_name -> zio.gateway.v1.Node
-	36, // 53: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
-	37, // 54: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
-	38, // 55: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
-	39, // 56: zio.gateway.v1.Route.connect:type_name -> zio.gateway.v1.ConnectFactory
-	66, // 57: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
-	35, // 58: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
-	4,  // 59: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
-	40, // 60: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
-	35, // 61: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
-	40, // 62: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	40, // 63: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	67, // 64: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
-	61, // 65: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
-	49, // 66: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
-	4,  // 67: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
-	9,  // 68: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
-	13, // 69: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
-	15, // 70: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
-	17, // 71: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
-	19, // 72: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
-	21, // 73: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
-	24, // 74: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
-	26, // 75: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
-	29, // 76: zio.gateway.v1.AdminService.ListNodes:input_type -> zio.gateway.v1.ListNodesRequest
-	33, // 77: zio.gateway.v1.AdminService.WatchNodes:input_type -> zio.gateway.v1.WatchNodesRequest
-	41, // 78: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
-	43, // 79: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
-	45, // 80: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
-	47, // 81: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
-	50, // 82: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
-	52, // 83: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
-	54, // 84: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
-	56, // 85: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
-	10, // 86: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
-	14, // 87: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
-	16, // 88: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
-	18, // 89: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
-	20, // 90: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
-	22, // 91: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
-	25, // 92: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
-	27, // 93: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
-	30, // 94: zio.gateway.v1.AdminService.ListNodes:output_type -> zio.gateway.v1.ListNodesResponse
-	34, // 95: zio.gateway.v1.AdminService.WatchNodes:output_type -> zio.gateway.v1.WatchNodesResponse
-	42, // 96: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
-	44, // 97: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
-	46, // 98: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
-	48, // 99: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
-	51, // 100: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
-	53, // 101: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
-	55, // 102: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
-	57, // 103: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
-	86, // [86:104] is the sub-list for method output_type
-	68, // [68:86] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	67, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
+	68, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
+	68, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
+	68, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
+	66, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	13, // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
+	60, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	14, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
+	66, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
+	11, // 25: zio.gateway.v1.GetStatusResponse.cluster:type_name -> zio.gateway.v1.ClusterStatus
+	12, // 26: zio.gateway.v1.ClusterStatus.nodes:type_name -> zio.gateway.v1.ClusterNode
+	66, // 27: zio.gateway.v1.ClusterNode.started:type_name -> google.protobuf.Timestamp
+	66, // 28: zio.gateway.v1.ClusterNode.heard:type_name -> google.protobuf.Timestamp
+	68, // 29: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
+	68, // 30: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
+	68, // 31: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	68, // 32: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
+	0,  // 33: zio.gateway.v1.ListFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
+	5,  // 34: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
+	5,  // 35: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	0,  // 36: zio.gateway.v1.WatchFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
+	66, // 37: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
+	5,  // 38: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
+	5,  // 39: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	25, // 40: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
+	63, // 41: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
+	66, // 42: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
+	2,  // 43: zio.gateway.v1.ConnectedPeer.mechanism:type_name -> zio.gateway.v1.Mechanism
+	66, // 44: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
+	25, // 45: zio.gateway.v1.DisconnectPeerResponse.peer:type_name -> zio.gateway.v1.ConnectedPeer
+	30, // 46: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
+	63, // 47: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
+	66, // 48: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
+	33, // 49: zio.gateway.v1.ListNodesResponse.nodes:type_name -> zio.gateway.v1.Node
+	61, // 50: zio.gateway.v1.Node.headers:type_name -> zio.gateway.v1.Node.HeadersEntry
+	34, // 51: zio.gateway.v1.Node.ports:type_name -> zio.gateway.v1.NodePort
+	66, // 52: zio.gateway.v1.Node.entered:type_name -> google.protobuf.Timestamp
+	66, // 53: zio.gateway.v1.Node.changed:type_name -> google.protobuf.Timestamp
+	66, // 54: zio.gateway.v1.WatchNodesResponse.time:type_name -> google.protobuf.Timestamp
+	3,  // 55: zio.gateway.v1.WatchNodesResponse.event:type_name -> zio.gateway.v1.NodeEvent
+	33, // 56: zio.gateway.v1.WatchNodesResponse.node:type_name -> zio.gateway.v1.Node
+	38, // 57: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
+	39, // 58: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
+	40, // 59: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
+	41, // 60: zio.gateway.v1.Route.connect:type_name -> zio.gateway.v1.ConnectFactory
+	68, // 61: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
+	37, // 62: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
+	4,  // 63: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
+	42, // 64: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
+	37, // 65: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
+	42, // 66: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	42, // 67: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	69, // 68: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
+	63, // 69: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
+	51, // 70: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
+	4,  // 71: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
+	9,  // 72: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
+	15, // 73: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
+	17, // 74: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
+	19, // 75: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
+	21, // 76: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
+	23, // 77: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
+	26, // 78: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
+	28, // 79: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
+	31, // 80: zio.gateway.v1.AdminService.ListNodes:input_type -> zio.gateway.v1.ListNodesRequest
+	35, // 81: zio.gateway.v1.AdminService.WatchNodes:input_type -> zio.gateway.v1.WatchNodesRequest
+	43, // 82: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
+	45, // 83: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
+	47, // 84: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
+	49, // 85: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
+	52, // 86: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
+	54, // 87: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
+	56, // 88: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
+	58, // 89: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
+	10, // 90: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
+	16, // 91: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
+	18, // 92: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
+	20, // 93: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
+	22, // 94: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
+	24, // 95: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
+	27, // 96: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
+	29, // 97: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
+	32, // 98: zio.gateway.v1.AdminService.ListNodes:output_type -> zio.gateway.v1.ListNodesResponse
+	36, // 99: zio.gateway.v1.AdminService.WatchNodes:output_type -> zio.gateway.v1.WatchNodesResponse
+	44, // 100: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
+	46, // 101: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
+	48, // 102: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
+	50, // 103: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
+	53, // 104: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
+	55, // 105: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
+	57, // 106: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
+	59, // 107: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
+	90, // [90:108] is the sub-list for method output_type
+	72, // [72:90] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_zio_gateway_v1_admin_proto_init() }
@@ -4604,7 +4827,7 @@ func file_zio_gateway_v1_admin_proto_init() {
 	}
 	file_zio_gateway_v1_flow_proto_init()
 	file_zio_gateway_v1_handler_proto_init()
-	file_zio_gateway_v1_admin_proto_msgTypes[30].OneofWrappers = []any{
+	file_zio_gateway_v1_admin_proto_msgTypes[32].OneofWrappers = []any{
 		(*Route_Builtin)(nil),
 		(*Route_Listener)(nil),
 		(*Route_Exec)(nil),
@@ -4616,7 +4839,7 @@ func file_zio_gateway_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zio_gateway_v1_admin_proto_rawDesc), len(file_zio_gateway_v1_admin_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   55,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -354,7 +354,9 @@ type TakenBy struct {
 	// name. Anybody may show any.
 	Identity string `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
 	// Who it is by its key, certificate or token; empty where none was asked for.
-	Name          string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	// The node of a cluster to which it is connected; empty for the client's own.
+	Node          string `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -420,6 +422,13 @@ func (x *TakenBy) GetIdentity() string {
 func (x *TakenBy) GetName() string {
 	if x != nil {
 		return x.Name
+	}
+	return ""
+}
+
+func (x *TakenBy) GetNode() string {
+	if x != nil {
+		return x.Node
 	}
 	return ""
 }
@@ -1499,13 +1508,14 @@ const file_zio_gateway_v1_flow_proto_rawDesc = "" +
 	"attributes\x12\x17\n" +
 	"\aflow_id\x18\v \x01(\x04R\x06flowId\x122\n" +
 	"\btaken_by\x18\f \x01(\v2\x17.zio.gateway.v1.TakenByR\atakenBy\x122\n" +
-	"\bleft_out\x18\r \x01(\v2\x17.zio.gateway.v1.LeftOutR\aleftOut\"\x87\x01\n" +
+	"\bleft_out\x18\r \x01(\v2\x17.zio.gateway.v1.LeftOutR\aleftOut\"\x9b\x01\n" +
 	"\aTakenBy\x12\x14\n" +
 	"\x05route\x18\x01 \x01(\tR\x05route\x12\x1c\n" +
 	"\ttransport\x18\x02 \x01(\tR\ttransport\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x1a\n" +
 	"\bidentity\x18\x04 \x01(\tR\bidentity\x12\x12\n" +
-	"\x04name\x18\x05 \x01(\tR\x04name\"\x8c\x02\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x12\n" +
+	"\x04node\x18\x06 \x01(\tR\x04node\"\x8c\x02\n" +
 	"\aLeftOut\x12#\n" +
 	"\rpayload_bytes\x18\x01 \x01(\x04R\fpayloadBytes\x12#\n" +
 	"\rpayload_parts\x18\x02 \x01(\rR\fpayloadParts\x12\x1f\n" +

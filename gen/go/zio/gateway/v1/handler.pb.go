@@ -396,7 +396,9 @@ type Peer struct {
 	// Who it is by its key, certificate or token; empty where none was asked for.
 	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
 	// The program that it says it is, cut to 128 bytes: over gRPC its user agent.
-	Agent         string `protobuf:"bytes,5,opt,name=agent,proto3" json:"agent,omitempty"`
+	Agent string `protobuf:"bytes,5,opt,name=agent,proto3" json:"agent,omitempty"`
+	// The node of a cluster to which it is connected; empty for the one that says so.
+	Node          string `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -462,6 +464,13 @@ func (x *Peer) GetName() string {
 func (x *Peer) GetAgent() string {
 	if x != nil {
 		return x.Agent
+	}
+	return ""
+}
+
+func (x *Peer) GetNode() string {
+	if x != nil {
+		return x.Node
 	}
 	return ""
 }
@@ -584,13 +593,14 @@ const file_zio_gateway_v1_handler_proto_rawDesc = "" +
 	"\x04peer\x18\x04 \x01(\v2\x14.zio.gateway.v1.PeerR\x04peer\"P\n" +
 	"\tWithdrawn\x12\x10\n" +
 	"\x03cid\x18\x01 \x01(\x04R\x03cid\x121\n" +
-	"\x06reason\x18\x02 \x01(\x0e2\x19.zio.gateway.v1.EndReasonR\x06reason\"\x84\x01\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x19.zio.gateway.v1.EndReasonR\x06reason\"\x98\x01\n" +
 	"\x04Peer\x12\x1c\n" +
 	"\ttransport\x18\x01 \x01(\tR\ttransport\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1a\n" +
 	"\bidentity\x18\x03 \x01(\tR\bidentity\x12\x12\n" +
 	"\x04name\x18\x04 \x01(\tR\x04name\x12\x14\n" +
-	"\x05agent\x18\x05 \x01(\tR\x05agent\"E\n" +
+	"\x05agent\x18\x05 \x01(\tR\x05agent\x12\x12\n" +
+	"\x04node\x18\x06 \x01(\tR\x04node\"E\n" +
 	"\x0eDeclineRequest\x12\x10\n" +
 	"\x03cid\x18\x01 \x01(\x04R\x03cid\x12!\n" +
 	"\x06detail\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x06detail\"\x11\n" +

@@ -83,18 +83,20 @@ class Bot(_message.Message):
     def __init__(self, label: _Optional[str] = ..., payload: _Optional[_Iterable[bytes]] = ..., origin: _Optional[int] = ..., granule: _Optional[int] = ..., seqno: _Optional[int] = ..., level: _Optional[int] = ..., direction: _Optional[_Union[Direction, str]] = ..., credit: _Optional[int] = ..., cid: _Optional[int] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., flow_id: _Optional[int] = ..., taken_by: _Optional[_Union[TakenBy, _Mapping]] = ..., left_out: _Optional[_Union[LeftOut, _Mapping]] = ...) -> None: ...
 
 class TakenBy(_message.Message):
-    __slots__ = ("route", "transport", "address", "identity", "name")
+    __slots__ = ("route", "transport", "address", "identity", "name", "node")
     ROUTE_FIELD_NUMBER: _ClassVar[int]
     TRANSPORT_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
     route: str
     transport: str
     address: str
     identity: str
     name: str
-    def __init__(self, route: _Optional[str] = ..., transport: _Optional[str] = ..., address: _Optional[str] = ..., identity: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+    node: str
+    def __init__(self, route: _Optional[str] = ..., transport: _Optional[str] = ..., address: _Optional[str] = ..., identity: _Optional[str] = ..., name: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
 
 class LeftOut(_message.Message):
     __slots__ = ("payload_bytes", "payload_parts", "label_bytes", "attributes_count", "attributes_bytes", "attributes")

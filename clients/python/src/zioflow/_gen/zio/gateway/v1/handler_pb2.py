@@ -30,7 +30,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from zioflow._gen.zio.gateway.v1 import flow_pb2 as zio_dot_gateway_dot_v1_dot_flow__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1czio/gateway/v1/handler.proto\x12\x0ezio.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19zio/gateway/v1/flow.proto\"n\n\rListenRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x17\n\x05match\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12\x11\n\tmax_flows\x18\x03 \x01(\r\x12\x17\n\x0fmax_offer_bytes\x18\x04 \x01(\r\"\xa1\x01\n\x0eListenResponse\x12.\n\tlistening\x18\x01 \x01(\x0b\x32\x19.zio.gateway.v1.ListeningH\x00\x12&\n\x05offer\x18\x02 \x01(\x0b\x32\x15.zio.gateway.v1.OfferH\x00\x12.\n\twithdrawn\x18\x03 \x01(\x0b\x32\x19.zio.gateway.v1.WithdrawnH\x00\x42\x07\n\x05\x65vent\" \n\tListening\x12\x13\n\x0blistener_id\x18\x01 \x01(\x04\"\x88\x01\n\x05Offer\x12\x0b\n\x03\x63id\x18\x01 \x01(\x04\x12 \n\x03\x62ot\x18\x02 \x01(\x0b\x32\x13.zio.gateway.v1.Bot\x12,\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x04peer\x18\x04 \x01(\x0b\x32\x14.zio.gateway.v1.Peer\"C\n\tWithdrawn\x12\x0b\n\x03\x63id\x18\x01 \x01(\x04\x12)\n\x06reason\x18\x02 \x01(\x0e\x32\x19.zio.gateway.v1.EndReason\"Y\n\x04Peer\x12\x11\n\ttransport\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x10\n\x08identity\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05\x61gent\x18\x05 \x01(\t\"8\n\x0e\x44\x65\x63lineRequest\x12\x0b\n\x03\x63id\x18\x01 \x01(\x04\x12\x19\n\x06\x64\x65tail\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04\"\x11\n\x0f\x44\x65\x63lineResponse2\xa7\x01\n\x0eHandlerService\x12I\n\x06Listen\x12\x1d.zio.gateway.v1.ListenRequest\x1a\x1e.zio.gateway.v1.ListenResponse0\x01\x12J\n\x07\x44\x65\x63line\x12\x1e.zio.gateway.v1.DeclineRequest\x1a\x1f.zio.gateway.v1.DeclineResponseB<Z:github.com/zioflow/gateway/gen/go/zio/gateway/v1;gatewayv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1czio/gateway/v1/handler.proto\x12\x0ezio.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19zio/gateway/v1/flow.proto\"n\n\rListenRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x17\n\x05match\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 \x12\x11\n\tmax_flows\x18\x03 \x01(\r\x12\x17\n\x0fmax_offer_bytes\x18\x04 \x01(\r\"\xa1\x01\n\x0eListenResponse\x12.\n\tlistening\x18\x01 \x01(\x0b\x32\x19.zio.gateway.v1.ListeningH\x00\x12&\n\x05offer\x18\x02 \x01(\x0b\x32\x15.zio.gateway.v1.OfferH\x00\x12.\n\twithdrawn\x18\x03 \x01(\x0b\x32\x19.zio.gateway.v1.WithdrawnH\x00\x42\x07\n\x05\x65vent\" \n\tListening\x12\x13\n\x0blistener_id\x18\x01 \x01(\x04\"\x88\x01\n\x05Offer\x12\x0b\n\x03\x63id\x18\x01 \x01(\x04\x12 \n\x03\x62ot\x18\x02 \x01(\x0b\x32\x13.zio.gateway.v1.Bot\x12,\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x04peer\x18\x04 \x01(\x0b\x32\x14.zio.gateway.v1.Peer\"C\n\tWithdrawn\x12\x0b\n\x03\x63id\x18\x01 \x01(\x04\x12)\n\x06reason\x18\x02 \x01(\x0e\x32\x19.zio.gateway.v1.EndReason\"g\n\x04Peer\x12\x11\n\ttransport\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x10\n\x08identity\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05\x61gent\x18\x05 \x01(\t\x12\x0c\n\x04node\x18\x06 \x01(\t\"8\n\x0e\x44\x65\x63lineRequest\x12\x0b\n\x03\x63id\x18\x01 \x01(\x04\x12\x19\n\x06\x64\x65tail\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04\"\x11\n\x0f\x44\x65\x63lineResponse2\xa7\x01\n\x0eHandlerService\x12I\n\x06Listen\x12\x1d.zio.gateway.v1.ListenRequest\x1a\x1e.zio.gateway.v1.ListenResponse0\x01\x12J\n\x07\x44\x65\x63line\x12\x1e.zio.gateway.v1.DeclineRequest\x1a\x1f.zio.gateway.v1.DeclineResponseB<Z:github.com/zioflow/gateway/gen/go/zio/gateway/v1;gatewayv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,11 +55,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WITHDRAWN']._serialized_start=586
   _globals['_WITHDRAWN']._serialized_end=653
   _globals['_PEER']._serialized_start=655
-  _globals['_PEER']._serialized_end=744
-  _globals['_DECLINEREQUEST']._serialized_start=746
-  _globals['_DECLINEREQUEST']._serialized_end=802
-  _globals['_DECLINERESPONSE']._serialized_start=804
-  _globals['_DECLINERESPONSE']._serialized_end=821
-  _globals['_HANDLERSERVICE']._serialized_start=824
-  _globals['_HANDLERSERVICE']._serialized_end=991
+  _globals['_PEER']._serialized_end=758
+  _globals['_DECLINEREQUEST']._serialized_start=760
+  _globals['_DECLINEREQUEST']._serialized_end=816
+  _globals['_DECLINERESPONSE']._serialized_start=818
+  _globals['_DECLINERESPONSE']._serialized_end=835
+  _globals['_HANDLERSERVICE']._serialized_start=838
+  _globals['_HANDLERSERVICE']._serialized_end=1005
 # @@protoc_insertion_point(module_scope)

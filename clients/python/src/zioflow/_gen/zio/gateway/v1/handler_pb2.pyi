@@ -58,18 +58,20 @@ class Withdrawn(_message.Message):
     def __init__(self, cid: _Optional[int] = ..., reason: _Optional[_Union[_flow_pb2.EndReason, str]] = ...) -> None: ...
 
 class Peer(_message.Message):
-    __slots__ = ("transport", "address", "identity", "name", "agent")
+    __slots__ = ("transport", "address", "identity", "name", "agent", "node")
     TRANSPORT_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
     transport: str
     address: str
     identity: str
     name: str
     agent: str
-    def __init__(self, transport: _Optional[str] = ..., address: _Optional[str] = ..., identity: _Optional[str] = ..., name: _Optional[str] = ..., agent: _Optional[str] = ...) -> None: ...
+    node: str
+    def __init__(self, transport: _Optional[str] = ..., address: _Optional[str] = ..., identity: _Optional[str] = ..., name: _Optional[str] = ..., agent: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
 
 class DeclineRequest(_message.Message):
     __slots__ = ("cid", "detail")

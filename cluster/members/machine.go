@@ -1,0 +1,356 @@
+package members
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Protocol is the version of what nodes say to each other. Nodes of the version before
+// are understood as well.
+const Protocol = 1
+
+// Options are a node's figures. DefaultOptions has all of them.
+type Options struct {
+	// Beat is how often nodes beat.
+	Beat time.Duration
+	// Probe is after how long without a beat a node is asked whether it is there, Dead
+	// after how long without a beat or a byte it is not.
+	Probe, Dead time.Duration
+	// Pause is how long the time from one Tick to the next may be; what is more was no
+	// time in which others could have been heard.
+	Pause time.Duration
+	// MaxNodes bounds the other nodes, MaxListeners the listeners of each. What goes beyond
+	// is not taken in.
+	MaxNodes, MaxListeners int
+	// MaxChange is about how large one Change may be, in bytes.
+	MaxChange int
+}
+
+// DefaultOptions are those that docs/cluster.md promises figures for.
+func DefaultOptions() Options {
+	return Options{
+		Beat: 500 * time.Millisecond, Probe: 1200 * time.Millisecond, Dead: 2500 * time.Millisecond,
+		Pause: time.Second, MaxNodes: 1024, MaxListeners: 100_000, MaxChange: 256 << 10,
+	}
+}
+
+// Machine is what a node knows of the others. It is not for concurrent use.
+type Machine struct {
+	options Options
+	self    Beat
+	own     map[uint64]Listener
+
+	nodes   map[ID]*node
+	refused map[refusal]bool
+	ticked  time.Time // the latest Tick, or the first event
+	now     time.Time
+	effects []Effect
+}
+
+// refusal is what was told of once.
+type refusal struct {
+	id  ID
+	why Refusal
+}
+
+// node is another node.
+type node struct {
+	beat      Beat
+	heard     time.Time // its latest beat
+	moved     time.Time // the latest bytes of it, or when it joined
+	listeners map[uint64]Listener
+	number    uint64 // of the latest change that has been taken in
+	fetching  bool
+	waiting   []Change // that came while the table is read, in their order
+}
+
+// maxWaiting is how many changes are kept while a table is read. What is left out is read
+// later.
+const maxWaiting = 64
+
+// New makes a machine for a node: of the beat, ID, Name, Version, Started and Address count.
+func New(self Beat, o Options) *Machine {
+	self.Protocol = Protocol
+	return &Machine{options: o, self: self, own: map[uint64]Listener{}, nodes: map[ID]*node{}, refused: map[refusal]bool{}}
+}
+
+// Step takes an event and returns what is to be done, in that order.
+func (m *Machine) Step(now time.Time, e Event) []Effect {
+	m.now, m.effects = now, nil
+	if m.ticked.IsZero() {
+		m.ticked = now
+	}
+	switch e := e.(type) {
+	case Tick:
+		m.tick()
+	case Heard:
+		m.heard(e.Beat)
+	case Told:
+		m.told(e.Change)
+	case Read:
+		m.read(e.Table)
+	case Failed:
+		if n := m.nodes[e.ID]; n != nil {
+			n.fetching, n.waiting = false, nil // the next beat has it read again
+		}
+	case Moved:
+		if n := m.nodes[e.ID]; n != nil {
+			if e.At.After(n.moved) {
+				n.moved = e.At
+			}
+		}
+	case Own:
+		m.change(e.Set, e.Removed)
+	case Load:
+		if said := m.self.Draining; said != e.Draining {
+			m.self.Draining = e.Draining
+			m.do(Say{m.self}) // others are told at once
+		}
+		m.self.Flows = e.Flows
+	case Leave:
+		m.self.Leaving = true
+		m.do(Say{m.self})
+	}
+	return m.effects
+}
+
+// Self is what this node says of itself.
+func (m *Machine) Self() Node {
+	return Node{Beat: m.self, Listeners: len(m.own), Current: true, Heard: m.now}
+}
+
+// Table is this node's own.
+func (m *Machine) Table() Table { return Table{m.self.ID, m.self.Number, sorted(m.own)} }
+
+// Nodes are the others, in the order of their names.
+func (m *Machine) Nodes() []Node {
+	all := make([]Node, 0, len(m.nodes))
+	for _, n := range m.nodes {
+		all = append(all, n.shown())
+	}
+	slices.SortFunc(all, func(a, b Node) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return all
+}
+
+// Known is what this node knows of another's table; false if it does not know the node.
+func (m *Machine) Known(id ID) (Table, bool) {
+	n := m.nodes[id]
+	if n == nil {
+		return Table{}, false
+	}
+	return Table{id, n.number, sorted(n.listeners)}, true
+}
+
+func sorted(listeners map[uint64]Listener) []Listener {
+	return slices.SortedFunc(maps.Values(listeners), func(a, b Listener) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+func (m *Machine) do(e Effect) { m.effects = append(m.effects, e) }
+
+// refuse tells of a beat once.
+func (m *Machine) refuse(b Beat, why Refusal) {
+	key := refusal{b.ID, why}
+	if m.refused[key] {
+		return
+	}
+	if len(m.refused) >= m.options.MaxNodes { // so that strangers do not fill it
+		clear(m.refused)
+	}
+	m.refused[key] = true
+	m.do(Refused{b, why})
+}
+
+// tick looks for nodes that are silent, and beats.
+func (m *Machine) tick() {
+	if pause := m.now.Sub(m.ticked) - m.options.Beat; pause > m.options.Pause-m.options.Beat {
+		for _, n := range m.nodes {
+			n.heard, n.moved = earlier(n.heard.Add(pause), m.now), earlier(n.moved.Add(pause), m.now)
+		}
+	}
+	m.ticked = m.now
+	for _, id := range slices.Sorted(maps.Keys(m.nodes)) {
+		n := m.nodes[id]
+		switch silent := min(m.now.Sub(n.heard), m.now.Sub(n.moved)); {
+		case silent >= m.options.Dead:
+			m.leave(n, Silent)
+		case m.now.Sub(n.heard) >= m.options.Probe:
+			m.do(Probe{n.shown()})
+		}
+	}
+	m.do(Say{m.self})
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// heard takes a beat.
+func (m *Machine) heard(b Beat) {
+	if b.ID == m.self.ID {
+		return
+	}
+	n := m.nodes[b.ID]
+	switch {
+	case b.Leaving:
+		if n != nil {
+			m.leave(n, Gone)
+		}
+		return
+	case b.Protocol != Protocol:
+		m.refuse(b, Stranger)
+		return
+	case n == nil && len(m.nodes) >= m.options.MaxNodes:
+		m.refuse(b, Crowd)
+		return
+	case n == nil:
+		n = m.join(b)
+	default:
+		was := n.beat
+		n.beat, n.heard = b, m.now
+		if was.Draining != b.Draining || was.Address != b.Address {
+			m.do(Updated{n.shown()})
+		}
+	}
+	m.catchUp(n)
+}
+
+// join takes a node in.
+func (m *Machine) join(b Beat) *node {
+	if b.Name == m.self.Name {
+		m.refuse(b, Namesake)
+	}
+	for _, other := range m.nodes {
+		if other.beat.Name == b.Name && m.now.Sub(other.heard) < m.options.Probe { // it has not been restarted
+			m.refuse(b, Namesake)
+		}
+	}
+	n := &node{beat: b, heard: m.now, moved: m.now, listeners: map[uint64]Listener{}}
+	m.nodes[b.ID] = n
+	m.do(Joined{n.shown()})
+	m.do(Say{m.self}) // so that it need not wait for the next
+	return n
+}
+
+// leave forgets a node.
+func (m *Machine) leave(n *node, why Why) {
+	delete(m.nodes, n.beat.ID)
+	m.do(Left{n.shown(), why})
+}
+
+// catchUp has a node's table read if changes of it are missing.
+func (m *Machine) catchUp(n *node) {
+	if n.beat.Number != n.number && !n.fetching {
+		n.fetching, n.waiting = true, nil
+		m.do(Fetch{n.shown()})
+	}
+}
+
+// told takes a change in that is the next.
+func (m *Machine) told(c Change) {
+	n := m.nodes[c.ID]
+	switch {
+	case n == nil: // its beat will have the table read
+	case n.fetching:
+		if len(n.waiting) < maxWaiting {
+			n.waiting = append(n.waiting, c)
+		}
+	case c.Number == n.number+1:
+		m.apply(n, c)
+	case c.Number > n.number:
+		n.beat.Number = max(n.beat.Number, c.Number)
+		m.catchUp(n)
+	}
+}
+
+// apply takes a change in.
+func (m *Machine) apply(n *node, c Change) {
+	n.number = c.Number
+	n.beat.Number = max(n.beat.Number, c.Number)
+	changed := Changed{}
+	for _, id := range c.Removed {
+		if _, there := n.listeners[id]; there {
+			delete(n.listeners, id)
+			changed.Removed = append(changed.Removed, id)
+		}
+	}
+	for _, l := range c.Set {
+		is, there := n.listeners[l.ID]
+		if there && is == l || !there && len(n.listeners) >= m.options.MaxListeners {
+			continue
+		}
+		n.listeners[l.ID] = l
+		changed.Set = append(changed.Set, l)
+	}
+	if len(changed.Set)+len(changed.Removed) > 0 {
+		changed.Node = n.shown()
+		m.do(changed)
+	}
+}
+
+// read takes a whole table in, and then what came meanwhile.
+func (m *Machine) read(t Table) {
+	n := m.nodes[t.ID]
+	if n == nil || !n.fetching {
+		return
+	}
+	waiting := n.waiting
+	n.fetching, n.waiting = false, nil
+	whole := Change{ID: t.ID, Number: t.Number, Set: t.Listeners}
+	there := map[uint64]bool{}
+	for _, l := range t.Listeners {
+		there[l.ID] = true
+	}
+	for _, id := range slices.Sorted(maps.Keys(n.listeners)) {
+		if !there[id] {
+			whole.Removed = append(whole.Removed, id)
+		}
+	}
+	m.apply(n, whole)
+	for _, c := range waiting {
+		if c.Number > n.number { // one that is not the next has it read again
+			m.told(c)
+		}
+	}
+}
+
+// numberSize is about what a listener's number takes.
+const numberSize = 10
+
+// Size is about what a listener takes when it is told of, in bytes.
+func (l *Listener) Size() int {
+	return 64 + len(l.Name) + len(l.Match) + len(l.Transport) + len(l.Address) + len(l.Identity) + len(l.Holder)
+}
+
+// change changes this node's own table, and tells of it in pieces.
+func (m *Machine) change(set []Listener, removed []uint64) {
+	for _, l := range set {
+		m.own[l.ID] = l
+	}
+	for _, id := range removed {
+		delete(m.own, id)
+	}
+	for len(set)+len(removed) > 0 {
+		c := Change{ID: m.self.ID}
+		room := m.options.MaxChange
+		n := min(len(removed), room/numberSize)
+		c.Removed, removed = removed[:n], removed[n:]
+		room -= n * numberSize
+		for n = 0; n < len(set) && (room > 0 || n+len(c.Removed) == 0); n++ {
+			room -= set[n].Size()
+		}
+		c.Set, set = set[:n], set[n:]
+		m.self.Number++
+		c.Number = m.self.Number
+		m.do(Tell{c})
+	}
+}
+
+// shown is how others see a node.
+func (n *node) shown() Node {
+	return Node{Beat: n.beat, Listeners: len(n.listeners), Current: n.beat.Number == n.number, Heard: n.heard}
+}

@@ -1,0 +1,226 @@
+package members_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/zioflow/gateway/cluster/members"
+	"github.com/zioflow/gateway/internal/script"
+	"github.com/zioflow/gateway/internal/script/scripttest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestScripts plays what is in testdata, in the language of docs/scripts.md, with the node
+// `self`. Rewrite what comes of an act with -rewrite.
+//
+//	b> beat [name NAME] [number N] [protocol N] [draining] [leaving]
+//	b> change N [set ID:NAME...] [removed ID...]
+//	b> table N [ID:NAME...]          what was to be fetched · b> unreadable
+//	b> bytes                         on the connection to it
+//	own [set ID:NAME...] [removed ID...] · drain · undrain · leave
+//	wait DURATION                    with a tick every 500 ms
+//	stall DURATION                   this node does not run
+//	show                             what is known
+//
+// `all<` is what is published; a beat that says what the one before said is not shown.
+func TestScripts(t *testing.T) {
+	scripttest.Run(t, "testdata", []string{"nodes", "listeners"}, func(t *testing.T, s *script.Scenario, do func(scripttest.Recorded)) {
+		o := members.DefaultOptions()
+		for key, field := range map[string]*int{"nodes": &o.MaxNodes, "listeners": &o.MaxListeners} {
+			if words := s.Head[key]; len(words) > 0 {
+				n, err := strconv.Atoi(words[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				*field = n
+			}
+		}
+		do(&player{machine: members.New(members.Beat{ID: "self", Name: "self"}, o), now: time.Unix(1000, 0)})
+	})
+}
+
+type player struct {
+	script.Record
+	machine *members.Machine
+	now     time.Time
+	said    string
+}
+
+// Act implements script.Player.
+func (p *player) Act(l script.Line) error {
+	words := l.Words()
+	if l.Kind == script.Send {
+		e, err := event(members.ID(l.Who), words)
+		if moved, is := e.(members.Moved); is {
+			moved.At = p.now
+			e = moved
+		}
+		if err == nil {
+			p.step(e)
+		}
+		return err
+	}
+	switch words[0] {
+	case "own":
+		set, removed, err := entries(words[1:])
+		p.step(members.Own{Set: set, Removed: removed})
+		return err
+	case "drain", "undrain":
+		p.step(members.Load{Draining: words[0] == "drain"})
+	case "leave":
+		p.step(members.Leave{})
+	case "show":
+		p.show()
+	case "wait", "stall":
+		d, err := time.ParseDuration(words[1])
+		if err != nil {
+			return err
+		}
+		for ; d > 0 && words[0] == "wait"; d -= 500 * time.Millisecond {
+			p.now = p.now.Add(500 * time.Millisecond)
+			p.step(members.Tick{})
+		}
+		p.now = p.now.Add(max(0, d))
+	default:
+		return fmt.Errorf("unknown event")
+	}
+	return nil
+}
+
+// event is what another node has sent.
+func event(from members.ID, words []string) (members.Event, error) {
+	number := func(i int) uint64 {
+		n, _ := strconv.ParseUint(words[i], 10, 64)
+		return n
+	}
+	switch words[0] {
+	case "beat":
+		b := members.Beat{ID: from, Name: string(from), Protocol: members.Protocol}
+		for i, w := range words {
+			switch w {
+			case "name":
+				b.Name = words[i+1]
+			case "number":
+				b.Number = number(i + 1)
+			case "protocol":
+				b.Protocol = uint32(number(i + 1))
+			case "draining":
+				b.Draining = true
+			case "leaving":
+				b.Leaving = true
+			}
+		}
+		return members.Heard{Beat: b}, nil
+	case "change":
+		set, removed, err := entries(words[2:])
+		return members.Told{Change: members.Change{ID: from, Number: number(1), Set: set, Removed: removed}}, err
+	case "table":
+		set, _, err := entries(append([]string{"set"}, words[2:]...))
+		return members.Read{Table: members.Table{ID: from, Number: number(1), Listeners: set}}, err
+	case "unreadable":
+		return members.Failed{ID: from}, nil
+	case "bytes":
+		return members.Moved{ID: from}, nil
+	}
+	return nil, fmt.Errorf("unknown message")
+}
+
+// entries reads "set ID:NAME... removed ID...".
+func entries(words []string) (set []members.Listener, removed []uint64, err error) {
+	mode := ""
+	for _, w := range words {
+		if w == "set" || w == "removed" {
+			mode = w
+			continue
+		}
+		id, name, _ := strings.Cut(w, ":")
+		n, err := strconv.ParseUint(id, 10, 64)
+		if err != nil {
+			return nil, nil, err
+		}
+		if mode == "set" {
+			set = append(set, members.Listener{ID: n, Name: name})
+		} else {
+			removed = append(removed, n)
+		}
+	}
+	return set, removed, nil
+}
+
+func (p *player) step(e members.Event) {
+	for _, effect := range p.machine.Step(p.now, e) {
+		if line := p.line(effect); line != "" {
+			p.Came(line)
+		}
+	}
+}
+
+// line is an effect in words; empty for a beat that says nothing new.
+func (p *player) line(e members.Effect) string {
+	switch e := e.(type) {
+	case members.Say:
+		said := "all< beat" + state(e.Beat)
+		if said == p.said {
+			return ""
+		}
+		p.said = said
+		return said
+	case members.Tell:
+		return fmt.Sprintf("all< change %d%s", e.Number, changes(e.Set, e.Removed))
+	case members.Fetch:
+		return fmt.Sprintf("%s< fetch", e.ID)
+	case members.Probe:
+		return fmt.Sprintf("%s< probe", e.ID)
+	case members.Joined:
+		return fmt.Sprintf("self< joined %s%s", e.ID, state(e.Beat))
+	case members.Updated:
+		return fmt.Sprintf("self< updated %s%s", e.ID, state(e.Beat))
+	case members.Changed:
+		return fmt.Sprintf("self< changed %s%s", e.Node.ID, changes(e.Set, e.Removed))
+	case members.Left:
+		return fmt.Sprintf("self< left %s %v", e.Node.ID, e.Why)
+	case members.Refused:
+		return fmt.Sprintf("self< refused %s %v", e.Beat.ID, e.Why)
+	}
+	return fmt.Sprintf("self< %T", e)
+}
+
+func state(b members.Beat) string {
+	text := fmt.Sprintf(" number %d", b.Number)
+	if b.Draining {
+		text += " draining"
+	}
+	if b.Leaving {
+		text += " leaving"
+	}
+	return text
+}
+
+func changes(set []members.Listener, removed []uint64) (text string) {
+	for _, l := range set {
+		text += fmt.Sprintf(" +%d:%s", l.ID, l.Name)
+	}
+	for _, id := range removed {
+		text += fmt.Sprintf(" -%d", id)
+	}
+	return text
+}
+
+func (p *player) show() {
+	for _, n := range p.machine.Nodes() {
+		table, _ := p.machine.Known(n.ID)
+		slices.SortFunc(table.Listeners, func(a, b members.Listener) int { return int(a.ID) - int(b.ID) })
+		word := "behind"
+		if n.Current {
+			word = "current"
+		}
+		p.Came(fmt.Sprintf("%s< %s at %d%s", n.ID, word, table.Number, changes(table.Listeners, nil)))
+	}
+}

@@ -1,0 +1,358 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/zioflow/gateway/cluster/members"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/server"
+	"github.com/zioflow/gateway/server/admin"
+)
+
+// lookPause is how soon after one look at the node's own listeners the next may follow.
+const lookPause = 20 * time.Millisecond
+
+// Node is this gateway as a node of a cluster. Its methods may be called concurrently.
+type Node struct {
+	options  Options
+	log      *slog.Logger
+	lines    *logs.Sampler // what flows cause
+	id       members.ID
+	bus      *bus
+	secure   *tls.Config // nil for clear text
+	peers    *server.Peers
+	listener net.Listener
+	lives    *lives
+	matches  *matches
+	events   chan members.Event // of what the loop has asked for
+	stop     context.CancelFunc
+	running  sync.WaitGroup // the loop, and what it has started
+	served   sync.WaitGroup // the server for other nodes
+	carrying sync.WaitGroup // flows that are carried to others
+
+	mu       sync.Mutex
+	machine  *members.Machine // guarded by mu
+	draining bool             // guarded by mu
+	closed   bool             // guarded by mu
+
+	// Of the loop alone.
+	own    map[uint64]members.Listener
+	others map[members.ID]*member
+}
+
+// Open has the gateway join its cluster. It returns when the addresses are bound, whether
+// other nodes are there or not.
+func Open(o Options) (*Node, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.members == (members.Options{}) {
+		o.members = members.DefaultOptions()
+	}
+	n := &Node{
+		options: o, log: o.Log, lines: logs.NewSampler(o.Log, logs.Options{}), id: members.ID(strings.ToLower(rand.Text())), lives: newLives(), matches: newMatches(),
+		events: make(chan members.Event, 64), own: map[uint64]members.Listener{}, others: map[members.ID]*member{},
+	}
+	if o.Keys != "" {
+		k, err := loadKeys(o.Keys)
+		if err != nil {
+			return nil, fmt.Errorf("--cluster-keys: %w", err)
+		}
+		n.secure = k.config()
+	}
+	if err := n.start(); err != nil {
+		n.Close(context.Background())
+		return nil, err
+	}
+	return n, nil
+}
+
+// start brings up what there is.
+func (n *Node) start() (err error) {
+	if n.listener, err = net.Listen("tcp", n.options.Peer); err != nil {
+		return fmt.Errorf("--cluster-peer: %w", err)
+	}
+	n.machine = members.New(members.Beat{
+		ID: n.id, Name: n.options.Node, Version: n.options.Version, Started: time.Now(), Address: n.PeerAddress(),
+	}, n.options.members)
+	if n.bus, err = openBus(&n.options, string(n.id), n.secure); err != nil {
+		option := "--cluster-listen"
+		if n.options.URL != "" {
+			option = "--cluster-nats"
+		}
+		return fmt.Errorf("%s: %w", option, err)
+	}
+	n.peers = server.NewPeers(n.options.Broker, server.PeersOptions{
+		Table: n.table, Alive: n.lives.context, TLS: n.secure, Stall: n.options.Stall, Log: n.log,
+	})
+	n.served.Go(func() {
+		if err := n.peers.Serve(n.listener); err != nil {
+			n.log.Error("other nodes are not served any more", "error", err)
+		}
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	n.running.Go(func() { n.run(ctx) })
+	return nil
+}
+
+// PeerAddress is where other nodes reach this one by gRPC; RouteAddress where their NATS
+// servers connect, empty with a NATS that there is.
+func (n *Node) PeerAddress() string {
+	host, _, _ := net.SplitHostPort(n.options.Peer)
+	_, port, _ := net.SplitHostPort(n.listener.Addr().String())
+	return net.JoinHostPort(host, port)
+}
+
+// RouteAddress is described at PeerAddress.
+func (n *Node) RouteAddress() string { return n.bus.address() }
+
+// Drain tells the others that this node refuses new flows, or takes them again.
+func (n *Node) Drain(on bool) {
+	n.mu.Lock()
+	n.draining = on
+	n.mu.Unlock()
+	n.step(members.Load{Draining: on, Flows: uint64(n.options.Broker.Live())})
+}
+
+// Close leaves the cluster, once what is carried has ended, while ctx lasts. The broker must
+// have been closed.
+func (n *Node) Close(ctx context.Context) {
+	n.mu.Lock()
+	was := n.closed
+	n.closed = true
+	n.mu.Unlock()
+	if was {
+		return
+	}
+	if n.stop != nil {
+		n.carried(ctx)
+		n.peers.Stop(ctx) // which tells them how their flows have ended
+		n.step(members.Leave{})
+		n.bus.flush()
+		n.stop()
+		n.running.Wait()
+	}
+	if n.listener != nil {
+		_ = n.listener.Close()
+	}
+	n.served.Wait()
+	n.lives.endAll(errClosing)
+	n.carrying.Wait()
+	if n.bus != nil {
+		n.bus.close()
+	}
+}
+
+// carried waits for what is carried to others, while ctx lasts.
+func (n *Node) carried(ctx context.Context) {
+	done := make(chan struct{})
+	n.running.Go(func() {
+		n.carrying.Wait()
+		close(done)
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
+		n.lives.endAll(errClosing)
+	}
+}
+
+// run is the loop in which all is done that concerns other nodes.
+func (n *Node) run(ctx context.Context) {
+	ticker := time.NewTicker(n.options.members.Beat)
+	defer ticker.Stop()
+	defer n.dropAll()
+	n.look()
+	n.step(members.Tick{})
+	changed, pause := n.options.Broker.ListenersChanged(), (<-chan time.Time)(nil)
+	for {
+		select {
+		case <-ticker.C:
+			n.tick()
+		case m := <-n.bus.messages:
+			if e := n.decode(m.Subject, m.Data); e != nil {
+				n.step(e)
+			}
+		case e := <-n.events:
+			n.step(e)
+		case <-changed:
+			changed, pause = nil, time.After(lookPause)
+		case <-pause:
+			changed, pause = n.options.Broker.ListenersChanged(), nil
+			n.look()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tick is what there is to do twice a second.
+func (n *Node) tick() {
+	n.look()
+	for id, m := range n.others {
+		if at := m.came.at(); !at.IsZero() {
+			n.step(members.Moved{ID: id, At: at})
+		}
+		m.unhold()
+	}
+	n.mu.Lock()
+	load := members.Load{Draining: n.draining, Flows: uint64(n.options.Broker.Live())}
+	n.mu.Unlock()
+	n.step(load)
+	n.step(members.Tick{})
+}
+
+// look sees what has become of this node's own listeners.
+func (n *Node) look() {
+	var change members.Own
+	there := map[uint64]bool{}
+	for _, l := range n.options.Broker.Listeners() {
+		if l.Peer.Node != "" {
+			continue
+		}
+		is := ofBroker(l)
+		there[l.ID] = true
+		if was, known := n.own[l.ID]; !known || was != is {
+			n.own[l.ID] = is
+			change.Set = append(change.Set, is)
+		}
+	}
+	for id := range n.own {
+		if !there[id] {
+			delete(n.own, id)
+			change.Removed = append(change.Removed, id)
+		}
+	}
+	if len(change.Set)+len(change.Removed) > 0 {
+		slices.Sort(change.Removed)
+		n.step(change)
+	}
+}
+
+// decode reads what another node has published; nil for what makes no sense, or is of no
+// interest.
+func (n *Node) decode(subject string, data []byte) members.Event {
+	kind, from, _ := strings.Cut(strings.TrimPrefix(subject, n.bus.prefix), ".")
+	switch kind {
+	case "beat":
+		var b gatewayv1.ClusterBeat
+		if proto.Unmarshal(data, &b) == nil && b.GetNodeId() == from && b.GetNode() != "" {
+			return members.Heard{Beat: toBeat(&b)}
+		}
+	case "table":
+		var c gatewayv1.ClusterChange
+		if proto.Unmarshal(data, &c) == nil && c.GetNodeId() == from {
+			return members.Told{Change: toChange(&c)}
+		}
+	}
+	return nil
+}
+
+// step has the machine take an event, and does what comes of it. What concerns other nodes
+// is the loop's: of the events that others step, nothing of that comes.
+func (n *Node) step(e members.Event) {
+	n.mu.Lock()
+	effects := n.machine.Step(time.Now(), e)
+	n.mu.Unlock()
+	for _, effect := range effects {
+		switch e := effect.(type) {
+		case members.Say:
+			n.bus.publish("beat", string(n.id), fromBeat(e.Beat))
+		case members.Tell:
+			n.bus.publish("table", string(n.id), fromChange(e.Change))
+		default:
+			n.do(effect)
+		}
+	}
+}
+
+// do does what concerns another node.
+func (n *Node) do(effect members.Effect) {
+	switch e := effect.(type) {
+	case members.Joined:
+		n.log.Info("node joined the cluster", "node", e.Name, "id", string(e.ID), "address", e.Address, "version", e.Version)
+		n.others[e.ID] = n.newMember(e.Node)
+	case members.Updated:
+		n.others[e.ID].update(e.Node)
+	case members.Fetch:
+		m := n.others[e.ID]
+		n.running.Go(func() { n.answer(m.readTable()) })
+	case members.Probe:
+		m := n.others[e.ID]
+		n.running.Go(m.ping)
+	case members.Changed:
+		n.others[e.Node.ID].change(e.Set, e.Removed)
+	case members.Left:
+		level, why := slog.LevelWarn, fmt.Sprintf("node %s is not there any more: nothing has come of it for %v", e.Node.Name, n.options.members.Dead)
+		if e.Why == members.Gone {
+			level, why = slog.LevelInfo, fmt.Sprintf("node %s has left the cluster", e.Node.Name)
+		}
+		n.log.Log(context.Background(), level, "node left the cluster", "node", e.Node.Name, "id", string(e.Node.ID), "why", e.Why.String())
+		n.others[e.Node.ID].drop(errors.New(why))
+		delete(n.others, e.Node.ID)
+	case members.Refused:
+		n.refused(e)
+	}
+}
+
+// refused logs why a node was not taken in.
+func (n *Node) refused(e members.Refused) {
+	detail := ""
+	switch e.Why {
+	case members.Stranger:
+		detail = fmt.Sprintf("it speaks version %d of the protocol, this one %d: it is not taken in", e.Beat.Protocol, members.Protocol)
+	case members.Crowd:
+		detail = fmt.Sprintf("there are %d already: it is not taken in", n.options.members.MaxNodes)
+	case members.Namesake:
+		detail = "there is another of its name: people cannot tell them apart"
+	}
+	n.log.Warn("node of the cluster", "node", e.Beat.Name, "id", string(e.Beat.ID), "address", e.Beat.Address, "detail", detail)
+}
+
+// answer hands the loop what has become of something that it asked for.
+func (n *Node) answer(e members.Event) {
+	select {
+	case n.events <- e:
+	case <-time.After(startTimeout): // it has ended
+	}
+}
+
+// dropAll ends what there is with others.
+func (n *Node) dropAll() {
+	for _, m := range n.others {
+		m.drop(errClosing)
+	}
+}
+
+// table is what this node tells those who read it whole.
+func (n *Node) table() []*gatewayv1.ReadTableResponse {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return parts(n.machine.Table())
+}
+
+// Status is the cluster as this node sees it now.
+func (n *Node) Status() admin.Cluster {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	self := n.machine.Self()
+	self.Heard = time.Now()
+	return admin.Cluster{Name: n.options.Name, Self: self, Nodes: n.machine.Nodes()}
+}

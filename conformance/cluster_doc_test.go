@@ -1,0 +1,80 @@
+//go:build linux
+
+package main_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zioflow/gateway/internal/netns"
+)
+
+// passed is what differs from one run to another: times and chosen ports.
+var passed = regexp.MustCompile(`(grpc 127\.0\.0\.1:)4\d+( at b +)\S+`)
+
+// TestClusterDocument runs the console blocks of docs/cluster.md as printed, on a host of its
+// own, and wants to see what is printed there.
+func TestClusterDocument(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/cluster.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := consoleBlocks(string(text))
+	if len(blocks) < 11 || len(blocks) != strings.Count(string(text), "```console") {
+		t.Fatalf("found %d console blocks", len(blocks))
+	}
+	program, err := builtProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	if err := os.Mkdir(filepath.Join(folder, "bin"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(program, filepath.Join(folder, "bin", "gateway")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	doc := &document{
+		t: t, ctx: ctx, root: folder, cids: map[string]string{}, terminals: map[string]*terminal{}, change: netns.New(t).On,
+		addresses: strings.NewReplacer(),
+	}
+	for _, b := range blocks {
+		switch {
+		case strings.HasPrefix(b.command, "bin/gateway status"):
+			doc.await(b) // nodes hear of each other a moment later
+		case b.command == "bin/gateway listeners":
+			doc.listeners(b)
+		default:
+			doc.run(b)
+		}
+	}
+}
+
+// listeners shows a table in which the width of a column may differ.
+func (d *document) listeners(b block) {
+	d.t.Helper()
+	shown := d.start(b.command)
+	for _, want := range b.output {
+		select {
+		case got := <-shown.lines:
+			if w, g := fields(want), fields(got); w != g {
+				d.t.Errorf("the document shows\n%s\nbut it is\n%s", w, g)
+			}
+		case <-d.ctx.Done():
+			d.t.Fatalf("never showed %q", want)
+		}
+	}
+}
+
+// fields is a line without what its columns' widths and the moment make of it.
+func fields(line string) string {
+	return passed.ReplaceAllString(regexp.MustCompile(`:[3-6]\d{4}`).ReplaceAllString(strings.Join(strings.Fields(line), " "), ":40000"), "$1$2…")
+}

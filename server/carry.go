@@ -1,0 +1,166 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/zio"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/server/codec"
+	"github.com/zioflow/gateway/server/contract"
+	"github.com/zioflow/gateway/server/grpcgo"
+)
+
+// carryService implements gatewayv1.ClusterServiceServer.
+type carryService struct {
+	gatewayv1.UnimplementedClusterServiceServer
+	flowService
+	table func() []*gatewayv1.ReadTableResponse
+	alive func(ctx context.Context, nodeID string) (context.Context, context.CancelFunc)
+}
+
+// Carry relays a flow of which the client is at another node: the stream is the client.
+func (s *carryService) Carry(stream grpc.BidiStreamingServer[gatewayv1.CarryRequest, gatewayv1.CarryResponse]) error {
+	begin, err := recvBegin(stream)
+	if err != nil {
+		return err
+	}
+	ctx, done := s.alive(stream.Context(), begin.GetNodeId())
+	defer done()
+	x := s.newStream(ctx)
+	x.carried = true
+	peer, err := s.broker.AttachCarried(x, carriedClient(begin), begin.GetListenerId())
+	if err != nil {
+		return contract.EndStatus(&broker.EndError{Reason: flow.NoHandler, Detail: err.Error()}, 0)
+	}
+	x.attach(peer)
+	defer x.returned()
+	defer x.unwind()
+	if err := x.bot(begin.GetBot(), zio.NoDirection); err != nil {
+		return err
+	}
+	s.streams.Go(func() { s.reading(ctx, x, func() { readCarried(ctx, stream, x) }) })
+	out := newSender(stream, x, codec.OpenMembers)
+	out.begun = true // the client's node wants the EOT in any case, and not the status
+	for {
+		batch, err := out.take(ctx)
+		if ctx.Err() != nil && err != nil {
+			x.leave(nodeGone(ctx, begin.GetNode()))
+		}
+		if err != nil {
+			return x.result(err)
+		}
+		for i := range batch {
+			err = errors.Join(err, sendCarried(out, &batch[i], err))
+		}
+		if err != nil {
+			return x.unsent(err)
+		}
+	}
+}
+
+// recvBegin receives a stream's first message.
+func recvBegin(stream grpc.BidiStreamingServer[gatewayv1.CarryRequest, gatewayv1.CarryResponse]) (*gatewayv1.CarriedFlow, error) {
+	ctx := stream.Context()
+	timer := time.AfterFunc(firstTimeout, func() { _ = grpcgo.Abort(ctx) })
+	defer timer.Stop()
+	first, err := stream.Recv()
+	switch begin := first.GetBegin(); {
+	case errors.Is(err, io.EOF):
+		return nil, contract.BadField("begin", "must come first")
+	case err != nil:
+		return nil, err
+	case begin == nil:
+		return nil, contract.BadField("begin", "must come first")
+	case begin.GetNode() == "" || begin.GetNodeId() == "":
+		return nil, contract.BadField("begin.node", "is missing")
+	default:
+		return begin, nil
+	}
+}
+
+// carriedClient is who the client is, by the node that it is at.
+func carriedClient(begin *gatewayv1.CarriedFlow) broker.PeerInfo {
+	p := begin.GetClient()
+	return broker.PeerInfo{
+		Transport: p.GetTransport(), Address: p.GetAddress(), Identity: p.GetIdentity(), Name: p.GetName(), Agent: p.GetAgent(),
+		Node: begin.GetNode(),
+	}
+}
+
+// sendCarried sends one message, unless an earlier one failed, and releases it.
+func sendCarried(out *sender, d *broker.Delivery, failed error) error {
+	switch {
+	case failed != nil:
+		out.Drop(d)
+		return nil
+	case d.Type == zio.BOT:
+		bot := contract.BareBot(d.Message)
+		bot.Label, bot.Payload = string(d.Message.Label), d.Message.Payload // in one piece each, as in contract.ToBot
+		bot.TakenBy = out.stream.takenBy()
+		return out.SendBOT(d, &gatewayv1.CarryResponse{Message: &gatewayv1.CarryResponse_Bot{Bot: bot}})
+	default:
+		return out.Send(d)
+	}
+}
+
+// readCarried takes in what follows the first message. An end that the client's node has
+// made is not the client's EOT: it ends the flow here for the same reason.
+func readCarried(ctx context.Context, stream grpc.ServerStream, x *flowStream) {
+	in := codec.Request{Members: codec.OpenMembers}
+	for {
+		err := stream.RecvMsg(&in)
+		switch {
+		case errors.Is(err, io.EOF):
+			x.halfClosed()
+		case err != nil:
+			x.broke(err)
+		case in.Type == zio.EOT && in.Inbound.Reason != flow.NotEnded && in.Inbound.Reason != flow.Completed:
+			x.stop(in.Inbound.Reason, in.Inbound.Detail)
+			in.Drop()
+		default:
+			if err = passOn(ctx, &in, x); err != nil {
+				x.broke(err)
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// nodeGone says why the stream of a node has ended.
+func nodeGone(ctx context.Context, node string) string {
+	if why := context.Cause(ctx); why != nil && !errors.Is(why, context.Canceled) {
+		return why.Error()
+	}
+	return "the connection to node " + node + " has ended"
+}
+
+// stop ends the flow for a reason that was seen elsewhere.
+func (x *flowStream) stop(reason flow.Reason, detail string) {
+	if f := x.flow(); f != nil {
+		f.Stop(reason, detail)
+	}
+}
+
+// ReadTable returns the node's listeners.
+func (s *carryService) ReadTable(_ *gatewayv1.ReadTableRequest, stream grpc.ServerStreamingServer[gatewayv1.ReadTableResponse]) error {
+	for _, part := range s.table() {
+		if err := stream.Send(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Ping shows that the node is there.
+func (s *carryService) Ping(context.Context, *gatewayv1.PingRequest) (*gatewayv1.PingResponse, error) {
+	return &gatewayv1.PingResponse{}, nil
+}

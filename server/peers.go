@@ -1,0 +1,123 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"math"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/experimental"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/zioflow/gateway/broker"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/server/codec"
+)
+
+// PeersOptions configure a Peers.
+type PeersOptions struct {
+	// Table is what the node says of its listeners.
+	Table func() []*gatewayv1.ReadTableResponse
+	// Alive is a context that ends when the node of that id is not there any more, or ctx
+	// does; its cause says why in words.
+	Alive func(ctx context.Context, nodeID string) (context.Context, context.CancelFunc)
+	// TLS encrypts the connections, and has to see to it that only nodes connect; nil for
+	// clear text.
+	TLS *tls.Config
+	// Stall and Grace are as in Options.
+	Stall, Grace time.Duration
+	// Log takes what goes wrong; nil for none.
+	Log *slog.Logger
+}
+
+// Peers serves the other nodes of a cluster: ClusterService, and nothing else.
+type Peers struct {
+	grpc    *grpc.Server
+	streams sync.WaitGroup // goroutines that outlive their stream's handler
+}
+
+// The windows between nodes: what a stream may send ahead is held in the other node's
+// memory, as it is for clients, and a connection has many streams.
+const (
+	// PeerStreamWindow bounds what is sent ahead on a stream, in bytes.
+	PeerStreamWindow = streamWindow
+	// PeerConnectionWindow bounds it on a connection.
+	PeerConnectionWindow = 16 << 20
+)
+
+// NewPeers makes a server that is not listening yet.
+func NewPeers(b *broker.Broker, o PeersOptions) *Peers {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	limits, lines, counters := b.Options(), logs.NewSampler(o.Log, logs.Options{}), newCounters(prometheus.NewRegistry())
+	secure := insecure.NewCredentials()
+	if o.TLS != nil {
+		secure = credentials.NewTLS(o.TLS)
+	}
+	all := []interceptor{boundStatuses(), recoverCalls(lines, counters)}
+	p := &Peers{}
+	p.grpc = grpc.NewServer(
+		grpc.Creds(&toldPeers{secure, lines}),
+		grpc.ForceServerCodecV2(codec.New()),
+		experimental.BufferPool(new(codec.FramePool)),
+		grpc.ChainUnaryInterceptor(chainUnary(all)), grpc.ChainStreamInterceptor(chainStream(all)),
+		grpc.MaxRecvMsgSize(limits.MaxMessage+headRoom), grpc.MaxSendMsgSize(limits.MaxMessage+headRoom),
+		grpc.MaxConcurrentStreams(uint32(min(2*limits.MaxFlows+1000, math.MaxInt32))),
+		grpc.MaxHeaderListSize(maxHeaderBlock),
+		grpc.StaticStreamWindowSize(PeerStreamWindow), grpc.StaticConnWindowSize(PeerConnectionWindow),
+		grpc.ConnectionTimeout(10*time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	)
+	gatewayv1.RegisterClusterServiceServer(p.grpc, &carryService{
+		flowService: flowService{
+			broker: b, log: lines, counters: counters, streams: &p.streams,
+			stall: cmp.Or(o.Stall, defaultStall), grace: cmp.Or(o.Grace, defaultGrace),
+		},
+		table: o.Table, alive: o.Alive,
+	})
+	return p
+}
+
+// Serve accepts connections until Stop; nil after Stop.
+func (p *Peers) Serve(l net.Listener) error { return serve(p.grpc, l) }
+
+// Stop waits for the streams that there are until the context ends, and closes the
+// connections.
+func (p *Peers) Stop(ctx context.Context) {
+	defer context.AfterFunc(ctx, p.grpc.Stop)()
+	p.grpc.GracefulStop()
+	p.streams.Wait()
+}
+
+// toldPeers logs connections of those who are no nodes.
+type toldPeers struct {
+	credentials.TransportCredentials
+	lines *logs.Sampler
+}
+
+// Clone implements credentials.TransportCredentials.
+func (c *toldPeers) Clone() credentials.TransportCredentials {
+	return &toldPeers{c.TransportCredentials.Clone(), c.lines}
+}
+
+// ServerHandshake implements credentials.TransportCredentials.
+func (c *toldPeers) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	secured, info, err := c.TransportCredentials.ServerHandshake(conn)
+	if err != nil && !wentAway(err) {
+		address := host(conn.RemoteAddr())
+		c.lines.Log(context.Background(), slog.LevelWarn, "cluster_stranger", logs.Of("", address), "connection refused",
+			"endpoint", "cluster-peer", "address", address, "detail", "TLS handshake: "+err.Error())
+	}
+	return secured, info, err
+}
