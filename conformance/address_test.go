@@ -17,7 +17,6 @@ import (
 // TestAddresses binds both sockets to several addresses of every kind, and has
 // peers at each exchange data with peers at all the others.
 func TestAddresses(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	servers := []string{"tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc://" + filepath.Join(dir, "server"), "tcp://127.0.0.1:0"}
 	routers := []string{"ipc://" + filepath.Join(dir, "router"), "tcp://[::1]:0", "tcp://127.0.0.1:0", "tcp://127.0.0.1:*"}
@@ -68,7 +67,6 @@ func dialAt(t *testing.T, via transport, address string) peer {
 // TestIPCPath: an ipc path belongs to one bridge, which goes on serving when
 // another one wants it, and is for the gateway's user and group alone.
 func TestIPCPath(t *testing.T) {
-	t.Parallel()
 	path := filepath.Join(t.TempDir(), "flow")
 	address := "ipc://" + path
 	g := startGateway(t, withDefaultRoutes, func(s *settings) {
@@ -100,7 +98,6 @@ func TestIPCPath(t *testing.T) {
 // TestIPCPathAgain: when its bridge has closed, a path can be bound anew, also
 // after a crash that has left the socket behind. A file is not taken for one.
 func TestIPCPathAgain(t *testing.T) {
-	t.Parallel()
 	path := filepath.Join(t.TempDir(), "flow")
 	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
 	if err != nil {

@@ -39,7 +39,6 @@ func (p *program) getFlow(t *testing.T, id uint64) *gatewayv1.Flow {
 }
 
 func TestAdminDescribesItself(t *testing.T) {
-	t.Parallel()
 	p := serve(t, []string{"--default-routes"}, nil)
 	for words, want := range map[string]string{
 		"list":                             "grpc.channelz.v1.Channelz\n",
@@ -74,7 +73,6 @@ func takesValue(option string) bool { return option == "-format" || option == "-
 // TestAdminEndsEveryKind: a flow of each kind of client and of handler is listed,
 // described and ended; both sides see why, and can go on with another.
 func TestAdminEndsEveryKind(t *testing.T) {
-	t.Parallel()
 	p := serve(t, nil, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "any"})
 	for i, kinds := range [][2]transport{{viaClient, viaDealer}, {viaDealer, viaGRPC}, {viaGRPC, viaClient}} {
@@ -114,7 +112,6 @@ func TestAdminEndsEveryKind(t *testing.T) {
 
 // TestAdminWatches: a watch tells of a flow's states in their order.
 func TestAdminWatches(t *testing.T) {
-	t.Parallel()
 	p := serve(t, []string{"--default-routes"}, nil)
 	watch := p.grpcurl(t, adminService+"WatchFlows")
 	watch.ask(t, `{"filter":"attributes.watched"}`)
@@ -174,7 +171,6 @@ func takeFlow(conn *grpc.ClientConn, label string) (id uint64, err error) {
 }
 
 func TestAdminDrains(t *testing.T) {
-	t.Parallel()
 	p := serve(t, []string{"--default-routes"}, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "any", Match: "attributes.x == 1 || true"})
 	f := p.openFlow(t, l, viaClient, viaDealer, zio.Inject, 2)
@@ -209,7 +205,6 @@ func TestAdminDrains(t *testing.T) {
 }
 
 func TestAdminSetsLogLevel(t *testing.T) {
-	t.Parallel()
 	p := serve(t, []string{"--default-routes"}, nil)
 	set := func(level, previous string) {
 		t.Helper()
@@ -243,7 +238,6 @@ func TestAdminSetsLogLevel(t *testing.T) {
 
 // TestPeersAreGone: after flows of every kind and end nobody is counted any more.
 func TestPeersAreGone(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t, func(s *settings) { s.defaultRoutes = true })
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "any"})
 	for _, client := range transports {
@@ -285,7 +279,6 @@ func (g *inProcess) latest() (id broker.FlowID) {
 // TestRoutesChangeUnderLoad: while flows come and go, a route is added and takes
 // those that match, and is removed again; not one flow fails.
 func TestRoutesChangeUnderLoad(t *testing.T) {
-	t.Parallel()
 	p := serve(t, []string{"--default-routes"}, nil)
 	conn, err := connect(p.addresses[viaGRPC])
 	if err != nil {

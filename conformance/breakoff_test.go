@@ -20,7 +20,6 @@ var breakOffTrials = map[string]int{"cancel": 3, "close": 2, "deadline": 2, "kil
 // the proxies of those that are lost, close their sending half before their stream is
 // reset.
 func TestBreakingOff_BRK_17(t *testing.T) {
-	t.Parallel()
 	peers := map[string]func() breakoff.Peer{
 		"grpc-js": func() breakoff.Peer { return breakoff.Node("..") },
 		"grpcio":  func() breakoff.Peer { return breakoff.Python("..") },

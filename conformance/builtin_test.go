@@ -13,7 +13,6 @@ import (
 // TestBuiltinDump_FLOW_3_FLOW_7_BRK_21 has every kind of client give to the
 // default route.
 func TestBuiltinDump_FLOW_3_FLOW_7_BRK_21(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t, withDefaultRoutes)
 	parts := []struct {
 		*corpus
@@ -48,7 +47,6 @@ func TestBuiltinDump_FLOW_3_FLOW_7_BRK_21(t *testing.T) {
 // TestBuiltinGenerate_FLOW_13_BRK_10 has every kind of client take from the
 // default route, and check the pattern.
 func TestBuiltinGenerate_FLOW_13_BRK_10(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t, withDefaultRoutes)
 	parts := []struct {
 		count, size int

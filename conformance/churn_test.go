@@ -14,7 +14,6 @@ import (
 // leave in the middle of a stream of data, hold up nobody else. (The reference
 // broker hung in every other such trial.)
 func TestChurn_BRK_7_BRK_15_BRK_16_BRK_17(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t, withDefaultRoutes)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "honest", Match: "!('size' in attributes)"})
 	for _, via := range transports {

@@ -52,7 +52,6 @@ func file(t *testing.T, text string) string {
 }
 
 func TestConfigurationRefused(t *testing.T) {
-	t.Parallel()
 	wantRefused(t, "unknown flag", []string{"--max-credits=3"}, nil, "--max-credits")
 	wantRefused(t, "unknown key", []string{file(t, "max-credit: 3\nmax-credits: 4\n")}, nil, "max-credits")
 	wantRefused(t, "a version", []string{file(t, "version: 1\n")}, nil, "version is not an option")
@@ -83,7 +82,6 @@ func TestConfigurationRefused(t *testing.T) {
 // TestNodeRefused: a name that other nodes could not read. (In the file it would be hidden
 // by the environment, in which tests have no discovery.)
 func TestNodeRefused(t *testing.T) {
-	t.Parallel()
 	wantRefused(t, "empty flag", []string{"--node="}, nil, "--node", "name") // an empty variable is not set
 	for name, why := range map[string]string{"zürich": "ASCII", strings.Repeat("n", 256): "256 bytes"} {
 		wantRefused(t, "flag "+why, []string{"--node=" + name}, nil, "--node", why)
@@ -95,7 +93,6 @@ func TestNodeRefused(t *testing.T) {
 // TestZMQAddressRefused: what is no address is told by the option's name, not by who
 // fails to bind it.
 func TestZMQAddressRefused(t *testing.T) {
-	t.Parallel()
 	for _, option := range []string{"--zmq-server", "--zmq-router"} {
 		for _, address := range []string{"tcp://127.0.0.1:99999", "tcp://127.0.0.1", "127.0.0.1:5555", "ipc://", "udp://127.0.0.1:1"} {
 			wantRefused(t, option+"="+address, []string{option + "=" + address}, nil, option+": "+address+": ")
@@ -105,7 +102,6 @@ func TestZMQAddressRefused(t *testing.T) {
 
 // TestNoHeartbeat: 0 turns heartbeats off, whatever their timeout.
 func TestNoHeartbeat(t *testing.T) {
-	t.Parallel()
 	p := serve(t, []string{"--heartbeat=0s", "--heartbeat-timeout=0s", "--default-routes"}, nil)
 	client := p.dial(t, viaClient)
 	mustSend(t, client, botMessage(zio.Inject, 2, 0))
@@ -115,7 +111,6 @@ func TestNoHeartbeat(t *testing.T) {
 // TestBeyondLoopback: what other machines could reach is refused, in whatever
 // way it is written, unless --insecure names its front; then a line warns of it.
 func TestBeyondLoopback(t *testing.T) {
-	t.Parallel()
 	for option, addresses := range map[string][]string{
 		"--zmq-server": {"tcp://0.0.0.0:*", "tcp://*:*", "tcp://[::]:*", "tcp://:::*", "tcp://eth0:*", "tcp://192.0.2.1:1"},
 		"--zmq-router": {"tcp://0.0.0.0:0", "tcp://*:0", "tcp://[::]:0", "tcp://:::0"},
@@ -141,7 +136,6 @@ func TestBeyondLoopback(t *testing.T) {
 // TestPrecedence: the command line wins over the environment, that over the
 // file, that over the default.
 func TestPrecedence(t *testing.T) {
-	t.Parallel()
 	yaml := file(t, "max-credit: 5\nzmq-server:\n- tcp://127.0.0.1:*\n- tcp://[::1]:*\n")
 	environment := []string{"ZIO_GATEWAY_MAX_CREDIT=6"}
 	for _, c := range []struct {

@@ -28,7 +28,6 @@ func (p *program) peerIn(t *testing.T, via transport, id uint64) *gatewayv1.Conn
 // TestAdminDisconnects: a client of each kind is shown with its connection, and
 // disconnected: it and its handler are told why. It may come back.
 func TestAdminDisconnects(t *testing.T) {
-	t.Parallel()
 	notWithLibzmq(t, "cannot end one connection")
 	p := serve(t, []string{"--no-default-routes"}, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "any"})
@@ -84,7 +83,6 @@ func TestAdminDisconnects(t *testing.T) {
 // TestKeysAreShown: who has proved a key is shown with it and the name that belongs
 // to it, and how; and so it stands in the log of its end.
 func TestKeysAreShown(t *testing.T) {
-	t.Parallel()
 	notWithLibzmq(t, "cannot end one connection")
 	s := serveSecured(t)
 	admin := gatewayv1.NewAdminServiceClient(s.conn(t, "boss"))

@@ -174,7 +174,6 @@ func TestForeignFrozen_BRK_15_BRK_17(t *testing.T) {
 // TestForeignFrozenLoaded_BRK_16_BRK_17: a taker that is stopped while messages wait for
 // it is cut after as long as it may take no byte.
 func TestForeignFrozenLoaded_BRK_16_BRK_17(t *testing.T) {
-	t.Parallel()
 	if !thorough {
 		t.Skip("takes half a minute of the machine: make soak; zmqbridge.TestOverrun has it with libzmq")
 	}

@@ -146,7 +146,6 @@ func wantHeard(t *testing.T, got []string, want ...string) {
 
 // TestGrpcurlReflection: services and methods explain themselves.
 func TestGrpcurlReflection(t *testing.T) {
-	t.Parallel()
 	p := serve(t, nil, nil)
 	for _, c := range []struct {
 		arguments []string
@@ -176,7 +175,6 @@ func TestGrpcurlReflection(t *testing.T) {
 // TestGrpcurlBuiltin takes from generate, gives to dump, and takes message by
 // message, without any handler.
 func TestGrpcurlBuiltin(t *testing.T) {
-	t.Parallel()
 	p := serve(t, nil, nil)
 	t.Run("Get", func(t *testing.T) {
 		c := p.grpcurl(t, flowService+"Get")
@@ -213,7 +211,6 @@ func TestGrpcurlBuiltin(t *testing.T) {
 // TestGrpcurlHandler serves one flow and declines another, with grpcurl on all
 // sides.
 func TestGrpcurlHandler(t *testing.T) {
-	t.Parallel()
 	p := serve(t, nil, nil)
 	listener := p.grpcurl(t, handlerService+"Listen")
 	listener.ask(t, `{"name":"shell","match":"attributes.stream == 'raw' && direction == 'inject'"}`)

@@ -12,7 +12,6 @@ const module = "github.com/zioflow/gateway"
 // TestImportsPointInwards: cmd → server, zmqbridge → access → broker →
 // broker/flow → broker/zio, and no transport reaches into the core.
 func TestImportsPointInwards(t *testing.T) {
-	t.Parallel()
 	const (
 		zeroMQ    = "github.com/pebbe"
 		grpc      = "google.golang.org/grpc"

@@ -16,7 +16,6 @@ import (
 // TestPeerGone_BRK_15_BRK_17_BRK_23 breaks off either side, giving or taking, on
 // every pair of transports. The other one learns that soon, and can go on.
 func TestPeerGone_BRK_15_BRK_17_BRK_23(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	for _, clientVia := range transports {
@@ -62,7 +61,6 @@ func goOn(t *testing.T, l *listener, g *inProcess, p peer) {
 // TestClientLeavesBeforeHandler_BRK_17: the offer of a client that has gone is
 // taken back.
 func TestClientLeavesBeforeHandler_BRK_17(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	onEveryTransport(t, func(t *testing.T, via transport) {
@@ -85,7 +83,6 @@ func TestClientLeavesBeforeHandler_BRK_17(t *testing.T) {
 // TestLeavesAfterEOT_BRK_10_BRK_17: who leaves after its own EOT without waiting
 // for the answer leaves the other side a flow that can be completed.
 func TestLeavesAfterEOT_BRK_10_BRK_17(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	onEveryTransport(t, func(t *testing.T, via transport) {
@@ -106,7 +103,6 @@ func TestLeavesAfterEOT_BRK_10_BRK_17(t *testing.T) {
 // TestRestart_BRK_12_BRK_13: a BOT in the middle of a flow ends it, and begins
 // another on the same socket.
 func TestRestart_BRK_12_BRK_13(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	for _, via := range []transport{viaClient, viaDealer} {
@@ -131,7 +127,6 @@ func TestRestart_BRK_12_BRK_13(t *testing.T) {
 // TestSuccession_BRK_12_BRK_14: many flows one after the other on one pair of
 // sockets, in which the peers change their parts.
 func TestSuccession_BRK_12_BRK_14(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	onEveryTransport(t, func(t *testing.T, via transport) {
@@ -154,7 +149,6 @@ func TestSuccession_BRK_12_BRK_14(t *testing.T) {
 // reason on both sides, and its sender can begin anew. With libzmq one far above it
 // costs a native peer its connection.
 func TestTooLarge_MSG_13(t *testing.T) {
-	t.Parallel()
 	const limit = 1 << 20
 	g := startGateway(t, func(s *settings) {
 		s.MaxMessage = limit

@@ -88,7 +88,6 @@ func (p *program) goesOn(t *testing.T, l *listener, running *activeFlow) {
 // TestLogReaderStandsStill: a gateway whose output is a pipe that is full, and that
 // nobody reads, gets ready, serves, and stops when it is told to.
 func TestLogReaderStandsStill(t *testing.T) {
-	t.Parallel()
 	_, w := pipe(t)
 	fill(t, w)
 	p := serveInto(t, w, "--log-level=debug")
@@ -104,7 +103,6 @@ func TestLogReaderStandsStill(t *testing.T) {
 // TestLogReaderGone: a gateway whose output nobody reads any more serves, counts
 // the lines that are lost, and stops in good order.
 func TestLogReaderGone(t *testing.T) {
-	t.Parallel()
 	r, w := pipe(t)
 	_ = r.Close()
 	p := serveInto(t, w, "--log-level=debug")
@@ -121,7 +119,6 @@ func TestLogReaderGone(t *testing.T) {
 // TestLogReaderGoneAtFailure: a gateway that cannot start says so by its exit code,
 // whoever reads.
 func TestLogReaderGoneAtFailure(t *testing.T) {
-	t.Parallel()
 	for _, gone := range []bool{false, true} {
 		t.Run(strconv.FormatBool(gone), func(t *testing.T) {
 			r, w := pipe(t)

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// Payloads of 60 MB: rather collect them often than fault in new memory.
-	debug.SetGCPercent(50)
+	debug.SetGCPercent(20)
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/zioflow/gateway/conformance_test.beParent"), goleak.Cleanup(func(code int) {
 		removeScratch()
 		os.Exit(code)

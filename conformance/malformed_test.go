@@ -94,7 +94,6 @@ func malformedMultis() []malformed {
 // costs its sender the flow, if it has one, and touches nobody else. The sender
 // may begin another.
 func TestMalformed_MSG_6_MSG_8_MSG_9_MSG_10_BRK_19(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	for via, list := range map[transport][]malformed{viaClient: malformedSingles(), viaDealer: malformedMultis()} {
@@ -140,7 +139,6 @@ func mustSendRaw(t *testing.T, p peer, parts []string) {
 // TestEmptyMessage_MSG_10: on a SERVER an empty message comes without the
 // sender's id, so nobody can be told.
 func TestEmptyMessage_MSG_10(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	sender := g.dial(t, viaClient)
@@ -154,7 +152,6 @@ func TestEmptyMessage_MSG_10(t *testing.T) {
 // TestMalformedOverGRPC_BRK_19: the same for what the encoding itself does not
 // rule out. The status names the field.
 func TestMalformedOverGRPC_BRK_19(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	dat := func(d *gatewayv1.Dat) *gatewayv1.OpenRequest {

@@ -116,7 +116,6 @@ var elsewhere = map[string]string{
 // TestMetrics: every metric in the documentation exists and moves, and there is
 // none of ours beside them.
 func TestMetrics(t *testing.T) {
-	t.Parallel()
 	notWithLibzmq(t, "does not say what becomes of connections")
 	rows := documentedMetrics(t)
 	if len(rows) < 30 {
@@ -299,7 +298,6 @@ func dialTCP(t *testing.T, address string) net.Conn {
 // TestMetricsWords: the outcomes and causes of ZeroMQ connections are those of the
 // documentation, no more and no less.
 func TestMetricsWords(t *testing.T) {
-	t.Parallel()
 	notWithLibzmq(t, "does not say what becomes of connections")
 	text, err := os.ReadFile(filepath.Join("..", "docs", "metrics.md"))
 	if err != nil {
@@ -379,7 +377,6 @@ func (p *program) endEveryWay(t *testing.T, l *listener) {
 
 // TestMetricsDocument runs the console blocks of docs/metrics.md as printed.
 func TestMetricsDocument(t *testing.T) {
-	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "docs", "metrics.md"))
 	if err != nil {
 		t.Fatal(err)

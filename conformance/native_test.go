@@ -17,7 +17,6 @@ import (
 // TestNativeFlow: the client that the gateway's own commands use gives to
 // another one like it, each of which may end the flow.
 func TestNativeFlow_FLOW_14_FLOW_15_FLOW_16_FLOW_18(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	for _, takerEnds := range []bool{false, true} {
@@ -79,7 +78,6 @@ func takeNative(p *native.Peer, cid uint64, enough int, ends bool) error {
 
 // TestNativeRefused: an EOT instead of the BOT is an error that says why.
 func TestNativeRefused_FLOW_5(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t)
 	for _, kind := range []native.Kind{native.Client, native.Dealer} {
 		_, err := native.Open(dialKind(t, g, kind), 0, botMessage(zio.Inject, 2, 0).Label, nil, patience)

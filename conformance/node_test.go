@@ -88,7 +88,6 @@ var nodeSockets = map[string]transport{"client": viaClient, "dealer": viaDealer}
 
 // TestNodeBuiltin has Node's ZeroMQ take from generate and give to dump.
 func TestNodeBuiltin(t *testing.T) {
-	t.Parallel()
 	p := serve(t, []string{"--default-routes"}, nil)
 	for socket, via := range nodeSockets {
 		for _, ends := range []bool{false, true} {
@@ -122,7 +121,6 @@ func TestNodeBuiltin(t *testing.T) {
 // TestNodePairing has Node's peers exchange data with each other, through a
 // listener. The handler is started when the offer is there.
 func TestNodePairing(t *testing.T) {
-	t.Parallel()
 	p := serve(t, []string{"--default-routes"}, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "node", Match: "attributes.for == 'node'"})
 	ends := false

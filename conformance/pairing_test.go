@@ -37,7 +37,6 @@ func (p part) credit() int64 { return min(p.offer, p.answer) }
 // The flows of a pairing follow one another on the same sockets. Odd flows are
 // ended by the taker; the next pairing has it the other way round.
 func TestPairing_MSG_11_FLOW_2_FLOW_13_FLOW_22_BRK_1_BRK_2_BRK_4_BRK_10_BRK_11_BRK_12(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	takerEnds := false

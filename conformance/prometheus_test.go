@@ -28,7 +28,6 @@ import (
 
 // TestPromtool runs the checks of docs/metrics.md as printed.
 func TestPromtool(t *testing.T) {
-	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "docs", "metrics.md"))
 	if err != nil {
 		t.Fatal(err)

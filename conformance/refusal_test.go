@@ -23,7 +23,6 @@ func onEveryTransport(t *testing.T, test func(t *testing.T, via transport)) {
 }
 
 func TestNoHandler_FLOW_5_BRK_7_BRK_8(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t, func(s *settings) { s.HandlerWait = 0 })
 	onEveryTransport(t, func(t *testing.T, via transport) {
 		client := g.dial(t, via)
@@ -41,7 +40,6 @@ func TestNoHandler_FLOW_5_BRK_7_BRK_8(t *testing.T) {
 }
 
 func TestDeclined_FLOW_5_BRK_7_BRK_8(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "picky"})
 	onEveryTransport(t, func(t *testing.T, via transport) {
@@ -63,7 +61,6 @@ func TestDeclined_FLOW_5_BRK_7_BRK_8(t *testing.T) {
 }
 
 func TestHandlerTimeout_BRK_5_BRK_7(t *testing.T) {
-	t.Parallel()
 	const deadline = 300 * time.Millisecond
 	g := startGateway(t, func(s *settings) { s.PendingTimeout = deadline })
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "sleepy"})
@@ -92,7 +89,6 @@ func TestHandlerTimeout_BRK_5_BRK_7(t *testing.T) {
 // TestCID_BRK_5_BRK_6: cids that were never given or are spent get EOT, while a
 // flow is pending and another one active, which both go on.
 func TestCID_BRK_5_BRK_6(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	onEveryTransport(t, func(t *testing.T, via transport) {
@@ -121,7 +117,6 @@ func TestCID_BRK_5_BRK_6(t *testing.T) {
 // TestStray_BRK_18: who speaks of a flow that the gateway does not know, as
 // after its restart, is told once.
 func TestStray_BRK_18(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t, withDefaultRoutes)
 	for _, via := range []transport{viaClient, viaDealer} {
 		for _, stray := range []*zio.Message{datMessage([]byte("data")), payMessage(3)} {

@@ -47,7 +47,6 @@ func (c configured) wantCredit(t *testing.T, want int64) peer {
 // TestReload: SIGHUP puts a changed file to use for new flows and leaves those
 // there are alone; what is wrong in it changes nothing.
 func TestReload(t *testing.T) {
-	t.Parallel()
 	g := serveConfigured(t, "max-credit: 100\nmax-flows: 10\n")
 	before := g.wantCredit(t, 100)
 

@@ -79,7 +79,6 @@ func operatedDocument(ctx context.Context, t *testing.T, root string) *document 
 
 // TestRoutesDocumentNamesAll: the document has every operator, variable and key.
 func TestRoutesDocumentNamesAll(t *testing.T) {
-	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "docs", "routes.md"))
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,6 @@ var rewriteRules = flag.Bool("rewrite-rules", false, "write what shows each rule
 // and scenarios that themselves name the rule; only one that says
 // "not implemented", and why, names none.
 func TestRules(t *testing.T) {
-	t.Parallel()
 	shown, err := findEvidence()
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,6 @@ import (
 // for, as the command does with any broker. The native peers are libzmq's. The rules are
 // named in the scenarios.
 func TestScripts(t *testing.T) {
-	t.Parallel()
 	all, err := play.Load(os.DirFS("."), "scripts")
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,6 @@ import (
 // TestDenialsAreCounted: what was refused shows in the metrics, by front and
 // cause.
 func TestDenialsAreCounted(t *testing.T) {
-	t.Parallel()
 	s := serveSecured(t, "--tls-client-auth=optional")
 	for _, token := range []string{"", "a guess"} {
 		if _, err := open(withToken(t, token), s.conn(t, ""), taking3); status.Code(err) != codes.Unauthenticated {
@@ -71,7 +70,6 @@ func (s *secured) metrics(t *testing.T) string {
 // TestAdminNeedsItsRole: who steers the gateway has to be an admin, who is then
 // shown how each address is secured, and puts changed files to use.
 func TestAdminNeedsItsRole(t *testing.T) {
-	t.Parallel()
 	s := serveSecured(t, "--tls-client-auth=optional")
 	_, err := gatewayv1.NewAdminServiceClient(s.conn(t, "writer")).GetStatus(withToken(t, ""), &gatewayv1.GetStatusRequest{})
 	if status.Code(err) != codes.PermissionDenied {

@@ -61,7 +61,6 @@ func TestSecurityQuickStart(t *testing.T) {
 
 // TestSecurityExample: the example of an identities file is one.
 func TestSecurityExample(t *testing.T) {
-	t.Parallel()
 	text, err := os.ReadFile("../docs/security.md")
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +91,6 @@ func serveAsPrinted(t *testing.T, folder, arguments string, printed []string) *s
 
 // TestServiceUnit has systemd check the unit file, and rate how exposed it is.
 func TestServiceUnit(t *testing.T) {
-	t.Parallel()
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		t.Skip("systemd-analyze is not installed")
 	}

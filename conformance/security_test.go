@@ -209,7 +209,6 @@ var taking3 = &gatewayv1.Bot{Label: `{"direction":"inject","credit":2,"count":3}
 
 // TestSecured: who is known does what it may, on every transport.
 func TestSecured(t *testing.T) {
-	t.Parallel()
 	s := serveSecured(t, "--tls-client-auth=optional")
 	for what, c := range map[string]struct{ certificate, token string }{
 		"certificate": {"writer", ""},
@@ -233,7 +232,6 @@ func TestSecured(t *testing.T) {
 
 // TestStrangers: who is not let in, and that each attempt leaves one line.
 func TestStrangers(t *testing.T) {
-	t.Parallel()
 	s := serveSecured(t, "--tls-client-auth=optional")
 	foreign, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -282,7 +280,6 @@ func TestStrangers(t *testing.T) {
 
 // TestNoClientCertificate: where one is required, no token helps.
 func TestNoClientCertificate(t *testing.T) {
-	t.Parallel()
 	s := serveSecured(t)
 	if _, err := open(withToken(t, s.read(t, "writer.token")), s.conn(t, ""), taking3); status.Code(err) != codes.Unavailable {
 		t.Errorf("%v, want no connection", err)
@@ -295,7 +292,6 @@ func TestNoClientCertificate(t *testing.T) {
 
 // TestWrongRole: who is known but may not.
 func TestWrongRole(t *testing.T) {
-	t.Parallel()
 	s := serveSecured(t, "--tls-client-auth=optional")
 	listening, err := gatewayv1.NewHandlerServiceClient(s.conn(t, "writer")).Listen(withToken(t, ""), &gatewayv1.ListenRequest{Name: "mine"})
 	if err != nil {
@@ -317,7 +313,6 @@ func TestWrongRole(t *testing.T) {
 
 // TestLimitsOfIdentity: the same limits hold for all transports together.
 func TestLimitsOfIdentity(t *testing.T) {
-	t.Parallel()
 	s := serveSecured(t, "--tls-client-auth=optional")
 	p := s.native(t, viaDealer, "reader")
 	mustSend(t, p, flowMessage(`{"flow":"BOT","direction":"inject","credit":2,"count":9}`))
@@ -337,7 +332,6 @@ func TestLimitsOfIdentity(t *testing.T) {
 // TestStolenCID: an offer is for the listener's own identity, on whatever
 // transport, and remains so when somebody else has tried.
 func TestStolenCID_BRK_6(t *testing.T) {
-	t.Parallel()
 	s := serveSecured(t, "--tls-client-auth=optional")
 	listening, err := gatewayv1.NewHandlerServiceClient(s.conn(t, "hand")).Listen(withToken(t, ""), &gatewayv1.ListenRequest{Name: "mine"})
 	if err != nil {
@@ -374,7 +368,6 @@ func TestStolenCID_BRK_6(t *testing.T) {
 // TestIdentitiesReload: what is withdrawn is refused from the next BOT on, on
 // connections that are there; a file that makes no sense changes nothing.
 func TestIdentitiesReload(t *testing.T) {
-	t.Parallel()
 	s := serveSecured(t, "--tls-client-auth=optional")
 	p, conn := s.native(t, viaClient, "writer"), s.conn(t, "writer")
 	if _, err := open(withToken(t, ""), conn, taking3); err != nil {
@@ -420,7 +413,6 @@ func TestIdentitiesReload(t *testing.T) {
 // TestCurveKeyReload: another server key holds for new connections, those there are go
 // on; a file that has no key changes nothing.
 func TestCurveKeyReload(t *testing.T) {
-	t.Parallel()
 	s := serveSecured(t)
 	before := s.native(t, viaClient, "writer")
 	mustSend(t, before, flowMessage(`{"flow":"BOT","direction":"inject","credit":5,"count":3}`))
@@ -466,7 +458,6 @@ func TestCurveKeyReload(t *testing.T) {
 
 // TestSecurityRefused: configurations that would not be safe, or make no sense.
 func TestSecurityRefused(t *testing.T) {
-	t.Parallel()
 	s := &secured{keys: filepath.Join(t.TempDir(), "keys")}
 	s.keygen(t, "server", s.keys)
 	s.write(t, "identities:\n"+s.keygen(t, "identity", s.keys, "boss", "--role=admin"))
@@ -495,7 +486,6 @@ func TestSecurityRefused(t *testing.T) {
 
 // TestKeygen: secrets are for their owner alone, and nothing is overwritten.
 func TestKeygen(t *testing.T) {
-	t.Parallel()
 	s := &secured{keys: filepath.Join(t.TempDir(), "keys")}
 	s.keygen(t, "server", s.keys)
 	s.keygen(t, "identity", s.keys, "reader", "--role=client")

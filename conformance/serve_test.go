@@ -24,7 +24,6 @@ const stopLimit = 5 * time.Second
 
 // TestReady: line and file name the same real addresses, and all are served.
 func TestReady(t *testing.T) {
-	t.Parallel()
 	ipc := "ipc://" + t.TempDir() + "/server"
 	p := serve(t, []string{"--default-routes", "--zmq-server=" + ipc}, nil)
 	file := p.readAddresses(t)
@@ -80,7 +79,6 @@ func (p *program) ask(t *testing.T, path string) (int, string) {
 
 // TestNone: what is switched off is neither bound nor named.
 func TestNone(t *testing.T) {
-	t.Parallel()
 	all := []string{"--zmq-server=none", "--zmq-router=none", "--grpc=none", "--http=none"}
 	for i, kept := range ephemeral {
 		name := strings.TrimPrefix(strings.Split(kept, "=")[0], "--")
@@ -104,7 +102,6 @@ func TestNone(t *testing.T) {
 // TestSIGTERM_BRK_17 stops a gateway in which flows are active and pending, on
 // every transport: all their peers are told.
 func TestSIGTERM_BRK_17(t *testing.T) {
-	t.Parallel()
 	p := serve(t, []string{"--default-routes"}, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	var peers []peer
@@ -149,7 +146,6 @@ func (l *listener) closed(t *testing.T) error {
 // TestGrace: after SIGTERM with --drain-grace flows may go on to their end, new
 // ones are refused, and the process exits with the last flow.
 func TestGrace(t *testing.T) {
-	t.Parallel()
 	p := serve(t, []string{"--default-routes", "--drain-grace=1m"}, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	f := p.openFlow(t, l, viaClient, viaGRPC, zio.Extract, 2)
@@ -175,7 +171,6 @@ func TestGrace(t *testing.T) {
 
 // TestSecondSignal: who does not want to wait need not.
 func TestSecondSignal(t *testing.T) {
-	t.Parallel()
 	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(second.String(), func(t *testing.T) {
 			p := serve(t, []string{"--default-routes", "--drain-grace=1m"}, nil)
@@ -194,7 +189,6 @@ func TestSecondSignal(t *testing.T) {
 // TestStuckPeer: a peer that does not read what it has asked for does not keep
 // the gateway from stopping in time, nor the others from being told.
 func TestStuckPeer(t *testing.T) {
-	t.Parallel()
 	p := serve(t, []string{"--default-routes"}, nil)
 	for _, via := range transports {
 		stuck := p.dial(t, via)
@@ -219,7 +213,6 @@ func TestStuckPeer(t *testing.T) {
 // TestKilledGateway_BRK_18: a native client does not notice that the gateway has
 // been replaced. Its next message is answered, and it can begin anew.
 func TestKilledGateway_BRK_18(t *testing.T) {
-	t.Parallel()
 	old := serve(t, []string{"--default-routes"}, nil)
 	clients := map[transport]peer{}
 	for _, via := range transports {
@@ -251,7 +244,6 @@ func TestKilledGateway_BRK_18(t *testing.T) {
 
 // TestAddressInUse: the gateway says which of its addresses it could not have.
 func TestAddressInUse(t *testing.T) {
-	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -72,7 +72,6 @@ func (c *spanCollector) next(t *testing.T) *tracepb.Span {
 // traceparent as it was, and the gateway's span is in the same trace. The last
 // spans are sent when the gateway stops.
 func TestTraceCrossesTheGateway(t *testing.T) {
-	t.Parallel()
 	const (
 		traceID  = "0af7651916cd43dd8448eb211c80319c"
 		parentID = "b7ad6b7169203331"
@@ -116,7 +115,6 @@ func TestTraceCrossesTheGateway(t *testing.T) {
 // TestTracesLost: without the collector that it was told of, the gateway serves,
 // stops in time and says what was lost.
 func TestTracesLost(t *testing.T) {
-	t.Parallel()
 	p := serve(t, []string{"--default-routes", "--otlp-endpoint=http://127.0.0.1:1"}, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	f := p.openFlow(t, l, viaClient, viaDealer, zio.Extract, 2)

@@ -13,7 +13,6 @@ import (
 // client gives while its handler is away waits, and goes to the handler that comes; if
 // none does, the client is told so.
 func TestAHandlerMayRestart(t *testing.T) {
-	t.Parallel()
 	p := serve(t, []string{"--handler-wait=500ms"}, nil)
 	onEveryTransport(t, func(t *testing.T, via transport) {
 		client := p.dial(t, via)

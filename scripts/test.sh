@@ -7,9 +7,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/scripts/env-test.sh"
 cd "$root"
 
-# Packages and tests wait more than they work: more of both than there are cores. Test
-# programs without DWARF are linked in two thirds of the time, and do not sleep for a
-# second before they end, as those with the race detector do by default.
+# Test programs without DWARF are linked in two thirds of the time; those with the race
+# detector would sleep for a second before they end.
 export GORACE=atexit_sleep_ms=50
 go_test() {
   gotestsum --format pkgname --format-hide-empty-pkg -- -ldflags=-w -timeout 15m "$@" || status=1
@@ -21,7 +20,7 @@ echo "== generated code"
 scripts/gen.sh --check || status=1
 
 echo "== Go"
-go_test -race -p 3 -parallel 4 ./...
+go_test -race ./...
 
 echo "== Go, the benchmarks' chart"
 (cd bench/chart && go test ./...) || status=1
@@ -36,7 +35,7 @@ echo "== Go, with libzmq as the ZeroMQ engine"
 both='Scripts|Pairing|ForeignPairing|PeerGone|Client|Leaves|Restart|Succession|TooLarge|Malformed|Empty|Native'
 both+='|NoHandler|Declined|HandlerTimeout|CID|Stray|Churn|Builtin'
 with_libzmq() {
-  TEST_ZMQ_ENGINE=libzmq go_test -parallel 4 -tags libzmq "$@"
+  TEST_ZMQ_ENGINE=libzmq go_test -tags libzmq "$@"
 }
 with_libzmq -run '^Test(Forms|Curve|Overrun|Excess|Credit|Names?|Address|IPC|TooLarge|Skipped|Stats|Close)' ./zmqbridge ./zmqbridge/libzmq
 with_libzmq -short -run "^Test($both)" ./conformance

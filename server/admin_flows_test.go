@@ -117,17 +117,17 @@ func TestListingTenThousandFlows(t *testing.T) {
 	say(clients[100], `{"flow":"DAT"}`, 1000)
 	for filter, want := range map[string]int{
 		`id == 101`: 1,
-		`messages == 2 && bytes == 2000 && held_up_by == "giver"`:          1,
-		`client.identity == "c7" && handler.identity == "h7"`:              1,
-		`client.transport == "zmq-server" && attributes.n == 3`:            1,
-		`reason == "peer_gone" && state == "ended"`:                        2 * i,
-		`state == "active" && reason != ""`:                                0,
-		`direction == "extract" && credit == 5 && id <= 10 && state != ""`: 10,
-		`attributes.missing == 1 || id == 1`:                               1,
-		`!(attributes.missing == 1)`:                                       0,
-		`age < duration("10m") && id < 3`:                                  2,
-		`age > duration("10m")`:                                            0,
-		`client.name != "" || handler.address != "" || route == "another"`: 0,
+		`messages == 2 && bytes == 2000 && held_up_by == "giver"`:                     1,
+		`client.identity == "c7" && handler.identity == "h7"`:                         1,
+		`client.transport == "zmq-server" && attributes.n == 3`:                       1,
+		`reason == "peer_gone" && state == "ended"`:                                   2 * i,
+		`state == "active" && reason != ""`:                                           0,
+		`direction == "extract" && credit == 5 && id <= 10 && client.transport != ""`: 10,
+		`attributes.missing == 1 || id == 1`:                                          1,
+		`!(attributes.missing == 1)`:                                                  0,
+		`age < duration("10m") && id < 3`:                                             2,
+		`age > duration("10m")`:                                                       0,
+		`client.name != "" || handler.address != "" || route == "another"`:            0,
 	} {
 		if got := f.list(t, &gatewayv1.ListFlowsRequest{Filter: filter, PageSize: 1000}, nil); len(got) != want {
 			t.Errorf("%s: %d flows, want %d", filter, len(got), want)

@@ -177,7 +177,10 @@ func TestRoutesOverGRPC(t *testing.T) {
 	if time.Since(l.GetRegistered().AsTime()) > time.Minute {
 		t.Errorf("registered %v", l.GetRegistered().AsTime())
 	}
-	l.Registered = nil
+	if agent := l.GetPeer().GetAgent(); !strings.HasPrefix(agent, "grpc-go/") {
+		t.Errorf("its program is %q", agent)
+	}
+	l.Registered, l.Peer.Agent = nil, ""
 	if want := (&gatewayv1.Listener{
 		Id: 1, Name: "shell", Match: "attributes.stream == 'raw'", MaxFlows: 3,
 		Peer: &gatewayv1.Peer{Transport: "grpc", Address: "bufconn"},
