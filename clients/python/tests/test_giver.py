@@ -215,7 +215,7 @@ async def test_a_failure_is_told_with_all_that_is_known(client, fake):
     error = giving.result()
     assert error.reason is EndReason.PEER_GONE
     assert error.reason == "peer_gone"
-    assert str(error) == "peer_gone: the handler left"
+    assert str(error) == "flow 7: peer_gone: the handler left"
     assert error.detail == "the handler left"
     assert (error.code, error.flow_id, error.retry_after) == (grpc.StatusCode.ABORTED, 7, 2)
 

@@ -68,7 +68,7 @@ def test_the_gateway_is_a_program_of_the_environment(tmp_path):
     failed = subprocess.run(
         [python, "-m", "zioflow_gateway", "fly"], capture_output=True, text=True
     )
-    assert failed.returncode == 1
+    assert failed.returncode == 2
     assert "unexpected argument fly" in failed.stderr
 
 
