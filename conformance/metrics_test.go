@@ -111,6 +111,7 @@ var elsewhere = map[string]string{
 	"zio_gateway_waiting_readers":                "telemetry: TestBudgetMetrics",
 	"zio_gateway_zmq_panics_total":               "telemetry: TestZMQMetrics",
 	"zio_gateway_grpc_connections_crowded_total": "server: TestStrangersMakeRoom",
+	"zio_gateway_grpc_connections_cut_total":     "server: TestCutConnectionsAreExplained",
 }
 
 // TestMetrics: every metric in the documentation exists and moves, and there is

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the gateway for every system that it is meant for, as one static file each,
 # into bin/cross or the folder that CROSS names; and shows that what users import compiles
-# there, unless this is called with `program`. Needs scripts/setup.sh build.
+# there, unless this is called with `program`. CROSS_TARGETS names some of the systems alone.
+# Needs scripts/setup.sh build.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -14,7 +15,7 @@ export CGO_ENABLED=0 GOGC=400 # the compiler's, as in the Makefile
 packages=()
 [[ ${1-} == program ]] || mapfile -t packages < <(go list ./... | grep -Ev '/(bench|conformance|soak)(/|$)')
 
-for target in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do
+for target in ${CROSS_TARGETS:-linux/amd64 linux/arm64 darwin/arm64 windows/amd64}; do
   export GOOS=${target%/*} GOARCH=${target#*/}
   program=${CROSS:-bin/cross}/gateway-$GOOS-$GOARCH
   [[ $GOOS != windows ]] || program+=.exe
