@@ -38,15 +38,13 @@ type carried struct {
 	cancel context.CancelFunc
 	peer   *broker.Peer // used by who reads
 
-	delivered codec.Counter
-	progress  *codec.Progress
-	closed    atomic.Bool            // nothing is queued any more
-	detail    atomic.Pointer[string] // an operator's, who has ended the connection; nil before
+	codec.Sent
+	detail atomic.Pointer[string] // an operator's, who has ended the connection; nil before
 }
 
 // carry offers a flow to the listener, and relays it if that takes it.
 func (l *lead) carry(ctx context.Context, cancel context.CancelFunc, o routing.Offer) {
-	c := &carried{lead: l, cancel: cancel, progress: codec.NewProgress()}
+	c := &carried{lead: l, cancel: cancel, Sent: codec.NewSent()}
 	bot, refusal, err := c.ask(ctx, o)
 	switch {
 	case err != nil:
@@ -189,7 +187,7 @@ func (c *carried) relay(ctx context.Context) {
 func (c *carried) leave(detail string) {
 	c.peer.Leave(detail)
 	c.Close()
-	c.closed.Store(true)
+	c.Empty()
 }
 
 // read passes on what comes, and returns why nothing more does.
@@ -204,7 +202,7 @@ func (c *carried) read(ctx context.Context) (detail string) {
 			c.peer.TooLarge(in.TooLarge.Error())
 		case in.Type == zio.NoType || in.Type == zio.BOT:
 			c.peer.Fail(flow.ProtocolError, fmt.Sprintf("its node has sent a %v", in.Type))
-		case in.Type == zio.EOT && in.Inbound.Reason != flow.NotEnded && in.Inbound.Reason != flow.Completed:
+		case in.EndsFlow():
 			// An end that the handler's node has made is not the handler's EOT.
 			c.peer.Flow().Stop(in.Inbound.Reason, text.Detail(in.Inbound.Detail))
 			in.Drop()
@@ -233,7 +231,7 @@ func (c *carried) gone(ctx context.Context, err error) string {
 
 // write sends what is delivered until the flow is over and all is sent.
 func (c *carried) write(ctx context.Context) {
-	out := codec.NewWriter(c.stream, codec.OpenMembers, c.progress)
+	out := codec.NewWriter(c.stream, codec.OpenMembers, c.Progress)
 	var batch []transport.Delivery
 	for {
 		var err error

@@ -12,31 +12,17 @@ func (c *carried) Deliver(d transport.Delivery) error {
 		return nil
 	}
 	weight := d.Weight
-	c.delivered.Add(weight)
+	c.Add(weight)
 	err := c.Outbox.Deliver(d)
 	if err != nil {
-		c.progress.Left.Add(weight)
+		c.Drop(weight)
 	}
 	return err
 }
 
 // Queued implements broker.Link.
 func (c *carried) Queued() (messages, bytes int64) {
-	if c.closed.Load() {
-		return 0, 0
-	}
-	messages, bytes = c.progress.Left.Messages.Load(), c.progress.Left.Bytes.Load() // first: the difference is never too small
-	return c.delivered.Messages.Load() - messages, c.delivered.Bytes.Load() - bytes
-}
-
-// Moved implements broker.Mover.
-func (c *carried) Moved() uint64 { return uint64(c.progress.Moved()) }
-
-// Departed implements broker.Departed: a stream has one flow.
-func (c *carried) Departed() transport.Count {
-	return transport.Count{
-		Messages: uint64(c.progress.DATs.Messages.Load()), Bytes: uint64(c.progress.DATs.Bytes.Load()),
-	}
+	return c.Sent.Queued() // the outbox knows of a part only
 }
 
 // Disconnect implements broker.Disconnector: it ends the stream, not the connection to the
@@ -48,7 +34,7 @@ func (c *carried) Disconnect(detail string) {
 
 // Describe implements broker.Describer.
 func (c *carried) Describe() transport.LinkInfo {
-	info := transport.LinkInfo{Protocol: "HTTP/2", Mechanism: "none", BytesOut: uint64(c.progress.Left.Bytes.Load())}
+	info := transport.LinkInfo{Protocol: "HTTP/2", Mechanism: "none", BytesOut: uint64(c.Progress.Left.Bytes.Load())}
 	if c.lead.member.node.secure != nil {
 		info.Mechanism = "mtls"
 	}

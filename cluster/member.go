@@ -131,10 +131,21 @@ func (m *member) readTable() members.Event {
 	table, err := m.tryTable()
 	if err != nil {
 		m.node.log.Warn("listeners of a node not read", "node", m.name, "error", err)
-		time.Sleep(redialPause) // the next beat has it tried again
+		m.pause() // the next beat has it tried again
 		return members.Failed{ID: m.id}
 	}
 	return members.Read{Table: table}
+}
+
+// pause waits a moment, but not for a node that has gone, nor when this one ends.
+func (m *member) pause() {
+	timer := time.NewTimer(redialPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-m.ctx.Done():
+	case <-m.node.over:
+	}
 }
 
 func (m *member) tryTable() (t members.Table, err error) {

@@ -38,10 +38,11 @@ type Node struct {
 	lives    *lives
 	matches  *matches
 	events   chan members.Event // of what the loop has asked for
-	stop     context.CancelFunc
-	running  sync.WaitGroup // the loop, and what it has started
-	served   sync.WaitGroup // the server for other nodes
-	carrying sync.WaitGroup // flows that are carried to others
+	over     <-chan struct{}    // closed when the loop is to end
+	stop     context.CancelFunc // which closes it
+	running  sync.WaitGroup     // the loop, and what it has started
+	served   sync.WaitGroup     // the server for other nodes
+	carrying sync.WaitGroup     // flows that are carried to others
 
 	mu       sync.Mutex
 	machine  *members.Machine // guarded by mu
@@ -107,7 +108,7 @@ func (n *Node) start() (err error) {
 		}
 	})
 	ctx, stop := context.WithCancel(context.Background())
-	n.stop = stop
+	n.stop, n.over = stop, ctx.Done()
 	n.running.Go(func() { n.run(ctx) })
 	return nil
 }
@@ -330,7 +331,7 @@ func (n *Node) refused(e members.Refused) {
 func (n *Node) answer(e members.Event) {
 	select {
 	case n.events <- e:
-	case <-time.After(startTimeout): // it has ended
+	case <-n.over: // nobody asks any more
 	}
 }
 

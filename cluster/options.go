@@ -11,6 +11,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/cluster/members"
+	"github.com/zioflow/gateway/internal/loopback"
 )
 
 // Options configure a Node.
@@ -74,7 +75,7 @@ func (o *Options) Validate() error {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return fmt.Errorf("--cluster-join: %w", err)
 		}
-		if o.Listen != "" && isLoopback(o.Listen) && !isLoopback(address) {
+		if o.Listen != "" && loopback.HostPort(o.Listen) && !loopback.HostPort(address) {
 			return fmt.Errorf("--cluster-listen: nobody at %s reaches %s", address, o.Listen)
 		}
 	}
@@ -87,15 +88,8 @@ func checkOwn(address string) error {
 	if err != nil {
 		return err
 	}
-	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+	if ip, err := netip.ParseAddr(host); host == "" || host == "*" || err == nil && ip.IsUnspecified() {
 		return errors.New("other nodes are told this address: want one at which they reach this machine, not all of its own")
 	}
 	return nil
-}
-
-// isLoopback tells whether only this machine can reach HOST:PORT.
-func isLoopback(address string) bool {
-	host, _, _ := net.SplitHostPort(address)
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }

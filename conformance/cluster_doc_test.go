@@ -5,7 +5,6 @@ package main_test
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -29,17 +28,7 @@ func TestClusterDocument(t *testing.T) {
 	if len(blocks) < 11 || len(blocks) != strings.Count(string(text), "```console") {
 		t.Fatalf("found %d console blocks", len(blocks))
 	}
-	program, err := builtProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	if err := os.Mkdir(filepath.Join(folder, "bin"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(program, filepath.Join(folder, "bin", "gateway")); err != nil {
-		t.Fatal(err)
-	}
+	folder := programFolder(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	doc := &document{

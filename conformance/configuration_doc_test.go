@@ -13,21 +13,11 @@ import (
 // what it shows, all of it.
 func TestConfigurationDocument(t *testing.T) {
 	t.Parallel()
-	program, err := builtProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
 	text, err := os.ReadFile("../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	folder := t.TempDir()
-	if err := os.Mkdir(filepath.Join(folder, "bin"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(program, filepath.Join(folder, "bin", "gateway")); err != nil {
-		t.Fatal(err)
-	}
+	folder := programFolder(t)
 	for _, m := range regexp.MustCompile("(?s)<!-- file (\\S+) -->\n```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 		if err := os.WriteFile(filepath.Join(folder, m[1]), []byte(m[2]), 0o600); err != nil {
 			t.Fatal(err)

@@ -41,6 +41,23 @@ var builtProgram = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// programFolder is a folder in which documents' commands find the program as bin/gateway.
+func programFolder(t *testing.T) string {
+	t.Helper()
+	program, err := builtProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	if err := os.Mkdir(filepath.Join(folder, "bin"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(program, filepath.Join(folder, "bin", "gateway")); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
 func removeScratch() {
 	if scratchDir != "" {
 		_ = os.RemoveAll(scratchDir)

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/zioflow/gateway/access"
+	"github.com/zioflow/gateway/internal/secretfile"
 	"github.com/zioflow/gateway/zmtp"
 )
 
@@ -41,7 +42,7 @@ func (f *secureFlags) dialOptions() ([]grpc.DialOption, error) {
 	}
 	options := []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(config))}
 	if f.TokenFile != "" {
-		token, err := access.ReadSecret(f.TokenFile)
+		token, err := secretfile.Read(f.TokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("token-file: %w", err)
 		}
@@ -86,7 +87,7 @@ func (f *secureFlags) curve() (*zmtp.CurveKeys, error) {
 
 // readCurveKey reads a file with a key in Z85.
 func readCurveKey(path string) (key access.CurveKey, err error) {
-	text, err := access.ReadSecret(path)
+	text, err := secretfile.Read(path)
 	if err != nil {
 		return key, err
 	}

@@ -28,17 +28,7 @@ func TestSecurityQuickStart(t *testing.T) {
 	if len(blocks) < 15 {
 		t.Fatalf("found only %d console blocks", len(blocks))
 	}
-	program, err := builtProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	if err := os.Mkdir(filepath.Join(folder, "bin"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(program, filepath.Join(folder, "bin", "gateway")); err != nil {
-		t.Fatal(err)
-	}
+	folder := programFolder(t)
 	ports := strings.NewReplacer()
 	for _, b := range blocks {
 		if arguments, serves := strings.CutPrefix(b.command, "bin/gateway serve "); serves {

@@ -45,24 +45,14 @@ func (s *carryService) Carry(stream grpc.BidiStreamingServer[gatewayv1.CarryRequ
 	if err := x.bot(begin.GetBot(), zio.NoDirection); err != nil {
 		return err
 	}
-	s.streams.Go(func() { s.reading(ctx, x, func() { readCarried(ctx, stream, x) }) })
+	s.streams.Go(func() { s.reading(ctx, x, func() { readOpen(ctx, stream, x) }) })
 	out := newSender(stream, x, codec.OpenMembers)
 	out.begun = true // the client's node wants the EOT in any case, and not the status
-	for {
-		batch, err := out.take(ctx)
-		if ctx.Err() != nil && err != nil {
-			x.leave(nodeGone(ctx, begin.GetNode()))
-		}
-		if err != nil {
-			return x.result(err)
-		}
-		for i := range batch {
-			err = errors.Join(err, sendCarried(out, &batch[i], err))
-		}
-		if err != nil {
-			return x.unsent(err)
-		}
+	err = relay(ctx, out, sendCarried)
+	if ctx.Err() != nil {
+		x.leave(nodeGone(ctx, begin.GetNode()))
 	}
+	return err
 }
 
 // recvBegin receives a stream's first message.
@@ -107,31 +97,6 @@ func sendCarried(out *sender, d *broker.Delivery, failed error) error {
 		return out.SendBOT(d, &gatewayv1.CarryResponse{Message: &gatewayv1.CarryResponse_Bot{Bot: bot}})
 	default:
 		return out.Send(d)
-	}
-}
-
-// readCarried takes in what follows the first message. An end that the client's node has
-// made is not the client's EOT: it ends the flow here for the same reason.
-func readCarried(ctx context.Context, stream grpc.ServerStream, x *flowStream) {
-	in := codec.Request{Members: codec.OpenMembers}
-	for {
-		err := stream.RecvMsg(&in)
-		switch {
-		case errors.Is(err, io.EOF):
-			x.halfClosed()
-		case err != nil:
-			x.broke(err)
-		case in.Type == zio.EOT && in.Inbound.Reason != flow.NotEnded && in.Inbound.Reason != flow.Completed:
-			x.stop(in.Inbound.Reason, in.Inbound.Detail)
-			in.Drop()
-		default:
-			if err = passOn(ctx, &in, x); err != nil {
-				x.broke(err)
-			}
-		}
-		if err != nil {
-			return
-		}
 	}
 }
 

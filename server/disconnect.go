@@ -27,7 +27,7 @@ func (x *flowStream) Disconnect(detail string) {
 		x.Ended(end.Reason, end.Detail)
 	}
 	time.AfterFunc(disconnectGrace, func() {
-		if x.stall.ctx.Err() == nil || x.progress.Left.Messages.Load() < x.delivered.Messages.Load() {
+		if x.stall.ctx.Err() == nil || x.waits() {
 			_ = grpcgo.Abort(x.stall.ctx) // it is gRPC's, or a test fails
 		}
 	})
@@ -36,7 +36,7 @@ func (x *flowStream) Disconnect(detail string) {
 // Describe implements broker.Describer. What has come from the stream, the flow knows.
 func (x *flowStream) Describe() broker.LinkInfo {
 	info := broker.LinkInfo{
-		Protocol: "HTTP/2", Mechanism: mechanismOf(x.stall.ctx), BytesOut: uint64(x.progress.Left.Bytes.Load()),
+		Protocol: "HTTP/2", Mechanism: mechanismOf(x.stall.ctx), BytesOut: uint64(x.Progress.Left.Bytes.Load()),
 	}
 	info.QueuedMessages, info.QueuedBytes = x.Queued()
 	return info

@@ -84,10 +84,10 @@ func (s *flowService) newStream(ctx context.Context) *flowStream {
 		grace:    s.grace,
 		answered: make(chan struct{}),
 		ended:    make(chan struct{}),
-		progress: codec.NewProgress(),
+		Sent:     codec.NewSent(),
 	}
 	x.stall.ctx, x.stall.timeout = ctx, s.stall
-	x.stall.moved, x.stall.waits = x.progress.Moved, x.waits
+	x.stall.moved, x.stall.waits = x.Progress.Moved, x.waits
 	x.stall.tell = func() {
 		say(ctx, s.log, slog.LevelInfo, "stream_aborted", "stream aborted", "detail", x.stall.detail())
 		x.overrun()

@@ -31,18 +31,14 @@ type flowStream struct {
 	// the flow has ended, or was refused.
 	answered, ended   chan struct{}
 	answering, ending sync.Once
-	// delivered and progress.Left count messages and their weight upwards; what is
-	// between them is queued: in the outbox, or in gRPC, not written yet.
-	delivered codec.Counter
-	progress  *codec.Progress
-	dats      atomic.Int64 // delivered
-	eotCame   atomic.Bool  // from the other side
-	stall     stall
-	account   *broker.ByteAccount
-	closed    atomic.Bool // nothing is queued any more
-	broken    atomic.Bool // its reading half has panicked
-	opens     bool        // as a client; used by the stream's handler alone
-	carried   bool        // by another node: its messages are numbered; set before it is attached
+	codec.Sent
+	dats    atomic.Int64 // delivered
+	eotCame atomic.Bool  // from the other side
+	stall   stall
+	account *broker.ByteAccount
+	broken  atomic.Bool // its reading half has panicked
+	opens   bool        // as a client; used by the stream's handler alone
+	carried bool        // by another node: its messages are numbered; set before it is attached
 
 	cutOff atomic.Pointer[broker.EndError] // why an operator has disconnected it; nil before
 
@@ -175,7 +171,7 @@ func (x *flowStream) leave(how string) {
 		x.detached = true
 		x.peer.Leave(how)
 		x.outbox.Close()
-		x.closed.Store(true)
+		x.Empty()
 	}
 }
 

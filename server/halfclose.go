@@ -57,7 +57,7 @@ func (x *flowStream) hangUp() { x.leave(cause(status.FromContextError(x.ctx.Err(
 func (x *flowStream) answerEOT() error {
 	const itself = 1
 	switch {
-	case x.until(func() bool { return x.waiting() <= itself }):
+	case x.until(func() bool { return x.Waiting() <= itself }):
 		return x.eot()
 	case x.ctx.Err() != nil:
 		return status.FromContextError(x.ctx.Err()).Err()

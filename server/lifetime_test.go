@@ -459,7 +459,10 @@ func TestFramesFromAStreamAreReturned(t *testing.T) {
 					t.Error("the messages do not lie in the frames in which they came")
 				}
 				end(t, r, stream, cancel)
-				for got := 0; read && got <= dats; { // up to the EOT
+				// Of what gRPC has not handed out when a stream ends, the frames are the garbage
+				// collector's: it has to have handed out all.
+				await(t, "the EOT has come", func() bool { n, _ := other.outbox.Queued(); return n == taken+dats+1 })
+				for got := 0; read && got <= dats; { // and the EOT
 					batch, err := other.outbox.Take(r.ctx, nil)
 					if err != nil {
 						t.Fatal(err)

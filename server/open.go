@@ -30,17 +30,22 @@ func (s *flowService) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest
 	}
 	s.streams.Go(func() { s.reading(ctx, x, func() { readOpen(ctx, stream, x) }) })
 
-	out := newSender(stream, x, codec.OpenMembers)
+	return relay(ctx, newSender(stream, x, codec.OpenMembers), sendOpen)
+}
+
+// relay sends what is delivered, each by send, until nothing more comes, and returns the
+// status to end the stream with. After an error send is to drop what it is given.
+func relay(ctx context.Context, out *sender, send func(*sender, *broker.Delivery, error) error) error {
 	for {
 		batch, err := out.take(ctx)
 		if err != nil {
-			return x.result(err)
+			return out.stream.result(err)
 		}
 		for i := range batch {
-			err = errors.Join(err, sendOpen(out, &batch[i], err))
+			err = errors.Join(err, send(out, &batch[i], err))
 		}
 		if err != nil {
-			return x.unsent(err)
+			return out.stream.unsent(err)
 		}
 	}
 }
@@ -58,7 +63,8 @@ func sendOpen(out *sender, d *broker.Delivery, failed error) error {
 	}
 }
 
-// readOpen takes in what follows the BOT.
+// readOpen takes in what follows the BOT. Where the client is at another node, an end that
+// that has made is not the client's EOT: it ends the flow here for the same reason.
 func readOpen(ctx context.Context, stream grpc.ServerStream, x *flowStream) {
 	in := codec.Request{Members: codec.OpenMembers}
 	for {
@@ -68,6 +74,9 @@ func readOpen(ctx context.Context, stream grpc.ServerStream, x *flowStream) {
 			x.halfClosed()
 		case err != nil:
 			x.broke(err)
+		case x.carried && in.EndsFlow():
+			x.stop(in.Inbound.Reason, in.Inbound.Detail)
+			in.Drop()
 		default:
 			if err = passOn(ctx, &in, x); err != nil {
 				x.broke(err)

@@ -21,7 +21,7 @@ type sender struct {
 }
 
 func newSender(stream grpc.ServerStream, x *flowStream, members *codec.Members) *sender {
-	return &sender{Writer: codec.NewWriter(stream, members, x.progress), stream: x}
+	return &sender{Writer: codec.NewWriter(stream, members, x.Progress), stream: x}
 }
 
 // take waits for deliveries. Each is to be sent or dropped.
@@ -44,7 +44,7 @@ func (s *sender) take(ctx context.Context) (batch []broker.Delivery, err error) 
 // sendFinal sends the final response of a call, which was made of a message. It counts
 // as queued like those that the broker has delivered.
 func (s *sender) sendFinal(response any, of *zio.Message) error {
-	s.stream.delivered.Add(0)
+	s.stream.Add(0)
 	s.stream.stall.watch()
 	return s.SendFinal(response, of)
 }

@@ -299,9 +299,9 @@ func TestWhatWaitsForAStream(t *testing.T) {
 			if !x.waits() || !x.stall.watching.Load() {
 				t.Errorf("%v of %d bytes does not wait", kind, size)
 			}
-			before, dats := x.progress.Moved(), x.Departed()
+			before, dats := x.Progress.Moved(), x.Departed()
 			m.Materialize()
-			if x.progress.Moved() == before {
+			if x.Progress.Moved() == before {
 				t.Errorf("%v of %d bytes: writing it is no movement", kind, size)
 			}
 			if crossed := x.Departed(); (crossed != dats) != (kind == zio.DAT) {

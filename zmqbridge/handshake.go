@@ -60,6 +60,7 @@ func (c *conn) exchange(h *zmtp.Handshake) (rest *unread, err error) {
 		if err != nil {
 			return nil, err
 		}
+		c.lastSeen.Store(time.Now().UnixNano()) // before READY tells the peer that it is heard
 		in.to += n
 		c.bytesIn.Add(uint64(n))
 		c.site.stats.bytesIn.Add(uint64(n))
@@ -73,7 +74,7 @@ func (c *conn) exchange(h *zmtp.Handshake) (rest *unread, err error) {
 			return nil, err
 		}
 	}
-	c.lastSeen.Store(time.Now().UnixNano())
+	c.resumedAt.Store(time.Now().UnixNano()) // it may have waited for its name
 	if len(in.bytes()) == 0 {
 		return nil, nil
 	}

@@ -122,7 +122,14 @@ func (c *Console) Confirm(ctx context.Context, question string) error {
 
 // Context ends with SIGINT or SIGTERM. Release it by calling stop.
 func (c *Console) Context() (ctx context.Context, stop func()) {
-	ctx, cancel := context.WithCancelCause(c.context)
+	return OnSignal(c.context, func(s syscall.Signal) error { return &interruption{s} }, func() {})
+}
+
+// OnSignal is a context that the first SIGINT or SIGTERM ends, with the cause that is made of
+// it; told is called after that. The second signal has its own effect: it ends the process.
+// Release the context by calling stop.
+func OnSignal(parent context.Context, cause func(syscall.Signal) error, told func()) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
@@ -130,8 +137,10 @@ func (c *Console) Context() (ctx context.Context, stop func()) {
 		defer close(done)
 		select {
 		case s := <-signals:
-			signal.Stop(signals) // the next one has its default effect
-			cancel(&interruption{s})
+			signal.Stop(signals) // before anybody is told of this one
+			number, _ := s.(syscall.Signal)
+			cancel(cause(number))
+			told()
 		case <-ctx.Done():
 			signal.Stop(signals)
 		}
@@ -140,7 +149,7 @@ func (c *Console) Context() (ctx context.Context, stop func()) {
 }
 
 // interruption is the cause of a context that a signal has ended.
-type interruption struct{ signal os.Signal }
+type interruption struct{ signal syscall.Signal }
 
 func (i *interruption) Error() string {
 	if i.signal == syscall.SIGTERM {

@@ -12,7 +12,9 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/goccy/go-yaml"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/zioflow/gateway/internal/yamlfile"
 )
 
 // Context is a gateway and what it is shown: contents, so that the files they were read from
@@ -57,8 +59,12 @@ func Open(path string) (*Store, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("contexts: %w", err)
 	}
-	if err := yaml.UnmarshalWithOptions(text, &s.content, yaml.Strict()); err != nil {
-		return nil, fmt.Errorf("contexts: %s: %w", path, err)
+	document, err := yamlfile.Parse(path, text)
+	if err == nil {
+		err = document.Load(&s.content)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("contexts: %w", err)
 	}
 	if s.content.Contexts == nil {
 		s.content.Contexts = map[string]Context{}
@@ -140,7 +146,7 @@ func (s *Store) Remove(name string) error {
 
 // write has the file be replaced whole.
 func (s *Store) write() error {
-	text, err := yaml.Marshal(&s.content)
+	text, err := yaml.Dump(&s.content)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package operate
 import (
 	"context"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/zioflow/gateway/cli/console"
 	"github.com/zioflow/gateway/cli/remote"
 	"github.com/zioflow/gateway/cli/tables"
@@ -22,8 +24,21 @@ type call struct {
 	context context.Context
 }
 
+// say is what came of it: the gateway's message, or a line of words.
+func (f *doFlags) say(c call, m proto.Message, words string) error {
+	if f.JSON {
+		return printJSON(c, m)
+	}
+	return c.console.Print(words + "\n")
+}
+
 // do dials, does and hangs up.
 func (f *doFlags) do(c *console.Console, what func(call) error) error {
+	return dialled(&f.Flags, c, what)
+}
+
+// dialled dials, has something done until a signal comes, and hangs up.
+func dialled(f *remote.Flags, c *console.Console, what func(call) error) error {
 	g, err := f.Dial()
 	if err != nil {
 		return err

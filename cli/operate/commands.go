@@ -70,21 +70,17 @@ const minInterval = 100 * time.Millisecond
 // show shows what look returns, once or until the console's context ends. A gateway that
 // goes away while somebody watches on a terminal is waited for.
 func (f *showFlags) show(c *console.Console, look look) error {
-	g, err := f.Dial()
-	if err != nil {
-		return err
-	}
-	defer g.Close()
-	ctx, stop := c.Context()
-	defer stop()
-	if !f.Watch {
-		text, err := f.text(ctx, c, g, look)
+	return dialled(&f.Flags, c, func(to call) error {
+		text := func() (string, error) { return f.text(to.context, c, to.Gateway, look) }
+		if f.Watch {
+			return f.watch(to.context, c, text)
+		}
+		shown, err := text()
 		if err != nil {
 			return err
 		}
-		return c.Print(text)
-	}
-	return f.watch(ctx, c, func() (string, error) { return f.text(ctx, c, g, look) })
+		return c.Print(shown)
+	})
 }
 
 func (f *showFlags) watch(ctx context.Context, c *console.Console, text func() (string, error)) error {

@@ -113,7 +113,7 @@ func (e *endCommand) end(c call, flows []*gatewayv1.Flow) error {
 			continue
 		}
 		number++
-		if err := e.say(c, f); err != nil {
+		if err := e.say(c, f, endedWords(f)); err != nil {
 			return err
 		}
 	}
@@ -131,15 +131,13 @@ func (e *endCommand) end(c call, flows []*gatewayv1.Flow) error {
 	return nil
 }
 
-func (e *endCommand) say(c call, f *gatewayv1.Flow) error {
-	if e.JSON {
-		return printJSON(c, f)
-	}
+// endedWords tell of a flow that was ended.
+func endedWords(f *gatewayv1.Flow) string {
 	words := "ended flow " + tables.Number(f.GetId())
 	if attributes := tables.Attributes(f.GetAttributes()); attributes != "" {
 		words += ": " + tables.Cut(tables.Printable(attributes), 80)
 	}
-	return c.console.Print(words + "\n")
+	return words
 }
 
 // plural is a number with its noun.

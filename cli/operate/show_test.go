@@ -29,12 +29,12 @@ func TestShow(t *testing.T) {
 		return err == nil && len(peers.GetPeers()) == 2
 	})
 	const head = "ID STATE …*CREDIT HELD UP BY AGE ROUTE CLIENT HANDLER ATTRIBUTES"
-	const first = "1 active …* 4/4 giver … … dump grpc … → builtin dump builtin=dump stream=raw"
+	const first = "1 active …* 4/4 … … … dump grpc … → builtin dump builtin=dump stream=raw"
 	r.run(t, "flows").columns(t, head, first)
 	r.run(t, "flows", "--state=active,pending", "--filter", `attributes.stream == "raw"`).columns(t, head, first)
 	r.run(t, "flows", "--all", "--sort=age", "--limit=1").columns(t, head, first)
 	r.run(t, "flows", "--state=ended").columns(t, "ID STATE CREDIT HELD UP BY AGE ROUTE CLIENT HANDLER ATTRIBUTES",
-		"2 completed 4 giver … … dump grpc … → builtin dump builtin=dump stream=old")
+		"2 completed 4 … … … dump grpc … → builtin dump builtin=dump stream=old")
 	r.run(t, "flows", "--filter", `attributes.stream == "none"`).columns(t, "no flows")
 	flows := reads(t, r.run(t, "flows", "--all", "--json"), &gatewayv1.ListFlowsResponse{}).GetFlows()
 	if len(flows) != 2 || flows[0].GetId() != 2 || flows[1].GetAttributes().GetFields()["stream"].GetStringValue() != "raw" {
@@ -170,7 +170,8 @@ func TestWatchEvents(t *testing.T) {
 		if err := giver.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		return strings.Contains(table.content(), "completed") && strings.Contains(script.content(), "END_REASON_COMPLETED")
+		return strings.Contains(table.content(), "  active ") && strings.Contains(table.content(), "completed") &&
+			strings.Contains(script.content(), "END_REASON_COMPLETED")
 	})
 	cancel()
 	for range 2 {

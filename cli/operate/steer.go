@@ -46,12 +46,8 @@ func (d *disconnectCommand) Run(c *console.Console) error {
 			if err != nil {
 				return exit.With(exit.Of(err), fmt.Errorf("peer %d: %w", id, err))
 			}
-			if d.JSON {
-				err = printJSON(c, r.GetPeer())
-			} else {
-				err = c.console.Printf("disconnected peer %d: %s\n", id, tables.Printable(tables.Peer(r.GetPeer().GetPeer())))
-			}
-			if err != nil {
+			words := fmt.Sprintf("disconnected peer %d: %s", id, tables.Printable(tables.Peer(r.GetPeer().GetPeer())))
+			if err := d.say(c, r.GetPeer(), words); err != nil {
 				return err
 			}
 		}
@@ -101,11 +97,7 @@ func (d *drainCommand) Run(c *console.Console) error {
 		if err != nil {
 			return err
 		}
-		if d.JSON {
-			err = printJSON(c, r)
-		} else {
-			err = c.console.Printf("the gateway refuses new flows; %s left\n", are(r.GetFlows()))
-		}
+		err = d.say(c, r, fmt.Sprintf("the gateway refuses new flows; %s left", are(r.GetFlows())))
 		if err != nil || !d.Wait || r.GetFlows() == 0 {
 			return err
 		}
@@ -145,7 +137,7 @@ func (d *drainCommand) wait(c call) error {
 			return exit.Errorf(exit.Refused, "the gateway takes flows again: somebody else has undrained it")
 		case left == 0:
 			c.console.Note("\r\x1b[K")
-			return d.say(c, s)
+			return d.say(c, s, "no flow is left")
 		}
 		select {
 		case <-tick.C:
@@ -160,13 +152,6 @@ func (d *drainCommand) wait(c call) error {
 	}
 }
 
-func (d *drainCommand) say(c call, s *gatewayv1.GetStatusResponse) error {
-	if d.JSON {
-		return printJSON(c, s)
-	}
-	return c.console.Print("no flow is left\n")
-}
-
 type undrainCommand struct {
 	doFlags `embed:""`
 }
@@ -178,10 +163,7 @@ func (u *undrainCommand) Run(c *console.Console) error {
 		if err != nil {
 			return err
 		}
-		if u.JSON {
-			return printJSON(c, r)
-		}
-		return c.console.Print("the gateway takes new flows\n")
+		return u.say(c, r, "the gateway takes new flows")
 	})
 }
 
@@ -226,19 +208,13 @@ func (l *logLevelCommand) Run(c *console.Console) error {
 			if err != nil {
 				return err
 			}
-			if l.JSON {
-				return printJSON(c, s)
-			}
-			return c.console.Print(tables.Printable(s.GetLogLevel()) + "\n")
+			return l.say(c, s, tables.Printable(s.GetLogLevel()))
 		}
 		r, err := ask(c, &gatewayv1.SetLogLevelRequest{Level: l.Level}, c.SetLogLevel)
 		if err != nil {
 			return err
 		}
-		if l.JSON {
-			return printJSON(c, r)
-		}
-		return c.console.Printf("the log level is %s, it was %s; the next reload or restart has the configured one again\n",
-			l.Level, tables.Printable(r.GetPrevious()))
+		return l.say(c, r, fmt.Sprintf("the log level is %s, it was %s; the next reload or restart has the configured one again",
+			l.Level, tables.Printable(r.GetPrevious())))
 	})
 }

@@ -38,19 +38,14 @@ func (t *topCommand) Run(c *console.Console) error {
 	if !c.Terminal() {
 		return exit.Errorf(exit.Usage, "top needs a terminal; for a script there is gateway flows --sort rate --json --watch")
 	}
-	g, err := t.Dial()
-	if err != nil {
-		return err
-	}
-	defer g.Close()
-	ctx, stop := c.Context()
-	defer stop()
-	source := sourceOf(g)
-	if _, _, err := source.Look(ctx, t.Filter); err != nil {
-		return err
-	}
-	model := top.New(ctx, source, top.Options{Filter: t.Filter, Sort: t.Sort, Interval: t.Interval})
-	return top.Run(ctx, model, tea.WithInput(c.Input()), tea.WithOutput(c.Output()))
+	return dialled(&t.Flags, c, func(to call) error {
+		source := sourceOf(to.Gateway)
+		if _, _, err := source.Look(to.context, t.Filter); err != nil {
+			return err
+		}
+		model := top.New(to.context, source, top.Options{Filter: t.Filter, Sort: t.Sort, Interval: t.Interval})
+		return top.Run(to.context, model, tea.WithInput(c.Input()), tea.WithOutput(c.Output()))
+	})
 }
 
 // sourceOf has errors in words.

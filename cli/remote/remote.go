@@ -20,6 +20,7 @@ import (
 	"github.com/zioflow/gateway/cli/exit"
 	"github.com/zioflow/gateway/cli/tables"
 	zioflow "github.com/zioflow/gateway/clients/go"
+	"github.com/zioflow/gateway/internal/secretfile"
 )
 
 // DefaultAddress is where a gateway serves gRPC that nobody configured.
@@ -103,7 +104,7 @@ func (f *Flags) Dial() (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	options, err := options(target)
+	options, err := DialOptions(target, f.TLSCert, f.TLSKey)
 	if err != nil {
 		return nil, exit.With(exit.Usage, err)
 	}
@@ -116,7 +117,7 @@ func (f *Flags) Dial() (*Gateway, error) {
 
 // Check tells whether a connection could be made of a context.
 func Check(c contexts.Context) error {
-	options, err := options(c)
+	options, err := DialOptions(c, "", "")
 	if err != nil {
 		return err
 	}
@@ -150,28 +151,25 @@ func (f *Flags) read(c *contexts.Context) error {
 		if file.path == "" {
 			continue
 		}
-		text, err := os.ReadFile(file.path)
-		switch content := strings.TrimSpace(string(text)); {
-		case err != nil:
+		content, err := secretfile.Read(file.path)
+		if err != nil {
 			return fmt.Errorf("%s: %w", file.option, err)
-		case content == "":
-			return fmt.Errorf("%s: %s is empty", file.option, file.path)
-		default:
-			*file.content = content
 		}
+		*file.content = content
 	}
 	return nil
 }
 
-// options are what the client needs to know of a context.
-func options(c contexts.Context) ([]zioflow.DialOption, error) {
+// DialOptions are what the client for Go needs to know of a context. The paths, empty where
+// there are none, are of the files that certificate and key were read from: for errors.
+func DialOptions(c contexts.Context, certPath, keyPath string) ([]zioflow.DialOption, error) {
 	var options []zioflow.DialOption
 	if c.Token != "" {
 		options = append(options, zioflow.WithToken(c.Token))
 	}
 	if c.TLSCA == "" {
 		if c.TLSCert != "" {
-			return nil, errors.New("--tls-cert and --tls-key need --tls-ca")
+			return nil, errors.New("--tls-cert and --tls-key need --tls-ca, which says which gateways to trust")
 		}
 		return options, nil
 	}
@@ -182,12 +180,15 @@ func options(c contexts.Context) ([]zioflow.DialOption, error) {
 	if c.TLSCert != "" {
 		pair, err := tls.X509KeyPair([]byte(c.TLSCert), []byte(c.TLSKey))
 		if err != nil {
-			return nil, fmt.Errorf("--tls-cert with --tls-key: %w", err)
+			return nil, fmt.Errorf("%s with %s: %s", named("--tls-cert", certPath), named("--tls-key", keyPath), strings.TrimPrefix(err.Error(), "tls: "))
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
 	return append(options, zioflow.WithTLS(config)), nil
 }
+
+// named is an option with the file that it names, if it does.
+func named(option, path string) string { return strings.TrimSpace(option + " " + path) }
 
 // exits are the codes for what a call came to.
 var exits = map[codes.Code]exit.Code{
@@ -216,8 +217,13 @@ func (g *Gateway) Explain(err error) error {
 	return exit.With(code, errors.New(tables.Printable(text))) // peers may have a part in it
 }
 
-// words are those of the client for Go as somebody at a command line understands them.
+// words are those of the client for Go as an operator understands them.
 func words(text string) string {
-	return strings.NewReplacer("zioflow: ", "", "leave WithTLS out", "leave --tls-ca out", "give WithTLS", "give --tls-ca",
-		"this program's", "this", "this program", "this token or certificate").Replace(text)
+	return strings.NewReplacer("this program's", "this", "this program", "this token or certificate").Replace(InOptions(text))
+}
+
+// InOptions is a text of the client for Go, with the command line's options in the place of
+// the client's.
+func InOptions(text string) string {
+	return strings.NewReplacer("zioflow: ", "", "leave WithTLS out", "leave --tls-ca out", "give WithTLS", "give --tls-ca").Replace(text)
 }

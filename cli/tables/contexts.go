@@ -44,5 +44,5 @@ func NamedGateways(list []NamedGateway) *Table {
 // PlainJSON is JSON of what is no message of the contract.
 func PlainJSON(value any) (string, error) {
 	text, err := json.MarshalIndent(value, "", "  ")
-	return escaped(string(text)) + "\n", err
+	return Escaped(string(text), plainly) + "\n", err
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode/utf16"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -30,24 +31,27 @@ func JSON(m proto.Message, oneLine bool) (string, error) {
 		}
 		plain = indented
 	}
-	return escaped(plain.String()) + "\n", nil
+	return Escaped(plain.String(), plainly) + "\n", nil
 }
 
-// escaped is JSON with what is not printable as its escapes: that is in strings only.
-func escaped(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool { return r != '\n' && unprintable(r) }) < 0 {
+// plainly tells whether a character of JSON stands there as it is.
+func plainly(r rune) bool { return r == '\n' || !unprintable(r) }
+
+// Escaped is JSON with all but what is to be kept as escapes: nothing outside strings may
+// need one.
+func Escaped(s string, keep func(rune) bool) string {
+	if strings.IndexFunc(s, func(r rune) bool { return !keep(r) }) < 0 {
 		return s
 	}
-	var b bytes.Buffer
+	var b strings.Builder
 	for _, r := range s {
-		switch {
-		case r == '\n' || !unprintable(r):
+		switch high, low := utf16.EncodeRune(r); {
+		case keep(r):
 			b.WriteRune(r)
 		case r > 0xffff:
-			high, low := (r-0x10000)>>10+0xd800, (r-0x10000)&0x3ff+0xdc00
-			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+			_, _ = fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
 		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
+			_, _ = fmt.Fprintf(&b, `\u%04x`, r)
 		}
 	}
 	return b.String()

@@ -1,8 +1,6 @@
 package transfer
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -11,7 +9,9 @@ import (
 
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/cli/contexts"
+	"github.com/zioflow/gateway/cli/remote"
 	zioflow "github.com/zioflow/gateway/clients/go"
+	"github.com/zioflow/gateway/internal/secretfile"
 	"github.com/zioflow/gateway/zmtp"
 )
 
@@ -31,7 +31,7 @@ func (f *secure) dialOptions(named contexts.Context) ([]zioflow.DialOption, erro
 		return nil, errors.New("--tls-cert and --tls-key need each other")
 	}
 	if f.TokenFile != "" {
-		token, err := access.ReadSecret(f.TokenFile)
+		token, err := secretfile.Read(f.TokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("--token-file: %w", err)
 		}
@@ -53,37 +53,7 @@ func (f *secure) dialOptions(named contexts.Context) ([]zioflow.DialOption, erro
 		}
 		*file.content = string(content)
 	}
-	var options []zioflow.DialOption
-	if named.Token != "" {
-		options = append(options, zioflow.WithToken(named.Token))
-	}
-	switch {
-	case named.TLSCA == "" && named.TLSCert != "":
-		return nil, errors.New("--tls-cert and --tls-key need --tls-ca, which says which gateways to trust")
-	case named.TLSCA == "":
-		return options, nil
-	}
-	config, err := f.tls(named)
-	if err != nil {
-		return nil, err
-	}
-	return append(options, zioflow.WithTLS(config)), nil
-}
-
-func (f *secure) tls(named contexts.Context) (*tls.Config, error) {
-	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-	if !config.RootCAs.AppendCertsFromPEM([]byte(named.TLSCA)) {
-		return nil, errors.New("--tls-ca: the certificate cannot be read")
-	}
-	if named.TLSCert == "" {
-		return config, nil
-	}
-	pair, err := tls.X509KeyPair([]byte(named.TLSCert), []byte(named.TLSKey))
-	if err != nil {
-		return nil, fmt.Errorf("--tls-cert %s with --tls-key %s: %s", f.TLSCert, f.TLSKey, strings.TrimPrefix(err.Error(), "tls: "))
-	}
-	config.Certificates = []tls.Certificate{pair}
-	return config, nil
+	return remote.DialOptions(named, f.TLSCert, f.TLSKey)
 }
 
 // readPEM reads a file in PEM that has to have a block whose type ends so.
@@ -161,7 +131,7 @@ func isPublic(key access.CurveKey, secretPath string) bool {
 
 // readCurveKey reads a file with a key in Z85.
 func readCurveKey(path string) (key access.CurveKey, err error) {
-	text, err := access.ReadSecret(path)
+	text, err := secretfile.Read(path)
 	if err != nil {
 		return key, err
 	}

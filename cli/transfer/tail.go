@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/cli/exit"
@@ -90,7 +89,7 @@ func (l *lines) take(dat zioflow.Dat) error {
 		if err != nil {
 			return err
 		}
-		line = inASCII(string(text)) + "\n"
+		line = tables.Escaped(string(text), inASCII) + "\n"
 	}
 	if _, err := io.WriteString(l.out, line); err != nil {
 		return err
@@ -107,19 +106,5 @@ func (l *lines) take(dat zioflow.Dat) error {
 func (l *lines) close() error { return nil }
 func (l *lines) files() int   { return 0 }
 
-// inASCII is JSON with everything else escaped, so that nothing in it steers a terminal.
-func inASCII(text string) string {
-	var out strings.Builder
-	for _, r := range text {
-		switch {
-		case r < 0x7f:
-			out.WriteRune(r)
-		case r < 0x10000:
-			_, _ = fmt.Fprintf(&out, `\u%04x`, r)
-		default: // a pair of surrogates
-			r -= 0x10000
-			_, _ = fmt.Fprintf(&out, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-		}
-	}
-	return out.String()
-}
+// inASCII tells whether a character may stand in JSON as it is, where nothing else may.
+func inASCII(r rune) bool { return r < 0x7f }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/zioflow/gateway/cli/exit"
+	"github.com/zioflow/gateway/cli/remote"
 	zioflow "github.com/zioflow/gateway/clients/go"
 	"github.com/zioflow/gateway/zmqbridge/dial"
 )
@@ -31,7 +32,7 @@ func inWords(err error) error {
 	if err == nil {
 		return nil
 	}
-	text := strings.NewReplacer("zioflow: ", "", "leave WithTLS out", "leave --tls-ca out", "give WithTLS", "give --tls-ca", "\n", "; ").Replace(err.Error())
+	text := strings.ReplaceAll(remote.InOptions(err.Error()), "\n", "; ")
 	return exit.With(codeOf(err), &worded{text, err})
 }
 

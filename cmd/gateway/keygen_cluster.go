@@ -54,22 +54,14 @@ func (k *keygenCluster) Run() error {
 
 // authority is the folder's, which is made if there is none.
 func (k *keygenCluster) authority() (*pki.CA, error) {
-	certificate, err := os.ReadFile(filepath.Join(k.Folder, caCertificate))
-	if errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(k.Folder, caCertificate)); errors.Is(err, os.ErrNotExist) {
 		return k.found()
 	}
+	ca, err := openAuthority(k.Folder)
 	if err != nil {
 		return nil, err
 	}
-	key, err := os.ReadFile(filepath.Join(k.Folder, caKey))
-	if err != nil {
-		return nil, err
-	}
-	ca, err := pki.LoadCA(pki.Pair{Certificate: certificate, Key: key})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(k.Folder, caCertificate), err)
-	}
-	return ca, nil
+	return ca.CA, nil
 }
 
 // found makes an authority.

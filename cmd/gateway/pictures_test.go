@@ -35,6 +35,7 @@ sleep 1000 ) >/dev/null 2>&1 &`)
 	x.clear()
 	x.enters("gateway flows")
 	x.wait(`^ +1  active .*stream=calib$`)
+	x.wait(`^\$$`) // the prompt that follows
 	picture(t, x, "flows")
 	x.clear()
 	x.enters("gateway top --sort id --interval 500ms")

@@ -67,7 +67,7 @@ func (c *Config) validateTelemetry() error {
 
 // validateHostPorts names the address of gRPC or HTTP that is none.
 func (c *Config) validateHostPorts() error {
-	for _, t := range []Transport{overGRPC, overHTTP} {
+	for _, t := range []Transport{overGRPC, natsRoutes, nodePeers, overHTTP} {
 		for _, address := range t.Configured(c) {
 			if err := checkHostPort(address); err != nil {
 				return fmt.Errorf("%s: %s: %w", t.option, address, err)

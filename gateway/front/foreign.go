@@ -1,14 +1,15 @@
 package front
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
 	"net"
-	"strings"
 
 	"github.com/zioflow/gateway/gateway/config"
 	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/internal/sniff"
 )
 
 // foreign takes note of connections at the HTTP address that speak something else: of them
@@ -21,23 +22,36 @@ func newForeign(log *slog.Logger) *foreign {
 }
 
 // beginnings are of protocols that have other addresses here, by the first bytes.
-var beginnings = []struct{ bytes, detail string }{
-	{"\xff\x00", "the peer speaks ZeroMQ, this is the address for HTTP: CLIENT sockets belong at --zmq-server, DEALER sockets at --zmq-router"},
-	{"PRI * HTTP/2", "the peer speaks HTTP/2, as gRPC does, this is the address for HTTP: gRPC belongs at --grpc"},
-	{"\x16\x03", "the peer speaks TLS, this is the address for HTTP, which is not encrypted: gRPC belongs at --grpc"},
+var beginnings = []struct {
+	is     func(first []byte) bool
+	detail string
+}{
+	{sniff.IsZMTP, "the peer speaks ZeroMQ, this is the address for HTTP: CLIENT sockets belong at --zmq-server, DEALER sockets at --zmq-router"},
+	{beginsWith("PRI * HTTP/2"), "the peer speaks HTTP/2, as gRPC does, this is the address for HTTP: gRPC belongs at --grpc"},
+	{beginsWith("\x16\x03"), "the peer speaks TLS, this is the address for HTTP, which is not encrypted: gRPC belongs at --grpc"},
 }
 
-// look says whether a connection begins as one of them, and logs it.
-func (f *foreign) look(first []byte, from net.Addr) bool {
+func beginsWith(prefix string) func([]byte) bool {
+	return func(first []byte) bool { return bytes.HasPrefix(first, []byte(prefix)) }
+}
+
+// look logs a connection that begins as one of them, and ends one of ZeroMQ's, which would
+// wait for a greeting. HTTP/2 and TLS are told by HTTP's server that they are wrong here.
+func (f *foreign) look(first []byte, conn net.Conn) (ends bool) {
 	for _, b := range beginnings {
-		if strings.HasPrefix(string(first), b.bytes) {
-			address, _, _ := net.SplitHostPort(from.String())
-			f.lines.Log(context.Background(), slog.LevelWarn, "foreign_connection", logs.Of("", address), "connection refused",
-				"endpoint", config.HTTPTransport, "address", address, "cause", "foreign", "detail", b.detail)
-			return true
+		if !b.is(first) {
+			continue
 		}
+		address, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
+		f.lines.Log(context.Background(), slog.LevelWarn, "foreign_connection", logs.Of("", address), "connection refused",
+			"endpoint", config.HTTPTransport, "address", address, "cause", "foreign", "detail", b.detail)
+		break
 	}
-	return false
+	if !sniff.IsZMTP(first) {
+		return false
+	}
+	_, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n") // so that it sees what this is
+	return true
 }
 
 // sniffingListener looks at how its connections begin.
@@ -52,28 +66,5 @@ func (l sniffingListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sniffed{Conn: c, foreign: l.foreign}, nil
-}
-
-// sniffed is a connection whose first bytes were not seen yet, or are none of a protocol
-// that is foreign.
-type sniffed struct {
-	net.Conn
-	foreign *foreign
-	seen    bool // used by the one who reads
-}
-
-// Read implements net.Conn. What is foreign ends: a ZeroMQ peer would wait for a greeting.
-// HTTP/2 and TLS are told by HTTP's server that they are wrong here.
-func (c *sniffed) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if c.seen || n == 0 {
-		return n, err
-	}
-	c.seen = true
-	if c.foreign.look(b[:n], c.RemoteAddr()) && b[0] == 0xff {
-		_, _ = io.WriteString(c.Conn, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n") // so that it sees what this is
-		return 0, io.EOF
-	}
-	return n, err
+	return sniff.NewConn(c, func(first []byte) bool { return l.foreign.look(first, c) }), nil
 }

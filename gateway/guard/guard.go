@@ -14,6 +14,7 @@ import (
 	"github.com/zioflow/gateway/access/jwks"
 	"github.com/zioflow/gateway/gateway/config"
 	"github.com/zioflow/gateway/gateway/reload"
+	"github.com/zioflow/gateway/internal/secretfile"
 	"github.com/zioflow/gateway/server"
 	"github.com/zioflow/gateway/telemetry"
 )
@@ -141,7 +142,7 @@ func (g *Guard) load(c *config.Config) (l loaded, err error) {
 		}
 	}
 	if g.config.CurveKey != "" {
-		if l.curve, err = access.ReadSecret(g.config.CurveKey); err != nil {
+		if l.curve, err = secretfile.Read(g.config.CurveKey); err != nil {
 			return l, fmt.Errorf("zmq-curve-key: %w", err)
 		}
 		if _, err = access.ParseCurveKey(l.curve); err != nil {

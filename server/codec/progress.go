@@ -38,6 +38,53 @@ func NewProgress() *Progress { return &Progress{Changed: newNotifier()} }
 // Moved changes whenever the stream takes something.
 func (p *Progress) Moved() int64 { return p.Left.Messages.Load() + p.steps.Load() }
 
+// Sent counts what a stream is given to send, and what of it has left: what is between them
+// is queued in an outbox, or in gRPC, not written yet. A Link over gRPC embeds it: the
+// counting methods of broker.Link are its. Make one with NewSent. It may be used
+// concurrently.
+type Sent struct {
+	// Progress is to be given to the Writer.
+	Progress *Progress
+
+	delivered Counter // with their weight, as Progress.Left is
+	emptied   atomic.Bool
+}
+
+// NewSent returns the counts of a stream that was given nothing to send.
+func NewSent() Sent { return Sent{Progress: NewProgress()} }
+
+// Add counts a message of that weight as queued.
+func (s *Sent) Add(weight int64) { s.delivered.Add(weight) }
+
+// Drop counts a message out that was added and will not be written.
+func (s *Sent) Drop(weight int64) { s.Progress.Left.Add(weight) }
+
+// Empty says that nothing is queued any more, whatever the counts are.
+func (s *Sent) Empty() { s.emptied.Store(true) }
+
+// Waiting is how many messages have not left.
+func (s *Sent) Waiting() int64 {
+	left := s.Progress.Left.Messages.Load() // first: the difference is never too small
+	return s.delivered.Messages.Load() - left
+}
+
+// Queued implements broker.Link.
+func (s *Sent) Queued() (messages, bytes int64) {
+	if s.emptied.Load() {
+		return 0, 0
+	}
+	left := s.Progress.Left.Bytes.Load() // first, as in Waiting
+	return s.Waiting(), s.delivered.Bytes.Load() - left
+}
+
+// Moved implements broker.Mover.
+func (s *Sent) Moved() uint64 { return uint64(s.Progress.Moved()) }
+
+// Departed implements broker.Departed: a stream has one flow.
+func (s *Sent) Departed() broker.Count {
+	return broker.Count{Messages: uint64(s.Progress.DATs.Messages.Load()), Bytes: uint64(s.Progress.DATs.Bytes.Load())}
+}
+
 // entry is what one message counts for in a Progress.
 type entry struct {
 	progress *Progress

@@ -5,6 +5,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/contract"
@@ -32,6 +33,12 @@ func (r *Request) Drop() {
 	if r.Inbound != nil {
 		r.Inbound.Release()
 	}
+}
+
+// EndsFlow tells whether it is the end of a flow that another gateway has made, for a
+// reason of its own: no peer's EOT.
+func (r *Request) EndsFlow() bool {
+	return r.Type == zio.EOT && r.Inbound.Reason != flow.NotEnded && r.Inbound.Reason != flow.Completed
 }
 
 // decode reads the message. What is not written in the plainest way, or not

@@ -1,4 +1,5 @@
-package access
+// Package secretfile reads files of one line: keys and tokens.
+package secretfile
 
 import (
 	"errors"
@@ -6,9 +7,9 @@ import (
 	"strings"
 )
 
-// ReadSecret reads a file of one line: a key or a token, without the space around it. An
+// Read reads a file of one line: a key or a token, without the space around it. An
 // empty file is an error.
-func ReadSecret(path string) (string, error) {
+func Read(path string) (string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return "", err

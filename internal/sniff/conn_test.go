@@ -1,11 +1,17 @@
-package server
+package sniff_test
 
 import (
 	"errors"
 	"io"
 	"net"
 	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/zioflow/gateway/internal/sniff"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // endless is a connection from which something always comes.
 type endless struct{ net.Conn }
@@ -14,7 +20,7 @@ func (endless) Read(b []byte) (int, error) { return copy(b, "PRI * HTTP/2.0\r\n\
 
 // TestHonestConnectionsCostNothing: a look at one flag.
 func TestHonestConnectionsCostNothing(t *testing.T) {
-	c := &watchedConn{Conn: endless{}}
+	c := sniff.NewConn(endless{}, sniff.IsZMTP)
 	b := make([]byte, 24)
 	if n := testing.AllocsPerRun(100, func() {
 		if n, err := c.Read(b); n != len(b) || err != nil || string(b[:3]) != "PRI" {
@@ -25,9 +31,9 @@ func TestHonestConnectionsCostNothing(t *testing.T) {
 	}
 }
 
-// TestWatchedConnIsASocket: of a socket the options can be seen, of what is none that
+// TestConnIsASocket: of a socket the options can be seen, of what is none that
 // is an error. Who has said nothing has not said anything foreign.
-func TestWatchedConnIsASocket(t *testing.T) {
+func TestConnIsASocket(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -43,7 +49,10 @@ func TestWatchedConnIsASocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = accepted.Close() }()
-	c := &watchedConn{Conn: accepted, foreign: func(net.Addr) { t.Error("taken for ZeroMQ") }}
+	c := sniff.NewConn(accepted, func(first []byte) bool {
+		t.Errorf("was asked about %q", first)
+		return true
+	})
 	if _, err := c.SyscallConn(); err != nil {
 		t.Errorf("of a socket: %v", err)
 	}
@@ -52,7 +61,7 @@ func TestWatchedConnIsASocket(t *testing.T) {
 		t.Errorf("read %d, %v", n, err)
 	}
 	one, other := net.Pipe()
-	if _, err := (&watchedConn{Conn: one}).SyscallConn(); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := sniff.NewConn(one, sniff.IsZMTP).SyscallConn(); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("of a pipe: %v", err)
 	}
 	_, _ = one.Close(), other.Close()
