@@ -56,7 +56,7 @@ func (b *Broker) AttachWith(link Link, info PeerInfo, grant rights.Grant) *Peer 
 	return p
 }
 
-// ErrNoListener: there is no such listener at this node, or it has left.
+// ErrNoListener tells that there is no such listener at this node, or it has left.
 var ErrNoListener = errors.New("no such listener")
 
 // AttachCarried is Attach for the client of a flow that another node has found a listener

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -84,7 +85,7 @@ func newMistakeFolder(t *testing.T, text string) *mistakeFolder {
 	if err := os.Symlink(built, filepath.Join(at.path, "gateway")); err != nil {
 		t.Fatal(err)
 	}
-	at.environment = append(gatewayCommand(t, patience, nil, nil).Env, "PATH="+at.path+":"+os.Getenv("PATH"))
+	at.environment = slices.Concat(gatewayCommand(t, patience, nil, nil).Env, []string{"PATH=" + at.path + ":" + os.Getenv("PATH")})
 	for _, folder := range []string{"keys", "other"} {
 		script := fmt.Sprintf("gateway keygen server %s && (echo identities: && gateway keygen identity --role client %s alice) >%s/identities.yaml", folder, folder, folder)
 		if out, err := at.shell(t.Context(), script).CombinedOutput(); err != nil {
@@ -106,8 +107,8 @@ func newMistakeFolder(t *testing.T, text string) *mistakeFolder {
 	var toReal, toPaper []string
 	for i, p := range []*program{at.one, secured, drained} {
 		for port, address := range map[int]string{7575: p.addresses[viaGRPC], 7576: p.http, 5555: p.addresses[viaClient], 5556: p.addresses[viaDealer]} {
-			paper, real := fmt.Sprintf("127.0.0.1:%d", port+10*i), strings.TrimPrefix(address, "tcp://")
-			toReal, toPaper = append(toReal, paper, real), append(toPaper, real, paper)
+			printed, actual := fmt.Sprintf("127.0.0.1:%d", port+10*i), strings.TrimPrefix(address, "tcp://")
+			toReal, toPaper = append(toReal, printed, actual), append(toPaper, actual, printed)
 		}
 	}
 	at.toReal, at.toPaper = strings.NewReplacer(toReal...), strings.NewReplacer(toPaper...)

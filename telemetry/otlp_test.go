@@ -139,8 +139,8 @@ func TestProtocolsOverTLS(t *testing.T) {
 	send := func(scheme string, want int) {
 		t.Helper()
 		for protocol, to := range collectors {
-			endpoint := scheme + to.address[strings.Index(to.address, "://"):]
-			oneSpan(t, exportBy(t, telemetry.ExportOptions{Endpoint: endpoint, Protocol: protocol, Metrics: telemetry.NewMetrics("v1")}))
+			_, address, _ := strings.Cut(to.address, "://")
+			oneSpan(t, exportBy(t, telemetry.ExportOptions{Endpoint: scheme + "://" + address, Protocol: protocol, Metrics: telemetry.NewMetrics("v1")}))
 			if spans, _ := to.spans(); len(spans) != want {
 				t.Errorf("%s to %s: %d spans have come", protocol, scheme, len(spans))
 			}

@@ -72,7 +72,7 @@ func Open(path string) (*Store, error) {
 	return s, nil
 }
 
-// ErrUnknown: there is no context of that name.
+// ErrUnknown tells that there is no context of that name.
 var ErrUnknown = errors.New("there is no such context")
 
 // Names are those of all contexts, sorted.
@@ -99,10 +99,10 @@ func (s *Store) hint() string {
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// ErrName: a context cannot have that name.
+// ErrName tells that a context cannot have that name.
 var ErrName = errors.New("a context's name has letters, digits, dots, dashes and underscores, 64 at the most, and begins with one of the first two")
 
-// ErrExists: there is a context of that name already.
+// ErrExists tells that there is a context of that name already.
 var ErrExists = errors.New("there is a context of that name")
 
 // Add keeps a context; the first one comes into use. One of that name is replaced, if that

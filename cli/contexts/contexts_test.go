@@ -65,7 +65,7 @@ func TestStore(t *testing.T) {
 // TestMistakes: a file that is wrong is not taken for an empty one, nor written over.
 func TestMistakes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "contexts.yaml")
-	for _, text := range []string{"contexts: [", "contexts:\n  lab:\n    adress: x\n"} {
+	for _, text := range []string{"contexts: [", "contexts:\n  lab:\n    town: x\n"} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -65,9 +65,8 @@ func serving(t *testing.T, arguments ...string) map[string]any {
 	go func() { ended <- command.Wait() }()
 	t.Cleanup(func() {
 		cancel()
-		_ = <-ended
-		if t.Failed() {
-			t.Logf("the gateway's log:\n%s", &log)
+		if err := <-ended; t.Failed() {
+			t.Logf("the gateway ended with %v, its log:\n%s", err, &log)
 		}
 	})
 	tick := time.NewTicker(20 * time.Millisecond)
