@@ -32,7 +32,7 @@ func TestListenerNames(t *testing.T) {
 		text = strings.ReplaceAll(text, "sha256: "+who, "sha256: "+access.HashToken(who))
 	}
 	p := policy(t, text)
-	rights := func(token string) broker.Rights {
+	of := func(token string) broker.Rights {
 		t.Helper()
 		who, err := p.Token(t.Context(), token)
 		if err != nil {
@@ -52,7 +52,7 @@ func TestListenerNames(t *testing.T) {
 		"":                  {broker.NameRefused, broker.NameUnlessHeld, broker.NameRefused},
 	} {
 		for i, token := range []string{"BOB", "EVE", "MUTE"} {
-			if got := rights(token).Names.Right(name); got != want[i] {
+			if got := of(token).Names.Right(name); got != want[i] {
 				t.Errorf("%s as %q: %v, want %v", token, name, got, want[i])
 			}
 		}

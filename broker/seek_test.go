@@ -114,17 +114,17 @@ func TestAFlowsEndAsksNoMatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		const listeners, waiting = 10, 100
+		const listening, waiting = 10, 100
 		asked := new(atomic.Int64)
 		sink := make(offerSink, waiting)
-		for range listeners {
+		for range listening {
 			spec := broker.ListenerSpec{Name: "raw", MaxFlows: 1, Match: countingMatch{asked}, Sink: sink}
 			if _, err := b.Listen(spec); err != nil {
 				t.Fatal(err)
 			}
 		}
 		var clients []*broker.Peer
-		for range listeners + waiting {
+		for range listening + waiting {
 			c := b.Attach(silentLink{}, broker.PeerInfo{})
 			c.Receive(message(giving))
 			clients = append(clients, c)
@@ -136,8 +136,8 @@ func TestAFlowsEndAsksNoMatch(t *testing.T) {
 		if now := asked.Load(); now != before {
 			t.Errorf("a flow's end asked matches %d times", now-before)
 		}
-		if offers := len(sink); offers != listeners+1 {
-			t.Errorf("%d offers were made, want %d", offers, listeners+1)
+		if offers := len(sink); offers != listening+1 {
+			t.Errorf("%d offers were made, want %d", offers, listening+1)
 		}
 		b.Close(flow.Draining, "")
 	})

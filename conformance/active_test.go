@@ -23,7 +23,7 @@ type activeFlow struct {
 }
 
 // openFlow opens a flow between two new peers.
-func (g *inProcess) openFlow(t *testing.T, l *listener, client, handler transport, direction zio.Direction, credit int64) *activeFlow {
+func (g *inProcess) openFlow(t *testing.T, l *listener, client, handler transportName, direction zio.Direction, credit int64) *activeFlow {
 	t.Helper()
 	return openBetween(t, l, g.dial(t, client), g.dial(t, handler), direction, credit)
 }

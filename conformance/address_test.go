@@ -54,7 +54,7 @@ func checkBound(t *testing.T, wanted, bound []string) {
 	}
 }
 
-func dialAt(t *testing.T, via transport, address string) peer {
+func dialAt(t *testing.T, via transportName, address string) peer {
 	t.Helper()
 	p, err := dial(via, address)
 	if err != nil {

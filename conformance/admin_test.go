@@ -75,7 +75,7 @@ func takesValue(option string) bool { return option == "-format" || option == "-
 func TestAdminEndsEveryKind(t *testing.T) {
 	p := serve(t, nil, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "any"})
-	for i, kinds := range [][2]transport{{viaClient, viaDealer}, {viaDealer, viaGRPC}, {viaGRPC, viaClient}} {
+	for i, kinds := range [][2]transportName{{viaClient, viaDealer}, {viaDealer, viaGRPC}, {viaGRPC, viaClient}} {
 		id := uint64(i + 1)
 		f := p.openFlow(t, l, kinds[0], kinds[1], zio.Extract, 4)
 		f.cross(t, 3)

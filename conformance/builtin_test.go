@@ -87,7 +87,7 @@ func TestBuiltinGenerate_FLOW_13_BRK_10(t *testing.T) {
 func withDefaultRoutes(s *settings) { s.defaultRoutes = true }
 
 // openBuiltin opens a flow and checks the built-in handler's BOT.
-func openBuiltin(t *testing.T, client peer, via transport, bot *zio.Message, credit int64) *side {
+func openBuiltin(t *testing.T, client peer, via transportName, bot *zio.Message, credit int64) *side {
 	t.Helper()
 	s := &side{peer: client, via: via, from: viaNothing, credit: credit, withheld: true}
 	if err := s.put(bot); err != nil {

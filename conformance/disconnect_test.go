@@ -12,7 +12,7 @@ import (
 )
 
 // peerIn is the peer of that transport that takes part in the flow.
-func (p *program) peerIn(t *testing.T, via transport, id uint64) *gatewayv1.ConnectedPeer {
+func (p *program) peerIn(t *testing.T, via transportName, id uint64) *gatewayv1.ConnectedPeer {
 	t.Helper()
 	var r gatewayv1.ListPeersResponse
 	p.operate(t, "ListPeers", fmt.Sprintf(`{"transport":"%s"}`, via.name()), &r)
@@ -31,7 +31,7 @@ func TestAdminDisconnects(t *testing.T) {
 	notWithLibzmq(t, "cannot end one connection")
 	p := serve(t, []string{"--no-default-routes"}, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "any"})
-	for i, kinds := range [][2]transport{{viaClient, viaDealer}, {viaDealer, viaGRPC}, {viaGRPC, viaClient}} {
+	for i, kinds := range [][2]transportName{{viaClient, viaDealer}, {viaDealer, viaGRPC}, {viaGRPC, viaClient}} {
 		f := p.openFlow(t, l, kinds[0], kinds[1], zio.Extract, 4)
 		f.cross(t, 3)
 		id := uint64(2*i + 1)

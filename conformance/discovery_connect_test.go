@@ -29,7 +29,7 @@ func TestConnectRouteByNode(t *testing.T) {
 	}
 	for range 2 {
 		far := serveOn(t, b, online, "--node=far") // which need not be found before a flow wants it
-		for _, via := range []transport{viaClient, viaDealer, viaGRPC} {
+		for _, via := range []transportName{viaClient, viaDealer, viaGRPC} {
 			where := []string{"--via=" + via.name(), "--address=" + near.addresses[via], "--timeout=20s"}
 			transfer("took 3 messages", append([]string{"get", "builtin=generate", "count=3"}, where...)...)
 			transfer("gave 5 messages", append([]string{"put", "--count=5", "builtin=dump"}, where...)...)

@@ -10,10 +10,10 @@ import (
 // side is a peer with its part in one flow.
 type side struct {
 	peer
-	via    transport // its own
-	from   transport // the other side's
-	credit int64     // agreed
-	ends   bool      // it is the one to say EOT first
+	via    transportName // its own
+	from   transportName // the other side's
+	credit int64         // agreed
+	ends   bool          // it is the one to say EOT first
 	// withheld tells that the gateway may hold back a part of a PAY, to bound
 	// its memory, and pay that later in a PAY of its own.
 	withheld bool

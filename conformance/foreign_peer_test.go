@@ -36,7 +36,7 @@ func startForeignPeer(t *testing.T, k foreignKind, address string, keys *native.
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings = append(settings, "address="+address, "socket="+map[transport]string{viaClient: "client", viaDealer: "dealer"}[k.via])
+	settings = append(settings, "address="+address, "socket="+map[transportName]string{viaClient: "client", viaDealer: "dealer"}[k.via])
 	if keys != nil {
 		settings = append(settings, "server="+keys.Server, "public="+keys.Public, "secret="+keys.Secret)
 	}

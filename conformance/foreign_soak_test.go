@@ -7,7 +7,7 @@ func init() {
 	// JeroMQ takes minutes to set up, where there is no Java. It speaks ZMTP 3.0, and PING
 	// all the same.
 	libraries = append(libraries, &library{
-		name: "jeromq", sockets: []transport{viaDealer}, curve: true, pings: true, command: func() ([]string, error) {
+		name: "jeromq", sockets: []transportName{viaDealer}, curve: true, pings: true, command: func() ([]string, error) {
 			const folder = "../.deps/java"
 			// The interpreter would rather compile everything than start soon.
 			arguments := []string{"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", folder + "/*:" + folder + "/classes", "Peer"}

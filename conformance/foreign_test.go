@@ -18,7 +18,7 @@ import (
 // library is an implementation of ZeroMQ that is not ours; peers/README.md.
 type library struct {
 	name    string
-	sockets []transport
+	sockets []transportName
 	curve   bool
 	// pings tells that it knows PING: it can ask for a sign of life. Only one that speaks
 	// ZMTP 3.1 is asked itself.
@@ -33,12 +33,12 @@ var thorough bool
 
 // libraries are those that the tests use; more if they are thorough.
 var libraries = []*library{
-	{name: "libzmq", sockets: []transport{viaClient, viaDealer}, curve: true, pings: true, pinged: true, command: builtC},
-	{name: "node", sockets: []transport{viaClient, viaDealer}, curve: true, pings: true, pinged: true,
+	{name: "libzmq", sockets: []transportName{viaClient, viaDealer}, curve: true, pings: true, pinged: true, command: builtC},
+	{name: "node", sockets: []transportName{viaClient, viaDealer}, curve: true, pings: true, pinged: true,
 		command: ready("node", "node/wire.mjs", "node/node_modules/zeromq")},
-	{name: "pyzmq", sockets: []transport{viaDealer}, curve: true, pings: true, pinged: true,
+	{name: "pyzmq", sockets: []transportName{viaDealer}, curve: true, pings: true, pinged: true,
 		command: ready("../.deps/python/bin/python", "peers/python/peer.py")},
-	{name: "go-zeromq", sockets: []transport{viaDealer}, command: builtGo},
+	{name: "go-zeromq", sockets: []transportName{viaDealer}, command: builtGo},
 }
 
 // ready is a program that need not be built. All files have to be there.
@@ -87,7 +87,7 @@ func build(name, dir, compiler string, arguments []string) ([]string, error) {
 // foreignKind is a kind of peer on one of the libraries.
 type foreignKind struct {
 	*library
-	via transport
+	via transportName
 }
 
 func (k foreignKind) String() string { return k.name + " " + string(k.via) }

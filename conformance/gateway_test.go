@@ -31,7 +31,7 @@ type inProcess struct {
 	// servers and routers are the bound ZeroMQ addresses.
 	servers, routers []string
 	// addresses is where each transport's peers connect.
-	addresses map[transport]string
+	addresses map[transportName]string
 	ends      chan broker.FlowID // the flows that have ended, in that order
 }
 
@@ -66,7 +66,7 @@ func startGateway(t *testing.T, configure ...func(*settings)) *inProcess {
 	if s.bridge != nil {
 		p.openBridge(t, s)
 	}
-	p.addresses = map[transport]string{viaClient: p.servers[0], viaDealer: p.routers[0], viaGRPC: g.Addresses().GRPC}
+	p.addresses = map[transportName]string{viaClient: p.servers[0], viaDealer: p.routers[0], viaGRPC: g.Addresses().GRPC}
 	return p
 }
 

@@ -63,7 +63,7 @@ func goOn(t *testing.T, l *listener, g *inProcess, p peer) {
 func TestClientLeavesBeforeHandler_BRK_17(t *testing.T) {
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
-	onEveryTransport(t, func(t *testing.T, via transport) {
+	onEveryTransport(t, func(t *testing.T, via transportName) {
 		client, late := g.dial(t, via), g.dial(t, via)
 		mustSend(t, client, botMessage(zio.Extract, 2, 0))
 		cid := l.offer(t).GetCid()
@@ -85,7 +85,7 @@ func TestClientLeavesBeforeHandler_BRK_17(t *testing.T) {
 func TestLeavesAfterEOT_BRK_10_BRK_17(t *testing.T) {
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
-	onEveryTransport(t, func(t *testing.T, via transport) {
+	onEveryTransport(t, func(t *testing.T, via transportName) {
 		f := g.openFlow(t, l, via, viaDealer, zio.Extract, 4)
 		f.cross(t, 2)
 		mustSend(t, f.client, eotMessage())
@@ -105,7 +105,7 @@ func TestLeavesAfterEOT_BRK_10_BRK_17(t *testing.T) {
 func TestRestart_BRK_12_BRK_13(t *testing.T) {
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
-	for _, via := range []transport{viaClient, viaDealer} {
+	for _, via := range []transportName{viaClient, viaDealer} {
 		for _, handlerVia := range transports {
 			t.Run(fmt.Sprintf("%s_to_%s", via, handlerVia), func(t *testing.T) {
 				f := g.openFlow(t, l, via, handlerVia, zio.Extract, 2)
@@ -129,7 +129,7 @@ func TestRestart_BRK_12_BRK_13(t *testing.T) {
 func TestSuccession_BRK_12_BRK_14(t *testing.T) {
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
-	onEveryTransport(t, func(t *testing.T, via transport) {
+	onEveryTransport(t, func(t *testing.T, via transportName) {
 		one, two := g.dial(t, via), g.dial(t, viaClient)
 		for n := range 50 {
 			direction := []zio.Direction{zio.Extract, zio.Inject}[n/2%2]

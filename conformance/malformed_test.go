@@ -96,7 +96,7 @@ func malformedMultis() []malformed {
 func TestMalformed_MSG_6_MSG_8_MSG_9_MSG_10_BRK_19(t *testing.T) {
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
-	for via, list := range map[transport][]malformed{viaClient: malformedSingles(), viaDealer: malformedMultis()} {
+	for via, list := range map[transportName][]malformed{viaClient: malformedSingles(), viaDealer: malformedMultis()} {
 		honest := g.openFlow(t, l, via, viaGRPC, zio.Extract, 2)
 		other := g.openFlow(t, l, viaGRPC, via, zio.Extract, 2)
 		for _, bad := range list {

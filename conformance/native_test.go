@@ -34,7 +34,7 @@ func TestNativeFlow_FLOW_14_FLOW_15_FLOW_16_FLOW_18(t *testing.T) {
 
 func dialKind(t *testing.T, g *inProcess, kind native.Kind) *native.Peer {
 	t.Helper()
-	via := map[native.Kind]transport{native.Client: viaClient, native.Dealer: viaDealer}[kind]
+	via := map[native.Kind]transportName{native.Client: viaClient, native.Dealer: viaDealer}[kind]
 	p, err := native.Dial(kind, g.addresses[via], "")
 	if err != nil {
 		t.Fatal(err)

@@ -84,7 +84,7 @@ func (r *nodeRun) result(t *testing.T) (result nodeResult) {
 }
 
 // nodeSockets are the sockets that node/peer.mjs can use.
-var nodeSockets = map[string]transport{"client": viaClient, "dealer": viaDealer}
+var nodeSockets = map[string]transportName{"client": viaClient, "dealer": viaDealer}
 
 // TestNodeBuiltin has Node's ZeroMQ take from generate and give to dump.
 func TestNodeBuiltin(t *testing.T) {

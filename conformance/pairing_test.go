@@ -65,9 +65,9 @@ type pairing struct {
 	gateway    *inProcess
 	listener   *listener
 	client     peer
-	clientVia  transport
+	clientVia  transportName
 	handler    peer
-	handlerVia transport
+	handlerVia transportName
 	direction  zio.Direction // the client's
 }
 
@@ -83,7 +83,7 @@ func (x *pairing) carries(size int) bool {
 	case raceDetector && huge:
 		return false
 	}
-	next := map[transport]transport{viaClient: viaDealer, viaDealer: viaGRPC, viaGRPC: viaClient}
+	next := map[transportName]transportName{viaClient: viaDealer, viaDealer: viaGRPC, viaGRPC: viaClient}
 	return next[x.clientVia] == x.handlerVia
 }
 

@@ -12,21 +12,21 @@ import (
 )
 
 // transport is a way to the gateway.
-type transport string
+type transportName string
 
 const (
-	viaClient transport = "CLIENT"
-	viaDealer transport = "DEALER"
-	viaGRPC   transport = "gRPC"
+	viaClient transportName = "CLIENT"
+	viaDealer transportName = "DEALER"
+	viaGRPC   transportName = "gRPC"
 	// viaNothing is how a built-in handler is reached; nobody can use it.
-	viaNothing transport = "builtin"
+	viaNothing transportName = "builtin"
 )
 
 // transports are those that can be used.
-var transports = []transport{viaClient, viaDealer, viaGRPC}
+var transports = []transportName{viaClient, viaDealer, viaGRPC}
 
 // name is how the gateway calls the transport's peers.
-func (v transport) name() string {
+func (v transportName) name() string {
 	switch v {
 	case viaClient:
 		return "zmq-server"
@@ -42,7 +42,7 @@ func (v transport) name() string {
 // seqno is that of the n-th message, from 0, that a peer of the tests sends.
 // The gateway numbers what a gRPC peer sends. What natives send keeps its
 // number, so theirs are such as no gateway would give.
-func (v transport) seqno(n uint64) uint64 {
+func (v transportName) seqno(n uint64) uint64 {
 	if v == viaClient || v == viaDealer {
 		return n * 37
 	}
@@ -69,7 +69,7 @@ type message = play.Message
 func newMessage(m *zio.Message) (*message, error) { return play.NewMessage(m) }
 
 // dial attaches a peer that leaves at the test's end.
-func (g *inProcess) dial(t *testing.T, via transport) peer {
+func (g *inProcess) dial(t *testing.T, via transportName) peer {
 	t.Helper()
 	p, err := dial(via, g.addresses[via])
 	if err != nil {
@@ -79,7 +79,7 @@ func (g *inProcess) dial(t *testing.T, via transport) peer {
 	return p
 }
 
-func dial(via transport, address string) (peer, error) {
+func dial(via transportName, address string) (peer, error) {
 	switch via {
 	case viaClient:
 		return dialNative(native.Client, address)

@@ -166,7 +166,7 @@ func (p *program) readAddresses(t *testing.T) addressFile {
 		t.Fatalf("ready file %q: %v", text, err)
 	}
 	p.http = file.HTTP
-	p.inProcess = &inProcess{addresses: map[transport]string{viaGRPC: file.GRPC}}
+	p.inProcess = &inProcess{addresses: map[transportName]string{viaGRPC: file.GRPC}}
 	if len(file.ZMQServer) > 0 {
 		p.addresses[viaClient] = file.ZMQServer[0]
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // onEveryTransport runs a test with a client of each.
-func onEveryTransport(t *testing.T, test func(t *testing.T, via transport)) {
+func onEveryTransport(t *testing.T, test func(t *testing.T, via transportName)) {
 	for _, via := range transports {
 		t.Run(string(via), func(t *testing.T) { test(t, via) })
 	}
@@ -24,7 +24,7 @@ func onEveryTransport(t *testing.T, test func(t *testing.T, via transport)) {
 
 func TestNoHandler_FLOW_5_BRK_7_BRK_8(t *testing.T) {
 	g := startGateway(t, func(s *settings) { s.HandlerWait = 0 })
-	onEveryTransport(t, func(t *testing.T, via transport) {
+	onEveryTransport(t, func(t *testing.T, via transportName) {
 		client := g.dial(t, via)
 		for range 2 { // one after the other on one socket
 			begin := time.Now()
@@ -42,7 +42,7 @@ func TestNoHandler_FLOW_5_BRK_7_BRK_8(t *testing.T) {
 func TestDeclined_FLOW_5_BRK_7_BRK_8(t *testing.T) {
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "picky"})
-	onEveryTransport(t, func(t *testing.T, via transport) {
+	onEveryTransport(t, func(t *testing.T, via transportName) {
 		client, late := g.dial(t, via), g.dial(t, via)
 		mustSend(t, client, botMessage(zio.Inject, 2, 0))
 		cid := l.offer(t).GetCid()
@@ -64,7 +64,7 @@ func TestHandlerTimeout_BRK_5_BRK_7(t *testing.T) {
 	const deadline = 300 * time.Millisecond
 	g := startGateway(t, func(s *settings) { s.PendingTimeout = deadline })
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "sleepy"})
-	onEveryTransport(t, func(t *testing.T, via transport) {
+	onEveryTransport(t, func(t *testing.T, via transportName) {
 		client, late := g.dial(t, via), g.dial(t, via)
 		begin := time.Now()
 		mustSend(t, client, botMessage(zio.Extract, 2, 0))
@@ -91,7 +91,7 @@ func TestHandlerTimeout_BRK_5_BRK_7(t *testing.T) {
 func TestCID_BRK_5_BRK_6(t *testing.T) {
 	g := startGateway(t)
 	l := g.listen(t, &gatewayv1.ListenRequest{Name: "all"})
-	onEveryTransport(t, func(t *testing.T, via transport) {
+	onEveryTransport(t, func(t *testing.T, via transportName) {
 		active := g.openFlow(t, l, viaDealer, via, zio.Extract, 2)
 		waiting, handler := g.dial(t, viaClient), g.dial(t, via)
 		mustSend(t, waiting, botMessage(zio.Extract, 2, 0))
@@ -118,7 +118,7 @@ func TestCID_BRK_5_BRK_6(t *testing.T) {
 // after its restart, is told once.
 func TestStray_BRK_18(t *testing.T) {
 	g := startGateway(t, withDefaultRoutes)
-	for _, via := range []transport{viaClient, viaDealer} {
+	for _, via := range []transportName{viaClient, viaDealer} {
 		for _, stray := range []*zio.Message{datMessage([]byte("data")), payMessage(3)} {
 			t.Run(fmt.Sprintf("%s/%s", via, stray.Label), func(t *testing.T) {
 				p := g.dial(t, via)

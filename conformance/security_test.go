@@ -150,9 +150,9 @@ func open(ctx context.Context, conn *grpc.ClientConn, bot *gatewayv1.Bot) (*gate
 }
 
 // native dials with that identity's CURVE keys.
-func (s *secured) native(t *testing.T, via transport, name string) *nativePeer {
+func (s *secured) native(t *testing.T, via transportName, name string) *nativePeer {
 	t.Helper()
-	kind := map[transport]native.Kind{viaClient: native.Client, viaDealer: native.Dealer}[via]
+	kind := map[transportName]native.Kind{viaClient: native.Client, viaDealer: native.Dealer}[via]
 	inner, err := native.DialCurve(kind, s.addresses[via], native.CurveKeys{
 		Server: s.read(t, "server.curve.pub"), Public: s.read(t, name+".curve.pub"), Secret: s.read(t, name+".curve"),
 	})
@@ -223,7 +223,7 @@ func TestSecured(t *testing.T) {
 	if fetched := s.scrape(t)[series]; fetched != 1 {
 		t.Errorf("%s is %v, want 1", series, fetched)
 	}
-	for _, via := range []transport{viaClient, viaDealer} {
+	for _, via := range []transportName{viaClient, viaDealer} {
 		p := s.native(t, via, "writer")
 		mustSend(t, p, botMessage(zio.Inject, 2, 0))
 		mustRecv(t, p, zio.BOT)
@@ -251,7 +251,7 @@ func TestStrangers(t *testing.T) {
 			s.wantLine(t, "access denied", "front=grpc", "cause="+c.cause)
 		})
 	}
-	for via, front := range map[transport]string{viaClient: "zmq-server", viaDealer: "zmq-router"} {
+	for via, front := range map[transportName]string{viaClient: "zmq-server", viaDealer: "zmq-router"} {
 		t.Run("unknown key by "+string(via), func(t *testing.T) {
 			p := s.native(t, via, "stranger")
 			// It may see that it is refused before it has sent anything.

@@ -41,7 +41,7 @@ func TestReady(t *testing.T) {
 		t.Errorf("the ready line is\n%q, want\n%q", p.ready, want)
 	}
 
-	for via, address := range map[transport]string{viaClient: ipc, viaDealer: file.ZMQRouter[0], viaGRPC: file.GRPC} {
+	for via, address := range map[transportName]string{viaClient: ipc, viaDealer: file.ZMQRouter[0], viaGRPC: file.GRPC} {
 		client := dialAt(t, via, address)
 		mustSend(t, client, botMessage(zio.Inject, 2, 0)) // the default routes are there
 		mustRecv(t, client, zio.BOT)
@@ -149,7 +149,7 @@ func TestGrace(t *testing.T) {
 	p := serve(t, []string{"--default-routes", "--drain-grace=1m"}, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	f := p.openFlow(t, l, viaClient, viaGRPC, zio.Extract, 2)
-	late := map[transport]peer{viaClient: p.dial(t, viaClient), viaDealer: p.dial(t, viaDealer), viaGRPC: p.dial(t, viaGRPC)}
+	late := map[transportName]peer{viaClient: p.dial(t, viaClient), viaDealer: p.dial(t, viaDealer), viaGRPC: p.dial(t, viaGRPC)}
 	p.signal(t, syscall.SIGTERM)
 	p.log.waitFor(t, "stopping")
 	eventually(t, "/healthz", func() error {
@@ -214,7 +214,7 @@ func TestStuckPeer(t *testing.T) {
 // been replaced. Its next message is answered, and it can begin anew.
 func TestKilledGateway_BRK_18(t *testing.T) {
 	old := serve(t, []string{"--default-routes"}, nil)
-	clients := map[transport]peer{}
+	clients := map[transportName]peer{}
 	for _, via := range transports {
 		clients[via] = old.dial(t, via)
 		mustSend(t, clients[via], botMessage(zio.Extract, 2, 0))

@@ -14,7 +14,7 @@ import (
 // none does, the client is told so.
 func TestAHandlerMayRestart(t *testing.T) {
 	p := serve(t, []string{"--handler-wait=500ms"}, nil)
-	onEveryTransport(t, func(t *testing.T, via transport) {
+	onEveryTransport(t, func(t *testing.T, via transportName) {
 		client := p.dial(t, via)
 		bot := flowMessage(`{"flow":"BOT","direction":"extract","credit":2,"stream":"raw"}`)
 		begin := time.Now()
@@ -25,7 +25,7 @@ func TestAHandlerMayRestart(t *testing.T) {
 		}
 	})
 	long := serve(t, []string{"--handler-wait=5s"}, nil)
-	onEveryTransport(t, func(t *testing.T, via transport) {
+	onEveryTransport(t, func(t *testing.T, via transportName) {
 		client := long.dial(t, via)
 		mustSend(t, client, flowMessage(`{"flow":"BOT","direction":"extract","credit":2,"stream":"raw"}`))
 		l := long.listen(t, &gatewayv1.ListenRequest{Name: "store " + string(via), Match: "attributes.stream == 'raw'"})

@@ -48,7 +48,7 @@ func (s *carryService) Carry(stream grpc.BidiStreamingServer[gatewayv1.CarryRequ
 	s.streams.Go(func() { s.reading(ctx, x, func() { readOpen(ctx, stream, x) }) })
 	out := newSender(stream, x, codec.OpenMembers)
 	out.begun = true // the client's node wants the EOT in any case, and not the status
-	err = relay(ctx, out, sendCarried)
+	err = relayFlow(ctx, out, sendCarried)
 	if ctx.Err() != nil {
 		x.leave(nodeGone(ctx, begin.GetNode()))
 	}

@@ -30,12 +30,12 @@ func (s *flowService) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest
 	}
 	s.streams.Go(func() { s.reading(ctx, x, func() { readOpen(ctx, stream, x) }) })
 
-	return relay(ctx, newSender(stream, x, codec.OpenMembers), sendOpen)
+	return relayFlow(ctx, newSender(stream, x, codec.OpenMembers), sendOpen)
 }
 
-// relay sends what is delivered, each by send, until nothing more comes, and returns the
+// relayFlow sends what is delivered, each by send, until nothing more comes, and returns the
 // status to end the stream with. After an error send is to drop what it is given.
-func relay(ctx context.Context, out *sender, send func(*sender, *broker.Delivery, error) error) error {
+func relayFlow(ctx context.Context, out *sender, send func(*sender, *broker.Delivery, error) error) error {
 	for {
 		batch, err := out.take(ctx)
 		if err != nil {
