@@ -57,6 +57,7 @@ func (l *lead) carry(ctx context.Context, cancel context.CancelFunc, o routing.O
 	default:
 		l.settled(o.CID)
 		if c.accept(ctx, o, bot) {
+			l.member.node.counts.carriedOut.Add(1)
 			c.relay(ctx)
 		}
 	}
@@ -66,6 +67,7 @@ func (l *lead) carry(ctx context.Context, cancel context.CancelFunc, o routing.O
 func (l *lead) pass(ctx context.Context, o routing.Offer, why string) {
 	if ctx.Err() == nil { // it was not withdrawn
 		n := l.member.node
+		n.counts.passed.Add(1)
 		n.lines.Log(ctx, slog.LevelInfo, "cluster_passed", logs.Of(l.member.name, ""), "flow not taken by another node",
 			"node", l.member.name, "listener", l.name, "detail", why)
 		l.hold()

@@ -80,7 +80,7 @@ func (n *Node) dialOptions(note *came) []grpc.DialOption {
 			if err != nil {
 				return nil, err
 			}
-			return &notedConn{conn, note}, nil
+			return &notedConn{conn, note, &n.counts}, nil
 		}),
 	}
 }
@@ -101,21 +101,6 @@ func (c *came) at() time.Time {
 	return time.Time{}
 }
 
-// notedConn takes note of when bytes come.
-type notedConn struct {
-	net.Conn
-	came *came
-}
-
-// Read implements net.Conn.
-func (c *notedConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if n > 0 {
-		c.came.note()
-	}
-	return n, err
-}
-
 // ping has the node show that it is there: that bytes come is enough.
 func (m *member) ping() {
 	if m.conn == nil {
@@ -130,10 +115,12 @@ func (m *member) ping() {
 func (m *member) readTable() members.Event {
 	table, err := m.tryTable()
 	if err != nil {
+		m.node.counts.tablesFailed.Add(1)
 		m.node.log.Warn("listeners of a node not read", "node", m.name, "error", err)
 		m.pause() // the next beat has it tried again
 		return members.Failed{ID: m.id}
 	}
+	m.node.counts.tablesRead.Add(1)
 	return members.Read{Table: table}
 }
 

@@ -43,6 +43,7 @@ type Node struct {
 	running  sync.WaitGroup     // the loop, and what it has started
 	served   sync.WaitGroup     // the server for other nodes
 	carrying sync.WaitGroup     // flows that are carried to others
+	counts   counts
 
 	mu       sync.Mutex
 	machine  *members.Machine // guarded by mu
@@ -100,10 +101,10 @@ func (n *Node) start() (err error) {
 		return fmt.Errorf("%s: %w", option, err)
 	}
 	n.peers = server.NewPeers(n.options.Broker, server.PeersOptions{
-		Table: n.table, Alive: n.lives.context, TLS: n.secure, Stall: n.options.Stall, Log: n.log,
+		Table: n.table, Alive: n.alive, TLS: n.secure, Stall: n.options.Stall, Log: n.log,
 	})
 	n.served.Go(func() {
-		if err := n.peers.Serve(n.listener); err != nil {
+		if err := n.peers.Serve(&countedListener{n.listener, &n.counts}); err != nil {
 			n.log.Error("other nodes are not served any more", "error", err)
 		}
 	})
@@ -288,6 +289,7 @@ func (n *Node) step(e members.Event) {
 func (n *Node) do(effect members.Effect) {
 	switch e := effect.(type) {
 	case members.Joined:
+		n.counts.joined.Add(1)
 		n.log.Info("node joined the cluster", "node", e.Name, "id", string(e.ID), "address", e.Address, "version", e.Version)
 		n.others[e.ID] = n.newMember(e.Node)
 	case members.Updated:
@@ -301,6 +303,7 @@ func (n *Node) do(effect members.Effect) {
 	case members.Changed:
 		n.others[e.Node.ID].change(e.Set, e.Removed)
 	case members.Left:
+		n.counts.left[e.Why].Add(1)
 		level, why := slog.LevelWarn, fmt.Sprintf("node %s is not there any more: nothing has come of it for %v", e.Node.Name, n.options.members.Dead)
 		if e.Why == members.Gone {
 			level, why = slog.LevelInfo, fmt.Sprintf("node %s has left the cluster", e.Node.Name)
@@ -315,6 +318,7 @@ func (n *Node) do(effect members.Effect) {
 
 // refused logs why a node was not taken in.
 func (n *Node) refused(e members.Refused) {
+	n.counts.refused[e.Why].Add(1)
 	detail := ""
 	switch e.Why {
 	case members.Stranger:
@@ -340,6 +344,12 @@ func (n *Node) dropAll() {
 	for _, m := range n.others {
 		m.drop(errClosing)
 	}
+}
+
+// alive has what another node has asked to carry end when that node does.
+func (n *Node) alive(ctx context.Context, nodeID string) (context.Context, context.CancelFunc) {
+	n.counts.carriedIn.Add(1)
+	return n.lives.context(ctx, nodeID)
 }
 
 // table is what this node tells those who read it whole.

@@ -108,6 +108,22 @@ var elsewhere = map[string]string{
 	"zio_gateway_certificate_not_after_timestamp_seconds":  "telemetry: TestCertificateMetrics", // these with TLS alone
 	"zio_gateway_certificate_not_before_timestamp_seconds": "TestDashboard",
 
+	"zio_gateway_cluster_info":                 "cluster: TestClusterMetrics", // these in a cluster alone
+	"zio_gateway_cluster_nodes":                "telemetry: TestClusterMetrics",
+	"zio_gateway_cluster_node_silence_seconds": "telemetry: TestClusterMetrics",
+	"zio_gateway_cluster_node_listeners":       "telemetry: TestClusterMetrics",
+	"zio_gateway_cluster_node_behind":          "telemetry: TestClusterMetrics",
+	"zio_gateway_cluster_flows":                "telemetry: TestClusterMetrics",
+	"zio_gateway_cluster_flows_carried_total":  "telemetry: TestClusterMetrics",
+	"zio_gateway_cluster_offers_passed_total":  "telemetry: TestClusterMetrics",
+	"zio_gateway_cluster_bytes_total":          "telemetry: TestClusterMetrics",
+	"zio_gateway_cluster_nodes_joined_total":   "telemetry: TestClusterMetrics",
+	"zio_gateway_cluster_nodes_left_total":     "telemetry: TestClusterMetrics",
+	"zio_gateway_cluster_nodes_refused_total":  "telemetry: TestClusterMetrics",
+	"zio_gateway_cluster_table_reads_total":    "telemetry: TestClusterMetrics",
+	"zio_gateway_cluster_nats_connected":       "telemetry: TestClusterMetrics",
+	"zio_gateway_cluster_nats_routes":          "telemetry: TestClusterMetrics",
+
 	"zio_gateway_waiting_readers":                "telemetry: TestBudgetMetrics",
 	"zio_gateway_zmq_panics_total":               "telemetry: TestZMQMetrics",
 	"zio_gateway_grpc_connections_crowded_total": "server: TestStrangersMakeRoom",

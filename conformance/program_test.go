@@ -153,6 +153,9 @@ type addressFile struct {
 	ZMQRouter []string `json:"zmq_router"`
 	GRPC      string   `json:"grpc"`
 	HTTP      string   `json:"http"`
+
+	Cluster     string `json:"cluster"`
+	ClusterPeer string `json:"cluster_peer"`
 }
 
 func (p *program) readAddresses(t *testing.T) addressFile {

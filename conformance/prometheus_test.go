@@ -73,9 +73,15 @@ func TestDashboard(t *testing.T) {
 	collected := startSpanCollector(t)
 	s := &secured{keys: filepath.Join(t.TempDir(), "keys")}
 	s.keygen(t, "server", s.keys)
+	route := freeAddress(t)
 	p := serve(t, []string{
 		"--default-routes", "--otlp-endpoint=" + collected.url, "--tls-cert=" + s.file("server.pem"), "--tls-key=" + s.file("server.key"),
+		"--cluster=lab", "--cluster-node=a", "--cluster-listen=" + route, "--cluster-peer=127.0.0.1:0", "--insecure=cluster",
 	}, []string{"OTEL_BSP_SCHEDULE_DELAY=50"})
+	serve(t, []string{
+		"--cluster=lab", "--cluster-node=b", "--cluster-listen=127.0.0.1:0", "--cluster-peer=127.0.0.1:0", "--insecure=cluster",
+		"--cluster-join=" + route,
+	}, nil)
 	at := startPrometheus(t, p.http)
 
 	ctx, cancel := context.WithCancel(t.Context())

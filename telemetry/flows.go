@@ -42,7 +42,7 @@ var (
 )
 
 // transports have a series even before their first peer.
-var transports = []string{"zmq-server", "zmq-router", "grpc", "builtin", "zmq-client"}
+var transports = []string{"zmq-server", "zmq-router", "grpc", "builtin", "zmq-client", "cluster"}
 
 // flows implements prometheus.Collector by the broker's Stats.
 type flows struct{ broker *broker.Broker }

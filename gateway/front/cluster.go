@@ -2,10 +2,14 @@ package front
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	"github.com/zioflow/gateway/cluster"
+	"github.com/zioflow/gateway/cluster/members"
 	"github.com/zioflow/gateway/gateway/config"
 	"github.com/zioflow/gateway/server/admin"
+	"github.com/zioflow/gateway/telemetry"
 )
 
 // clusterFront serves the other nodes of a cluster.
@@ -28,6 +32,7 @@ func openCluster(h *Host, c *config.Config) (Front, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.Metrics.WatchCluster(func() telemetry.ClusterStats { return clusterStats(node.Stats()) })
 	return &clusterFront{node, append(
 		config.TransportOf(config.ClusterTransport).Endpoints(c, config.Chosen(node.RouteAddress())...),
 		config.TransportOf(config.PeerTransport).Endpoints(c, node.PeerAddress())...,
@@ -51,6 +56,41 @@ func (f *clusterFront) Reload(*config.Config) {}
 func (f *clusterFront) Close(ctx context.Context) error {
 	f.node.Close(ctx)
 	return nil
+}
+
+// clusterStats are a node's as metrics show them: of nodes that have one name, the sum, and
+// the worst.
+func clusterStats(s cluster.Stats) telemetry.ClusterStats {
+	now, byName := time.Now(), map[string]*telemetry.ClusterNode{}
+	for i, n := range append([]members.Node{s.Self}, s.Nodes...) {
+		name := strings.ToValidUTF8(n.Name, "?")
+		shown := byName[name]
+		if shown == nil {
+			shown = &telemetry.ClusterNode{Name: name, In: s.In[n.Name], Out: s.Out[n.Name]}
+			byName[name] = shown
+		}
+		shown.Draining = shown.Draining || n.Draining
+		shown.Behind = shown.Behind || !n.Current
+		shown.Listeners += n.Listeners
+		if i > 0 {
+			shown.Silent = max(shown.Silent, now.Sub(n.Heard).Seconds())
+		}
+	}
+	told := telemetry.ClusterStats{
+		Cluster: s.Cluster, Node: strings.ToValidUTF8(s.Self.Name, "?"), Connected: s.Connected, Routes: s.Routes,
+		Joined: s.Joined, Left: map[string]uint64{}, Refused: map[string]uint64{}, TablesRead: s.TablesRead, TablesFailed: s.TablesFailed,
+		CarriedOut: s.CarriedOut, CarriedIn: s.CarriedIn, Passed: s.Passed, BytesIn: s.BytesIn, BytesOut: s.BytesOut,
+	}
+	for _, n := range byName {
+		told.Nodes = append(told.Nodes, *n)
+	}
+	for why, n := range s.Left {
+		told.Left[why.String()] = n
+	}
+	for cause, n := range s.Refused {
+		told.Refused[cause.String()] = n
+	}
+	return told
 }
 
 // Cluster is the cluster as its node sees it now; nil without one.
