@@ -17,6 +17,7 @@ const (
 )
 
 func TestCurveKey(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		keyOne: "54fcba24e93249969316fb617c872bb0c1d1ff14800427c594cbfacf1bc2d652",
 		keyTwo: "bb88471d65e2659b30c55a5321cebb5aab2b70a398645c26dca2b2fcb43fc518",
@@ -34,6 +35,7 @@ func TestCurveKey(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
+	t.Parallel()
 	rules, err := access.Parse([]byte(`
 identities:
 - name: reader
@@ -62,6 +64,7 @@ jwt:
 
 // TestParseRefuses: what is wrong is named, with the place where it stands.
 func TestParseRefuses(t *testing.T) {
+	t.Parallel()
 	hash := access.HashToken("a")
 	for text, want := range map[string]string{
 		"identities: [{name: a, roles: [client], colour: red}]": "colour",
@@ -113,6 +116,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestLoadNamesTheFile(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "who.yaml")
 	if _, err := access.Load(path); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("no file: %v", err)

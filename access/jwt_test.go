@@ -125,6 +125,7 @@ jwt:
 }
 
 func TestJWT(t *testing.T) {
+	t.Parallel()
 	l := newLogin(t)
 	l.rotate(t, "k1")
 	p := l.policy(t, "")
@@ -142,6 +143,7 @@ func TestJWT(t *testing.T) {
 
 // TestJWTRefused: everything that is not quite right.
 func TestJWTRefused(t *testing.T) {
+	t.Parallel()
 	l := newLogin(t)
 	l.rotate(t, "k1")
 	p := l.policy(t, "identities: [{name: bob, roles: [admin]}]")
@@ -191,6 +193,7 @@ func TestJWTRefused(t *testing.T) {
 // TestJWTKeysRotate: a key that is not known has the keys fetched anew, but not
 // as often as somebody shows one.
 func TestJWTKeysRotate(t *testing.T) {
+	t.Parallel()
 	l := newLogin(t)
 	l.rotate(t, "k1")
 	p := l.policy(t, "")
@@ -232,6 +235,7 @@ func TestJWTKeysRotate(t *testing.T) {
 // TestJWTReplace: other rules for the same issuer keep its keys; who is in has
 // the rights of the new rules, or none if the issuer is gone.
 func TestJWTReplace(t *testing.T) {
+	t.Parallel()
 	l := newLogin(t)
 	l.rotate(t, "k1")
 	p := l.policy(t, "")
@@ -256,6 +260,7 @@ func TestJWTReplace(t *testing.T) {
 // TestJWTIssuerAway: an issuer that does not answer, or not for itself, lets
 // nobody in and says why.
 func TestJWTIssuerAway(t *testing.T) {
+	t.Parallel()
 	for what, handler := range map[string]http.HandlerFunc{
 		"gone":     func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusTeapot) },
 		"not JSON": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },

@@ -75,6 +75,7 @@ func withToken(text, token string) string {
 }
 
 func TestWho(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	p := policy(t, withToken(reader, "secret"))
 	byKey, err := p.Key(key(t, keyOne))
@@ -110,6 +111,7 @@ func TestWho(t *testing.T) {
 }
 
 func TestCertificate(t *testing.T) {
+	t.Parallel()
 	p := policy(t, withToken(reader, "secret"))
 	spiffe, _ := url.Parse("spiffe://example.org/writer")
 	for what, c := range map[string]struct {
@@ -149,6 +151,7 @@ func TestCertificate(t *testing.T) {
 
 // TestReplace: what is withdrawn or changed holds at once for those who are in.
 func TestReplace(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	p := policy(t, withToken(reader, "secret"))
 	byKey, _ := p.Key(key(t, keyOne))
@@ -172,6 +175,7 @@ func TestReplace(t *testing.T) {
 }
 
 func TestTokenExpires(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := policy(t, fmt.Sprintf("identities: [{name: a, roles: [client], tokens: [{sha256: %s, expires: %s}]}]",
 			access.HashToken("secret"), time.Now().Add(time.Hour).UTC().Format(time.RFC3339)))
@@ -189,6 +193,7 @@ func TestTokenExpires(t *testing.T) {
 }
 
 func TestNewToken(t *testing.T) {
+	t.Parallel()
 	token, hash := access.NewToken()
 	other, _ := access.NewToken()
 	if token == other || len(token) < 40 || hash != access.HashToken(token) {
@@ -199,6 +204,7 @@ func TestNewToken(t *testing.T) {
 // TestDenialsAreBounded: each is counted, but of those that repeat there are few
 // lines, which say how many are missing.
 func TestDenialsAreBounded(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		var counted int
@@ -226,6 +232,7 @@ func TestDenialsAreBounded(t *testing.T) {
 // is denied to a known identity meanwhile is logged, as is the first of another
 // stranger's once they are gone.
 func TestStrangersSilenceNobody(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		p := access.NewPolicy(parse(t, ""), slog.New(slog.NewTextHandler(&log, nil)), nil)
@@ -259,6 +266,7 @@ func TestStrangersSilenceNobody(t *testing.T) {
 
 // TestCertificateThatExpires: its connection may live longer.
 func TestCertificateThatExpires(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := policy(t, withToken(reader, "secret"))
 		c := &x509.Certificate{DNSNames: []string{"reader.example.org"}, NotAfter: time.Now().Add(time.Hour)}

@@ -32,6 +32,7 @@ func link(t *testing.T, target, name string) {
 }
 
 func TestWatcher(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	plain, behind := filepath.Join(dir, "plain"), filepath.Join(dir, "behind")
 	for _, version := range []string{"v1", "v2"} {

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -52,3 +53,34 @@ func TestDevelopmentDocument(t *testing.T) {
 
 // isSymbol tells a name of Go's, such as testing/synctest, from a path of ours.
 func isSymbol(name string) bool { return strings.HasPrefix(name, "testing/") }
+
+// TestEveryPackageLooksForLeaks: goroutines that tests leave behind are looked for in every
+// package that has tests, but for the soak, which is one program that starts others.
+func TestEveryPackageLooksForLeaks(t *testing.T) {
+	t.Parallel()
+	files, err := exec.CommandContext(t.Context(), "git", "-C", "..", "ls-files", "*_test.go").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	looks := map[string]bool{}
+	for name := range strings.Lines(string(files)) {
+		name = strings.TrimSuffix(name, "\n")
+		folder := filepath.Dir(name)
+		if folder == "soak" || strings.HasPrefix(folder, "bench/chart") { // a module of its own
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join("..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		looks[folder] = looks[folder] || strings.Contains(string(text), `"go.uber.org/goleak"`)
+	}
+	if len(looks) < 50 {
+		t.Errorf("there are %d packages with tests", len(looks))
+	}
+	for folder, does := range looks {
+		if !does {
+			t.Errorf("%s does not", folder)
+		}
+	}
+}

@@ -27,6 +27,7 @@ import (
 // `flow<` is the phase, with credit released/agreed, the reason and its detail; `giver<*`
 // is credit that was withheld.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	scripttest.Run(t, "testdata", nil, func(_ *testing.T, _ *script.Scenario, do func(scripttest.Recorded)) {
 		do(&player{})
 	})
@@ -196,6 +197,7 @@ func (p *player) phase() string {
 }
 
 func TestAgree_FLOW_2_FLOW_3_BRK_21(t *testing.T) {
+	t.Parallel()
 	absent := zio.Number{}
 	n := func(v int64) zio.Number { return zio.Number{Value: v, Form: zio.Integer} }
 	for _, tt := range []struct {
@@ -222,6 +224,7 @@ func TestAgree_FLOW_2_FLOW_3_BRK_21(t *testing.T) {
 }
 
 func TestReasonsAreNamed(t *testing.T) {
+	t.Parallel()
 	seen := map[string]bool{}
 	for _, r := range flow.Reasons() {
 		if r.String() == "" || seen[r.String()] {

@@ -10,6 +10,7 @@ import (
 )
 
 func TestMatch(t *testing.T) {
+	t.Parallel()
 	view := &broker.View{
 		Label: []byte(`{"flow":"BOT","direction":"extract","stream":"raw","run":7,"big":18446744073709551615,` +
 			`"gain":1.5,"tags":["a","b"],"det":{"name":"apa1"},"ort":"Genève"}`),
@@ -51,6 +52,7 @@ func TestMatch(t *testing.T) {
 }
 
 func TestCompileNamesPositionAndCause(t *testing.T) {
+	t.Parallel()
 	for expression, want := range map[string]string{
 		`attributes.stream ==`:   "1:21: Syntax error",
 		`stream == 'raw'`:        "undeclared reference to 'stream'",
@@ -66,6 +68,7 @@ func TestCompileNamesPositionAndCause(t *testing.T) {
 }
 
 func TestCostIsBounded(t *testing.T) {
+	t.Parallel()
 	list := "[" + strings.Repeat("1,", 300) + "1]"
 	view := &broker.View{Label: []byte(`{"l":` + list + `}`)}
 	const expression = `attributes.l.all(a, attributes.l.all(b, attributes.l.all(c, a == b && b == c)))`
@@ -79,6 +82,7 @@ func TestCostIsBounded(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
+	t.Parallel()
 	view := &broker.View{
 		Label:     []byte(`{"stream":"cooked","run":7,"det":{"name":"apa1"},"tags":["a"]}`),
 		Direction: zio.Inject, Credit: 4,

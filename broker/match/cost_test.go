@@ -22,6 +22,7 @@ func hostileView() *broker.View {
 // TestEvaluationIsBounded: each of these would be true if it were evaluated to its
 // end, which without bounds takes from half a second to many.
 func TestEvaluationIsBounded(t *testing.T) {
+	t.Parallel()
 	digits := "[0,1,2,3,4,5,6,7,8,9]"
 	for name, expression := range map[string]string{
 		"nested lists":     fmt.Sprintf("!%[1]s.exists(a, %[1]s.exists(b, %[1]s.exists(c, %[1]s.exists(d, %[1]s.exists(e, a+b+c+d+e == 99)))))", digits),
@@ -48,6 +49,7 @@ func TestEvaluationIsBounded(t *testing.T) {
 // TestOrdinaryExpressionsAreCheap: the bounds, also those of rights, are far from
 // what a route needs.
 func TestOrdinaryExpressionsAreCheap(t *testing.T) {
+	t.Parallel()
 	for _, expression := range []string{
 		`attributes.short.matches('^raw-[0-9]+$')`,
 		`attributes.short.startsWith("raw") && direction == 'inject' && credit in [1, 2, 3, 4]`,
@@ -67,6 +69,7 @@ func TestOrdinaryExpressionsAreCheap(t *testing.T) {
 }
 
 func TestRightsAreCheaper(t *testing.T) {
+	t.Parallel()
 	const expression = "!attributes.l.exists(x, x == 2)"
 	right, err := match.CompileRight(expression)
 	if err != nil {
@@ -85,6 +88,7 @@ func TestRightsAreCheaper(t *testing.T) {
 // TestCompilationIsBounded: what would take long to read is refused by its length,
 // its depth or the number of its parts.
 func TestCompilationIsBounded(t *testing.T) {
+	t.Parallel()
 	for expression, want := range map[string]string{
 		strings.Repeat("true || ", 1<<17) + "true":                     "has 1048580 bytes, 4096 are allowed",
 		"attributes" + strings.Repeat(".a", 100):                       "recursion",
@@ -107,6 +111,7 @@ func TestCompilationIsBounded(t *testing.T) {
 // TestUnreadAttributesAreNoValue: an expression that asks for what was not read is
 // false, others are as they are.
 func TestUnreadAttributesAreNoValue(t *testing.T) {
+	t.Parallel()
 	view := &broker.View{Label: []byte(`{"nan":NaN,"big":1e999,"twice":1,"twice":2,"ok":1}`), Direction: zio.Inject}
 	for expression, want := range map[string]bool{
 		`attributes.ok == 1`:                        true,

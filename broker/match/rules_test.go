@@ -24,6 +24,7 @@ local kinds = "(or (= type 'depo') (= type 'frame'))";
 ]`
 
 func TestRulesAreTriedInOrder(t *testing.T) {
+	t.Parallel()
 	rules, err := match.ParseRules(t.Context(), zioRules)
 	if err != nil {
 		t.Fatal(err)
@@ -55,6 +56,7 @@ func TestRulesAreTriedInOrder(t *testing.T) {
 
 // What is JSON keeps its integers; Jsonnet's numbers are doubles.
 func TestJSONRulesKeepIntegers(t *testing.T) {
+	t.Parallel()
 	rules, err := match.ParseRules(t.Context(), `[{"rule":"(= id 9007199254740993)","attr":{"run":9007199254740993}}]`)
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +68,7 @@ func TestJSONRulesKeepIntegers(t *testing.T) {
 }
 
 func TestRulesRefused(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		``:                                     "rules:1:1",
 		`{}`:                                   "is a list",
@@ -90,6 +93,7 @@ func TestRulesRefused(t *testing.T) {
 }
 
 func TestReadRules(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		t.Helper()

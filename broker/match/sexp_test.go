@@ -31,6 +31,7 @@ func ruleView() *broker.View {
 }
 
 func TestRule(t *testing.T) {
+	t.Parallel()
 	for rule, want := range map[string]bool{
 		// ZIO's own examples.
 		`(or 0 1)`:                           true,
@@ -124,6 +125,7 @@ func TestRule(t *testing.T) {
 }
 
 func TestRuleErrorsNamePositionAndCause(t *testing.T) {
+	t.Parallel()
 	for rule, want := range map[string]string{
 		``:                                      `1:1: an expression is missing`,
 		`(`:                                     `1:2: an operator is missing`,
@@ -159,6 +161,7 @@ func TestRuleErrorsNamePositionAndCause(t *testing.T) {
 }
 
 func TestRuleBounds(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("x", 30_000)
 	for rule, want := range map[string]string{
 		"(> (* " + strings.Repeat("big ", 100) + ") 1)":                  "a number becomes too large",
@@ -187,6 +190,7 @@ func TestRuleBounds(t *testing.T) {
 
 // TestRulesetsAreBoundedTogether: a ruleset may cost no more than one rule.
 func TestRulesetsAreBoundedTogether(t *testing.T) {
+	t.Parallel()
 	costly := map[string]string{"rule": "(or " + strings.Repeat("(= a 4) ", 3000) + "false)"}
 	items := []map[string]string{costly, costly, costly, costly, costly, costly, {"rule": "true"}}
 	for first, want := range map[int]bool{0: false, 4: true} {
@@ -205,6 +209,7 @@ func TestRulesetsAreBoundedTogether(t *testing.T) {
 }
 
 func TestExplainRules(t *testing.T) {
+	t.Parallel()
 	for rule, want := range map[string]string{
 		`(= name 'Manfred')`:                         `rule 1 is true`,
 		`(= name 'Ada')`:                             `rule 1: (= name 'Ada') is false: name is "Manfred"`,

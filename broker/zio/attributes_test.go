@@ -12,6 +12,7 @@ import (
 )
 
 func TestAttributes(t *testing.T) {
+	t.Parallel()
 	deep := func(n int) string {
 		return strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n)
 	}
@@ -51,6 +52,7 @@ func TestAttributes(t *testing.T) {
 // TestAttributesAreBounded: a label of a mebibyte makes neither many values nor
 // many keys of it.
 func TestAttributesAreBounded(t *testing.T) {
+	t.Parallel()
 	var many strings.Builder
 	many.WriteString(`{"first":1`)
 	for i := range 100_000 {

@@ -86,6 +86,7 @@ func requireEqual(t testing.TB, got, want *zio.Message) {
 }
 
 func TestVectors_MSG_1_MSG_2_MSG_3_MSG_4_MSG_11(t *testing.T) {
+	t.Parallel()
 	for _, v := range vectors(t) {
 		t.Run(v.Form+v.Label, func(t *testing.T) {
 			want := v.message(t)
@@ -126,6 +127,7 @@ const (
 )
 
 func TestDecodeAccepts_MSG_5_MSG_7(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		encoded string
 		payload []string
@@ -154,6 +156,7 @@ func TestDecodeAccepts_MSG_5_MSG_7(t *testing.T) {
 }
 
 func TestDecodeRejects_MSG_6_MSG_8(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct{ encoded, want string }{
 		"nothing":                {"", "prefix: malformed message: part is missing"},
 		"one part":               {hexPrefix, "coord: malformed message: part is missing"},
@@ -284,6 +287,7 @@ func BenchmarkDecode(b *testing.B) {
 
 // Parts in pieces are written as parts in one piece are.
 func TestPartsInPieces_MSG_11(t *testing.T) {
+	t.Parallel()
 	whole := &zio.Message{
 		Form: zio.FormFlow, Label: []byte(`{"flow":"DAT"}`),
 		Payload: [][]byte{bytes.Repeat([]byte("ab"), 200), {}, []byte("cde"), {}},
@@ -314,6 +318,7 @@ func TestPartsInPieces_MSG_11(t *testing.T) {
 // TestDecodeStopsAtTooManyParts_MSG_13: what is to be refused is not taken apart
 // first.
 func TestDecodeStopsAtTooManyParts_MSG_13(t *testing.T) {
+	t.Parallel()
 	head := (&zio.Message{Form: zio.FormFlow, Label: []byte(`{"flow":"DAT"}`)}).AppendEncoded(nil)
 	for _, c := range []struct{ parts, kept int }{
 		{zio.MaxParts, zio.MaxParts}, {zio.MaxParts + 1, zio.MaxParts + 1}, {10 * zio.MaxParts, zio.MaxParts + 1},
@@ -330,6 +335,7 @@ func TestDecodeStopsAtTooManyParts_MSG_13(t *testing.T) {
 }
 
 func TestWeight(t *testing.T) {
+	t.Parallel()
 	payload := [][]byte{make([]byte, 1000)}
 	for _, c := range []struct {
 		name string

@@ -13,6 +13,7 @@ import (
 )
 
 func TestPeek_MSG_12(t *testing.T) {
+	t.Parallel()
 	integer := func(n int64) zio.Number { return zio.Number{Value: n, Form: zio.Integer} }
 	for label, want := range map[string]zio.Head{
 		`{"flow":"DAT"}`:                                         {Type: zio.DAT},
@@ -143,6 +144,7 @@ func peekByFullParse(label []byte) (fullHead, bool) {
 }
 
 func TestParseBot(t *testing.T) {
+	t.Parallel()
 	integer := func(n int64) zio.Number { return zio.Number{Value: n, Form: zio.Integer} }
 	for label, want := range map[string]zio.Bot{
 		`{"flow":"BOT","direction":"extract","credit":3}`:          {Direction: zio.Extract, Credit: integer(3)},
@@ -165,6 +167,7 @@ func TestParseBot(t *testing.T) {
 }
 
 func TestRewriteBotKeepsTheRest_FLOW_22_BRK_2(t *testing.T) {
+	t.Parallel()
 	const label = `{ "n":18446744073709551615, "flow":"BOT","direction" :"extract","ort":"Gen\u00e8ve 雪","credit":4,"z":{"a" : [1.50]} }`
 	for _, tt := range []struct {
 		credit int64
@@ -187,6 +190,7 @@ func TestRewriteBotKeepsTheRest_FLOW_22_BRK_2(t *testing.T) {
 }
 
 func TestSupply(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		label, want string
 		t           zio.Type
@@ -261,6 +265,7 @@ func mustJSON(t *testing.T, v any) string {
 }
 
 func TestErrorLabel(t *testing.T) {
+	t.Parallel()
 	got := string(zio.ErrorLabel("peer_gone", "client \"x\"\n left"))
 	if want := `{"flow":"EOT","error":"peer_gone","detail":"client \"x\"\n left"}`; got != want {
 		t.Errorf("got %s", got)

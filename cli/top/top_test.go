@@ -120,6 +120,7 @@ func (f *fake) selected() string {
 }
 
 func TestView(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, 3)
 	f.status.ActiveFlows, f.status.Messages, f.status.Draining = 3, 0, true
 	f.sees(0, "gateway 1.2.3 at here:1")
@@ -137,6 +138,7 @@ func TestView(t *testing.T) {
 
 // TestSelect: the selected flow stays so wherever it moves, and in sight.
 func TestSelect(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, 40)
 	if f.selected() != "40" {
 		t.Errorf("first, %s is selected", f.selected())
@@ -164,6 +166,7 @@ func TestSelect(t *testing.T) {
 }
 
 func TestFilter(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, 1)
 	f.press("f", "a", "b", "backspace", " ", "=")
 	f.sees(11, "filter (CEL): a =█")
@@ -180,6 +183,7 @@ func TestFilter(t *testing.T) {
 
 // TestEnd: it asks, and anything but y is no.
 func TestEnd(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, 3)
 	f.press("down", "e")
 	f.sees(11, "End flow 2? [y/N]")
@@ -197,6 +201,7 @@ func TestEnd(t *testing.T) {
 }
 
 func TestDetailAndPause(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, 3)
 	f.press("enter")
 	f.sees(4, "flow 3")
@@ -217,6 +222,7 @@ func TestDetailAndPause(t *testing.T) {
 
 // TestRun: it ends with its context, and gives the terminal back.
 func TestRun(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	out := &strings.Builder{}

@@ -58,6 +58,7 @@ var limits = crowd.Limits{Strangers: 3, Known: 2, Patience: time.Second, Calls: 
 // TestTheOldestGoes: of too many strangers the oldest of the host that has most is sent
 // away, and who is known stays.
 func TestTheOldestGoes(t *testing.T) {
+	t.Parallel()
 	c := crowd.New(limits)
 	known, _, knownFar := enter(t, c, "a")
 	known.Know()
@@ -85,6 +86,7 @@ func TestTheOldestGoes(t *testing.T) {
 
 // TestLeaving: whoever leaves makes room, once.
 func TestLeaving(t *testing.T) {
+	t.Parallel()
 	c := crowd.New(limits)
 	v, conn, _ := enter(t, c, "a")
 	known, knownConn, _ := enter(t, c, "a")
@@ -101,6 +103,7 @@ func TestLeaving(t *testing.T) {
 
 // TestFull: those who are known may fill the room; then nobody enters.
 func TestFull(t *testing.T) {
+	t.Parallel()
 	c := crowd.New(limits)
 	for range limits.Known {
 		v, _, _ := enter(t, c, "a")
@@ -117,6 +120,7 @@ func TestFull(t *testing.T) {
 // TestAskingTooOften: a stranger who does is refused, and loses his connection if he
 // does not read that.
 func TestAskingTooOften(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := crowd.New(limits)
 		v, conn, far := enter(t, c, "a")
@@ -152,6 +156,7 @@ func TestAskingTooOften(t *testing.T) {
 // TestNotReading: a stranger who does not read loses his connection, who is known may
 // take his time.
 func TestNotReading(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := crowd.New(limits)
 		v, conn, far := enter(t, c, "a")
@@ -173,6 +178,7 @@ func TestNotReading(t *testing.T) {
 
 // TestListener: what it accepts has entered, and leaves when it is closed.
 func TestListener(t *testing.T) {
+	t.Parallel()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

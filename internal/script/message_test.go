@@ -9,6 +9,7 @@ import (
 )
 
 func TestParseMessage(t *testing.T) {
+	t.Parallel()
 	x := strings.Repeat("x", 200)
 	for _, tt := range []struct {
 		text, label string
@@ -55,6 +56,7 @@ func TestParseMessage(t *testing.T) {
 }
 
 func TestParseMessageErrors(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"":                       "there is no label",
 		"nonsense":               `"nonsense" is no label: want JSON, a quoted text, or BOT, PAY, DAT, EOT`,
@@ -83,6 +85,7 @@ func TestParseMessageErrors(t *testing.T) {
 }
 
 func TestParseBytes(t *testing.T) {
+	t.Parallel()
 	parts, err := script.ParseBytes(`| 16 "Hi" 00*3 | ff | `)
 	if err != nil || len(parts) != 4 || string(parts[1]) != "\x16Hi\x00\x00\x00" || string(parts[2]) != "\xff" {
 		t.Errorf("read as %q, %v", parts, err)
@@ -101,6 +104,7 @@ func TestParseBytes(t *testing.T) {
 }
 
 func TestSameValue(t *testing.T) {
+	t.Parallel()
 	got := []byte(`{"b": 18446744073709551617, "detail":"why"}`)
 	for want, same := range map[string]bool{
 		`{"detail":"why","b":18446744073709551617}`:       true,

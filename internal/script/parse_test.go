@@ -20,6 +20,7 @@ c> {"flow":"BOT","x":"a  # b => c"} "a ; b"   # sent
 `
 
 func TestParse(t *testing.T) {
+	t.Parallel()
 	text := strings.Replace(example, ` => "no`, "", 1) +
 		"client> PAY 2  => handler< PAY 2 ; flow<* active \"a ; b\"\nh leaves\n\nscenario: two\nwait 2s\n"
 	all, err := script.Parse("x.txt", text, "options")
@@ -52,6 +53,7 @@ func TestParse(t *testing.T) {
 
 // TestParseErrors: what is wrong is said with its place.
 func TestParseErrors(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ text, want string }{
 		{example, `x.txt:7: the quote has no end: "no`},
 		{"c> DAT", `x.txt:1: "c> DAT" stands before the first scenario`},
@@ -86,6 +88,7 @@ func TestParseErrors(t *testing.T) {
 }
 
 func TestLoad(t *testing.T) {
+	t.Parallel()
 	files := fstest.MapFS{
 		"s/b.txt": {Data: []byte("scenario: two\nc> DAT")}, "s/a.txt": {Data: []byte("scenario: one\nc> DAT")}, "s/README.md": {},
 	}

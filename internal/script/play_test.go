@@ -28,6 +28,7 @@ func (e *echo) Act(l script.Line) error {
 }
 
 func TestPlay(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ steps, want string }{
 		{"a> 1\nb< 1\nc< 1\nwait\nb> 2 => c< 2", ""},
 		{"a> 1\nb< 1\nb> 2\nc< 2", "x.txt:3:\n     2  a> 1\n     3  b< 1\n        want  nothing more\n        got   c< 1"},
@@ -53,6 +54,7 @@ func TestPlay(t *testing.T) {
 
 // TestRewrite: what came stands in the place of what was written, and nothing else changes.
 func TestRewrite(t *testing.T) {
+	t.Parallel()
 	text := `# About.
 scenario: s
 rules: BRK-1

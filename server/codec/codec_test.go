@@ -176,6 +176,7 @@ func rawRequests() map[string]string {
 }
 
 func TestRequestsMeanWhatTheGeneratedCodeSays(t *testing.T) {
+	t.Parallel()
 	cuts := map[string][]byte{"whole": nil, "byte by byte": bytes.Repeat([]byte{0}, 100), "pooled": {1, 3, 5, 7, 9, 251, 253}}
 	for name, cut := range cuts {
 		for i, m := range openRequests() {
@@ -197,6 +198,7 @@ func TestRequestsMeanWhatTheGeneratedCodeSays(t *testing.T) {
 // TestPlainRequestsAreReadInPlace sees that the tests above do not compare the
 // generated code with itself.
 func TestPlainRequestsAreReadInPlace(t *testing.T) {
+	t.Parallel()
 	for _, m := range openRequests() {
 		data, err := proto.Marshal(m)
 		if err != nil {
@@ -317,6 +319,7 @@ func checkResponse(t *testing.T, d broker.Delivery, members *Members) {
 }
 
 func TestResponsesAreWhatTheGeneratedCodeWrites(t *testing.T) {
+	t.Parallel()
 	large := bytes.Repeat([]byte("0123456789abcdef"), 1000)
 	label := []byte(`{"flow":"DAT"}`)
 	for name, m := range map[string]*zio.Message{

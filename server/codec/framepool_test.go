@@ -3,6 +3,7 @@ package codec
 import "testing"
 
 func TestFramePool(t *testing.T) {
+	t.Parallel()
 	var pool FramePool
 	for n := range 40 << 10 {
 		b := pool.Get(n)

@@ -19,6 +19,7 @@ import (
 // TestLimits_MSG_13: a message that would take many times its own memory is refused
 // before the generated code reads it, or in the middle of being read in place.
 func TestLimits_MSG_13(t *testing.T) {
+	t.Parallel()
 	many := &structpb.Struct{Fields: map[string]*structpb.Value{}}
 	for i := range 150_000 {
 		many.Fields[fmt.Sprint(i)] = structpb.NewNullValue()
@@ -59,6 +60,7 @@ func TestLimits_MSG_13(t *testing.T) {
 
 // TestPartsThatAreReadInPlace_MSG_13: no more than one too many is kept.
 func TestPartsThatAreReadInPlace_MSG_13(t *testing.T) {
+	t.Parallel()
 	in := Request{Members: OpenMembers}
 	read(t, &gatewayv1.OpenRequest{Message: &gatewayv1.OpenRequest_Dat{Dat: &gatewayv1.Dat{Payload: make([][]byte, 5*zio.MaxParts)}}}, &in)
 	defer in.Drop()
@@ -69,6 +71,7 @@ func TestPartsThatAreReadInPlace_MSG_13(t *testing.T) {
 
 // TestLimitsOfUnsoundMessages: whatever comes, it ends.
 func TestLimitsOfUnsoundMessages(t *testing.T) {
+	t.Parallel()
 	for _, b := range []byte{0x00, 0x0a, 0x0b, 0x0c, 0x0d, 0x12, 0x7f, 0x80, 0xff} {
 		_ = checkLimits(mem.BufferSlice{mem.SliceBuffer(bytes.Repeat([]byte{b}, 2*zio.MaxParts))}, OpenMembers)
 	}
