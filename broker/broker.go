@@ -35,6 +35,7 @@ type Broker struct {
 	budget    budget.Budget
 	early     budget.Budget  // of peers that take part in no flow yet
 	factories sync.WaitGroup // their goroutines
+	elsewhere atomic.Pointer[Elsewhere]
 }
 
 // New makes a broker without routes.

@@ -60,6 +60,15 @@ func (b *Broker) Decline(by PeerInfo, cid uint64, detail string) error {
 	return nil
 }
 
+// DeclineAnywhere is Decline for an offer that may be another node's of the cluster.
+func (b *Broker) DeclineAnywhere(ctx context.Context, by PeerInfo, cid uint64, detail string) error {
+	err := b.Decline(by, cid, detail)
+	if others := b.others(); errors.Is(err, routing.ErrNoOffer) && others != nil && others.Knows(cid) {
+		return others.Decline(ctx, by, cid, detail)
+	}
+	return err
+}
+
 // Refuse ends the flow that was offered with this cid, to anybody, for that reason. The error
 // is that of Decline.
 func (b *Broker) Refuse(cid uint64, reason flow.Reason, detail string) error {

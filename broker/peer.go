@@ -13,6 +13,7 @@ import (
 	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/relay"
 	"github.com/zioflow/gateway/broker/rights"
+	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/text"
 )
@@ -38,6 +39,8 @@ type Peer struct {
 	only   *listeners.Listener // whom its flow is for; nil for whoever takes it
 	warned bool                // was told that it takes part in no flow
 	told   bool                // was sent an EOT outside of a flow
+	near   bool                // may take what is offered here alone
+	away   *Acceptance         // while the offer of its BOT is looked for elsewhere; nil otherwise
 }
 
 // Attach tells the broker of a new peer that may do everything. The broker counts
@@ -141,6 +144,11 @@ func (p *Peer) ReceiveRead(head zio.Head, m *zio.Message) {
 	switch {
 	case head.Type == zio.BOT:
 		p.receiveBot(m, head)
+	case p.settle() && !relay.Oversize(m, weight, p.limits()):
+		if !p.away.put(head, m, size, weight) {
+			m.Release()
+			p.Fail(flow.Overrun, "the handler sends on before its BOT is answered")
+		}
 	case relay.Oversize(m, weight, p.limits()):
 		problem := relay.TooLarge(m, p.limits())
 		m.Release()
@@ -168,6 +176,9 @@ func (p *Peer) Malformed(err error) { p.Fail(flow.ProtocolError, err.Error()) }
 // Fail ends the peer's flow because of something that the peer did. A peer that
 // has had no flow is told once; one whose flow has ended was told by that end.
 func (p *Peer) Fail(reason flow.Reason, detail string) {
+	if p.settle() {
+		p.forsake()
+	}
 	switch {
 	case p.busy():
 		p.flow.Stop(reason, fmt.Sprintf("the %v: %s", p.side, detail))
@@ -178,11 +189,13 @@ func (p *Peer) Fail(reason flow.Reason, detail string) {
 }
 
 // busy tells whether the peer takes part in a flow that has not ended.
-func (p *Peer) busy() bool { return p.flow != nil && !p.flow.Over() }
+func (p *Peer) busy() bool { return p.settle() || p.flow != nil && !p.flow.Over() }
 
 // CloseSend tells that the peer will send nothing more but still receives.
 func (p *Peer) CloseSend() {
-	if p.flow != nil {
+	if p.settle() {
+		p.away.closeSend()
+	} else if p.flow != nil {
 		p.flow.Step(flow.CloseSend(p.side))
 	}
 }
@@ -191,6 +204,7 @@ func (p *Peer) CloseSend() {
 // every Attach; no other method may be called after it, but for Flow.
 func (p *Peer) Leave(detail string) {
 	p.broker.peers.leave(p)
+	p.forsake()
 	if p.flow != nil {
 		p.flow.Step(flow.Left(p.side, detail))
 		p.flow.ForgetAnswer(p.side)
@@ -198,7 +212,10 @@ func (p *Peer) Leave(detail string) {
 }
 
 // Flow is the peer's latest flow, nil before the first.
-func (p *Peer) Flow() *relay.Flow { return p.flow }
+func (p *Peer) Flow() *relay.Flow {
+	p.settle()
+	return p.flow
+}
 
 // receiveUnread answers a ZIO message whose label makes no sense. Who sent it for
 // a BOT waits for an answer.
@@ -224,6 +241,12 @@ func (p *Peer) TooLarge(problem string) {
 func (p *Peer) receiveBot(m *zio.Message, head zio.Head) {
 	defer m.Release()
 	bot, err := zio.ParseBot(m.Label)
+	if p.settle() {
+		if err == nil && bot.CID == p.away.parsed.CID {
+			return // a duplicate: the first one is being served (BRK-9)
+		}
+		p.forsake()
+	}
 	if p.flow != nil && p.flow.PendingFor(&p.party) {
 		if err == nil && bot.CID.Form != zio.Absent {
 			p.Fail(flow.ProtocolError, "a BOT with cid came while its own BOT waits for a handler")
@@ -292,6 +315,9 @@ func (p *Peer) accept(m *zio.Message, bot zio.Bot) {
 		return
 	}
 	f, err := p.broker.takeOffer(bot.CID, p.party.Info.Name)
+	if errors.Is(err, routing.ErrNoOffer) && p.reach(m, bot, may) {
+		return
+	}
 	if err != nil {
 		p.broker.quotas.release(p.party.Info.Name)
 		p.turnAway(err)
@@ -342,6 +368,11 @@ func article(t zio.Type) string {
 
 func (p *Peer) tell(word string, reason flow.Reason, detail string) {
 	p.told = true
+	p.deliverEnd(word, reason, detail)
+}
+
+// deliverEnd tells the peer how a flow that there is none of has ended.
+func (p *Peer) deliverEnd(word string, reason flow.Reason, detail string) {
 	detail = text.Detail(detail)
 	// A peer that can't be told has left, and its transport will say so.
 	_ = p.party.Link.Deliver(Delivery{

@@ -50,6 +50,13 @@ func (r *registry) full(o *Options) *flow.Error {
 	return nil
 }
 
+// mayRegister is why register would not take a flow in now; nil if it would.
+func (r *registry) mayRegister() *flow.Error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.full(r.limits())
+}
+
 // register gives f an id and a place among the live flows, or says why not.
 func (r *registry) register(f *relay.Flow) *flow.Error {
 	if r.host.Budget.Full() {

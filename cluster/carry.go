@@ -29,12 +29,13 @@ import (
 // over here.
 const linger = 10 * time.Second
 
-// carried is a flow that is carried to a listener of another node: the handler's side of it
-// here. It implements broker.Link and what there is besides.
+// carried is a flow of which one side is at another node: that side here, the handler's
+// where a listener of the other has the flow, the client's where a handler here has taken the
+// other's offer. It implements broker.Link and what there is besides.
 type carried struct {
 	*transport.Outbox
-	lead   *lead
-	stream grpc.BidiStreamingClient[gatewayv1.CarryRequest, gatewayv1.CarryResponse]
+	member *member
+	stream grpc.ClientStream
 	cancel context.CancelFunc
 	peer   *broker.Peer // used by who reads
 
@@ -44,8 +45,8 @@ type carried struct {
 
 // carry offers a flow to the listener, and relays it if that takes it.
 func (l *lead) carry(ctx context.Context, cancel context.CancelFunc, o routing.Offer) {
-	c := &carried{lead: l, cancel: cancel, Sent: codec.NewSent()}
-	bot, refusal, err := c.ask(ctx, o)
+	c := &carried{member: l.member, cancel: cancel, Sent: codec.NewSent()}
+	bot, refusal, err := c.ask(ctx, l.id, o)
 	switch {
 	case err != nil:
 		l.pass(ctx, o, text.Detail(err.Error()))
@@ -77,8 +78,8 @@ func (l *lead) pass(ctx context.Context, o routing.Offer, why string) {
 
 // ask has the listener's node offer it the flow, and waits for the handler's BOT, or why
 // there is none.
-func (c *carried) ask(ctx context.Context, o routing.Offer) (*gatewayv1.Bot, *flow.Error, error) {
-	m := c.lead.member
+func (c *carried) ask(ctx context.Context, listener uint64, o routing.Offer) (*gatewayv1.Bot, *flow.Error, error) {
+	m := c.member
 	if m.conn == nil {
 		return nil, nil, m.wrong
 	}
@@ -86,14 +87,16 @@ func (c *carried) ask(ctx context.Context, o routing.Offer) (*gatewayv1.Bot, *fl
 	if err != nil {
 		return nil, &flow.Error{Reason: flow.ProtocolError, Detail: err.Error()}, nil
 	}
-	if c.stream, err = gatewayv1.NewClusterServiceClient(m.conn).Carry(ctx); err != nil {
+	stream, err := gatewayv1.NewClusterServiceClient(m.conn).Carry(ctx)
+	if err != nil {
 		return nil, nil, err
 	}
+	c.stream = stream
 	bot := &gatewayv1.Bot{
 		Label: string(label), Payload: o.Bot.Payload, Origin: o.Bot.Origin, Granule: o.Bot.Granule, Seqno: o.Bot.Seqno, Level: uint32(o.Bot.Level),
 	}
-	if err := c.stream.Send(&gatewayv1.CarryRequest{Message: &gatewayv1.CarryRequest_Begin{Begin: &gatewayv1.CarriedFlow{
-		NodeId: string(m.node.id), Node: m.node.options.Node, ListenerId: c.lead.id, Bot: bot, Client: contract.ToPeer(o.Client),
+	if err := stream.Send(&gatewayv1.CarryRequest{Message: &gatewayv1.CarryRequest_Begin{Begin: &gatewayv1.CarriedFlow{
+		NodeId: string(m.node.id), Node: m.node.options.Node, ListenerId: listener, Bot: bot, Client: contract.ToPeer(o.Client),
 	}}}); err != nil && !errors.Is(err, io.EOF) { // of which the reason is received
 		return nil, nil, err
 	}
@@ -119,16 +122,16 @@ func (c *carried) credit(o routing.Offer) int64 {
 	if o.Credit > 0 {
 		return o.Credit
 	}
-	return c.lead.member.node.options.Broker.Options().MaxCredit
+	return c.member.node.options.Broker.Options().MaxCredit
 }
 
 // accept makes the handler that of the flow; false if the flow is not pending any more.
 func (c *carried) accept(ctx context.Context, o routing.Offer, bot *gatewayv1.Bot) bool {
-	b := c.lead.member.node.options.Broker
+	b := c.member.node.options.Broker
 	by := bot.GetTakenBy()
 	c.Outbox = transport.NewOutbox(b.Options().OutboxLimit())
 	c.peer = b.Attach(c, transport.PeerInfo{
-		Transport: by.GetTransport(), Address: by.GetAddress(), Identity: by.GetIdentity(), Name: by.GetName(), Node: c.lead.member.name,
+		Transport: by.GetTransport(), Address: by.GetAddress(), Identity: by.GetIdentity(), Name: by.GetName(), Node: c.member.name,
 	})
 	c.peer.Pauses()
 	if err := c.receiveBot(ctx, o, bot); err != nil {
@@ -205,7 +208,7 @@ func (c *carried) read(ctx context.Context) (detail string) {
 		case in.Type == zio.NoType || in.Type == zio.BOT:
 			c.peer.Fail(flow.ProtocolError, fmt.Sprintf("its node has sent a %v", in.Type))
 		case in.EndsFlow():
-			// An end that the handler's node has made is not the handler's EOT.
+			// An end that the other node has made is not its side's EOT.
 			c.peer.Flow().Stop(in.Inbound.Reason, text.Detail(in.Inbound.Detail))
 			in.Drop()
 		default:
@@ -226,9 +229,9 @@ func (c *carried) gone(ctx context.Context, err error) string {
 	case why != nil && !errors.Is(why, context.Canceled):
 		return why.Error()
 	case errors.Is(err, io.EOF):
-		return fmt.Sprintf("node %s has ended the flow", c.lead.member.name)
+		return fmt.Sprintf("node %s has ended the flow", c.member.name)
 	}
-	return text.Detail(fmt.Sprintf("node %s: %s", c.lead.member.name, status.Convert(err).Message()))
+	return text.Detail(fmt.Sprintf("node %s: %s", c.member.name, status.Convert(err).Message()))
 }
 
 // write sends what is delivered until the flow is over and all is sent.

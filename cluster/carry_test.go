@@ -23,6 +23,19 @@ func pair(t *testing.T, request *gatewayv1.ListenRequest) (a, b *node, l *listen
 	return a, b, l
 }
 
+// trio is pair with a third node, which the others know.
+func trio(t *testing.T, request *gatewayv1.ListenRequest) (a, b, c *node, l *listening) {
+	t.Helper()
+	r := newRig(t)
+	a = r.start("a")
+	b, c = r.start("b", a), r.start("c", a)
+	l = b.listen(request)
+	a.knows(2, 1)
+	c.knows(2, 1)
+	b.knows(2, 0)
+	return a, b, c, l
+}
+
 // TestCarriedFlow: labels, coordinates and payload cross two nodes as they came, credit is
 // the taker's, and each node says where the other side is.
 func TestCarriedFlow(t *testing.T) {

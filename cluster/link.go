@@ -5,7 +5,7 @@ import (
 	"github.com/zioflow/gateway/broker/zio"
 )
 
-// Deliver implements broker.Link. The client's BOT goes no further: the handler has had it.
+// Deliver implements broker.Link. The other side's BOT goes no further: this one has had it.
 func (c *carried) Deliver(d transport.Delivery) error {
 	if d.Type == zio.BOT {
 		d.Message.Release()
@@ -35,7 +35,7 @@ func (c *carried) Disconnect(detail string) {
 // Describe implements broker.Describer.
 func (c *carried) Describe() transport.LinkInfo {
 	info := transport.LinkInfo{Protocol: "HTTP/2", Mechanism: "none", BytesOut: uint64(c.Progress.Left.Bytes.Load())}
-	if c.lead.member.node.secure != nil {
+	if c.member.node.secure != nil {
 		info.Mechanism = "mtls"
 	}
 	info.QueuedMessages, info.QueuedBytes = c.Queued()

@@ -37,6 +37,7 @@ type Node struct {
 	listener net.Listener
 	lives    *lives
 	matches  *matches
+	numbers  numbers
 	events   chan members.Event // of what the loop has asked for
 	over     <-chan struct{}    // closed when the loop is to end
 	stop     context.CancelFunc // which closes it
@@ -103,6 +104,7 @@ func (n *Node) start() (err error) {
 	n.peers = server.NewPeers(n.options.Broker, server.PeersOptions{
 		Table: n.table, Alive: n.alive, TLS: n.secure, Stall: n.options.Stall, Log: n.log,
 	})
+	n.options.Broker.SetElsewhere(numberOf(n.id), n)
 	n.served.Go(func() {
 		if err := n.peers.Serve(&countedListener{n.listener, &n.counts}); err != nil {
 			n.log.Error("other nodes are not served any more", "error", err)
@@ -292,6 +294,7 @@ func (n *Node) do(effect members.Effect) {
 		n.counts.joined.Add(1)
 		n.log.Info("node joined the cluster", "node", e.Name, "id", string(e.ID), "address", e.Address, "version", e.Version)
 		n.others[e.ID] = n.newMember(e.Node)
+		n.numbers.add(n.others[e.ID])
 	case members.Updated:
 		n.others[e.ID].update(e.Node)
 	case members.Fetch:
@@ -309,6 +312,7 @@ func (n *Node) do(effect members.Effect) {
 			level, why = slog.LevelInfo, fmt.Sprintf("node %s has left the cluster", e.Node.Name)
 		}
 		n.log.Log(context.Background(), level, "node left the cluster", "node", e.Node.Name, "id", string(e.Node.ID), "why", e.Why.String())
+		n.numbers.remove(n.others[e.Node.ID])
 		n.others[e.Node.ID].drop(errors.New(why))
 		delete(n.others, e.Node.ID)
 	case members.Refused:

@@ -115,12 +115,30 @@ func (n *node) begin(transport string, gives bool, cid uint64) (side, error) {
 
 const credit = 4
 
+// transports are those of both sides.
+var transports = []string{"grpc", "zmq-server", "zmq-router"}
+
 // TestTransports: between a client at one node and a handler at another everything arrives,
 // once and in order, on all transports and in both directions.
 func TestTransports(t *testing.T) {
 	t.Parallel()
 	a, b, l := pair(t, &gatewayv1.ListenRequest{Name: "raw"})
-	transports := []string{"grpc", "zmq-server", "zmq-router"}
+	allWays(t, func(t *testing.T, from, to string, gives bool) { crossing(t, a, b, l, from, to, gives) })
+}
+
+// TestTransportsElsewhere: it does where the handler shows the cid at a third node, be the
+// offer one of the second node or of the client's own.
+func TestTransportsElsewhere(t *testing.T) {
+	t.Parallel()
+	a, b, c, l := trio(t, &gatewayv1.ListenRequest{Name: "raw"})
+	allWays(t, func(t *testing.T, from, to string, gives bool) {
+		crossing(t, a, c, l, from, to, gives)
+		crossing(t, b, c, l, from, to, gives)
+	})
+}
+
+// allWays calls try for each pair of transports and both directions.
+func allWays(t *testing.T, try func(t *testing.T, from, to string, gives bool)) {
 	for _, from := range transports {
 		for _, to := range transports {
 			for _, gives := range []bool{true, false} {
@@ -129,7 +147,7 @@ func TestTransports(t *testing.T) {
 					way = "takes"
 				}
 				t.Run(fmt.Sprintf("client %s %s, handler %s", from, way, to), func(t *testing.T) {
-					crossing(t, a, b, l, from, to, gives)
+					try(t, from, to, gives)
 				})
 			}
 		}

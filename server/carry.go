@@ -35,7 +35,7 @@ func (s *carryService) Carry(stream grpc.BidiStreamingServer[gatewayv1.CarryRequ
 	defer done()
 	x := s.newStream(ctx)
 	x.carried = true
-	peer, err := s.broker.AttachCarried(x, carriedClient(begin), begin.GetListenerId())
+	peer, err := s.broker.AttachCarried(x, farPeer(begin.GetClient(), begin.GetNode()), begin.GetListenerId())
 	if err != nil {
 		return contract.EndStatus(&broker.EndError{Reason: flow.NoHandler, Detail: err.Error()}, 0)
 	}
@@ -75,12 +75,11 @@ func recvBegin(stream grpc.BidiStreamingServer[gatewayv1.CarryRequest, gatewayv1
 	}
 }
 
-// carriedClient is who the client is, by the node that it is at.
-func carriedClient(begin *gatewayv1.CarriedFlow) broker.PeerInfo {
-	p := begin.GetClient()
+// farPeer is who a peer is that is connected to that node.
+func farPeer(p *gatewayv1.Peer, node string) broker.PeerInfo {
 	return broker.PeerInfo{
 		Transport: p.GetTransport(), Address: p.GetAddress(), Identity: p.GetIdentity(), Name: p.GetName(), Agent: p.GetAgent(),
-		Node: begin.GetNode(),
+		Node: node,
 	}
 }
 

@@ -89,13 +89,21 @@ func (s *handlerService) Decline(ctx context.Context, request *gatewayv1.Decline
 	if detail == "" {
 		detail = "the handler declined"
 	}
-	switch err := s.broker.Decline(peerInfo(ctx), request.GetCid(), detail); {
-	case errors.Is(err, broker.ErrForeignOffer):
-		return nil, permissionDenied(string(broker.DeniedCID), err.Error())
-	case err != nil:
-		return nil, status.Error(codes.NotFound, err.Error())
+	if err := declined(s.broker.DeclineAnywhere(ctx, peerInfo(ctx), request.GetCid(), detail)); err != nil {
+		return nil, err
 	}
 	return &gatewayv1.DeclineResponse{}, nil
+}
+
+// declined is the status for what Broker.Decline has returned.
+func declined(err error) error {
+	switch {
+	case errors.Is(err, broker.ErrForeignOffer):
+		return permissionDenied(string(broker.DeniedCID), err.Error())
+	case err != nil:
+		return status.Error(codes.NotFound, err.Error())
+	}
+	return nil
 }
 
 // listenSink implements broker.ListenerSink with a queue that is bounded in number

@@ -109,6 +109,13 @@ func (f *Flow) Seek(right matching.Match) {
 	f.host.Go(func() { request.Seek(deadline, view, right) })
 }
 
+// Met tells of a flow whose handler is there already: Accept follows instead of Seek.
+func (f *Flow) Met() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.publish()
+}
+
 // dropBot gives up the client's BOT but for its label and coord: with its offer settled
 // nobody needs the rest. f.mu is held.
 func (f *Flow) dropBot() {
@@ -197,6 +204,19 @@ func (f *Flow) Accept(p *Party, m *zio.Message, bot zio.Bot) *flow.Error {
 func (f *Flow) Receive(from flow.Side, head zio.Head, m *zio.Message, size, weight int) {
 	f.mu.Lock()
 	defer f.unlockBatched(f.peers[from])
+	f.receive(from, head, m, size, weight)
+}
+
+// ReceiveNow is Receive for a message that the side's peer has sent before: it may be
+// called by another goroutine than that which receives from the peer.
+func (f *Flow) ReceiveNow(from flow.Side, head zio.Head, m *zio.Message, size, weight int) {
+	f.mu.Lock()
+	defer f.unlock()
+	f.receive(from, head, m, size, weight)
+}
+
+// receive is Receive. f.mu is held.
+func (f *Flow) receive(from flow.Side, head zio.Head, m *zio.Message, size, weight int) {
 	before := f.state.Phase()
 	var queued int64
 	if head.Type == zio.PAY && before != flow.Pending {

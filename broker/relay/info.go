@@ -99,6 +99,16 @@ func (f *Flow) Info() Info {
 	return f.info()
 }
 
+// ClientBot is the client's BOT as it came, without its payload; nil if the flow has ended.
+func (f *Flow) ClientBot() *zio.Message {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.bot == nil {
+		return nil
+	}
+	return &zio.Message{Level: f.bot.Level, Form: f.bot.Form, Label: f.bot.Label, Coord: f.bot.Coord}
+}
+
 // info describes the flow. f.mu is held.
 func (f *Flow) info() Info {
 	giver, credit, a := f.state.Giver(), f.state.Credit(), &f.account

@@ -25,6 +25,31 @@ type Offers struct {
 	mu    sync.Mutex
 	byCID map[uint64]*Request // guarded by mu
 	made  uint64              // guarded by mu
+	node  uint64              // guarded by mu; in the cids' highest bits; 0 for none
+}
+
+// NodeBits is how many of a cid's bits are the number of the node that has made the offer,
+// in a cluster. The others are random.
+const NodeBits = 10
+
+// cidBits is how many bits a cid has.
+const cidBits = 53
+
+// NodeOf is the number that a cid carries.
+func NodeOf(cid uint64) uint16 { return uint16(cid >> (cidBits - NodeBits)) }
+
+// SetNode has the cids of further offers carry a number.
+func (o *Offers) SetNode(node uint16) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.node = uint64(node)
+}
+
+// Has tells whether an offer has this cid.
+func (o *Offers) Has(cid uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.byCID[cid] != nil
 }
 
 // Count is how many offers there are, and how many were made.
@@ -46,6 +71,10 @@ func (o *Offers) put(r *Request, owner string) uint64 {
 		var random [8]byte
 		_, _ = rand.Read(random[:]) // never fails
 		r.cid = binary.LittleEndian.Uint64(random[:]) & zio.MaxCID
+		if o.node != 0 {
+			const random = cidBits - NodeBits
+			r.cid = o.node<<random | r.cid&(1<<random-1)
+		}
 	}
 	o.byCID[r.cid], r.owner = r, owner
 	o.made++

@@ -346,6 +346,443 @@ func (*CarryResponse_Dat) isCarryResponse_Message() {}
 
 func (*CarryResponse_Eot) isCarryResponse_Message() {}
 
+// AcceptRequest is a message of the flow's handler, or of the gateway at which it is.
+type AcceptRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Exactly one is set.
+	//
+	// Types that are valid to be assigned to Message:
+	//
+	//	*AcceptRequest_Pay
+	//	*AcceptRequest_Dat
+	//	*AcceptRequest_Eot
+	//	*AcceptRequest_Begin
+	Message       isAcceptRequest_Message `protobuf_oneof:"message"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptRequest) Reset() {
+	*x = AcceptRequest{}
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptRequest) ProtoMessage() {}
+
+func (x *AcceptRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptRequest.ProtoReflect.Descriptor instead.
+func (*AcceptRequest) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *AcceptRequest) GetMessage() isAcceptRequest_Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *AcceptRequest) GetPay() *Pay {
+	if x != nil {
+		if x, ok := x.Message.(*AcceptRequest_Pay); ok {
+			return x.Pay
+		}
+	}
+	return nil
+}
+
+func (x *AcceptRequest) GetDat() *Dat {
+	if x != nil {
+		if x, ok := x.Message.(*AcceptRequest_Dat); ok {
+			return x.Dat
+		}
+	}
+	return nil
+}
+
+func (x *AcceptRequest) GetEot() *Eot {
+	if x != nil {
+		if x, ok := x.Message.(*AcceptRequest_Eot); ok {
+			return x.Eot
+		}
+	}
+	return nil
+}
+
+func (x *AcceptRequest) GetBegin() *AcceptedOffer {
+	if x != nil {
+		if x, ok := x.Message.(*AcceptRequest_Begin); ok {
+			return x.Begin
+		}
+	}
+	return nil
+}
+
+type isAcceptRequest_Message interface {
+	isAcceptRequest_Message()
+}
+
+type AcceptRequest_Pay struct {
+	// More credit for the client.
+	Pay *Pay `protobuf:"bytes,2,opt,name=pay,proto3,oneof"`
+}
+
+type AcceptRequest_Dat struct {
+	// Data for the client.
+	Dat *Dat `protobuf:"bytes,3,opt,name=dat,proto3,oneof"`
+}
+
+type AcceptRequest_Eot struct {
+	// The handler's EOT, or the end of the flow.
+	Eot *Eot `protobuf:"bytes,4,opt,name=eot,proto3,oneof"`
+}
+
+type AcceptRequest_Begin struct {
+	// Comes first, and only once.
+	Begin *AcceptedOffer `protobuf:"bytes,5,opt,name=begin,proto3,oneof"`
+}
+
+func (*AcceptRequest_Pay) isAcceptRequest_Message() {}
+
+func (*AcceptRequest_Dat) isAcceptRequest_Message() {}
+
+func (*AcceptRequest_Eot) isAcceptRequest_Message() {}
+
+func (*AcceptRequest_Begin) isAcceptRequest_Message() {}
+
+// AcceptedOffer is an offer that a handler takes.
+type AcceptedOffer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which node calls: its id, and its name.
+	NodeId string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	// As node_id.
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// The handler's BOT, with the cid; only its label, its coordinates and its payload
+	// count.
+	Bot *Bot `protobuf:"bytes,3,opt,name=bot,proto3" json:"bot,omitempty"`
+	// The handler.
+	Handler *Peer `protobuf:"bytes,4,opt,name=handler,proto3" json:"handler,omitempty"`
+	// Which flows the handler may have, by its rights at its node: a CEL expression as in
+	// ListenRequest; empty for all.
+	Match         string `protobuf:"bytes,5,opt,name=match,proto3" json:"match,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptedOffer) Reset() {
+	*x = AcceptedOffer{}
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptedOffer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptedOffer) ProtoMessage() {}
+
+func (x *AcceptedOffer) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptedOffer.ProtoReflect.Descriptor instead.
+func (*AcceptedOffer) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AcceptedOffer) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *AcceptedOffer) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *AcceptedOffer) GetBot() *Bot {
+	if x != nil {
+		return x.Bot
+	}
+	return nil
+}
+
+func (x *AcceptedOffer) GetHandler() *Peer {
+	if x != nil {
+		return x.Handler
+	}
+	return nil
+}
+
+func (x *AcceptedOffer) GetMatch() string {
+	if x != nil {
+		return x.Match
+	}
+	return ""
+}
+
+// AcceptResponse is a message of the flow's client, or of the gateway that has offered it.
+type AcceptResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Exactly one is set.
+	//
+	// Types that are valid to be assigned to Message:
+	//
+	//	*AcceptResponse_Pay
+	//	*AcceptResponse_Dat
+	//	*AcceptResponse_Eot
+	//	*AcceptResponse_Begin
+	Message       isAcceptResponse_Message `protobuf_oneof:"message"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptResponse) Reset() {
+	*x = AcceptResponse{}
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptResponse) ProtoMessage() {}
+
+func (x *AcceptResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptResponse.ProtoReflect.Descriptor instead.
+func (*AcceptResponse) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *AcceptResponse) GetMessage() isAcceptResponse_Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *AcceptResponse) GetPay() *Pay {
+	if x != nil {
+		if x, ok := x.Message.(*AcceptResponse_Pay); ok {
+			return x.Pay
+		}
+	}
+	return nil
+}
+
+func (x *AcceptResponse) GetDat() *Dat {
+	if x != nil {
+		if x, ok := x.Message.(*AcceptResponse_Dat); ok {
+			return x.Dat
+		}
+	}
+	return nil
+}
+
+func (x *AcceptResponse) GetEot() *Eot {
+	if x != nil {
+		if x, ok := x.Message.(*AcceptResponse_Eot); ok {
+			return x.Eot
+		}
+	}
+	return nil
+}
+
+func (x *AcceptResponse) GetBegin() *CarriedFlow {
+	if x != nil {
+		if x, ok := x.Message.(*AcceptResponse_Begin); ok {
+			return x.Begin
+		}
+	}
+	return nil
+}
+
+type isAcceptResponse_Message interface {
+	isAcceptResponse_Message()
+}
+
+type AcceptResponse_Pay struct {
+	// More credit for the handler.
+	Pay *Pay `protobuf:"bytes,2,opt,name=pay,proto3,oneof"`
+}
+
+type AcceptResponse_Dat struct {
+	// Data for the handler.
+	Dat *Dat `protobuf:"bytes,3,opt,name=dat,proto3,oneof"`
+}
+
+type AcceptResponse_Eot struct {
+	// The client's EOT, or the end of the flow.
+	Eot *Eot `protobuf:"bytes,4,opt,name=eot,proto3,oneof"`
+}
+
+type AcceptResponse_Begin struct {
+	// The handler has the flow: the client's BOT, with the credit that was agreed, and the
+	// client.
+	Begin *CarriedFlow `protobuf:"bytes,5,opt,name=begin,proto3,oneof"`
+}
+
+func (*AcceptResponse_Pay) isAcceptResponse_Message() {}
+
+func (*AcceptResponse_Dat) isAcceptResponse_Message() {}
+
+func (*AcceptResponse_Eot) isAcceptResponse_Message() {}
+
+func (*AcceptResponse_Begin) isAcceptResponse_Message() {}
+
+// DeclineOfferRequest refuses a flow that was offered.
+type DeclineOfferRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The cid of the offer.
+	Cid uint64 `protobuf:"varint,1,opt,name=cid,proto3" json:"cid,omitempty"`
+	// Why, in words that the client will see.
+	Detail string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	// Who refuses it.
+	Handler *Peer `protobuf:"bytes,3,opt,name=handler,proto3" json:"handler,omitempty"`
+	// The name of the node at which that one is.
+	Node          string `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeclineOfferRequest) Reset() {
+	*x = DeclineOfferRequest{}
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeclineOfferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeclineOfferRequest) ProtoMessage() {}
+
+func (x *DeclineOfferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeclineOfferRequest.ProtoReflect.Descriptor instead.
+func (*DeclineOfferRequest) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeclineOfferRequest) GetCid() uint64 {
+	if x != nil {
+		return x.Cid
+	}
+	return 0
+}
+
+func (x *DeclineOfferRequest) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *DeclineOfferRequest) GetHandler() *Peer {
+	if x != nil {
+		return x.Handler
+	}
+	return nil
+}
+
+func (x *DeclineOfferRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+// DeclineOfferResponse is empty.
+type DeclineOfferResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeclineOfferResponse) Reset() {
+	*x = DeclineOfferResponse{}
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeclineOfferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeclineOfferResponse) ProtoMessage() {}
+
+func (x *DeclineOfferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeclineOfferResponse.ProtoReflect.Descriptor instead.
+func (*DeclineOfferResponse) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{7}
+}
+
 // ReadTableRequest is empty.
 type ReadTableRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -355,7 +792,7 @@ type ReadTableRequest struct {
 
 func (x *ReadTableRequest) Reset() {
 	*x = ReadTableRequest{}
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[3]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -367,7 +804,7 @@ func (x *ReadTableRequest) String() string {
 func (*ReadTableRequest) ProtoMessage() {}
 
 func (x *ReadTableRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[3]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -380,7 +817,7 @@ func (x *ReadTableRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTableRequest.ProtoReflect.Descriptor instead.
 func (*ReadTableRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{3}
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{8}
 }
 
 // ReadTableResponse is a part of a node's table.
@@ -398,7 +835,7 @@ type ReadTableResponse struct {
 
 func (x *ReadTableResponse) Reset() {
 	*x = ReadTableResponse{}
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[4]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -410,7 +847,7 @@ func (x *ReadTableResponse) String() string {
 func (*ReadTableResponse) ProtoMessage() {}
 
 func (x *ReadTableResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[4]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -423,7 +860,7 @@ func (x *ReadTableResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadTableResponse.ProtoReflect.Descriptor instead.
 func (*ReadTableResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{4}
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReadTableResponse) GetNodeId() string {
@@ -456,7 +893,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[5]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -468,7 +905,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[5]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -481,7 +918,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{5}
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{10}
 }
 
 // PingResponse is empty.
@@ -493,7 +930,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[6]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +942,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[6]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +955,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{6}
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{11}
 }
 
 // ClusterListener is a listener as the other nodes know it.
@@ -542,7 +979,7 @@ type ClusterListener struct {
 
 func (x *ClusterListener) Reset() {
 	*x = ClusterListener{}
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[7]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +991,7 @@ func (x *ClusterListener) String() string {
 func (*ClusterListener) ProtoMessage() {}
 
 func (x *ClusterListener) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[7]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +1004,7 @@ func (x *ClusterListener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterListener.ProtoReflect.Descriptor instead.
 func (*ClusterListener) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{7}
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ClusterListener) GetId() uint64 {
@@ -642,7 +1079,7 @@ type ClusterBeat struct {
 
 func (x *ClusterBeat) Reset() {
 	*x = ClusterBeat{}
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[8]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +1091,7 @@ func (x *ClusterBeat) String() string {
 func (*ClusterBeat) ProtoMessage() {}
 
 func (x *ClusterBeat) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[8]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +1104,7 @@ func (x *ClusterBeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterBeat.ProtoReflect.Descriptor instead.
 func (*ClusterBeat) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{8}
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ClusterBeat) GetNodeId() string {
@@ -757,7 +1194,7 @@ type ClusterChange struct {
 
 func (x *ClusterChange) Reset() {
 	*x = ClusterChange{}
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[9]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +1206,7 @@ func (x *ClusterChange) String() string {
 func (*ClusterChange) ProtoMessage() {}
 
 func (x *ClusterChange) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[9]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -782,7 +1219,7 @@ func (x *ClusterChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterChange.ProtoReflect.Descriptor instead.
 func (*ClusterChange) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{9}
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ClusterChange) GetNodeId() string {
@@ -836,7 +1273,31 @@ const file_zio_gateway_v1_cluster_proto_rawDesc = "" +
 	"\x03pay\x18\x02 \x01(\v2\x13.zio.gateway.v1.PayH\x00R\x03pay\x12'\n" +
 	"\x03dat\x18\x03 \x01(\v2\x13.zio.gateway.v1.DatH\x00R\x03dat\x12'\n" +
 	"\x03eot\x18\x04 \x01(\v2\x13.zio.gateway.v1.EotH\x00R\x03eotB\t\n" +
-	"\amessage\"\x12\n" +
+	"\amessage\"\xcc\x01\n" +
+	"\rAcceptRequest\x12'\n" +
+	"\x03pay\x18\x02 \x01(\v2\x13.zio.gateway.v1.PayH\x00R\x03pay\x12'\n" +
+	"\x03dat\x18\x03 \x01(\v2\x13.zio.gateway.v1.DatH\x00R\x03dat\x12'\n" +
+	"\x03eot\x18\x04 \x01(\v2\x13.zio.gateway.v1.EotH\x00R\x03eot\x125\n" +
+	"\x05begin\x18\x05 \x01(\v2\x1d.zio.gateway.v1.AcceptedOfferH\x00R\x05beginB\t\n" +
+	"\amessage\"\xa9\x01\n" +
+	"\rAcceptedOffer\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12%\n" +
+	"\x03bot\x18\x03 \x01(\v2\x13.zio.gateway.v1.BotR\x03bot\x12.\n" +
+	"\ahandler\x18\x04 \x01(\v2\x14.zio.gateway.v1.PeerR\ahandler\x12\x14\n" +
+	"\x05match\x18\x05 \x01(\tR\x05match\"\xcb\x01\n" +
+	"\x0eAcceptResponse\x12'\n" +
+	"\x03pay\x18\x02 \x01(\v2\x13.zio.gateway.v1.PayH\x00R\x03pay\x12'\n" +
+	"\x03dat\x18\x03 \x01(\v2\x13.zio.gateway.v1.DatH\x00R\x03dat\x12'\n" +
+	"\x03eot\x18\x04 \x01(\v2\x13.zio.gateway.v1.EotH\x00R\x03eot\x123\n" +
+	"\x05begin\x18\x05 \x01(\v2\x1b.zio.gateway.v1.CarriedFlowH\x00R\x05beginB\t\n" +
+	"\amessage\"\x83\x01\n" +
+	"\x13DeclineOfferRequest\x12\x10\n" +
+	"\x03cid\x18\x01 \x01(\x04R\x03cid\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\x12.\n" +
+	"\ahandler\x18\x03 \x01(\v2\x14.zio.gateway.v1.PeerR\ahandler\x12\x12\n" +
+	"\x04node\x18\x04 \x01(\tR\x04node\"\x16\n" +
+	"\x14DeclineOfferResponse\"\x12\n" +
 	"\x10ReadTableRequest\"\x83\x01\n" +
 	"\x11ReadTableResponse\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x16\n" +
@@ -867,9 +1328,11 @@ const file_zio_gateway_v1_cluster_proto_rawDesc = "" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x121\n" +
 	"\x03set\x18\x03 \x03(\v2\x1f.zio.gateway.v1.ClusterListenerR\x03set\x12\x18\n" +
-	"\aremoved\x18\x04 \x03(\x04R\aremoved2\xf1\x01\n" +
+	"\aremoved\x18\x04 \x03(\x04R\aremoved2\x99\x03\n" +
 	"\x0eClusterService\x12H\n" +
-	"\x05Carry\x12\x1c.zio.gateway.v1.CarryRequest\x1a\x1d.zio.gateway.v1.CarryResponse(\x010\x01\x12R\n" +
+	"\x05Carry\x12\x1c.zio.gateway.v1.CarryRequest\x1a\x1d.zio.gateway.v1.CarryResponse(\x010\x01\x12K\n" +
+	"\x06Accept\x12\x1d.zio.gateway.v1.AcceptRequest\x1a\x1e.zio.gateway.v1.AcceptResponse(\x010\x01\x12Y\n" +
+	"\fDeclineOffer\x12#.zio.gateway.v1.DeclineOfferRequest\x1a$.zio.gateway.v1.DeclineOfferResponse\x12R\n" +
 	"\tReadTable\x12 .zio.gateway.v1.ReadTableRequest\x1a!.zio.gateway.v1.ReadTableResponse0\x01\x12A\n" +
 	"\x04Ping\x12\x1b.zio.gateway.v1.PingRequest\x1a\x1c.zio.gateway.v1.PingResponseB<Z:github.com/zioflow/gateway/gen/go/zio/gateway/v1;gatewayv1b\x06proto3"
 
@@ -885,51 +1348,71 @@ func file_zio_gateway_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_zio_gateway_v1_cluster_proto_rawDescData
 }
 
-var file_zio_gateway_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_zio_gateway_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_zio_gateway_v1_cluster_proto_goTypes = []any{
 	(*CarryRequest)(nil),          // 0: zio.gateway.v1.CarryRequest
 	(*CarriedFlow)(nil),           // 1: zio.gateway.v1.CarriedFlow
 	(*CarryResponse)(nil),         // 2: zio.gateway.v1.CarryResponse
-	(*ReadTableRequest)(nil),      // 3: zio.gateway.v1.ReadTableRequest
-	(*ReadTableResponse)(nil),     // 4: zio.gateway.v1.ReadTableResponse
-	(*PingRequest)(nil),           // 5: zio.gateway.v1.PingRequest
-	(*PingResponse)(nil),          // 6: zio.gateway.v1.PingResponse
-	(*ClusterListener)(nil),       // 7: zio.gateway.v1.ClusterListener
-	(*ClusterBeat)(nil),           // 8: zio.gateway.v1.ClusterBeat
-	(*ClusterChange)(nil),         // 9: zio.gateway.v1.ClusterChange
-	(*Pay)(nil),                   // 10: zio.gateway.v1.Pay
-	(*Dat)(nil),                   // 11: zio.gateway.v1.Dat
-	(*Eot)(nil),                   // 12: zio.gateway.v1.Eot
-	(*Bot)(nil),                   // 13: zio.gateway.v1.Bot
-	(*Peer)(nil),                  // 14: zio.gateway.v1.Peer
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*AcceptRequest)(nil),         // 3: zio.gateway.v1.AcceptRequest
+	(*AcceptedOffer)(nil),         // 4: zio.gateway.v1.AcceptedOffer
+	(*AcceptResponse)(nil),        // 5: zio.gateway.v1.AcceptResponse
+	(*DeclineOfferRequest)(nil),   // 6: zio.gateway.v1.DeclineOfferRequest
+	(*DeclineOfferResponse)(nil),  // 7: zio.gateway.v1.DeclineOfferResponse
+	(*ReadTableRequest)(nil),      // 8: zio.gateway.v1.ReadTableRequest
+	(*ReadTableResponse)(nil),     // 9: zio.gateway.v1.ReadTableResponse
+	(*PingRequest)(nil),           // 10: zio.gateway.v1.PingRequest
+	(*PingResponse)(nil),          // 11: zio.gateway.v1.PingResponse
+	(*ClusterListener)(nil),       // 12: zio.gateway.v1.ClusterListener
+	(*ClusterBeat)(nil),           // 13: zio.gateway.v1.ClusterBeat
+	(*ClusterChange)(nil),         // 14: zio.gateway.v1.ClusterChange
+	(*Pay)(nil),                   // 15: zio.gateway.v1.Pay
+	(*Dat)(nil),                   // 16: zio.gateway.v1.Dat
+	(*Eot)(nil),                   // 17: zio.gateway.v1.Eot
+	(*Bot)(nil),                   // 18: zio.gateway.v1.Bot
+	(*Peer)(nil),                  // 19: zio.gateway.v1.Peer
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
 }
 var file_zio_gateway_v1_cluster_proto_depIdxs = []int32{
-	10, // 0: zio.gateway.v1.CarryRequest.pay:type_name -> zio.gateway.v1.Pay
-	11, // 1: zio.gateway.v1.CarryRequest.dat:type_name -> zio.gateway.v1.Dat
-	12, // 2: zio.gateway.v1.CarryRequest.eot:type_name -> zio.gateway.v1.Eot
+	15, // 0: zio.gateway.v1.CarryRequest.pay:type_name -> zio.gateway.v1.Pay
+	16, // 1: zio.gateway.v1.CarryRequest.dat:type_name -> zio.gateway.v1.Dat
+	17, // 2: zio.gateway.v1.CarryRequest.eot:type_name -> zio.gateway.v1.Eot
 	1,  // 3: zio.gateway.v1.CarryRequest.begin:type_name -> zio.gateway.v1.CarriedFlow
-	13, // 4: zio.gateway.v1.CarriedFlow.bot:type_name -> zio.gateway.v1.Bot
-	14, // 5: zio.gateway.v1.CarriedFlow.client:type_name -> zio.gateway.v1.Peer
-	13, // 6: zio.gateway.v1.CarryResponse.bot:type_name -> zio.gateway.v1.Bot
-	10, // 7: zio.gateway.v1.CarryResponse.pay:type_name -> zio.gateway.v1.Pay
-	11, // 8: zio.gateway.v1.CarryResponse.dat:type_name -> zio.gateway.v1.Dat
-	12, // 9: zio.gateway.v1.CarryResponse.eot:type_name -> zio.gateway.v1.Eot
-	7,  // 10: zio.gateway.v1.ReadTableResponse.listeners:type_name -> zio.gateway.v1.ClusterListener
-	14, // 11: zio.gateway.v1.ClusterListener.peer:type_name -> zio.gateway.v1.Peer
-	15, // 12: zio.gateway.v1.ClusterBeat.started:type_name -> google.protobuf.Timestamp
-	7,  // 13: zio.gateway.v1.ClusterChange.set:type_name -> zio.gateway.v1.ClusterListener
-	0,  // 14: zio.gateway.v1.ClusterService.Carry:input_type -> zio.gateway.v1.CarryRequest
-	3,  // 15: zio.gateway.v1.ClusterService.ReadTable:input_type -> zio.gateway.v1.ReadTableRequest
-	5,  // 16: zio.gateway.v1.ClusterService.Ping:input_type -> zio.gateway.v1.PingRequest
-	2,  // 17: zio.gateway.v1.ClusterService.Carry:output_type -> zio.gateway.v1.CarryResponse
-	4,  // 18: zio.gateway.v1.ClusterService.ReadTable:output_type -> zio.gateway.v1.ReadTableResponse
-	6,  // 19: zio.gateway.v1.ClusterService.Ping:output_type -> zio.gateway.v1.PingResponse
-	17, // [17:20] is the sub-list for method output_type
-	14, // [14:17] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	18, // 4: zio.gateway.v1.CarriedFlow.bot:type_name -> zio.gateway.v1.Bot
+	19, // 5: zio.gateway.v1.CarriedFlow.client:type_name -> zio.gateway.v1.Peer
+	18, // 6: zio.gateway.v1.CarryResponse.bot:type_name -> zio.gateway.v1.Bot
+	15, // 7: zio.gateway.v1.CarryResponse.pay:type_name -> zio.gateway.v1.Pay
+	16, // 8: zio.gateway.v1.CarryResponse.dat:type_name -> zio.gateway.v1.Dat
+	17, // 9: zio.gateway.v1.CarryResponse.eot:type_name -> zio.gateway.v1.Eot
+	15, // 10: zio.gateway.v1.AcceptRequest.pay:type_name -> zio.gateway.v1.Pay
+	16, // 11: zio.gateway.v1.AcceptRequest.dat:type_name -> zio.gateway.v1.Dat
+	17, // 12: zio.gateway.v1.AcceptRequest.eot:type_name -> zio.gateway.v1.Eot
+	4,  // 13: zio.gateway.v1.AcceptRequest.begin:type_name -> zio.gateway.v1.AcceptedOffer
+	18, // 14: zio.gateway.v1.AcceptedOffer.bot:type_name -> zio.gateway.v1.Bot
+	19, // 15: zio.gateway.v1.AcceptedOffer.handler:type_name -> zio.gateway.v1.Peer
+	15, // 16: zio.gateway.v1.AcceptResponse.pay:type_name -> zio.gateway.v1.Pay
+	16, // 17: zio.gateway.v1.AcceptResponse.dat:type_name -> zio.gateway.v1.Dat
+	17, // 18: zio.gateway.v1.AcceptResponse.eot:type_name -> zio.gateway.v1.Eot
+	1,  // 19: zio.gateway.v1.AcceptResponse.begin:type_name -> zio.gateway.v1.CarriedFlow
+	19, // 20: zio.gateway.v1.DeclineOfferRequest.handler:type_name -> zio.gateway.v1.Peer
+	12, // 21: zio.gateway.v1.ReadTableResponse.listeners:type_name -> zio.gateway.v1.ClusterListener
+	19, // 22: zio.gateway.v1.ClusterListener.peer:type_name -> zio.gateway.v1.Peer
+	20, // 23: zio.gateway.v1.ClusterBeat.started:type_name -> google.protobuf.Timestamp
+	12, // 24: zio.gateway.v1.ClusterChange.set:type_name -> zio.gateway.v1.ClusterListener
+	0,  // 25: zio.gateway.v1.ClusterService.Carry:input_type -> zio.gateway.v1.CarryRequest
+	3,  // 26: zio.gateway.v1.ClusterService.Accept:input_type -> zio.gateway.v1.AcceptRequest
+	6,  // 27: zio.gateway.v1.ClusterService.DeclineOffer:input_type -> zio.gateway.v1.DeclineOfferRequest
+	8,  // 28: zio.gateway.v1.ClusterService.ReadTable:input_type -> zio.gateway.v1.ReadTableRequest
+	10, // 29: zio.gateway.v1.ClusterService.Ping:input_type -> zio.gateway.v1.PingRequest
+	2,  // 30: zio.gateway.v1.ClusterService.Carry:output_type -> zio.gateway.v1.CarryResponse
+	5,  // 31: zio.gateway.v1.ClusterService.Accept:output_type -> zio.gateway.v1.AcceptResponse
+	7,  // 32: zio.gateway.v1.ClusterService.DeclineOffer:output_type -> zio.gateway.v1.DeclineOfferResponse
+	9,  // 33: zio.gateway.v1.ClusterService.ReadTable:output_type -> zio.gateway.v1.ReadTableResponse
+	11, // 34: zio.gateway.v1.ClusterService.Ping:output_type -> zio.gateway.v1.PingResponse
+	30, // [30:35] is the sub-list for method output_type
+	25, // [25:30] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_zio_gateway_v1_cluster_proto_init() }
@@ -951,13 +1434,25 @@ func file_zio_gateway_v1_cluster_proto_init() {
 		(*CarryResponse_Dat)(nil),
 		(*CarryResponse_Eot)(nil),
 	}
+	file_zio_gateway_v1_cluster_proto_msgTypes[3].OneofWrappers = []any{
+		(*AcceptRequest_Pay)(nil),
+		(*AcceptRequest_Dat)(nil),
+		(*AcceptRequest_Eot)(nil),
+		(*AcceptRequest_Begin)(nil),
+	}
+	file_zio_gateway_v1_cluster_proto_msgTypes[5].OneofWrappers = []any{
+		(*AcceptResponse_Pay)(nil),
+		(*AcceptResponse_Dat)(nil),
+		(*AcceptResponse_Eot)(nil),
+		(*AcceptResponse_Begin)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zio_gateway_v1_cluster_proto_rawDesc), len(file_zio_gateway_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,9 +19,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ClusterService_Carry_FullMethodName     = "/zio.gateway.v1.ClusterService/Carry"
-	ClusterService_ReadTable_FullMethodName = "/zio.gateway.v1.ClusterService/ReadTable"
-	ClusterService_Ping_FullMethodName      = "/zio.gateway.v1.ClusterService/Ping"
+	ClusterService_Carry_FullMethodName        = "/zio.gateway.v1.ClusterService/Carry"
+	ClusterService_Accept_FullMethodName       = "/zio.gateway.v1.ClusterService/Accept"
+	ClusterService_DeclineOffer_FullMethodName = "/zio.gateway.v1.ClusterService/DeclineOffer"
+	ClusterService_ReadTable_FullMethodName    = "/zio.gateway.v1.ClusterService/ReadTable"
+	ClusterService_Ping_FullMethodName         = "/zio.gateway.v1.ClusterService/Ping"
 )
 
 // ClusterServiceClient is the client API for ClusterService service.
@@ -39,6 +41,15 @@ type ClusterServiceClient interface {
 	// and that an EOT with a reason other than END_REASON_COMPLETED has the flow ended for
 	// that reason at the other node as well.
 	Carry(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[CarryRequest, CarryResponse], error)
+	// Accept relays one flow between the node at which its handler is, which calls, and the
+	// one that has offered it: a handler may show the cid of an offer at any node. The first
+	// request is `begin`; the first response is `begin` as well, or an EOT whose reason says
+	// why the handler may not have the flow. Then it is as Carry, with the sides reversed.
+	// NOT_FOUND when this node has no such offer.
+	Accept(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AcceptRequest, AcceptResponse], error)
+	// Decline has an offer of the node's refused by a handler at another. NOT_FOUND when
+	// there is no such offer, PERMISSION_DENIED when it was made to somebody else.
+	DeclineOffer(ctx context.Context, in *DeclineOfferRequest, opts ...grpc.CallOption) (*DeclineOfferResponse, error)
 	// ReadTable returns the listeners that a node has, whole, in messages of less than a
 	// mebibyte. All of them have the same number.
 	ReadTable(ctx context.Context, in *ReadTableRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadTableResponse], error)
@@ -67,9 +78,32 @@ func (c *clusterServiceClient) Carry(ctx context.Context, opts ...grpc.CallOptio
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ClusterService_CarryClient = grpc.BidiStreamingClient[CarryRequest, CarryResponse]
 
+func (c *clusterServiceClient) Accept(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AcceptRequest, AcceptResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[1], ClusterService_Accept_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[AcceptRequest, AcceptResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClusterService_AcceptClient = grpc.BidiStreamingClient[AcceptRequest, AcceptResponse]
+
+func (c *clusterServiceClient) DeclineOffer(ctx context.Context, in *DeclineOfferRequest, opts ...grpc.CallOption) (*DeclineOfferResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeclineOfferResponse)
+	err := c.cc.Invoke(ctx, ClusterService_DeclineOffer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *clusterServiceClient) ReadTable(ctx context.Context, in *ReadTableRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadTableResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[1], ClusterService_ReadTable_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[2], ClusterService_ReadTable_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +145,15 @@ type ClusterServiceServer interface {
 	// and that an EOT with a reason other than END_REASON_COMPLETED has the flow ended for
 	// that reason at the other node as well.
 	Carry(grpc.BidiStreamingServer[CarryRequest, CarryResponse]) error
+	// Accept relays one flow between the node at which its handler is, which calls, and the
+	// one that has offered it: a handler may show the cid of an offer at any node. The first
+	// request is `begin`; the first response is `begin` as well, or an EOT whose reason says
+	// why the handler may not have the flow. Then it is as Carry, with the sides reversed.
+	// NOT_FOUND when this node has no such offer.
+	Accept(grpc.BidiStreamingServer[AcceptRequest, AcceptResponse]) error
+	// Decline has an offer of the node's refused by a handler at another. NOT_FOUND when
+	// there is no such offer, PERMISSION_DENIED when it was made to somebody else.
+	DeclineOffer(context.Context, *DeclineOfferRequest) (*DeclineOfferResponse, error)
 	// ReadTable returns the listeners that a node has, whole, in messages of less than a
 	// mebibyte. All of them have the same number.
 	ReadTable(*ReadTableRequest, grpc.ServerStreamingServer[ReadTableResponse]) error
@@ -128,6 +171,12 @@ type UnimplementedClusterServiceServer struct{}
 
 func (UnimplementedClusterServiceServer) Carry(grpc.BidiStreamingServer[CarryRequest, CarryResponse]) error {
 	return status.Error(codes.Unimplemented, "method Carry not implemented")
+}
+func (UnimplementedClusterServiceServer) Accept(grpc.BidiStreamingServer[AcceptRequest, AcceptResponse]) error {
+	return status.Error(codes.Unimplemented, "method Accept not implemented")
+}
+func (UnimplementedClusterServiceServer) DeclineOffer(context.Context, *DeclineOfferRequest) (*DeclineOfferResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeclineOffer not implemented")
 }
 func (UnimplementedClusterServiceServer) ReadTable(*ReadTableRequest, grpc.ServerStreamingServer[ReadTableResponse]) error {
 	return status.Error(codes.Unimplemented, "method ReadTable not implemented")
@@ -162,6 +211,31 @@ func _ClusterService_Carry_Handler(srv interface{}, stream grpc.ServerStream) er
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ClusterService_CarryServer = grpc.BidiStreamingServer[CarryRequest, CarryResponse]
+
+func _ClusterService_Accept_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ClusterServiceServer).Accept(&grpc.GenericServerStream[AcceptRequest, AcceptResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClusterService_AcceptServer = grpc.BidiStreamingServer[AcceptRequest, AcceptResponse]
+
+func _ClusterService_DeclineOffer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeclineOfferRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServiceServer).DeclineOffer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ClusterService_DeclineOffer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServiceServer).DeclineOffer(ctx, req.(*DeclineOfferRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _ClusterService_ReadTable_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ReadTableRequest)
@@ -200,6 +274,10 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 	HandlerType: (*ClusterServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
+			MethodName: "DeclineOffer",
+			Handler:    _ClusterService_DeclineOffer_Handler,
+		},
+		{
 			MethodName: "Ping",
 			Handler:    _ClusterService_Ping_Handler,
 		},
@@ -208,6 +286,12 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Carry",
 			Handler:       _ClusterService_Carry_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "Accept",
+			Handler:       _ClusterService_Accept_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
 		},

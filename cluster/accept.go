@@ -1,0 +1,206 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
+	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/cluster/members"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/text"
+	"github.com/zioflow/gateway/server/codec"
+	"github.com/zioflow/gateway/server/contract"
+)
+
+// numberOf is the number that a node's cids carry. Everybody knows it who knows the node. Two
+// may have the same: then both are asked for a cid that carries it.
+func numberOf(id members.ID) uint16 {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(id)) // never fails
+	return uint16(1 + hash.Sum32()%(1<<routing.NodeBits-1))
+}
+
+// numbers are the other nodes by the numbers of their cids. Its methods may be called
+// concurrently.
+type numbers struct {
+	mu      sync.Mutex
+	members map[uint16][]*member // guarded by mu; the lists are replaced whole
+}
+
+func (k *numbers) add(m *member) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.members == nil {
+		k.members = map[uint16][]*member{}
+	}
+	n := numberOf(m.id)
+	k.members[n] = append(slices.Clone(k.members[n]), m)
+}
+
+func (k *numbers) remove(m *member) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := numberOf(m.id)
+	k.members[n] = slices.DeleteFunc(slices.Clone(k.members[n]), func(other *member) bool { return other == m })
+	if len(k.members[n]) == 0 {
+		delete(k.members, n)
+	}
+}
+
+// of are those that can have made the offer of a cid.
+func (k *numbers) of(cid uint64) []*member {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.members[routing.NodeOf(cid)]
+}
+
+// Knows implements broker.Elsewhere.
+func (n *Node) Knows(cid uint64) bool { return len(n.numbers.of(cid)) > 0 }
+
+// Reach implements broker.Elsewhere.
+func (n *Node) Reach(a *broker.Acceptance) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		a.NoOffer()
+		return
+	}
+	n.carrying.Go(func() {
+		for _, m := range n.numbers.of(a.CID) {
+			if found := m.accept(a); found {
+				return
+			}
+		}
+		a.NoOffer()
+	})
+}
+
+// accept has the node's offer taken, and relays the flow; false if it has none.
+func (m *member) accept(a *broker.Acceptance) (found bool) {
+	if m.conn == nil {
+		return false
+	}
+	b := m.node.options.Broker
+	ctx, cancel := context.WithCancel(m.ctx)
+	defer cancel()
+	left := context.AfterFunc(a.Context(), cancel) // the handler has, before the flow is there
+	defer left()
+	c := &carried{member: m, cancel: cancel, Outbox: transport.NewOutbox(b.Options().OutboxLimit()), Sent: codec.NewSent()}
+	begin, end, err := c.askOffer(ctx, a)
+	switch {
+	case err != nil:
+		return a.Context().Err() != nil // otherwise another may have it
+	case end != nil:
+		_ = a.Refused(end.Reason, end.Detail)
+		return true
+	}
+	left()
+	client := begin.GetClient()
+	info := transport.PeerInfo{
+		Transport: client.GetTransport(), Address: client.GetAddress(), Identity: client.GetIdentity(), Name: client.GetName(), Agent: client.GetAgent(),
+		Node: client.GetNode(),
+	}
+	if info.Node == "" {
+		info.Node = m.name
+	}
+	bot := begin.GetBot()
+	message := &zio.Message{
+		Level: byte(bot.GetLevel()), Form: zio.FormFlow, Label: []byte(bot.GetLabel()),
+		Coord: zio.Coord{Origin: bot.GetOrigin(), Granule: bot.GetGranule(), Seqno: bot.GetSeqno()},
+	}
+	peer, no := a.Taken(c, info, message)
+	if no != nil {
+		_ = c.stream.SendMsg(&gatewayv1.AcceptRequest{Message: &gatewayv1.AcceptRequest_Eot{Eot: &gatewayv1.Eot{
+			Label: string(zio.ErrorLabel(no.Reason.String(), no.Detail)), Reason: contract.ReasonOf(no.Reason), Detail: no.Detail,
+		}}})
+		c.end()
+		return true
+	}
+	c.peer = peer
+	c.relay(ctx)
+	return true
+}
+
+// end waits until the other node is done with a flow that there is none of here.
+func (c *carried) end() {
+	_ = c.stream.CloseSend()
+	late := time.AfterFunc(linger, c.cancel)
+	defer late.Stop()
+	var err error
+	for err == nil {
+		err = c.stream.RecvMsg(new(gatewayv1.AcceptResponse))
+	}
+}
+
+// askOffer has the node's offer taken. It returns the flow, or the end that the node has made
+// of it; the error tells that it has no such offer, or does not answer.
+func (c *carried) askOffer(ctx context.Context, a *broker.Acceptance) (*gatewayv1.CarriedFlow, *flow.Error, error) {
+	m := c.member
+	limits := m.node.options.Broker.Options()
+	credit := limits.MaxCredit // where the handler leaves it to the client
+	if a.Credit > 0 {
+		credit = min(credit, a.Credit)
+	}
+	label, err := zio.RewriteBot(a.Bot.Label, a.Direction, credit, a.CID)
+	if err != nil {
+		return nil, &flow.Error{Reason: flow.ProtocolError, Detail: err.Error()}, nil
+	}
+	late := time.AfterFunc(limits.PendingTimeout, c.cancel)
+	defer late.Stop()
+	stream, err := gatewayv1.NewClusterServiceClient(m.conn).Accept(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.stream = stream
+	bot := contract.BareBot(a.Bot)
+	bot.Label, bot.Cid, bot.Payload = string(label), a.CID, a.Bot.WithLabel(nil).Payload // in one piece each
+	if err := stream.Send(&gatewayv1.AcceptRequest{Message: &gatewayv1.AcceptRequest_Begin{Begin: &gatewayv1.AcceptedOffer{
+		NodeId: string(m.node.id), Node: m.node.options.Node, Bot: bot, Handler: contract.ToPeer(a.Handler), Match: a.Match,
+	}}}); err != nil && !errors.Is(err, io.EOF) { // of which the reason is received
+		return nil, nil, err
+	}
+	first, err := stream.Recv()
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case first.GetBegin() != nil:
+		return first.GetBegin(), nil, nil
+	case first.GetEot().GetReason() != gatewayv1.EndReason_END_REASON_UNSPECIFIED:
+		return nil, &flow.Error{Reason: contract.ToReason(first.GetEot().GetReason()), Detail: text.Detail(first.GetEot().GetDetail())}, nil
+	}
+	return nil, nil, fmt.Errorf("node %s does not say what has become of the offer", m.name)
+}
+
+// Decline implements broker.Elsewhere.
+func (n *Node) Decline(ctx context.Context, by broker.PeerInfo, cid uint64, detail string) error {
+	for _, m := range n.numbers.of(cid) {
+		if m.conn == nil {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, n.options.Broker.Options().PendingTimeout)
+		_, err := gatewayv1.NewClusterServiceClient(m.conn).DeclineOffer(ctx, &gatewayv1.DeclineOfferRequest{
+			Cid: cid, Detail: detail, Handler: contract.ToPeer(by), Node: n.options.Node,
+		})
+		cancel()
+		switch status.Code(err) {
+		case codes.OK:
+			return nil
+		case codes.PermissionDenied:
+			return routing.ErrForeignOffer
+		}
+	}
+	return routing.ErrNoOffer
+}
