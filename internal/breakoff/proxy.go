@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -101,6 +102,7 @@ func start(ctx context.Context, dir, backend, config, program string, arguments 
 
 // Close ends the proxy.
 func (p *Proxy) Close() {
-	_ = p.process.Process.Signal(os.Interrupt)
-	_ = p.process.Wait() // its exit code says that it was interrupted
+	// Not os.Interrupt, which who was started in a shell's background ignores.
+	_ = p.process.Process.Signal(syscall.SIGTERM)
+	_ = p.process.Wait() // its exit code says that it was terminated
 }
