@@ -32,7 +32,7 @@ const childVariable = "ZIO_CLUSTER_TEST_NODE"
 func beGateway(text string) int {
 	c := gateway.DefaultConfig()
 	c.ZMQ.Servers, c.ZMQ.Routers = nil, nil
-	c.GRPC.Address, c.HTTP.Address, c.Node.Name = "127.0.0.1:0", "none", "none"
+	c.GRPC.Addresses, c.HTTP.Address, c.Node.Name = []string{"127.0.0.1:0"}, "none", "none"
 	c.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	err := json.Unmarshal([]byte(text), &c.Cluster)
 	if err == nil {

@@ -103,7 +103,7 @@ func (l *logged) String() string {
 func (r *rig) config(name string, join ...*node) gateway.Config {
 	c := gateway.DefaultConfig()
 	c.ZMQ.Servers, c.ZMQ.Routers = []string{"tcp://127.0.0.1:*"}, []string{"tcp://127.0.0.1:*"}
-	c.GRPC.Address, c.HTTP.Address, c.Node.Name = "127.0.0.1:0", "none", "none"
+	c.GRPC.Addresses, c.HTTP.Address, c.Node.Name = []string{"127.0.0.1:0"}, "none", "none"
 	c.Cluster.Name, c.Cluster.Node = "test", name
 	c.Cluster.Listen, c.Cluster.Peer = "127.0.0.1:0", "127.0.0.1:0"
 	c.Cluster.Keys = keys(r.t, r.ca, name, cluster.CommonName, time.Hour)

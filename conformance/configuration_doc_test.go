@@ -24,7 +24,7 @@ func TestConfigurationDocument(t *testing.T) {
 		}
 	}
 	blocks := fence.FindAllStringSubmatch(string(text), -1)
-	if len(blocks) != 3 {
+	if len(blocks) != 4 {
 		t.Fatalf("the document has %d consoles", len(blocks))
 	}
 	for _, block := range blocks {

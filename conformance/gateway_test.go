@@ -56,7 +56,7 @@ func startGateway(t *testing.T, configure ...func(*settings)) *inProcess {
 	c := gateway.DefaultConfig()
 	c.Limits, c.Routing.Default = s.Options, s.defaultRoutes
 	c.ZMQ.Engine, c.ZMQ.Servers, c.ZMQ.Routers = engine(), s.servers, s.routers
-	c.GRPC.Address, c.HTTP.Address, c.Node.Name = "127.0.0.1:0", "", "none"
+	c.GRPC.Addresses, c.HTTP.Address, c.Node.Name = []string{"127.0.0.1:0"}, "", "none"
 	if s.bridge != nil {
 		c.ZMQ.Servers, c.ZMQ.Routers = nil, nil
 	}

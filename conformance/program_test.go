@@ -153,6 +153,8 @@ type addressFile struct {
 	ZMQRouter []string `json:"zmq_router"`
 	GRPC      string   `json:"grpc"`
 	HTTP      string   `json:"http"`
+	GRPCs     []string `json:"grpc_addresses"`
+	HTTPs     []string `json:"http_addresses"`
 
 	Cluster     string `json:"cluster"`
 	ClusterPeer string `json:"cluster_peer"`

@@ -69,7 +69,7 @@ func TestRoutesDocument(t *testing.T) {
 func operatedDocument(ctx context.Context, t *testing.T, root string) *document {
 	t.Helper()
 	c := gateway.DefaultConfig()
-	c.ZMQ.Servers, c.ZMQ.Routers, c.GRPC.Address, c.HTTP.Address, c.Node.Name = nil, nil, "127.0.0.1:0", "", "none"
+	c.ZMQ.Servers, c.ZMQ.Routers, c.GRPC.Addresses, c.HTTP.Address, c.Node.Name = nil, nil, []string{"127.0.0.1:0"}, "", "none"
 	address := runGateway(t, c).Addresses().GRPC
 	return &document{
 		t: t, ctx: ctx, root: root, addresses: strings.NewReplacer("127.0.0.1:7575", address),

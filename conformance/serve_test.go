@@ -91,7 +91,8 @@ func TestNone(t *testing.T) {
 			}
 			file := reflect.ValueOf(p.readAddresses(t))
 			for j := range file.NumField() {
-				if field := file.Field(j); (field.Len() > 0) != (i == j) {
+				wants := i == j || i == j-2 && i >= 2 // one address, and all of that kind
+				if field := file.Field(j); (field.Len() > 0) != wants {
 					t.Errorf("the ready file has %q for %s", field, file.Type().Field(j).Name)
 				}
 			}

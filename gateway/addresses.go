@@ -12,8 +12,12 @@ import (
 type Addresses struct {
 	ZMQServer []string `json:"zmq_server"`
 	ZMQRouter []string `json:"zmq_router"`
-	GRPC      string   `json:"grpc"`
-	HTTP      string   `json:"http"`
+	// GRPC and HTTP are the first of GRPCAddresses and HTTPAddresses, for who needs one.
+	// All are HOST:PORT or unix:PATH, as gRPC's clients take them.
+	GRPC          string   `json:"grpc"`
+	GRPCAddresses []string `json:"grpc_addresses,omitempty"`
+	HTTP          string   `json:"http"`
+	HTTPAddresses []string `json:"http_addresses,omitempty"`
 	// Cluster and ClusterPeer are for other nodes; empty for a gateway that is none.
 	Cluster     string `json:"cluster,omitempty"`
 	ClusterPeer string `json:"cluster_peer,omitempty"`
@@ -28,20 +32,29 @@ func addressesOf(endpoints []admin.Endpoint) (a Addresses) {
 		case config.RouterTransport:
 			a.ZMQRouter = append(a.ZMQRouter, e.Address)
 		case config.GRPCTransport:
-			a.GRPC = e.Address
+			a.GRPCAddresses = append(a.GRPCAddresses, e.Address)
 		case config.HTTPTransport:
-			a.HTTP = e.Address
+			a.HTTPAddresses = append(a.HTTPAddresses, e.Address)
 		case config.ClusterTransport:
 			a.Cluster = e.Address
 		case config.PeerTransport:
 			a.ClusterPeer = e.Address
 		}
 	}
+	a.GRPC, a.HTTP = first(a.GRPCAddresses), first(a.HTTPAddresses)
 	return a
 }
 
+// first is the first of the addresses; empty if there is none.
+func first(addresses []string) string {
+	if len(addresses) == 0 {
+		return ""
+	}
+	return addresses[0]
+}
+
 // reachable is a bound HOST:PORT as a peer on this machine would write it: one
-// that stands for all interfaces is the loopback's.
+// that stands for all interfaces is the loopback's. Any other address stays as it is.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 func Example() {
 	c := gateway.DefaultConfig()
 	c.ZMQ.Servers, c.ZMQ.Routers = []string{"tcp://127.0.0.1:*"}, nil
-	c.GRPC.Address, c.HTTP.Address = "127.0.0.1:0", ""
+	c.GRPC.Addresses, c.HTTP.Address = []string{"127.0.0.1:0"}, ""
 	c.Node.Name = "none" // nobody is to find it by its name
 	g, err := gateway.New(c)
 	if err != nil {

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	zioflow "github.com/zioflow/gateway/clients/go"
 	"github.com/zioflow/gateway/server/admin"
 )
 
@@ -16,7 +20,7 @@ import (
 func onLoopback() Config {
 	c := DefaultConfig()
 	c.ZMQ.Servers, c.ZMQ.Routers = []string{"tcp://127.0.0.1:*"}, []string{"tcp://127.0.0.1:*"}
-	c.GRPC.Address, c.HTTP.Address, c.Node.Name = "127.0.0.1:0", "127.0.0.1:0", "none"
+	c.GRPC.Addresses, c.HTTP.Address, c.Node.Name = []string{"127.0.0.1:0"}, "127.0.0.1:0", "none"
 	return c
 }
 
@@ -31,7 +35,7 @@ func TestAddresses(t *testing.T) {
 		"all":          {func(*Config) {}, "zmq-server zmq-router grpc http"},
 		"no DEALERs":   {func(c *Config) { c.ZMQ.Routers = []string{"none"} }, "zmq-server grpc http"},
 		"gRPC alone":   {func(c *Config) { c.ZMQ.Servers, c.ZMQ.Routers, c.HTTP.Address = nil, nil, "" }, "grpc"},
-		"without gRPC": {func(c *Config) { c.GRPC.Address = "none" }, "zmq-server zmq-router http"},
+		"without gRPC": {func(c *Config) { c.GRPC.Addresses = []string{"none"} }, "zmq-server zmq-router http"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -90,6 +94,78 @@ func TestNewLeavesNothingBehind(t *testing.T) {
 	}
 	c.HTTP.Address = ""
 	mustNew(t, c) // the path can be had again
+}
+
+// TestSeveralAddresses: flows and health checks come by any of them, sockets among them;
+// who comes by a socket is an operator of this machine, and is told apart by his process.
+func TestSeveralAddresses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := onLoopback()
+	c.GRPC.Addresses = []string{"localhost:0", "unix:" + dir + "/grpc", "127.0.0.1:*", "unix://" + dir + "/second"}
+	c.HTTP.Address = "unix:" + dir + "/http"
+	g, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := g.Addresses()
+	wantSockets := []string{"unix:" + dir + "/grpc", "unix:" + dir + "/second"}
+	if got := slices.DeleteFunc(slices.Clone(a.GRPCAddresses), func(a string) bool { return !strings.HasPrefix(a, "unix:") }); !slices.Equal(got, wantSockets) {
+		t.Errorf("the sockets are %v, want %v", got, wantSockets)
+	}
+	if len(a.GRPCAddresses) < 4 || a.GRPC != a.GRPCAddresses[0] || a.HTTP != "unix:"+dir+"/http" || !slices.Equal(a.HTTPAddresses, []string{a.HTTP}) {
+		t.Errorf("the addresses are %+v", a)
+	}
+	for _, address := range a.GRPCAddresses {
+		operate(t, address)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", dir+"/http")
+	}}}
+	if r, err := client.Get("http://gateway/readyz"); err != nil || r.StatusCode != http.StatusOK {
+		t.Errorf("/readyz: %v, %v", r, err)
+	} else {
+		_ = r.Body.Close()
+	}
+	second := onLoopback()
+	second.HTTP.Address = c.HTTP.Address
+	if g, err := New(second); err == nil || !strings.HasPrefix(err.Error(), "http: unix:"+dir+"/http: another process serves this path") {
+		t.Errorf("another gateway at the path: %v, %v", g, err)
+	}
+	if err := g.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("%v is left", left)
+	}
+}
+
+// operate has a flow at an address, and looks at it as an operator.
+func operate(t *testing.T, address string) {
+	t.Helper()
+	client, err := zioflow.Dial(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	giver, err := client.Give(t.Context(), zioflow.Bot{Credit: 2, Attributes: map[string]any{"builtin": "dump"}})
+	if err != nil {
+		t.Errorf("%s: %v", address, err)
+		return
+	}
+	var peers []string
+	for p, err := range client.Admin().Peers(t.Context(), "grpc") {
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+		peers = append(peers, p.GetPeer().GetAddress())
+	}
+	if !slices.ContainsFunc(peers, func(at string) bool { return strings.HasPrefix(at, address) || !strings.HasPrefix(address, "unix:") }) {
+		t.Errorf("at %s there are %v", address, peers)
+	}
+	if err := giver.Close(t.Context()); err != nil {
+		t.Errorf("%s: %v", address, err)
+	}
 }
 
 // TestRunEndsWithItsContext, and refuses what makes no sense before anything is bound. It

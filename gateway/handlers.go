@@ -109,14 +109,8 @@ func (h *handlers) configured() (specs []routes.Spec) {
 
 // locate tells commands where the gateway is.
 func (h *handlers) locate(bound Addresses) {
-	first := func(addresses []string) string {
-		if len(addresses) == 0 {
-			return ""
-		}
-		return zmqbridge.Reachable(addresses[0])
-	}
 	h.spawner.SetAddresses(spawn.Addresses{
-		ZMQServer: first(bound.ZMQServer), ZMQRouter: first(bound.ZMQRouter), GRPC: reachable(bound.GRPC),
+		ZMQServer: zmqbridge.Reachable(first(bound.ZMQServer)), ZMQRouter: zmqbridge.Reachable(first(bound.ZMQRouter)), GRPC: reachable(bound.GRPC),
 	})
 }
 

@@ -108,8 +108,8 @@ func clientCertificate(ctx context.Context) *x509.Certificate {
 	return info.State.VerifiedChains[0][0]
 }
 
-// hostOf is where the caller is, without the port, which is another one for every
-// connection.
+// hostOf is where the caller is, without what is another one for every connection: a port,
+// or which process has connected to a socket of this machine, which is "unix".
 func hostOf(ctx context.Context) string {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
@@ -119,6 +119,9 @@ func hostOf(ctx context.Context) string {
 }
 
 func host(address net.Addr) string {
+	if address.Network() == "unix" {
+		return "unix"
+	}
 	name, _, err := net.SplitHostPort(address.String())
 	if err != nil {
 		return address.String()

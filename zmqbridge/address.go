@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/zioflow/gateway/internal/loopback"
+	"github.com/zioflow/gateway/internal/unixsocket"
 )
 
 // SplitAddress returns the host of a tcp address, without brackets, which may be
@@ -188,6 +189,16 @@ func hasIPv6() bool {
 	}
 	_ = l.Close()
 	return true
+}
+
+// LockPath locks the path of an ipc address; nil for any other address, and for ipc
+// addresses that have no path.
+func LockPath(address string) (*unixsocket.Lock, error) {
+	path, isIPC := strings.CutPrefix(address, "ipc://")
+	if !isIPC || path == "*" || strings.HasPrefix(path, "@") {
+		return nil, nil
+	}
+	return unixsocket.LockPath(path)
 }
 
 // listenIPC binds a path, which stays locked for as long as it is bound: another

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"os"
+
+	"github.com/zioflow/gateway/internal/unixsocket"
 )
 
 // listener is one address.
@@ -11,7 +13,7 @@ type listener struct {
 	net.Listener
 	bound  string // as peers may write it
 	local  bool   // only this machine can reach it
-	lock   *PathLock
+	lock   *unixsocket.Lock
 	folder string // made for an ipc address of the gateway's choice
 }
 

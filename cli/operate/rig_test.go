@@ -36,7 +36,7 @@ func newRig(t testing.TB, configure ...func(*gateway.Config)) *rig {
 	t.Helper()
 	c := gateway.DefaultConfig()
 	c.ZMQ.Servers, c.ZMQ.Routers = nil, nil
-	c.GRPC.Address, c.HTTP.Address = "127.0.0.1:0", ""
+	c.GRPC.Addresses, c.HTTP.Address = []string{"127.0.0.1:0"}, ""
 	c.Node.Name, c.Version = "none", "1.2.3"
 	c.Level = new(slog.LevelVar)
 	for _, change := range configure {

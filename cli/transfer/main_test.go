@@ -56,7 +56,7 @@ func serve(t *testing.T) served {
 	t.Helper()
 	c := gateway.DefaultConfig()
 	c.ZMQ.Servers, c.ZMQ.Routers = []string{"tcp://127.0.0.1:*"}, []string{"tcp://127.0.0.1:*"}
-	c.GRPC.Address, c.HTTP.Address, c.Node.Name = "127.0.0.1:0", "", "none"
+	c.GRPC.Addresses, c.HTTP.Address, c.Node.Name = []string{"127.0.0.1:0"}, "", "none"
 	c.Limits.HandlerWait, c.Limits.PendingTimeout = patience, patience // a command may be slow to start
 	g, err := gateway.New(c)
 	if err != nil {

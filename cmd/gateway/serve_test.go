@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -83,5 +84,34 @@ func TestEmptyConfiguration(t *testing.T) {
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// TestAddressesOfGRPC: there may be several, wherever they are given. It runs alone, as the
+// environment is everybody's.
+func TestAddressesOfGRPC(t *testing.T) {
+	want := []string{"127.0.0.1:1", "unix:/run/zio"}
+	for what, c := range map[string]struct {
+		environment, yaml string
+		arguments         []string
+	}{
+		"command line": {arguments: []string{"--grpc", want[0], "--grpc", want[1]}},
+		"one flag":     {arguments: []string{"--grpc=" + strings.Join(want, ",")}},
+		"environment":  {environment: strings.Join(want, ",")},
+		"file, a list": {yaml: "grpc: ['127.0.0.1:1', 'unix:/run/zio']"},
+		"file, a text": {yaml: "grpc: 127.0.0.1:1,unix:/run/zio"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			if c.environment != "" {
+				t.Setenv("ZIO_GATEWAY_GRPC", c.environment)
+			}
+			flags, err := serveFlags(t, c.yaml, c.arguments...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := flags.config().GRPC.Addresses; !slices.Equal(got, want) {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		})
 	}
 }

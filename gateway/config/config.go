@@ -82,8 +82,9 @@ type ZMQ struct {
 
 // GRPC configures the endpoint for gRPC.
 type GRPC struct {
-	// Address is HOST:PORT; empty for none.
-	Address string
+	// Addresses are HOST:PORT, or unix:PATH; none for no such endpoint. The host localhost
+	// stands for both 127.0.0.1 and [::1], as far as the machine has them.
+	Addresses []string
 	// Keepalive is how often a silent connection is asked whether its peer is there,
 	// and KeepaliveTimeout how long it may take to answer.
 	Keepalive, KeepaliveTimeout time.Duration
@@ -97,7 +98,7 @@ type GRPC struct {
 
 // HTTP configures the endpoint for health checks and metrics.
 type HTTP struct {
-	// Address is HOST:PORT; empty for none.
+	// Address is HOST:PORT or unix:PATH, as in GRPC; empty for none.
 	Address string
 }
 

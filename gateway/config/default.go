@@ -16,7 +16,7 @@ func Default() Config {
 			Servers: []string{"tcp://127.0.0.1:5555"}, Routers: []string{"tcp://127.0.0.1:5556"}, Engine: "zmtp",
 			Heartbeat: 2 * time.Second, HeartbeatTimeout: 6 * time.Second,
 		},
-		GRPC:         GRPC{Address: "127.0.0.1:7575", Keepalive: 20 * time.Second, KeepaliveTimeout: time.Minute},
+		GRPC:         GRPC{Addresses: []string{"127.0.0.1:7575"}, Keepalive: 20 * time.Second, KeepaliveTimeout: time.Minute},
 		HTTP:         HTTP{Address: "127.0.0.1:7576"},
 		Node:         Node{Name: "zio-gateway", PortName: "flow"},
 		Routing:      Routing{MaxProcesses: spawn.DefaultOptions().MaxProcesses},

@@ -22,7 +22,7 @@ func TestInsecureOpensWhatItNames(t *testing.T) {
 	}{
 		{"zmq", func(c *Config) { c.ZMQ.Servers = []string{"tcp://0.0.0.0:5555"} }},
 		{"zmq", func(c *Config) { c.ZMQ.Routers = []string{"tcp://*:5556"} }},
-		{"grpc", func(c *Config) { c.GRPC.Address = "0.0.0.0:7575" }},
+		{"grpc", func(c *Config) { c.GRPC.Addresses = []string{"0.0.0.0:7575"} }},
 		{"http", func(c *Config) { c.HTTP.Address = ":7576" }},
 	} {
 		for _, named := range []string{"zmq", "grpc", "http", "admin"} {
@@ -68,7 +68,7 @@ func TestOpenAddressesWarned(t *testing.T) {
 	all := Default()
 	all.ZMQ.Servers = []string{"tcp://0.0.0.0:1", "tcp://127.0.0.1:1", "ipc:///run/zio"}
 	all.ZMQ.Routers = []string{"tcp://[::]:2"}
-	all.GRPC.Address, all.HTTP.Address = "[::]:3", "192.0.2.1:4"
+	all.GRPC.Addresses, all.HTTP.Address = []string{"[::]:3"}, "192.0.2.1:4"
 	for what, test := range map[string]struct {
 		insecure []string
 		security Security

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/zioflow/gateway/internal/loopback"
+	"github.com/zioflow/gateway/internal/unixsocket"
 	"github.com/zioflow/gateway/server/admin"
 	"github.com/zioflow/gateway/zmqbridge"
 )
@@ -77,8 +78,8 @@ func curveWord(c *Config) string {
 }
 
 var overGRPC = Transport{
-	Name: GRPCTransport, Front: "grpc", option: "--grpc", Local: loopback.HostPort,
-	Configured: func(c *Config) []string { return Chosen(c.GRPC.Address) },
+	Name: GRPCTransport, Front: "grpc", option: "--grpc", Local: isLocal,
+	Configured: func(c *Config) []string { return Chosen(c.GRPC.Addresses...) },
 	encrypted:  func(c *Config) bool { return c.Security.TLSCert != "" },
 	asks:       func(c *Config) bool { return c.Security.Identities != "" },
 	security:   func(c *Config) string { return c.Security.tlsWord() },
@@ -86,9 +87,15 @@ var overGRPC = Transport{
 }
 
 var overHTTP = Transport{
-	Name: HTTPTransport, Front: "http", option: "--http", Local: loopback.HostPort,
+	Name: HTTPTransport, Front: "http", option: "--http", Local: isLocal,
 	Configured: func(c *Config) []string { return Chosen(c.HTTP.Address) },
 	encrypted:  never, asks: never, want: "--public-http allows it",
+}
+
+// isLocal tells whether only this machine can reach HOST:PORT, or a socket.
+func isLocal(address string) bool {
+	_, socket := unixsocket.PathOf(address)
+	return socket || loopback.HostPort(address)
 }
 
 func never(*Config) bool { return false }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/zioflow/gateway/internal/unixsocket"
 	"github.com/zioflow/gateway/telemetry"
 	"github.com/zioflow/gateway/zmqbridge"
 	"github.com/zioflow/gateway/zre"
@@ -43,7 +44,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	for _, check := range []func() error{
-		c.validateZMQ, c.validateHostPorts, c.validateNode, c.Security.validate, c.validateCluster, c.validateReach,
+		c.validateZMQ, c.validateAddresses, c.validateNode, c.Security.validate, c.validateCluster, c.validateReach,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -65,11 +66,14 @@ func (c *Config) validateTelemetry() error {
 	return telemetry.ExportOptions{Endpoint: c.OTLPEndpoint, Protocol: c.OTLPProtocol}.Validate()
 }
 
-// validateHostPorts names the address of gRPC or HTTP that is none.
-func (c *Config) validateHostPorts() error {
-	for _, t := range []Transport{overGRPC, natsRoutes, nodePeers, overHTTP} {
+// validateAddresses names the address of gRPC or HTTP that is none.
+func (c *Config) validateAddresses() error {
+	for _, t := range []struct {
+		Transport
+		check func(address string) error
+	}{{overGRPC, checkAddress}, {natsRoutes, checkHostPort}, {nodePeers, checkHostPort}, {overHTTP, checkAddress}} {
 		for _, address := range t.Configured(c) {
-			if err := checkHostPort(address); err != nil {
+			if err := t.check(address); err != nil {
 				return fmt.Errorf("%s: %s: %w", t.option, address, err)
 			}
 		}
@@ -77,12 +81,26 @@ func (c *Config) validateHostPorts() error {
 	return nil
 }
 
+// checkAddress says what is wrong with HOST:PORT, or the address of a socket.
+func checkAddress(address string) error {
+	if _, socket := unixsocket.PathOf(address); socket {
+		return unixsocket.Check(address)
+	}
+	err := checkHostPort(address)
+	if errors.Is(err, errHostPort) {
+		return fmt.Errorf("%w, or unix:PATH", err)
+	}
+	return err
+}
+
+var errHostPort = errors.New("want HOST:PORT, with an IPv6 address in brackets")
+
 // checkHostPort says what is wrong with an address, as far as that can be seen without
 // binding it.
 func checkHostPort(address string) error {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return errors.New("want HOST:PORT, with an IPv6 address in brackets")
+		return errHostPort
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil && port != "*" {
 		return fmt.Errorf("the port is %q, want 0 to 65535, or * for a free one", port)

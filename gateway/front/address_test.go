@@ -34,17 +34,42 @@ func TestBoundAddress(t *testing.T) {
 // TestListenEverywhere: * is every interface, and any free port.
 func TestListenEverywhere(t *testing.T) {
 	t.Parallel()
-	for address, unspecified := range map[string]bool{"*:*": true, "*:0": true, "127.0.0.1:*": false, "localhost:0": false} {
-		l, err := listen(address)
-		if err != nil {
-			t.Errorf("%s: %v", address, err)
+	for address, unspecified := range map[string]bool{"*:*": true, "*:0": true, "127.0.0.1:*": false} {
+		all, err := bind(address)
+		if err != nil || len(all) != 1 {
+			t.Errorf("%s: %v, %v", address, all, err)
 			continue
 		}
+		l := all[0]
 		bound := l.Addr().(*net.TCPAddr)
 		if bound.IP.IsUnspecified() != unspecified || bound.Port == 0 {
 			t.Errorf("%s is bound as %v", address, bound)
 		}
 		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestLocalhost: it is whatever a client takes it for, at one port.
+func TestLocalhost(t *testing.T) {
+	t.Parallel()
+	all, err := bind("localhost:*")
+	if err != nil || len(all) != len(loopbacks()) {
+		t.Fatalf("%v, %v; this machine has %v", all, err, loopbacks())
+	}
+	_, port, err := net.SplitHostPort(all[0].Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, host := range loopbacks() {
+		conn, err := net.Dial("tcp", net.JoinHostPort(host, port))
+		if err != nil {
+			t.Errorf("%s: %v", host, err)
+		} else {
+			_ = conn.Close()
+		}
+		if err := all[i].Close(); err != nil {
 			t.Error(err)
 		}
 	}

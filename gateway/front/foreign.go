@@ -42,7 +42,10 @@ func (f *foreign) look(first []byte, conn net.Conn) (ends bool) {
 		if !b.is(first) {
 			continue
 		}
-		address, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
+		address := conn.RemoteAddr().String()
+		if host, _, err := net.SplitHostPort(address); err == nil && conn.RemoteAddr().Network() != "unix" {
+			address = host
+		}
 		f.lines.Log(context.Background(), slog.LevelWarn, "foreign_connection", logs.Of("", address), "connection refused",
 			"endpoint", config.HTTPTransport, "address", address, "cause", "foreign", "detail", b.detail)
 		break

@@ -50,14 +50,17 @@ type Host struct {
 	Pending func() string
 	// Soon is what will be a reason, in words; empty if nothing is known.
 	Soon func() string
-	// Failed takes the error of a server that has ended by itself. There is room for one
-	// of each front.
+	// Failed takes the error of a server that has ended by itself. Nobody waits for room in
+	// it: the first one counts.
 	Failed chan<- error
 }
 
 // Watch reports a server that ends although nobody has stopped it.
 func (h *Host) Watch(name string, serve func() error) {
 	if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) {
-		h.Failed <- fmt.Errorf("%s: %w", name, err)
+		select {
+		case h.Failed <- fmt.Errorf("%s: %w", name, err):
+		default:
+		}
 	}
 }

@@ -2,7 +2,6 @@ package front
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/zioflow/gateway/gateway/config"
 	"github.com/zioflow/gateway/server"
@@ -21,9 +20,9 @@ func openGRPC(h *Host, c *config.Config) (Front, error) {
 	if len(t.Configured(c)) == 0 {
 		return nil, nil
 	}
-	listener, err := listen(c.GRPC.Address)
+	listeners, err := listen(t, c)
 	if err != nil {
-		return nil, fmt.Errorf("grpc: %w", err)
+		return nil, err
 	}
 	o := server.DefaultOptions(h.Broker.Options())
 	o.Keepalive, o.KeepaliveTimeout, o.Log = c.GRPC.Keepalive, c.GRPC.KeepaliveTimeout, h.Log
@@ -34,8 +33,10 @@ func openGRPC(h *Host, c *config.Config) (Front, error) {
 	o.Nodes = h.Nodes
 	o.Access, o.TLS, o.PublicReflection = h.Guard.Policy, h.Guard.TLS, c.Security.PublicReflection
 	o.DenialLog, o.PublicAdmin = h.Guard.Denials, c.Security.Insecure.Admin
-	f := &grpcFront{server.New(h.Broker, o), t.Endpoints(c, boundAddress(listener, c.GRPC.Address))}
-	go h.Watch("grpc", func() error { return f.server.Serve(listener) })
+	f := &grpcFront{server.New(h.Broker, o), t.Endpoints(c, addressesOf(listeners)...)}
+	for _, l := range listeners {
+		go h.Watch(t.Name, func() error { return f.server.Serve(l) })
+	}
 	return f, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	stdlog "log"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
 
@@ -37,9 +36,9 @@ func openHTTP(h *Host, c *config.Config) (Front, error) {
 	if len(t.Configured(c)) == 0 {
 		return nil, nil
 	}
-	listener, err := listen(c.HTTP.Address)
+	listeners, err := listen(t, c)
 	if err != nil {
-		return nil, fmt.Errorf("http: %w", err)
+		return nil, err
 	}
 	checks := health{h.Draining, h.Pending, h.Soon}
 	mux := http.NewServeMux()
@@ -47,8 +46,11 @@ func openHTTP(h *Host, c *config.Config) (Front, error) {
 	mux.HandleFunc("GET /healthz", checks.healthz)
 	mux.HandleFunc("GET /readyz", checks.readyz)
 	mux.Handle("GET /metrics", h.Metrics.Handler(h.Log))
-	f := &httpFront{newHTTP(mux, h.Log), t.Endpoints(c, boundAddress(listener, c.HTTP.Address))}
-	go h.Watch("http", func() error { return f.server.Serve(sniffingListener{boundHTTP(listener), newForeign(h.Log)}) })
+	f := &httpFront{newHTTP(mux, h.Log), t.Endpoints(c, addressesOf(listeners)...)}
+	visitors, strange := httpCrowd(), newForeign(h.Log)
+	for _, l := range listeners {
+		go h.Watch(t.Name, func() error { return f.server.Serve(sniffingListener{visitors.Listen(l), strange}) })
+	}
 	return f, nil
 }
 
@@ -75,9 +77,9 @@ func newHTTP(handler http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// boundHTTP bounds the connections of a listener: a new one always finds its place.
-func boundHTTP(l net.Listener) net.Listener {
-	return crowd.New(crowd.Limits{Strangers: httpConnections, Known: 1}).Listen(l)
+// httpCrowd bounds the connections of listeners: a new one always finds its place.
+func httpCrowd() *crowd.Crowd {
+	return crowd.New(crowd.Limits{Strangers: httpConnections, Known: 1})
 }
 
 // health is what checks ask for.

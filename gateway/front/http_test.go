@@ -28,7 +28,7 @@ func serveInMemory(t *testing.T, handler http.HandlerFunc) func() net.Conn {
 	listener := bufconn.Listen(1 << 10)
 	server := newHTTP(handler, slog.New(slog.DiscardHandler))
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(boundHTTP(listener)) }()
+	go func() { served <- server.Serve(httpCrowd().Listen(listener)) }()
 	t.Cleanup(func() {
 		if err := errors.Join(server.Close(), listener.Close()); err != nil {
 			t.Error(err)

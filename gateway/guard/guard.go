@@ -128,7 +128,7 @@ func (g *Guard) load(c *config.Config) (l loaded, err error) {
 		if l.rules, err = access.Load(g.config.Identities); err != nil {
 			return l, fmt.Errorf("identities: %w", err)
 		}
-		if address := c.GRPC.Address; l.rules.TokensInUse() && g.config.TLSCert == "" && len(config.Chosen(address)) > 0 && !config.TransportOf(config.GRPCTransport).Local(address) {
+		if address := exposed(c); l.rules.TokensInUse() && g.config.TLSCert == "" && address != "" {
 			return l, fmt.Errorf("identities: %s has tokens, which would cross the network in clear text to %s; "+
 				"--tls-cert and --tls-key encrypt them", g.config.Identities, address)
 		}
@@ -150,6 +150,17 @@ func (g *Guard) load(c *config.Config) (l loaded, err error) {
 		}
 	}
 	return l, nil
+}
+
+// exposed is an address for gRPC that other machines can reach; empty if there is none.
+func exposed(c *config.Config) string {
+	t := config.TransportOf(config.GRPCTransport)
+	for _, address := range t.Configured(c) {
+		if !t.Local(address) {
+			return address
+		}
+	}
+	return ""
 }
 
 // Prepare reads the files anew. What it returns puts them to use, and can't

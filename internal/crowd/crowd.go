@@ -182,6 +182,9 @@ func (c *Crowd) Count() (strangers, known int, closed uint64) {
 
 // host is where a connection comes from, without the port.
 func host(conn net.Conn) string {
+	if network := conn.RemoteAddr().Network(); network == "unix" {
+		return network
+	}
 	address := conn.RemoteAddr().String()
 	if name, _, err := net.SplitHostPort(address); err == nil {
 		return name

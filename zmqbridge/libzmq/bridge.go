@@ -13,6 +13,7 @@ import (
 	zmq "github.com/pebbe/zmq4/draft"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/internal/unixsocket"
 	"github.com/zioflow/gateway/zmqbridge"
 )
 
@@ -32,7 +33,7 @@ type Bridge struct {
 	context   *zmq.Context
 	guard     *guard // nil without CURVE
 	endpoints []*endpoint
-	locks     []*zmqbridge.PathLock
+	locks     []*unixsocket.Lock
 	servers   []string
 	routers   []string
 }

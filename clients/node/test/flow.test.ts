@@ -1,19 +1,25 @@
 import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { after, before, test } from "node:test";
 import { FlowEnded, FlowError, Gateway, type Dat, type ListenerState } from "../src/index.js";
 import { Served } from "./serve.js";
 
 let served: Served;
 let gateway: Gateway;
+let folder: string;
 
 before(async () => {
-  served = await Served.start("--handler-wait=10s");
+  folder = await mkdtemp(path.join(tmpdir(), "zioflow-"));
+  served = await Served.start("--handler-wait=10s", `--grpc=unix:${folder}/grpc`);
   gateway = new Gateway(served.address);
 });
 
 after(async () => {
   gateway.close();
   await served.kill();
+  await rm(folder, { recursive: true });
 });
 
 async function all(flow: AsyncIterable<Dat>): Promise<Dat[]> {
@@ -38,6 +44,16 @@ test("a client takes", async () => {
   assert.equal(dats.length, 30);
   assert.deepEqual([...dats[2]!.payload[0]!], [2, 3, 4, 5]);
   assert.equal(dats[2]!.seqno, 3n);
+});
+
+test("flows cross a socket of this machine", async () => {
+  assert.deepEqual(served.ready.grpc_addresses, [served.address, `unix:${folder}/grpc`]);
+  for (const address of [`unix:${folder}/grpc`, `unix://${folder}/grpc`]) {
+    const local = new Gateway(address);
+    const dats = await all(local.get({ builtin: "generate", count: 3, size: 100_000 }));
+    assert.equal(dats.length, 3);
+    local.close();
+  }
 });
 
 test("put and get in one line each", async () => {

@@ -12,7 +12,7 @@ export const program = process.env["ZIO_GATEWAY_PROGRAM"] ?? fileURLToPath(new U
 export class Served {
   address = "127.0.0.1:0";
   /** What it has written to its ready file. */
-  ready: { grpc: string; http?: string; zmq_router?: string[] } = { grpc: "" };
+  ready: { grpc: string; grpc_addresses?: string[]; http?: string; zmq_router?: string[] } = { grpc: "" };
   #process!: ChildProcess;
   readonly #options: string[];
 

@@ -118,6 +118,8 @@ class Program:
             self.process.wait()
             raise
         self.address = addresses["grpc"]
+        #: All addresses of gRPC.
+        self.addresses = addresses.get("grpc_addresses", [])
         #: Where DEALER sockets connect to, and CLIENT sockets.
         self.router = (addresses.get("zmq_router") or [""])[0]
         self.server = (addresses.get("zmq_server") or [""])[0]
@@ -157,7 +159,8 @@ class Program:
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
     """A gateway that the tests share, where something takes and gives in any flow."""
-    program = Program(tmp_path_factory.mktemp("gateway"), "--default-routes")
+    folder = tmp_path_factory.mktemp("gateway")
+    program = Program(folder, "--default-routes", f"--grpc=unix:{folder}/grpc")
     yield program
     program.stop()
 

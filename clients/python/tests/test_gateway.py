@@ -169,6 +169,16 @@ async def test_a_handler_refuses(gateway, how):
         assert (await _fails(anext(gateway.get({"to": how})))).reason == "rejected"
 
 
+async def test_flows_cross_a_socket_of_this_machine(program):
+    tcp, unix = program.addresses
+    assert (tcp, unix[:6]) == (program.address, "unix:/")
+    for address in (unix, unix.replace("unix:", "unix://")):
+        async with Gateway(address) as local:
+            dats = [dat async for dat in local.get({"builtin": "generate", "count": 3})]
+            summary = await local.put(b"x" * 300_000, {"builtin": "dump"})
+        assert (len(dats), summary.messages) == (3, 1)
+
+
 _VICTIM = """
 import asyncio, sys, zioflow
 async def main():

@@ -33,8 +33,8 @@ type Addresses struct {
 	ZMQServer []string `name:"zmq-server" default:"tcp://127.0.0.1:5555" help:"Address for CLIENT sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
 	ZMQRouter []string `name:"zmq-router" default:"tcp://127.0.0.1:5556" help:"Address for DEALER sockets; may repeat. \"none\" for none." placeholder:"ADDRESS"`
 	ZMQEngine string   `name:"zmq-engine" default:"zmtp" enum:"zmtp,libzmq" help:"What speaks ZeroMQ: zmtp, the gateway itself, or libzmq, if the program was built with it (the build tag libzmq)."`
-	GRPC      string   `name:"grpc" default:"127.0.0.1:7575" help:"Address for gRPC, or \"none\". A host of * is every interface, a port of 0 or * any free one." placeholder:"HOST:PORT"`
-	HTTP      string   `name:"http" default:"127.0.0.1:7576" help:"Address for health checks and metrics over HTTP, or \"none\"." placeholder:"HOST:PORT"`
+	GRPC      []string `name:"grpc" default:"127.0.0.1:7575" help:"Address for gRPC; may repeat. \"none\" for none. HOST:PORT, where a host of * is every interface, localhost both 127.0.0.1 and [::1], and a port of 0 or * any free one; or unix:PATH, a socket for the gateway's user and group." placeholder:"ADDRESS"`
+	HTTP      string   `name:"http" default:"127.0.0.1:7576" help:"Address for health checks and metrics over HTTP, likewise, or \"none\"." placeholder:"ADDRESS"`
 	ReadyFile string   `help:"When ready, write the bound addresses to this file, as JSON. It is there while they are served, and no longer." placeholder:"FILE" example:"/run/zio-gateway/ready.json"`
 }
 
@@ -149,7 +149,7 @@ func (s *Serve) Config() config.Config {
 			Heartbeat: s.Heartbeat, HeartbeatTimeout: s.HeartbeatTimeout,
 		},
 		GRPC: config.GRPC{
-			Address: s.GRPC, Keepalive: s.Keepalive, KeepaliveTimeout: s.KeepaliveTimeout,
+			Addresses: s.GRPC, Keepalive: s.Keepalive, KeepaliveTimeout: s.KeepaliveTimeout,
 			MaxConnectionAge: s.MaxConnectionAge, MaxConnectionAgeGrace: s.MaxConnectionAgeGrace,
 			RateLimits: server.RateLimits{Total: s.GRPCRateLimit, Peer: s.GRPCPeerRateLimit},
 		},
