@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
@@ -114,7 +115,7 @@ func startServer(o *Options, id, token string, secure *tls.Config) (*natsserver.
 	if err != nil {
 		return nil, err
 	}
-	s.SetLoggerV2(&natsLog{logs.NewSampler(o.Log, logs.Options{})}, false, false, false)
+	s.SetLoggerV2(&natsLog{logs.NewSampler(o.Log, logs.Options{}), logs.NewSampler(o.Log, logs.Seldom())}, false, false, false)
 	s.Start()
 	if !s.ReadyForConnections(startTimeout) {
 		s.Shutdown()
@@ -153,14 +154,32 @@ func (b *bus) close() {
 
 // natsLog has the log take what the NATS server says: of what it says of its own accord,
 // nothing.
-type natsLog struct{ lines *logs.Sampler }
+type natsLog struct{ lines, strangers *logs.Sampler }
 
 func (l *natsLog) say(level slog.Level, format string, args []any) {
-	l.lines.Log(context.Background(), level, "cluster_nats", logs.Of("", ""), "NATS server", "detail", fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	if _, why, is := strings.Cut(text, "TLS route handshake error: "); is {
+		address, _, _ := strings.Cut(text, " ")
+		if host, _, err := net.SplitHostPort(address); err == nil {
+			address = host
+		}
+		l.strangers.Log(context.Background(), slog.LevelWarn, "cluster_stranger", logs.Of("", address), "connection refused",
+			"endpoint", "cluster", "address", address, "detail", "TLS handshake: "+why)
+		return
+	}
+	l.lines.Log(context.Background(), level, "cluster_nats", logs.Of("", ""), "NATS server", "detail", text)
 }
 func (l *natsLog) Noticef(format string, args ...any) { l.say(slog.LevelDebug, format, args) }
-func (l *natsLog) Warnf(format string, args ...any)   { l.say(slog.LevelWarn, format, args) }
-func (l *natsLog) Errorf(format string, args ...any)  { l.say(slog.LevelWarn, format, args) }
-func (l *natsLog) Fatalf(format string, args ...any)  { l.say(slog.LevelError, format, args) }
-func (l *natsLog) Debugf(string, ...any)              {}
-func (l *natsLog) Tracef(string, ...any)              {}
+
+// Warnf implements natsserver.Logger. That routes are not verified is not so: KeyRing does.
+func (l *natsLog) Warnf(format string, args ...any) {
+	level := slog.LevelWarn
+	if strings.HasPrefix(format, "TLS certificate chain and hostname of solicited routes will not be verified") {
+		level = slog.LevelDebug
+	}
+	l.say(level, format, args)
+}
+func (l *natsLog) Errorf(format string, args ...any) { l.say(slog.LevelWarn, format, args) }
+func (l *natsLog) Fatalf(format string, args ...any) { l.say(slog.LevelError, format, args) }
+func (l *natsLog) Debugf(string, ...any)             {}
+func (l *natsLog) Tracef(string, ...any)             {}

@@ -139,6 +139,9 @@ func TestStrangers(t *testing.T) {
 	until(t, "the log tells", func() bool {
 		return strings.Contains(a.log.String(), `msg="connection refused" endpoint=cluster-peer address=127.0.0.1`)
 	})
+	if _, err := gatewayv1.NewClusterServiceClient(a.conn).Ping(t.Context(), &gatewayv1.PingRequest{}); status.Code(err) != codes.Unimplemented {
+		t.Errorf("a client calls ClusterService: %v", err)
+	}
 	foreign := newRig(t)
 	x := foreign.start("x", a)
 	x.listen(&gatewayv1.ListenRequest{Name: "raw"})
@@ -146,6 +149,14 @@ func TestStrangers(t *testing.T) {
 	b.knows(1, 0)
 	if n := len(x.Status().Cluster.Nodes); n != 0 {
 		t.Errorf("a stranger knows %d nodes", n)
+	}
+	until(t, "the log tells of the stranger's routes", func() bool {
+		return strings.Contains(a.log.String(), `msg="connection refused" endpoint=cluster address=127.0.0.1`)
+	})
+	for _, endpoint := range []string{"cluster", "cluster-peer"} { // of one address, which has come again and again
+		if n := strings.Count(a.log.String(), `msg="connection refused" endpoint=`+endpoint+" "); n != 1 {
+			t.Errorf("%d lines of the log tell of strangers at %s, want one", n, endpoint)
+		}
 	}
 }
 

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/zioflow/gateway/internal/pki"
 )
 
 // Names of the files in a folder of keys.
@@ -22,81 +24,93 @@ const (
 // node is known by it, wherever it is, and its own name and addresses count for nothing.
 const CommonName = "node.zio-gateway"
 
-// keys are a node's certificate and the authority of its cluster.
-type keys struct {
-	folder string
-	pool   *x509.CertPool
+// Keys are a node's certificate with its key, and the authorities of its cluster: one, or
+// two while one takes over from the other. They do not change.
+type Keys struct {
+	Node        *x509.Certificate
+	Authorities []*x509.Certificate
 
-	mu     sync.Mutex
-	pair   *tls.Certificate // guarded by mu
-	looked time.Time        // guarded by mu
+	pair *tls.Certificate
+	pool *x509.CertPool
 }
 
-// lookAgain is how often the files are read anew, when somebody connects.
-const lookAgain = time.Minute
+// KeyFiles are the files of a folder.
+func KeyFiles(folder string) []string {
+	return []string{filepath.Join(folder, CACertificate), filepath.Join(folder, Certificate), filepath.Join(folder, Key)}
+}
 
-// loadKeys reads a folder.
-func loadKeys(folder string) (*keys, error) {
-	name := filepath.Join(folder, CACertificate)
-	text, err := os.ReadFile(name)
+// LoadKeys reads a folder. It is an error if other nodes would not take its certificate.
+func LoadKeys(folder string) (*Keys, error) {
+	files := KeyFiles(folder)
+	text, err := os.ReadFile(files[0])
 	if err != nil {
 		return nil, err
 	}
-	k := &keys{folder: folder, pool: x509.NewCertPool()}
-	if !k.pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s: has no certificate in PEM", name)
+	k := &Keys{pool: x509.NewCertPool()}
+	if k.Authorities, err = pki.Certificates(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", files[0], err)
 	}
-	if err := k.read(); err != nil {
-		return nil, err
+	for _, c := range k.Authorities {
+		k.pool.AddCert(c)
 	}
-	return k, k.check(time.Now())
+	pair, err := tls.LoadX509KeyPair(files[1], files[2])
+	if err != nil {
+		return nil, fmt.Errorf("%s with %s in %s: %w", Certificate, Key, folder, err)
+	}
+	k.pair, k.Node = &pair, pair.Leaf
+	if err := k.verify([]*x509.Certificate{pair.Leaf}); err != nil {
+		return nil, fmt.Errorf("%s: %w", files[1], err)
+	}
+	return k, nil
 }
 
-// read reads certificate and key.
-func (k *keys) read() error {
-	pair, err := tls.LoadX509KeyPair(filepath.Join(k.folder, Certificate), filepath.Join(k.folder, Key))
-	if err != nil {
-		return fmt.Errorf("%s with %s in %s: %w", Certificate, Key, k.folder, err)
+// verify tells whether a certificate is a node's, now; those after it may lead to the
+// authority.
+func (k *Keys) verify(chain []*x509.Certificate) error {
+	if len(chain) == 0 {
+		return errors.New("there is no certificate")
 	}
-	k.pair, k.looked = &pair, time.Now()
+	o := x509.VerifyOptions{
+		Roots: k.pool, Intermediates: x509.NewCertPool(), CurrentTime: time.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	}
+	for _, c := range chain[1:] {
+		o.Intermediates.AddCert(c)
+	}
+	if _, err := chain[0].Verify(o); err != nil {
+		return err
+	}
+	if err := chain[0].VerifyHostname(CommonName); err != nil {
+		return fmt.Errorf("the certificate is no node's: %w", err)
+	}
 	return nil
 }
 
-// check says what others will find wrong with the certificate.
-func (k *keys) check(now time.Time) error {
-	_, err := k.pair.Leaf.Verify(x509.VerifyOptions{Roots: k.pool, DNSName: CommonName, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-	if err != nil {
-		return fmt.Errorf("%s: %w", filepath.Join(k.folder, Certificate), err)
-	}
-	return nil
+// KeyRing has the keys that are in force. Its methods may be called concurrently.
+type KeyRing struct{ keys atomic.Pointer[Keys] }
+
+// NewKeyRing has these in force.
+func NewKeyRing(k *Keys) *KeyRing {
+	r := &KeyRing{}
+	r.keys.Store(k)
+	return r
 }
 
-// present is the certificate as the files have it now, or had it when they were last whole.
-func (k *keys) present() *tls.Certificate {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if time.Since(k.looked) > lookAgain {
-		k.looked = time.Now()
-		_ = k.read()
-	}
-	return k.pair
-}
+// Replace puts others in force, for connections that are made from then on: those that
+// there are stay.
+func (r *KeyRing) Replace(k *Keys) { r.keys.Store(k) }
 
-// config lets nodes of the cluster in and goes to nobody else, as server and as client.
-func (k *keys) config() *tls.Config {
+// config lets nodes of the cluster in and goes to nobody else, as server and as client. Who
+// is one is asked of the keys that are in force then, of which crypto/tls knows nothing: so
+// it is not to verify by itself.
+func (r *KeyRing) config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, ServerName: CommonName,
-		RootCAs: k.pool, ClientCAs: k.pool, ClientAuth: tls.RequireAndVerifyClientCert,
-		GetCertificate:       func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return k.present(), nil },
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return k.present(), nil },
-		VerifyConnection: func(s tls.ConnectionState) error {
-			if len(s.PeerCertificates) == 0 {
-				return errors.New("there is no certificate")
-			}
-			if err := s.PeerCertificates[0].VerifyHostname(CommonName); err != nil {
-				return fmt.Errorf("the certificate is no node's: %w", err)
-			}
-			return nil
+		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection does it
+		ClientAuth:         tls.RequireAnyClientCert,
+		GetCertificate:     func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return r.keys.Load().pair, nil },
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return r.keys.Load().pair, nil
 		},
+		VerifyConnection: func(s tls.ConnectionState) error { return r.keys.Load().verify(s.PeerCertificates) },
 	}
 }

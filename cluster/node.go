@@ -72,12 +72,8 @@ func Open(o Options) (*Node, error) {
 		options: o, log: o.Log, lines: logs.NewSampler(o.Log, logs.Options{}), id: members.ID(strings.ToLower(rand.Text())), lives: newLives(), matches: newMatches(),
 		events: make(chan members.Event, 64), own: map[uint64]members.Listener{}, others: map[members.ID]*member{},
 	}
-	if o.Keys != "" {
-		k, err := loadKeys(o.Keys)
-		if err != nil {
-			return nil, fmt.Errorf("--cluster-keys: %w", err)
-		}
-		n.secure = k.config()
+	if o.Keys != nil {
+		n.secure = o.Keys.config()
 	}
 	if err := n.start(); err != nil {
 		n.Close(context.Background())

@@ -25,8 +25,8 @@ type Options struct {
 	Peer string
 	// Join are the Listen addresses of some nodes; none for the first one.
 	Join []string
-	// Keys is the folder of the node's certificate; empty for clear text.
-	Keys string
+	// Keys are those of the node and its cluster; nil for clear text.
+	Keys *KeyRing
 	// URL is a NATS to use instead of one of the node's own, and Credentials a file that it
 	// asks for; empty for none.
 	URL, Credentials string

@@ -67,7 +67,7 @@ func NewPeers(b *broker.Broker, o PeersOptions) *Peers {
 	all := []interceptor{boundStatuses(), recoverCalls(lines, counters)}
 	p := &Peers{}
 	p.grpc = grpc.NewServer(
-		grpc.Creds(&toldPeers{secure, lines}),
+		grpc.Creds(&toldPeers{secure, logs.NewSampler(o.Log, logs.Seldom())}),
 		grpc.ForceServerCodecV2(codec.New()),
 		experimental.BufferPool(new(codec.FramePool)),
 		grpc.ChainUnaryInterceptor(chainUnary(all)), grpc.ChainStreamInterceptor(chainStream(all)),

@@ -28,7 +28,7 @@ func (k *keygenCluster) Run() error {
 			return fmt.Errorf("%s is there already", filepath.Join(k.Folder, name))
 		}
 	}
-	ca, err := k.authority()
+	ca, trusted, err := k.authority()
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (k *keygenCluster) Run() error {
 			return err
 		}
 		if err := writeAll(os.Stdout, folder, []keyFile{
-			{cluster.CACertificate, ca.Certificate, false, "the authority's certificate"},
+			{cluster.CACertificate, trusted, false, "the authority's certificate"},
 			{cluster.Certificate, pair.Certificate, false, "the certificate of node " + name},
 			{cluster.Key, pair.Key, true, "its key"},
 		}); err != nil {
@@ -52,16 +52,23 @@ func (k *keygenCluster) Run() error {
 	return nil
 }
 
-// authority is the folder's, which is made if there is none.
-func (k *keygenCluster) authority() (*pki.CA, error) {
-	if _, err := os.Lstat(filepath.Join(k.Folder, caCertificate)); errors.Is(err, os.ErrNotExist) {
-		return k.found()
+// authority is the folder's, which is made if there is none, and what nodes are to trust:
+// while it takes over from another, that one as well.
+func (k *keygenCluster) authority() (ca *pki.CA, trusted []byte, err error) {
+	path := filepath.Join(k.Folder, caCertificate)
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		ca, err := k.found()
+		if err != nil {
+			return nil, nil, err
+		}
+		return ca, ca.Certificate, nil
 	}
-	ca, err := openAuthority(k.Folder)
+	there, err := openAuthority(k.Folder)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return ca.CA, nil
+	trusted, err = os.ReadFile(path)
+	return there.CA, trusted, err
 }
 
 // found makes an authority.

@@ -12,14 +12,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zioflow/gateway/cluster"
 	"github.com/zioflow/gateway/internal/pki"
 )
 
 // keygenRenew makes new certificates in the place of those in a folder of keys. Each file
 // is replaced at once, so that whoever reads it has the old or the new one.
 type keygenRenew struct {
-	Folder string        `arg:"" help:"The folder that keygen server has made."`
-	Name   []string      `arg:"" optional:"" help:"Whose certificates: server, and names of identities. All of the folder's authority if none is named."`
+	Folder string        `arg:"" help:"The folder that keygen server, or keygen cluster, has made."`
+	Name   []string      `arg:"" optional:"" help:"Whose certificates: server, and names of identities, or of nodes. All of the folder's authority if none is named."`
 	Within time.Duration `help:"Only those that expire within this time, or are by an authority that is being replaced: for a daily job." placeholder:"720h"`
 	Valid  time.Duration `help:"How long they are valid; as long as those before if it is left out. None outlives its authority." placeholder:"8760h"`
 	Host   []string      `help:"Names and addresses of the server, in the place of those before." placeholder:"NAME"`
@@ -59,6 +60,9 @@ type held struct {
 	*x509.Certificate
 }
 
+// ofNode tells whether it is that of a cluster's node, in a folder of its own.
+func (h held) ofNode() bool { return filepath.Base(h.path) == cluster.Certificate }
+
 func (h held) keyPath() string { return strings.TrimSuffix(h.path, ".pem") + ".key" }
 
 // due are the certificates to renew.
@@ -75,6 +79,9 @@ func (k *keygenRenew) due(ca *authority) ([]held, error) {
 }
 
 func (k *keygenRenew) renew(ca *authority, old held) error {
+	if k.Host != nil && old.ofNode() {
+		return errors.New("is a node's certificate, which is for no host")
+	}
 	pair, err := ca.Renew(old.Certificate, pki.Renewal{Valid: k.Valid, Hosts: k.Host, NewKey: k.NewKey})
 	if err != nil {
 		return err
@@ -104,7 +111,7 @@ func day(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // keygenRollover replaces the authority of a folder of keys by a new one. In between,
 // both are trusted.
 type keygenRollover struct {
-	Folder string `arg:"" help:"The folder that keygen server has made."`
+	Folder string `arg:"" help:"The folder that keygen server, or keygen cluster, has made."`
 	Finish bool   `help:"Trust the new authority alone. Refused while a certificate in the folder is by the old one."`
 }
 
@@ -136,10 +143,23 @@ func (k *keygenRollover) begin(ca *authority) error {
 		return err
 	}
 	// If this ends in between, the old authority goes on, and --finish cleans up.
-	if err := replaceFile(ca.path, bundle, 0o644); err != nil {
+	if err := ca.replace(bundle); err != nil {
 		return err
 	}
 	if err := replaceFile(filepath.Join(k.Folder, caKey), successor.Key, 0o600); err != nil {
+		return err
+	}
+	nodes, err := ca.nodes()
+	if err != nil {
+		return err
+	}
+	if len(nodes) > 0 {
+		_, err = fmt.Printf(`%s: both authorities, the new one valid until %s; so is that in every node's folder
+%s: the new one's key; that of the old one is %s
+1. Give every node its folder's %[5]s.
+2. gateway keygen renew %[6]s, and give them their folders' %[7]s.
+3. gateway keygen rollover %[6]s --finish, and give them %[5]s again.
+`, ca.path, day(successor.Expires()), filepath.Join(k.Folder, caKey), old, cluster.CACertificate, k.Folder, cluster.Certificate)
 		return err
 	}
 	_, err = fmt.Printf(`%s: both authorities, the new one valid until %s
@@ -164,7 +184,7 @@ func (k *keygenRollover) finish(ca *authority) error {
 			return fmt.Errorf("%s is by the old authority: gateway keygen renew %s renews it", h.path, k.Folder)
 		}
 	}
-	if err := replaceFile(ca.path, ca.Certificate, 0o644); err != nil {
+	if err := ca.replace(ca.Certificate); err != nil {
 		return err
 	}
 	if err := os.Remove(filepath.Join(k.Folder, oldKey)); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -202,13 +222,43 @@ func openAuthority(folder string) (*authority, error) {
 	return &authority{ca, path, trusted}, nil
 }
 
+// replace puts another text in the place of the authority's certificate: in its own folder,
+// and in those of nodes that have been there when it was opened.
+func (a *authority) replace(text []byte) error {
+	nodes, err := a.nodes()
+	if err != nil {
+		return err
+	}
+	for _, folder := range nodes {
+		if err := replaceFile(filepath.Join(folder, cluster.CACertificate), text, 0o644); err != nil {
+			return err
+		}
+	}
+	return replaceFile(a.path, text, 0o644)
+}
+
+// nodes are the folders of nodes that the authority, or the one that it replaces, has made.
+func (a *authority) nodes() (folders []string, err error) {
+	paths, err := filepath.Glob(filepath.Join(escapeGlob(filepath.Dir(a.path)), "*", cluster.Certificate))
+	for _, path := range paths {
+		if _, err := a.read(path); err == nil {
+			folders = append(folders, filepath.Dir(path))
+		}
+	}
+	return folders, err
+}
+
 // certificates are those with these names, or all that the authority, or the one that it
 // replaces, has signed.
 func (a *authority) certificates(names []string) (all []held, err error) {
 	folder := filepath.Dir(a.path)
 	if len(names) > 0 {
 		for _, name := range names {
-			h, err := a.read(filepath.Join(folder, name+".pem"))
+			path := filepath.Join(folder, name+".pem")
+			if node := filepath.Join(folder, name, cluster.Certificate); !exists(path) && exists(node) {
+				path = node
+			}
+			h, err := a.read(path)
 			if err != nil {
 				return nil, err
 			}
@@ -217,6 +267,10 @@ func (a *authority) certificates(names []string) (all []held, err error) {
 		return all, nil
 	}
 	paths, err := filepath.Glob(filepath.Join(escapeGlob(folder), "*.pem"))
+	nodes, _ := a.nodes()
+	for _, node := range nodes {
+		paths = append(paths, filepath.Join(node, cluster.Certificate))
+	}
 	for _, path := range paths {
 		if path == a.path {
 			continue
@@ -226,6 +280,11 @@ func (a *authority) certificates(names []string) (all []held, err error) {
 		}
 	}
 	return all, err
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // escapeGlob is a folder's name as filepath.Glob takes it literally.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zioflow/gateway/cluster"
 	"github.com/zioflow/gateway/internal/pki"
 )
 
@@ -193,6 +194,49 @@ func TestKeygenRollover(t *testing.T) {
 		t.Error("the old key is still there")
 	}
 	mustKeygen(t, "rollover", folder) // another time
+}
+
+// TestKeygenClusterRollover: the folders of nodes go along, step by step, and are taken at
+// each.
+func TestKeygenClusterRollover(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "keys [of] nodes*") // no pattern
+	mustKeygen(t, "cluster", folder, "a", "b", "--valid=48h")
+	at := func(name string) string { return filepath.Join(folder, name) }
+	load := func(when, name string, authorities int) *cluster.Keys {
+		t.Helper()
+		k, err := cluster.LoadKeys(at(name))
+		if err != nil || len(k.Authorities) != authorities {
+			t.Fatalf("%s, %s: %+v, %v, want %d authorities", when, name, k, err, authorities)
+		}
+		return k
+	}
+	first := load("made", "a", 1)
+	was := readAll(t, folder, "a/node.pem", "a/node.key", "a/ca.pem", "b/node.pem", "ca.pem")
+	mustKeygen(t, "renew", folder, "a")
+	wantChanged(t, "renew a", folder, was, "a/node.pem")
+	was = readAll(t, folder, "a/node.pem", "b/node.pem")
+	mustKeygen(t, "renew", folder, "--within=24h")
+	wantChanged(t, "renew what is due", folder, was)
+	if err := keygen("renew", folder, "a", "--host=x"); err == nil || !strings.Contains(err.Error(), "is a node's certificate") {
+		t.Errorf("a node's certificate for a host: %v", err)
+	}
+
+	mustKeygen(t, "rollover", folder)
+	load("begun", "a", 2)
+	load("begun", "b", 2)
+	mustKeygen(t, "cluster", folder, "c")
+	load("begun", "c", 2)
+	mustKeygen(t, "renew", folder, "a")
+	if err := keygen("rollover", folder, "--finish"); err == nil || !strings.Contains(err.Error(), filepath.Join("b", "node.pem")+" is by the old authority") {
+		t.Errorf("finished too early: %v", err)
+	}
+	mustKeygen(t, "renew", folder, "--within=1h")
+	mustKeygen(t, "rollover", folder, "--finish")
+	for _, name := range []string{"a", "b", "c"} {
+		if k := load("finished", name, 1); k.Authorities[0].Equal(first.Authorities[0]) {
+			t.Errorf("%s trusts the old authority", name)
+		}
+	}
 }
 
 // TestKeygenRolloverCut: one that ended after the bundle was written leaves the old

@@ -40,7 +40,7 @@ func (c *Config) ClusterOptions() (cluster.Options, error) {
 	n := &c.Cluster
 	o := cluster.Options{
 		Name: n.Name, Node: n.Node, Listen: n.Listen, Peer: n.Peer, Join: Chosen(n.Join...),
-		Keys: n.Keys, URL: n.URL, Credentials: n.Credentials, Version: c.Version, Stall: c.StallTimeout,
+		URL: n.URL, Credentials: n.Credentials, Version: c.Version, Stall: c.StallTimeout,
 	}
 	if o.Node == "" {
 		host, err := os.Hostname()
@@ -66,7 +66,7 @@ func (c *Config) validateCluster() error {
 	if err == nil {
 		err = o.Validate()
 	}
-	if err == nil && o.Keys == "" && !c.Security.Insecure.Cluster {
+	if err == nil && c.Cluster.Keys == "" && !c.Security.Insecure.Cluster {
 		err = errors.New("--cluster-keys: is missing: whoever reaches the addresses of the cluster would be a node of it, " +
 			"and read every flow; gateway keygen cluster makes keys, --insecure cluster does without")
 	}

@@ -27,7 +27,7 @@ func openCluster(h *Host, c *config.Config) (Front, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Broker, o.Log = h.Broker, h.Log
+	o.Broker, o.Log, o.Keys = h.Broker, h.Log, h.Guard.Cluster
 	node, err := cluster.Open(o)
 	if err != nil {
 		return nil, err
@@ -48,8 +48,8 @@ func (f *clusterFront) Drain() { f.node.Drain(true) }
 // Undrain implements Front.
 func (f *clusterFront) Undrain() { f.node.Drain(false) }
 
-// Reload implements Front: there is nothing that can change but keys, which are read anew by
-// themselves.
+// Reload implements Front: there is nothing that can change but keys, which the guard puts
+// in force.
 func (f *clusterFront) Reload(*config.Config) {}
 
 // Close implements Front.

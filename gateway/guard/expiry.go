@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zioflow/gateway/cluster"
 	"github.com/zioflow/gateway/gateway/config"
 	"github.com/zioflow/gateway/internal/pki"
 	"github.com/zioflow/gateway/telemetry"
@@ -55,12 +56,28 @@ func validities(s *config.Security, own *x509.Certificate) (all []validity, err 
 	return append(all, watched(s, authorities)...), nil
 }
 
-// watched are the authorities to look at: those that expire first, each once.
+// watched are the authorities to look at.
 func watched(s *config.Security, authorities []*x509.Certificate) (all []validity) {
-	slices.SortStableFunc(authorities, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
-	authorities = slices.CompactFunc(authorities, (*x509.Certificate).Equal)
-	for _, c := range authorities[:min(len(authorities), watchedCertificates)] {
+	for _, c := range first(authorities) {
 		all = append(all, validityOf("tls-client-ca", s.TLSClientCA, !s.TLSClientOptional, c))
+	}
+	return all
+}
+
+// first are those that expire first, each once.
+func first(authorities []*x509.Certificate) []*x509.Certificate {
+	authorities = slices.SortedStableFunc(slices.Values(authorities), func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+	authorities = slices.CompactFunc(authorities, (*x509.Certificate).Equal)
+	return authorities[:min(len(authorities), watchedCertificates)]
+}
+
+// ofCluster are those by which the gateway is a node: its own, and its cluster's authorities.
+// Without valid ones it serves clients all the same.
+func ofCluster(folder string, k *cluster.Keys) []validity {
+	files := cluster.KeyFiles(folder)
+	all := []validity{validityOf("cluster-keys", files[1], false, k.Node)}
+	for _, c := range first(k.Authorities) {
+		all = append(all, validityOf("cluster-keys", files[0], false, c))
 	}
 	return all
 }

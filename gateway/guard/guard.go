@@ -12,6 +12,7 @@ import (
 
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/access/jwks"
+	"github.com/zioflow/gateway/cluster"
 	"github.com/zioflow/gateway/gateway/config"
 	"github.com/zioflow/gateway/gateway/reload"
 	"github.com/zioflow/gateway/internal/secretfile"
@@ -30,12 +31,14 @@ type Guard struct {
 	Policy  *access.Policy
 	TLS     *server.TLS
 	Curve   *Curve
+	Cluster *cluster.KeyRing
 	Denials *access.DenialLog
 	// Expiry tells of certificates that expire.
 	Expiry *Expiry
 
-	config config.Security
-	notes  *reload.Notes
+	config      config.Security
+	clusterKeys string // the folder
+	notes       *reload.Notes
 
 	applying sync.Mutex // one at a time
 	watcher  sync.WaitGroup
@@ -46,7 +49,7 @@ type Guard struct {
 // and of every attempt to fetch an issuer's keys, the notes of what comes of a change.
 func Open(c *config.Config, log *slog.Logger, metrics *telemetry.Metrics, notes *reload.Notes) (*Guard, error) {
 	g := &Guard{
-		config: c.Security, notes: notes, stop: func() {}, Expiry: newExpiry(log),
+		config: c.Security, clusterKeys: c.Cluster.Keys, notes: notes, stop: func() {}, Expiry: newExpiry(log),
 		Denials: access.NewDenialLog(log, func(front, cause, _ string) { metrics.AuthFailed(front, cause) }),
 	}
 	watcher := access.NewWatcher(g.files()...)
@@ -61,8 +64,11 @@ func Open(c *config.Config, log *slog.Logger, metrics *telemetry.Metrics, notes 
 	}
 	if loaded.tls != nil {
 		g.TLS = server.NewTLS(loaded.tls)
-		g.Expiry.use(loaded.certificates)
 	}
+	if loaded.cluster != nil {
+		g.Cluster = cluster.NewKeyRing(loaded.cluster)
+	}
+	g.Expiry.use(loaded.certificates)
 	metrics.WatchCertificates(g.Expiry.list)
 	if len(g.files()) > 0 {
 		ctx, stop := context.WithCancel(context.Background())
@@ -75,7 +81,7 @@ func Open(c *config.Config, log *slog.Logger, metrics *telemetry.Metrics, notes 
 
 // Check says what is wrong with the files. It puts nothing to use.
 func Check(c *config.Config) error {
-	_, err := (&Guard{config: c.Security}).load(c)
+	_, err := (&Guard{config: c.Security, clusterKeys: c.Cluster.Keys}).load(c)
 	return err
 }
 
@@ -100,6 +106,9 @@ func (g *Guard) files() []string {
 	if g.config.CurveKey != "" {
 		names = append(names, g.config.CurveKey)
 	}
+	if g.clusterKeys != "" {
+		names = append(names, cluster.KeyFiles(g.clusterKeys)...)
+	}
 	return names
 }
 
@@ -118,7 +127,8 @@ func (g *Guard) tlsFiles() server.TLSFiles {
 type loaded struct {
 	rules        *access.Rules
 	tls          *tls.Config
-	certificates []validity // of tls
+	cluster      *cluster.Keys
+	certificates []validity // of both
 	curve        string
 }
 
@@ -140,6 +150,12 @@ func (g *Guard) load(c *config.Config) (l loaded, err error) {
 		if l.certificates, err = validities(&g.config, l.tls.Certificates[0].Leaf); err != nil {
 			return l, fmt.Errorf("tls-client-ca: %w", err)
 		}
+	}
+	if g.clusterKeys != "" {
+		if l.cluster, err = cluster.LoadKeys(g.clusterKeys); err != nil {
+			return l, fmt.Errorf("--cluster-keys: %w", err)
+		}
+		l.certificates = append(l.certificates, ofCluster(g.clusterKeys, l.cluster)...)
 	}
 	if g.config.CurveKey != "" {
 		if l.curve, err = secretfile.Read(g.config.CurveKey); err != nil {
@@ -182,8 +198,14 @@ func (g *Guard) Prepare(c *config.Config) (apply func() []string, err error) {
 		}
 		if now.tls != nil && g.TLS != nil {
 			g.TLS.Replace(now.tls)
-			g.Expiry.use(now.certificates)
 			changes = append(changes, "certificates: "+strings.Join(g.tlsFiles().Names(), ", "))
+		}
+		if now.cluster != nil && g.Cluster != nil {
+			g.Cluster.Replace(now.cluster)
+			changes = append(changes, "certificates of the cluster: "+strings.Join(cluster.KeyFiles(g.clusterKeys), ", "))
+		}
+		if len(now.certificates) > 0 {
+			g.Expiry.use(now.certificates)
 		}
 		return append(changes, g.Curve.replace(now.curve)...)
 	}, nil

@@ -28,6 +28,13 @@ type Options struct {
 	Peers int
 }
 
+// Seldom are those for what somebody does again and again who has been told once, such as to
+// connect with a certificate that is not taken: a line, and another every ten minutes.
+func Seldom() Options {
+	const again = 10 * time.Minute
+	return Options{Burst: 1, Rate: 1 / again.Seconds(), Quiet: again}
+}
+
 func (o *Options) setDefaults() {
 	for value, otherwise := range map[*float64]float64{
 		&o.Burst: 100, &o.Rate: 10, &o.TotalBurst: 5000, &o.TotalRate: 1000,
