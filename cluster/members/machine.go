@@ -43,7 +43,9 @@ type Machine struct {
 	own     map[uint64]Listener
 
 	nodes   map[ID]*node
+	names   map[string]*node // of some that have a name, the one that came last
 	refused map[refusal]bool
+	greeted int       // nodes that were greeted since the latest Tick
 	ticked  time.Time // the latest Tick, or the first event
 	now     time.Time
 	effects []Effect
@@ -70,10 +72,15 @@ type node struct {
 // later.
 const maxWaiting = 64
 
+// maxGreetings is how many nodes are greeted from one Tick to the next. All others hear the
+// next beat: if many start at once, and all greeted all, each would hear as many beats as
+// there are pairs of them.
+const maxGreetings = 3
+
 // New makes a machine for a node: of the beat, ID, Name, Version, Started and Address count.
 func New(self Beat, o Options) *Machine {
 	self.Protocol = Protocol
-	return &Machine{options: o, self: self, own: map[uint64]Listener{}, nodes: map[ID]*node{}, refused: map[refusal]bool{}}
+	return &Machine{options: o, self: self, own: map[uint64]Listener{}, nodes: map[ID]*node{}, names: map[string]*node{}, refused: map[refusal]bool{}}
 }
 
 // Step takes an event and returns what is to be done, in that order.
@@ -169,17 +176,26 @@ func (m *Machine) tick() {
 			n.heard, n.moved = earlier(n.heard.Add(pause), m.now), earlier(n.moved.Add(pause), m.now)
 		}
 	}
-	m.ticked = m.now
-	for _, id := range slices.Sorted(maps.Keys(m.nodes)) {
-		n := m.nodes[id]
-		switch silent := min(m.now.Sub(n.heard), m.now.Sub(n.moved)); {
-		case silent >= m.options.Dead:
+	m.ticked, m.greeted = m.now, 0
+	for _, n := range m.silent() {
+		if min(m.now.Sub(n.heard), m.now.Sub(n.moved)) >= m.options.Dead {
 			m.leave(n, Silent)
-		case m.now.Sub(n.heard) >= m.options.Probe:
+		} else {
 			m.do(Probe{n.shown()})
 		}
 	}
 	m.do(Say{m.self})
+}
+
+// silent are the nodes that have missed beats, in the order of their IDs.
+func (m *Machine) silent() (all []*node) {
+	for _, n := range m.nodes {
+		if m.now.Sub(n.heard) >= m.options.Probe {
+			all = append(all, n)
+		}
+	}
+	slices.SortFunc(all, func(a, b *node) int { return cmp.Compare(a.beat.ID, b.beat.ID) })
+	return all
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -211,6 +227,7 @@ func (m *Machine) heard(b Beat) {
 		n = m.join(b)
 	default:
 		was := n.beat
+		b.Name = was.Name // of a node it stays
 		n.beat, n.heard = b, m.now
 		if was.Draining != b.Draining || was.Address != b.Address {
 			m.do(Updated{n.shown()})
@@ -224,21 +241,24 @@ func (m *Machine) join(b Beat) *node {
 	if b.Name == m.self.Name {
 		m.refuse(b, Namesake)
 	}
-	for _, other := range m.nodes {
-		if other.beat.Name == b.Name && m.now.Sub(other.heard) < m.options.Probe { // it has not been restarted
-			m.refuse(b, Namesake)
-		}
+	if other := m.names[b.Name]; other != nil && m.now.Sub(other.heard) < m.options.Probe { // it has not been restarted
+		m.refuse(b, Namesake)
 	}
 	n := &node{beat: b, heard: m.now, moved: m.now, listeners: map[uint64]Listener{}}
-	m.nodes[b.ID] = n
+	m.nodes[b.ID], m.names[b.Name] = n, n
 	m.do(Joined{n.shown()})
-	m.do(Say{m.self}) // so that it need not wait for the next
+	if m.greeted++; m.greeted <= maxGreetings {
+		m.do(Say{m.self}) // so that it need not wait for the next
+	}
 	return n
 }
 
 // leave forgets a node.
 func (m *Machine) leave(n *node, why Why) {
 	delete(m.nodes, n.beat.ID)
+	if m.names[n.beat.Name] == n {
+		delete(m.names, n.beat.Name)
+	}
 	m.do(Left{n.shown(), why})
 }
 
