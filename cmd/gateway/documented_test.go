@@ -74,7 +74,8 @@ func names(text string) []string {
 // process's, with their labels.
 func registeredMetrics(t *testing.T) map[string][]string {
 	t.Helper()
-	flags, err := serveFlags(t, "", "--zmq-server=tcp://127.0.0.1:0", "--zmq-router=none", "--grpc=127.0.0.1:0", "--http=none")
+	flags, err := serveFlags(t, "", "--zmq-server=tcp://127.0.0.1:0", "--zmq-router=none", "--grpc=127.0.0.1:0", "--http=none",
+		"--cluster=lab", "--cluster-node=a", "--cluster-listen=127.0.0.1:0", "--cluster-peer=127.0.0.1:0", "--insecure=cluster")
 	if err != nil {
 		t.Fatal(err)
 	}
