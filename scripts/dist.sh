@@ -93,7 +93,7 @@ sbom() {
   cat "$work/sbom"
 }
 
-# dist_archives: a folder for each system with the program, the unit and the README.
+# dist_archives: a folder for each system with the program, the units and the README.
 dist_archives() {
   programs
   local program target name suffix
@@ -105,7 +105,7 @@ dist_archives() {
     install -m 0755 "$program" "$work/$name/gateway$suffix"
     sbom "$program" >"$work/$name/sbom.cdx.json"
     cp README.md "$work/$name"
-    [[ $target != linux-* ]] || cp deploy/zio-gateway.service "$work/$name"
+    [[ $target != linux-* ]] || cp deploy/zio-gateway.{service,socket} "$work/$name"
     cp "$work/$name/sbom.cdx.json" "$dist/$name.cdx.json"
     bytes_of "$name" | gzip -9n >"$work/$name.tar.gz"
     mv "$work/$name.tar.gz" "$dist"

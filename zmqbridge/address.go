@@ -81,6 +81,14 @@ func parsePort(address, host string) (int, error) {
 	return int(port), nil
 }
 
+// AddressOf is the address of a listener, as peers may write it.
+func AddressOf(l net.Listener) string {
+	if socket, is := l.Addr().(*net.UnixAddr); is {
+		return "ipc://" + socket.Name
+	}
+	return "tcp://" + l.Addr().String()
+}
+
 // listen binds an address.
 func listen(address string) (*listener, error) {
 	if err := CheckAddress(address); err != nil {

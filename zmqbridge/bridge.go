@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 
 	"github.com/zioflow/gateway/access"
@@ -43,10 +44,10 @@ func openZMTP(b *broker.Broker, o Options) (_ Bridge, err error) {
 			return nil, err
 		}
 	}
-	if br.servers, err = br.bind(zmtp.Server, o.Servers); err != nil {
+	if br.servers, err = br.bind(zmtp.Server, o.Servers, o.ServerSockets); err != nil {
 		return nil, err
 	}
-	if br.routers, err = br.bind(zmtp.Router, o.Routers); err != nil {
+	if br.routers, err = br.bind(zmtp.Router, o.Routers, o.RouterSockets); err != nil {
 		return nil, err
 	}
 	stopped := make(chan struct{})
@@ -58,14 +59,22 @@ func openZMTP(b *broker.Broker, o Options) (_ Bridge, err error) {
 	return br, nil
 }
 
-// bind binds an endpoint to all the addresses.
-func (b *bridge) bind(kind zmtp.SocketType, addresses []string) ([]string, error) {
-	if len(addresses) == 0 {
+// bind binds an endpoint to all the addresses; or gives it the sockets, if there are any.
+func (b *bridge) bind(kind zmtp.SocketType, addresses []string, sockets []net.Listener) ([]string, error) {
+	if len(addresses)+len(sockets) == 0 {
 		return nil, nil
 	}
 	e := newEndpoint(&b.hub, kind, b.options)
 	b.endpoints = append(b.endpoints, e)
-	bound := make([]string, 0, len(addresses))
+	var bound []string
+	for _, socket := range sockets {
+		l := &listener{Listener: socket, bound: AddressOf(socket), local: IsLocal(AddressOf(socket))}
+		e.listeners = append(e.listeners, l)
+		bound = append(bound, l.bound)
+	}
+	if len(sockets) > 0 {
+		return bound, nil
+	}
 	for _, address := range addresses {
 		l, err := listen(address)
 		if err != nil {

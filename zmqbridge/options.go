@@ -4,8 +4,10 @@
 package zmqbridge
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/zioflow/gateway/access"
@@ -23,6 +25,9 @@ type Options struct {
 	// "tcp://127.0.0.1:5555", "tcp://[::1]:*", "tcp://*:5555", "tcp://eth0:5555" or
 	// "ipc:///run/zio/flow".
 	Servers, Routers []string
+	// ServerSockets and RouterSockets are listeners that are bound already; they take the
+	// place of the addresses. The engine libzmq takes none.
+	ServerSockets, RouterSockets []net.Listener
 	// MaxMessage is the largest payload, in bytes. Of a larger message nothing is
 	// kept. At least 1.
 	MaxMessage int
@@ -96,6 +101,8 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("heartbeat is %v, want 0 or more", o.Heartbeat)
 	case o.Heartbeat > 0 && o.HeartbeatTimeout <= 0:
 		return fmt.Errorf("heartbeat-timeout is %v, want more than 0", o.HeartbeatTimeout)
+	case o.Engine == "libzmq" && len(o.ServerSockets)+len(o.RouterSockets) > 0:
+		return errors.New("zmq-engine: libzmq takes no sockets that somebody else has bound: zmtp does")
 	}
 	return nil
 }

@@ -68,7 +68,9 @@ func parse(args []string) (*kong.Context, error) {
 		return nil, err
 	}
 	if parsed.Selected() != nil && parsed.Selected().Target.Addr().Interface() == any(&app.Serve) {
-		err = reading.Finish(parsed, &app.Serve.Serve)
+		if app.Serve.Sockets, err = inherited(); err == nil {
+			err = reading.Finish(parsed, &app.Serve.Serve)
+		}
 	}
 	return parsed, err
 }

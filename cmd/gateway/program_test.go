@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -48,6 +49,14 @@ func program(t *testing.T, address string) (environment []string) {
 // the ready file.
 func serving(t *testing.T, arguments ...string) map[string]any {
 	t.Helper()
+	addresses, _ := servingBy(t, func(*exec.Cmd) {}, arguments...)
+	return addresses
+}
+
+// servingBy is serving by a command that is changed before it is started. It returns as well
+// what stops it.
+func servingBy(t *testing.T, change func(*exec.Cmd), arguments ...string) (addresses map[string]any, stop func()) {
+	t.Helper()
 	ready := filepath.Join(t.TempDir(), "ready.json")
 	arguments = append([]string{"serve", "--node=none", "--zmq-server=tcp://127.0.0.1:0", "--zmq-router=tcp://127.0.0.1:0",
 		"--grpc=127.0.0.1:0", "--http=127.0.0.1:0", "--ready-file", ready}, arguments...)
@@ -58,23 +67,25 @@ func serving(t *testing.T, arguments ...string) map[string]any {
 	command.WaitDelay = 30 * time.Second
 	var log bytes.Buffer
 	command.Stderr = &log
+	change(command)
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; t.Failed() {
 			t.Logf("the gateway ended with %v, its log:\n%s", err, &log)
 		}
 	})
+	t.Cleanup(stop)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.After(time.Minute); ; {
 		var addresses map[string]any
 		if text, err := os.ReadFile(ready); err == nil && json.Unmarshal(text, &addresses) == nil {
-			return addresses
+			return addresses, stop
 		}
 		select {
 		case <-tick.C:

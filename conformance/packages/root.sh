@@ -46,5 +46,5 @@ installed() {
   id zio-gateway >/dev/null || fail "there is no user"
   [[ $(stat -c '%U:%G %a' /etc/zio-gateway) == "root:zio-gateway 750" ]] || fail "/etc/zio-gateway is $(stat -c '%U:%G %a' /etc/zio-gateway)"
   [[ $(stat -c '%U:%G %a' /etc/zio-gateway/gateway.yaml) == "root:zio-gateway 640" ]] || fail "gateway.yaml is $(stat -c '%U:%G %a' /etc/zio-gateway/gateway.yaml)"
-  systemd-analyze verify --man=no /usr/lib/systemd/system/zio-gateway.service || fail "the unit is not valid"
+  systemd-analyze verify --man=no /usr/lib/systemd/system/zio-gateway.{service,socket} || fail "a unit is not valid"
 }

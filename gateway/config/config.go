@@ -4,6 +4,7 @@ package config
 
 import (
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/zioflow/gateway/broker"
@@ -23,6 +24,12 @@ type Config struct {
 	Cluster  Cluster
 	Routing  Routing
 	Security Security
+
+	// Sockets are listeners that are bound already, as a service manager hands them over,
+	// by the transport's name: ServerTransport, RouterTransport, GRPCTransport or
+	// HTTPTransport. They take the place of the transport's addresses, and are closed by
+	// the gateway when it stops.
+	Sockets map[string][]net.Listener
 
 	// Limits are the broker's (reload). Where MaxBytes is 0, it is half of the memory
 	// that the process may use; where MaxFlowBytes is 0, it is MaxBytes. Log and Denied

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"slices"
 
 	"github.com/zioflow/gateway/internal/loopback"
@@ -16,7 +17,7 @@ type Transport struct {
 	Name string
 	// Front is what it belongs to, as --insecure has it.
 	Front string
-	// Configured are its addresses.
+	// Configured are its addresses: those of its Sockets, if it has any.
 	Configured func(c *Config) []string
 	// Local tells whether only this machine can reach an address.
 	Local func(address string) bool
@@ -56,12 +57,12 @@ func TransportOf(name string) *Transport {
 var (
 	servers = Transport{
 		Name: ServerTransport, Front: "zmq", option: "--zmq-server", Local: zmqbridge.IsLocal,
-		Configured: func(c *Config) []string { return Chosen(c.ZMQ.Servers...) },
+		Configured: func(c *Config) []string { return c.addresses(ServerTransport, c.ZMQ.Servers...) },
 		encrypted:  usesCurve, asks: usesCurve, security: curveWord, want: wantCurve,
 	}
 	routers = Transport{
 		Name: RouterTransport, Front: "zmq", option: "--zmq-router", Local: zmqbridge.IsLocal,
-		Configured: func(c *Config) []string { return Chosen(c.ZMQ.Routers...) },
+		Configured: func(c *Config) []string { return c.addresses(RouterTransport, c.ZMQ.Routers...) },
 		encrypted:  usesCurve, asks: usesCurve, security: curveWord, want: wantCurve,
 	}
 )
@@ -79,7 +80,7 @@ func curveWord(c *Config) string {
 
 var overGRPC = Transport{
 	Name: GRPCTransport, Front: "grpc", option: "--grpc", Local: isLocal,
-	Configured: func(c *Config) []string { return Chosen(c.GRPC.Addresses...) },
+	Configured: func(c *Config) []string { return c.addresses(GRPCTransport, c.GRPC.Addresses...) },
 	encrypted:  func(c *Config) bool { return c.Security.TLSCert != "" },
 	asks:       func(c *Config) bool { return c.Security.Identities != "" },
 	security:   func(c *Config) string { return c.Security.tlsWord() },
@@ -88,7 +89,7 @@ var overGRPC = Transport{
 
 var overHTTP = Transport{
 	Name: HTTPTransport, Front: "http", option: "--http", Local: isLocal,
-	Configured: func(c *Config) []string { return Chosen(c.HTTP.Address) },
+	Configured: func(c *Config) []string { return c.addresses(HTTPTransport, c.HTTP.Address) },
 	encrypted:  never, asks: never, want: "--public-http allows it",
 }
 
@@ -111,6 +112,36 @@ func (t *Transport) Endpoints(c *Config, addresses ...string) []admin.Endpoint {
 		all[i] = admin.Endpoint{Transport: t.Name, Address: a, Security: security}
 	}
 	return all
+}
+
+// Activated are the transports that take Sockets.
+func Activated() []string {
+	return []string{ServerTransport, RouterTransport, GRPCTransport, HTTPTransport}
+}
+
+// addresses are those of the sockets of a transport or, where it has none, those that are
+// configured.
+func (c *Config) addresses(transport string, configured ...string) []string {
+	sockets := c.Sockets[transport]
+	if len(sockets) == 0 {
+		return Chosen(configured...)
+	}
+	all := make([]string, len(sockets))
+	for i, l := range sockets {
+		all[i] = AddressOf(transport, l)
+	}
+	return all
+}
+
+// AddressOf is where peers reach a listener of a transport.
+func AddressOf(transport string, l net.Listener) string {
+	if transport == ServerTransport || transport == RouterTransport {
+		return zmqbridge.AddressOf(l)
+	}
+	if socket, is := l.Addr().(*net.UnixAddr); is {
+		return unixsocket.AddressOf(socket.Name)
+	}
+	return l.Addr().String()
 }
 
 // secured tells whether it lets in only whom it knows, and nobody else reads what crosses.

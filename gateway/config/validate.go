@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/zioflow/gateway/internal/unixsocket"
@@ -41,6 +43,12 @@ func (c *Config) Validate() error {
 	} {
 		if d.value < 0 {
 			return fmt.Errorf("%s is %v, want 0 or more", d.option, d.value)
+		}
+	}
+	for name := range c.Sockets {
+		if !slices.Contains(Activated(), name) {
+			return fmt.Errorf("there is a socket named %q, and no transport of that name that takes one; those are %s",
+				name, strings.Join(Activated(), ", "))
 		}
 	}
 	for _, check := range []func() error{

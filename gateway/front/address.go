@@ -26,13 +26,19 @@ func addressesOf(listeners []bound) []string {
 	return addresses
 }
 
-// listen binds all addresses of a transport, or none.
+// listen binds all addresses of a transport, or none; or takes the sockets that it has.
 func listen(t *config.Transport, c *config.Config) (all []bound, err error) {
 	defer func() {
 		for i := 0; err != nil && i < len(all); i++ {
 			err = errors.Join(err, all[i].Close())
 		}
 	}()
+	if sockets := c.Sockets[t.Name]; len(sockets) > 0 {
+		for _, l := range sockets {
+			all = append(all, bound{unixsocket.Named(l), config.AddressOf(t.Name, l)})
+		}
+		return all, nil
+	}
 	for _, address := range t.Configured(c) {
 		listeners, err := bind(address)
 		if err != nil {
@@ -120,14 +126,11 @@ func loopbacks() (hosts []string) {
 // boundAddress is where a listener can be reached. A link-local address can be only with
 // its zone, which not every system tells of a socket that was bound with it.
 func boundAddress(l net.Listener, configured string) string {
-	if socket, is := l.Addr().(*net.UnixAddr); is {
-		return unixsocket.AddressOf(socket.Name)
-	}
 	bound, isTCP := l.Addr().(*net.TCPAddr)
 	host, _, err := net.SplitHostPort(configured)
 	_, zone, zoned := strings.Cut(host, "%")
 	if !isTCP || err != nil || !zoned || bound.Zone != "" {
-		return l.Addr().String()
+		return config.AddressOf(config.GRPCTransport, l) // as HTTP's
 	}
 	return (&net.TCPAddr{IP: bound.IP, Port: bound.Port, Zone: zone}).String()
 }

@@ -23,6 +23,7 @@ func openZMQ(h *Host, c *config.Config) (Front, error) {
 	o.Engine, o.Servers, o.Routers, o.Log = c.ZMQ.Engine, servers.Configured(c), routers.Configured(c), h.Log
 	o.Heartbeat, o.HeartbeatTimeout, o.Stall = c.ZMQ.Heartbeat, c.ZMQ.HeartbeatTimeout, c.StallTimeout
 	o.Access, o.PlainLocal = h.Guard.Policy, c.Security.PlainLocal
+	o.ServerSockets, o.RouterSockets = c.Sockets[servers.Name], c.Sockets[routers.Name]
 	if len(o.Servers)+len(o.Routers) == 0 {
 		return nil, nil
 	}

@@ -66,7 +66,7 @@ func (s *Serve) validate() error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	if !anyAddress(slices.Concat(s.ZMQServer, s.ZMQRouter, s.GRPC, []string{s.HTTP})) {
+	if len(c.Sockets) == 0 && !anyAddress(slices.Concat(s.ZMQServer, s.ZMQRouter, s.GRPC, []string{s.HTTP})) {
 		return errors.New("--grpc, --zmq-server, --zmq-router and --http are all none: nobody could reach the gateway")
 	}
 	return nil

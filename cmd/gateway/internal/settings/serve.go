@@ -3,6 +3,7 @@ package settings
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
@@ -26,6 +27,9 @@ type Serve struct {
 	Discovery `embed:"" group:"Discovery"`
 	Cluster   `embed:"" group:"Cluster"`
 	Telemetry `embed:"" group:"Logs and telemetry"`
+
+	// Sockets are listeners that a service manager has bound: see config.Config.
+	Sockets map[string][]net.Listener `kong:"-"`
 }
 
 // Addresses say where the gateway is reached.
@@ -153,7 +157,7 @@ func (s *Serve) Config() config.Config {
 			MaxConnectionAge: s.MaxConnectionAge, MaxConnectionAgeGrace: s.MaxConnectionAgeGrace,
 			RateLimits: server.RateLimits{Total: s.GRPCRateLimit, Peer: s.GRPCPeerRateLimit},
 		},
-		HTTP: config.HTTP{Address: s.HTTP},
+		HTTP: config.HTTP{Address: s.HTTP}, Sockets: s.Sockets,
 		Node: config.Node{Name: s.Node, PortName: s.PortName, Port: s.NodePort, Public: s.PublicNode},
 		Cluster: config.Cluster{
 			Name: s.ClusterName, Node: s.ClusterNode, Listen: s.ClusterListen, Peer: s.ClusterPeer, Join: s.ClusterJoin,
