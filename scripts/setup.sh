@@ -228,14 +228,17 @@ setup_hosts() {
 
 # setup_proxies: what stands between some of the tests' peers and the gateway.
 setup_proxies() {
-  local name
-  for name in haproxy nginx; do
+  local name package
+  for name in haproxy nginx caddy nghttpx; do
     PATH=$PATH:/usr/sbin command -v "$name" >/dev/null && continue
-    want "$name" false
+    package=${name/nghttpx/nghttp2-proxy}
+    want "$package" false
     install_missing
     # The package starts a service; the tests run their own.
     [[ ! -d /run/systemd/system ]] || as_root systemctl disable -q --now "$name"
   done
+  want libnginx-mod-stream test -e /usr/lib/nginx/modules/ngx_stream_module.so
+  install_missing
 }
 
 # setup_terminals: what the commands are used from, in their tests, and what shows their
