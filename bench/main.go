@@ -21,6 +21,7 @@ type cli struct {
 	Panels  panelsCommand  `cmd:"" help:"Print what bench/chart draws."`
 	Compare compareCommand `cmd:"" help:"Say what got slower."`
 	Merge   mergeCommand   `cmd:"" help:"Put a part that was measured again into results."`
+	Carried carriedCommand `cmd:"" help:"Measure flows that are carried between two nodes of a cluster, beside flows on one gateway."`
 	Cluster clusterCommand `cmd:"" help:"Simulate clusters of many nodes, in simulated time."`
 }
 

@@ -144,6 +144,18 @@ func TestLoadsCount(t *testing.T) {
 	}
 }
 
+// TestCarried: flows cross two nodes, and what is measured of them is there.
+func TestCarried(t *testing.T) {
+	c := carriedCommand{Size: 1000, Credit: 5, Rounds: 2, During: time.Millisecond, Firsts: 3}
+	f, err := c.measure(builtPrograms(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.alone) != 2 || len(f.carried) != 2 || f.carried[0] <= 0 || len(f.local) != 3 || len(f.far) != 3 || f.far[0] <= 0 || f.trips[0] <= 0 {
+		t.Errorf("measured %+v", f)
+	}
+}
+
 // A crowd that has gone home is no load.
 func TestRunning(t *testing.T) {
 	for words, want := range map[string]bool{"sleep 60": true, "true": false} {

@@ -14,7 +14,8 @@ type relay struct {
 	*server
 	kind      string // in the load generators' words
 	addresses map[transport]string
-	desk      *desk // nil for a baseline
+	giversAt  map[transport]string // where givers connect, if that is elsewhere; nil if not
+	desk      *desk                // nil for a baseline
 }
 
 // setUp is a gateway and the baselines, started afresh: those that some paths
@@ -136,6 +137,18 @@ var gatewayFlags = []string{
 
 // startGateway starts one with further flags, and listens with a token.
 func (s *setUp) startGateway(name string, token bearer, flags ...string) (_ *relay, err error) {
+	r, err := s.startUnheard(name, flags...)
+	if err != nil {
+		return nil, err
+	}
+	if r.desk, err = openDesk(r.addresses[viaGRPC], token); err != nil {
+		return nil, errors.Join(err, r.stop())
+	}
+	return r, nil
+}
+
+// startUnheard starts one at which nobody listens.
+func (s *setUp) startUnheard(name string, flags ...string) (_ *relay, err error) {
 	file := filepath.Join(s.dir, name+".json")
 	all := slices.Concat(gatewayFlags, []string{"--ready-file=" + file}, flags, s.programs.gatewayFlags)
 	process, _, err := startServer(s.programs.gateway, all...)
@@ -143,14 +156,14 @@ func (s *setUp) startGateway(name string, token bearer, flags ...string) (_ *rel
 		return nil, err
 	}
 	r := &relay{server: process, kind: "gateway"}
-	if err := r.attach(file, token); err != nil {
+	if err := r.attach(file); err != nil {
 		return nil, errors.Join(err, process.stop())
 	}
 	return r, nil
 }
 
 // attach reads where a gateway is.
-func (r *relay) attach(file string, token bearer) error {
+func (r *relay) attach(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -171,6 +184,5 @@ func (r *relay) attach(file string, token bearer) error {
 	r.addresses = map[transport]string{
 		native: server, raw: server, curve: server, dealer: bound.ZMQRouter[0], viaGRPC: bound.GRPC,
 	}
-	r.desk, err = openDesk(bound.GRPC, token)
-	return err
+	return nil
 }

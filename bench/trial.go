@@ -93,7 +93,11 @@ func (s *setUp) open(ctx context.Context, r *relay, p path, l load) (giver, take
 // peers starts giver and taker, which open their flows.
 func (s *setUp) peers(ctx context.Context, r *relay, p path, gives, takes load) (giver, taker *peerProcess, err error) {
 	start := func(via transport, role string, l load) (*peerProcess, error) {
-		return startPeer(ctx, append(s.load(via), role, r.kind, r.addresses[via],
+		address := r.addresses[via]
+		if role == "give" && r.giversAt != nil {
+			address = r.giversAt[via]
+		}
+		return startPeer(ctx, append(s.load(via), role, r.kind, address,
 			strconv.Itoa(l.flows), strconv.Itoa(l.rounds), strconv.Itoa(l.count), strconv.Itoa(l.size), strconv.Itoa(l.credit)))
 	}
 	if giver, err = start(p.giver, "give", gives); err != nil {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"log/slog"
 	"sync"
 
 	"github.com/zioflow/gateway/broker/match"
@@ -11,31 +12,105 @@ import (
 // others.
 const maxMatches = 1024
 
-// matches are expressions that were compiled. Its method may be called concurrently.
+// matches are the expressions of other nodes' listeners. To compile one takes so long that
+// whoever joins a large cluster would have no time to beat: it is done beside that, or when a
+// BOT is to be matched. Its methods may be called concurrently.
 type matches struct {
-	mu   sync.Mutex
-	kept map[string]matching.Match // guarded by mu
+	log *slog.Logger
+
+	mu      sync.Mutex
+	kept    map[string]*expression // guarded by mu
+	waiting []*expression          // guarded by mu; to be compiled
+	running bool                   // guarded by mu; somebody does
+	ended   bool                   // guarded by mu
+	done    sync.WaitGroup
 }
 
-func newMatches() *matches { return &matches{kept: map[string]matching.Match{}} }
+func newMatches(log *slog.Logger) *matches {
+	return &matches{log: log, kept: map[string]*expression{}}
+}
 
-// compile compiles an expression; nil for an empty one, which takes every BOT.
-func (k *matches) compile(expression string) (matching.Match, error) {
-	if expression == "" {
-		return nil, nil
+// of returns what matches as the expression does; nil for an empty one, which takes every BOT.
+func (k *matches) of(text string) matching.Match {
+	if text == "" {
+		return nil
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if m, there := k.kept[expression]; there {
-		return m, nil
-	}
-	m, err := match.Compile(expression)
-	if err != nil {
-		return nil, err
+	if e, there := k.kept[text]; there {
+		return e
 	}
 	if len(k.kept) >= maxMatches {
 		clear(k.kept)
 	}
-	k.kept[expression] = m
-	return m, nil
+	e := &expression{text: text, log: k.log}
+	k.kept[text] = e
+	k.waiting = append(k.waiting, e)
+	if !k.running && !k.ended {
+		k.running = true
+		k.done.Go(k.compile)
+	}
+	return e
 }
+
+// compile compiles what waits.
+func (k *matches) compile() {
+	for {
+		k.mu.Lock()
+		if k.ended || len(k.waiting) == 0 {
+			k.running, k.waiting = false, nil
+			k.mu.Unlock()
+			return
+		}
+		next := k.waiting[0]
+		k.waiting[0], k.waiting = nil, k.waiting[1:]
+		k.mu.Unlock()
+		next.compiled()
+	}
+}
+
+// close has nothing more be compiled beforehand, and waits for what is.
+func (k *matches) close() {
+	k.mu.Lock()
+	k.ended = true
+	k.mu.Unlock()
+	k.done.Wait()
+}
+
+// expression is one of a listener's. It implements matching.Match and what goes with that,
+// and may be used concurrently.
+type expression struct {
+	text string
+	log  *slog.Logger
+	once sync.Once
+	is   matching.Match // set by once; nil for one that makes no sense here
+}
+
+func (e *expression) compiled() matching.Match {
+	e.once.Do(func() {
+		is, err := match.Compile(e.text)
+		if err != nil { // its node has taken it
+			e.log.Warn("listeners of other nodes cannot be used", "match", e.text, "error", err)
+			return
+		}
+		e.is = is
+	})
+	return e.is
+}
+
+// Match implements matching.Match.
+func (e *expression) Match(v *matching.View) bool {
+	is := e.compiled()
+	return is != nil && is.Match(v)
+}
+
+// Explain implements matching.Explainer.
+func (e *expression) Explain(v *matching.View) string {
+	if is := e.compiled(); is != nil {
+		return matching.Explain(is, v, is.Match(v))
+	}
+	return "the expression is not understood by this node"
+}
+
+// String is the expression as it was given.
+func (e *expression) String() string { return e.text }

@@ -210,14 +210,9 @@ func (m *member) set(is members.Listener) {
 		}
 		m.remove(is.ID) // so that its match is asked anew
 	}
-	match, err := m.node.matches.compile(is.Match)
-	if err != nil {
-		m.node.log.Warn("listener of a node cannot be used", "node", m.name, "listener", is.Name, "error", err)
-		return
-	}
 	l := &lead{member: m, id: is.ID, name: is.Name, is: is, ends: map[uint64]context.CancelFunc{}}
-	err = l.listen(listeners.Spec{
-		Name: is.Name, Match: match, MaxFlows: is.MaxFlows, Sink: l,
+	err := l.listen(listeners.Spec{
+		Name: is.Name, Match: m.node.matches.of(is.Match), MaxFlows: is.MaxFlows, Sink: l,
 		Peer: transport.PeerInfo{Transport: is.Transport, Address: is.Address, Identity: is.Identity, Name: is.Holder, Node: m.name},
 	})
 	if err != nil {

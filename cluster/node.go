@@ -69,7 +69,7 @@ func Open(o Options) (*Node, error) {
 		o.members = members.DefaultOptions()
 	}
 	n := &Node{
-		options: o, log: o.Log, lines: logs.NewSampler(o.Log, logs.Options{}), id: members.ID(strings.ToLower(rand.Text())), lives: newLives(), matches: newMatches(),
+		options: o, log: o.Log, lines: logs.NewSampler(o.Log, logs.Options{}), id: members.ID(strings.ToLower(rand.Text())), lives: newLives(), matches: newMatches(o.Log),
 		events: make(chan members.Event, 64), own: map[uint64]members.Listener{}, others: map[members.ID]*member{},
 	}
 	if o.Keys != nil {
@@ -155,6 +155,7 @@ func (n *Node) Close(ctx context.Context) {
 	n.served.Wait()
 	n.lives.endAll(errClosing)
 	n.carrying.Wait()
+	n.matches.close()
 	if n.bus != nil {
 		n.bus.close()
 	}

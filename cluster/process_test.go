@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,11 +29,14 @@ import (
 // own, which can be killed.
 const childVariable = "ZIO_CLUSTER_TEST_NODE"
 
+// grpcVariable is where such a gateway serves gRPC; at any port without it.
+const grpcVariable = "ZIO_CLUSTER_TEST_GRPC"
+
 // beGateway runs a gateway until SIGTERM. It prints its addresses.
 func beGateway(text string) int {
 	c := gateway.DefaultConfig()
 	c.ZMQ.Servers, c.ZMQ.Routers = nil, nil
-	c.GRPC.Addresses, c.HTTP.Address, c.Node.Name = []string{"127.0.0.1:0"}, "none", "none"
+	c.GRPC.Addresses, c.HTTP.Address, c.Node.Name = []string{cmp.Or(os.Getenv(grpcVariable), "127.0.0.1:0")}, "none", "none"
 	c.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	err := json.Unmarshal([]byte(text), &c.Cluster)
 	if err == nil {

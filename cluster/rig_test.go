@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(childVariable); text != "" {
 		os.Exit(beGateway(text))
 	}
+	if port := os.Getenv(natsVariable); port != "" {
+		os.Exit(beNATS(port))
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -240,7 +243,7 @@ type stream struct {
 // open opens a flow at the node, or accepts one.
 func (n *node) open(bot *gatewayv1.Bot) *stream {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience+time.Duration(trials(n.t))*span(n.t)*2)
 	n.t.Cleanup(cancel)
 	s, err := gatewayv1.NewFlowServiceClient(n.conn).Open(ctx)
 	if err != nil {

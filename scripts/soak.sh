@@ -44,6 +44,13 @@ echo "== the file server: a thousand flows at once, killed 50 times, and at any 
 echo "== the Node client's handlers, whose gateway is killed again and again"
 TEST_RESTARTS=20 npm --prefix clients/node test --silent || status=1
 
+echo "== nodes of a cluster that are killed, frozen and cut off, a hundred times each"
+ZIO_CLUSTER_TRIALS=100 go test -count 1 -timeout 60m -v -run '^Test(DeadNode|CutNetwork)$' ./cluster || status=1
+
+echo "== a cluster in two for half a minute, twenty times; without NATS; restarted ten times, under load"
+ZIO_CLUSTER_TRIALS=20 ZIO_CLUSTER_SPAN=30s go test -count 1 -timeout 30m -v -run '^Test(Split|NATSAway)$' ./cluster || status=1
+ZIO_CLUSTER_TRIALS=10 go test -count 1 -timeout 30m -v -run '^Test(RollingRestart|ManyListeners)$' ./cluster || status=1
+
 for threads in 1 2 8; do
   echo "== the ZeroMQ endpoints and the broker with GOMAXPROCS=$threads"
   race=(-race)
