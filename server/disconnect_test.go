@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"strings"
@@ -164,7 +165,9 @@ func TestStreamsAreDescribed(t *testing.T) {
 	transcript(stream)
 	awaitNone(t, f.broker, "grpc")
 
-	get, err := f.flows.Get(f.ctx, &gatewayv1.GetRequest{Bot: &gatewayv1.Bot{Label: `{"count":1000000000,"size":1000,"credit":2}`}})
+	ctx, leave := context.WithCancel(f.ctx)
+	defer leave() // who stays and does not read is waited for
+	get, err := f.flows.Get(ctx, &gatewayv1.GetRequest{Bot: &gatewayv1.Bot{Label: `{"count":1000000000,"size":1000,"credit":2}`}})
 	for range 21 { // a BOT first; the latest DATs may not have been counted yet
 		if err == nil {
 			_, err = get.Recv()
