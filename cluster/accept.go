@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -65,6 +66,18 @@ func (k *numbers) of(cid uint64) []*member {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.members[routing.NodeOf(cid)]
+}
+
+// conn is the connection to a node; nil if there is none.
+func (k *numbers) conn(id members.ID) grpc.ClientConnInterface {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, m := range k.members[numberOf(id)] {
+		if m.id == id && m.conn != nil {
+			return m.conn
+		}
+	}
+	return nil
 }
 
 // Knows implements broker.Elsewhere.

@@ -98,7 +98,8 @@ func (n *Node) start() (err error) {
 		return fmt.Errorf("%s: %w", option, err)
 	}
 	n.peers = server.NewPeers(n.options.Broker, server.PeersOptions{
-		Table: n.table, Alive: n.alive, TLS: n.secure, Stall: n.options.Stall, Log: n.log,
+		Table: n.table, Alive: n.alive, TLS: n.secure, Stall: n.options.Stall,
+		Process: n.options.Process, Nodes: n.options.Found, Log: n.log,
 	})
 	n.options.Broker.SetElsewhere(numberOf(n.id), n)
 	n.served.Go(func() {
@@ -366,5 +367,5 @@ func (n *Node) Status() admin.Cluster {
 	defer n.mu.Unlock()
 	self := n.machine.Self()
 	self.Heard = time.Now()
-	return admin.Cluster{Name: n.options.Name, Self: self, Nodes: n.machine.Nodes()}
+	return admin.Cluster{Name: n.options.Name, Self: self, Nodes: n.machine.Nodes(), Conn: n.numbers.conn}
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/cluster/members"
 	"github.com/zioflow/gateway/internal/loopback"
+	"github.com/zioflow/gateway/server/admin"
+	"github.com/zioflow/gateway/zre/nodes"
 )
 
 // Options configure a Node.
@@ -33,6 +35,10 @@ type Options struct {
 
 	// Broker is what the node's flows are in.
 	Broker *broker.Broker
+	// Process is what operators at other nodes see and steer of the gateway; nil for nothing.
+	// Found is what discovery knows of others; nil for none.
+	Process admin.Process
+	Found   *nodes.Table
 	// Version is the program's.
 	Version string
 	// Stall is as in server.Options.

@@ -81,6 +81,9 @@ func (l *lines) count(message string) int {
 // process stands for a program of which nothing is asked.
 type process struct{ admin.Process }
 
+// Status implements admin.Process: there is no cluster.
+func (process) Status() admin.ProcessStatus { return admin.ProcessStatus{} }
+
 // panicking is an observer that fails when a flow begins, which the stream's handler
 // tells it.
 type panicking struct{}
@@ -286,7 +289,7 @@ func TestValidation(t *testing.T) {
 	f := startWith(t, nil, func(o *server.Options) { o.Process = process{} })
 	admin := gatewayv1.NewAdminServiceClient(f.conn)
 	_, err := admin.ListFlows(f.ctx, &gatewayv1.ListFlowsRequest{
-		PageSize: -1, States: []gatewayv1.FlowState{0}, PageToken: strings.Repeat("x", 65),
+		PageSize: -1, States: []gatewayv1.FlowState{0}, PageToken: strings.Repeat("x", 257),
 	})
 	requireFields(t, err, "page_size", "states[0]", "page_token")
 	watch, err := admin.WatchFlows(f.ctx, &gatewayv1.WatchFlowsRequest{Filter: strings.Repeat("x", 4097)})

@@ -54,7 +54,7 @@ func serveFrom(t *testing.T, from string, change func(*Options)) *grpc.ClientCon
 		t.Fatal(err)
 	}
 	o := DefaultOptions(b.Options())
-	o.Process = struct{ admin.Process }{} // nothing that is called here asks it
+	o.Process = loner{}
 	change(&o)
 	s, listener, served := New(b, o), bufconn.Listen(1<<16), make(chan error, 1)
 	go func() { served <- s.Serve(elsewhere{listener, address}) }()
@@ -141,3 +141,9 @@ func TestOperatorsAreAtHome(t *testing.T) {
 		})
 	}
 }
+
+// loner stands for a program that is in no cluster, and of which nothing else is asked.
+type loner struct{ admin.Process }
+
+// Status implements admin.Process.
+func (loner) Status() admin.ProcessStatus { return admin.ProcessStatus{} }

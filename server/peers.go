@@ -12,15 +12,19 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	"github.com/zioflow/gateway/broker"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/server/admin"
 	"github.com/zioflow/gateway/server/codec"
+	"github.com/zioflow/gateway/zre/nodes"
 )
 
 // PeersOptions configure a Peers.
@@ -35,12 +39,18 @@ type PeersOptions struct {
 	TLS *tls.Config
 	// Stall and Grace are as in Options.
 	Stall, Grace time.Duration
+	// Process is what operators at other nodes steer; nil for nothing. Nodes is what
+	// discovery knows of others; nil for none.
+	Process admin.Process
+	Nodes   *nodes.Table
 	// Log takes what goes wrong; nil for none.
 	Log *slog.Logger
 }
 
-// Peers serves the other nodes of a cluster: ClusterService, and nothing else.
+// Peers serves the other nodes of a cluster: ClusterService, and of AdminService what
+// admin.NodesMayCall says.
 type Peers struct {
+	stopped context.CancelFunc // ends what watches
 	grpc    *grpc.Server
 	streams sync.WaitGroup // goroutines that outlive their stream's handler
 }
@@ -64,8 +74,9 @@ func NewPeers(b *broker.Broker, o PeersOptions) *Peers {
 	if o.TLS != nil {
 		secure = credentials.NewTLS(o.TLS)
 	}
-	all := []interceptor{boundStatuses(), recoverCalls(lines, counters)}
-	p := &Peers{}
+	all := []interceptor{boundStatuses(), recoverCalls(lines, counters), checkCalls(nodesMay)}
+	stop, stopped := context.WithCancel(context.Background())
+	p := &Peers{stopped: stopped}
 	p.grpc = grpc.NewServer(
 		grpc.Creds(&toldPeers{secure, logs.NewSampler(o.Log, logs.Seldom())}),
 		grpc.ForceServerCodecV2(codec.New()),
@@ -86,7 +97,23 @@ func NewPeers(b *broker.Broker, o PeersOptions) *Peers {
 		},
 		table: o.Table, alive: o.Alive,
 	})
+	if o.Process != nil {
+		if o.Nodes == nil {
+			o.Nodes = nodes.NewTable()
+		}
+		gatewayv1.RegisterAdminServiceServer(p.grpc, admin.New(stop, b, admin.Options{
+			Process: o.Process, Nodes: o.Nodes, Caller: admin.Operator, Log: o.Log,
+		}))
+	}
 	return p
+}
+
+// nodesMay refuses what a node does not ask of others.
+func nodesMay(_ context.Context, fullMethod string) error {
+	if isOf(fullMethod, gatewayv1.AdminService_ServiceDesc.ServiceName) && !admin.NodesMayCall(fullMethod) {
+		return status.Error(codes.PermissionDenied, "not allowed: a node does not ask this of another")
+	}
+	return nil
 }
 
 // Serve accepts connections until Stop; nil after Stop.
@@ -95,6 +122,7 @@ func (p *Peers) Serve(l net.Listener) error { return serve(p.grpc, l) }
 // Stop waits for the streams that there are until the context ends, and closes the
 // connections.
 func (p *Peers) Stop(ctx context.Context) {
+	p.stopped()
 	defer context.AfterFunc(ctx, p.grpc.Stop)()
 	p.grpc.GracefulStop()
 	p.streams.Wait()

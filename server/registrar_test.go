@@ -22,7 +22,6 @@ import (
 
 	"github.com/zioflow/gateway/access"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
-	"github.com/zioflow/gateway/server/admin"
 )
 
 // anyCall is how a caller can send whatever he likes.
@@ -67,7 +66,7 @@ func (r *rig) served() []string {
 
 func adminRig(t *testing.T, change func(*Options)) *rig {
 	return newSlowRig(t, func(o *Options) {
-		o.Process = struct{ admin.Process }{}
+		o.Process = loner{}
 		change(o)
 	})
 }

@@ -180,9 +180,9 @@ func newServer(b *broker.Broker, o Options, frames mem.BufferPool) *Server {
 		o.Nodes = nodes.NewTable()
 	}
 	if o.Process != nil {
-		gatewayv1.RegisterAdminServiceServer(in, admin.New(stop, b, admin.Options{
+		gatewayv1.RegisterAdminServiceServer(in, &admin.View{Service: admin.New(stop, b, admin.Options{
 			Process: o.Process, Routes: o.Routes, Nodes: o.Nodes, Caller: peerInfo, Log: o.Log,
-		}))
+		})})
 	}
 	healthpb.RegisterHealthServer(in, s.health)
 	reflection.Register(in)

@@ -61,6 +61,9 @@ func (c *Console) Note(format string, arguments ...any) {
 	}
 }
 
+// Warn tells on standard error what whoever reads the rest should know, a script included.
+func (c *Console) Warn(text string) { _, _ = io.WriteString(c.err, text) }
+
 // Input and Output are the streams as they are, for what draws on a terminal.
 func (c *Console) Input() io.Reader { return c.in }
 

@@ -5,6 +5,7 @@ package operate
 import (
 	"context"
 	"iter"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -22,7 +23,7 @@ type Commands struct {
 	Flows     flowsCommand     `cmd:"" group:"Operators" help:"List flows: those that have not ended, unless told otherwise."`
 	Flow      flowCommand      `cmd:"" group:"Operators" help:"Show all about one flow."`
 	Peers     peersCommand     `cmd:"" group:"Operators" help:"List who is connected, in a flow or not."`
-	Nodes     nodesCommand     `cmd:"" group:"Operators" help:"List the nodes that discovery has found."`
+	Nodes     nodesCommand     `cmd:"" group:"Operators" help:"List the nodes of the cluster, and those that discovery has found."`
 	Listeners listenersCommand `cmd:"" group:"Operators" help:"List the programs that have announced that they handle flows."`
 	Routes    routesCommand    `cmd:"" group:"Operators" help:"List the routes in the order in which they are tried, or try one."`
 	Top       topCommand       `cmd:"" group:"Operators" help:"Show flows as they go on: rates, credit, who holds them up."`
@@ -51,6 +52,17 @@ type showFlags struct {
 type picture struct {
 	message proto.Message
 	tables  []*tables.Table
+	silent  []*gatewayv1.Unreachable // nodes of a cluster that have not answered
+}
+
+// allNodes says of which nodes of a cluster.
+type allNodes struct {
+	Node string `env:"-" help:"Only what is at this node of the cluster: its name or id." placeholder:"NODE"`
+}
+
+// ownNode says at which node of a cluster.
+type ownNode struct {
+	Node string `env:"-" help:"At this node of the cluster: its name or id. Without, at the gateway that is asked." placeholder:"NODE"`
 }
 
 // look asks the gateway for a picture of what it has at that time.
@@ -120,12 +132,19 @@ func (f *showFlags) text(ctx context.Context, c *console.Console, g *remote.Gate
 		}
 		return "", g.Explain(err)
 	}
+	silent := tables.Unreachable(p.silent)
+	if !f.Watch || f.JSON {
+		c.Warn(silent)
+	}
 	if f.JSON {
 		return tables.JSON(p.message, f.Watch)
 	}
 	text := ""
 	for _, t := range p.tables {
 		text += t.Render(c.Width())
+	}
+	if f.Watch {
+		text += tables.Paint(silent, tables.Bad)
 	}
 	return text, nil
 }
@@ -144,32 +163,37 @@ func all[T any](entries iter.Seq2[T, error]) ([]T, error) {
 
 type statusCommand struct {
 	showFlags `embed:""`
+	ownNode   `embed:""`
 }
 
 // Run shows the gateway as a whole.
 func (s *statusCommand) Run(c *console.Console) error {
 	return s.show(c, func(ctx context.Context, g *remote.Gateway, now time.Time) (*picture, error) {
-		status, err := g.GetStatus(ctx, &gatewayv1.GetStatusRequest{})
+		status, err := g.GetStatus(ctx, &gatewayv1.GetStatusRequest{Node: s.Node})
 		if err != nil {
 			return nil, err
 		}
-		return &picture{status, []*tables.Table{tables.Status(status, g.Address, now)}}, nil
+		return &picture{message: status, tables: []*tables.Table{tables.Status(status, g.Address, now)}}, nil
 	})
 }
 
 type peersCommand struct {
 	showFlags `embed:""`
+	allNodes  `embed:""`
 	Transport string `env:"-" help:"Only those of one: ${enum}." enum:",zmq-server,zmq-router,grpc,builtin,zmq-client" default:""`
 }
 
 // Run lists who is connected.
 func (p *peersCommand) Run(c *console.Console) error {
 	return p.show(c, func(ctx context.Context, g *remote.Gateway, now time.Time) (*picture, error) {
-		peers, err := all(g.Peers(ctx, p.Transport))
-		if err != nil {
-			return nil, err
+		list := &gatewayv1.ListPeersResponse{}
+		for page, err := range g.PeerPages(ctx, &gatewayv1.ListPeersRequest{Transport: p.Transport, Node: p.Node}) {
+			if err != nil {
+				return nil, err
+			}
+			list.Peers, list.Unreachable = append(list.Peers, page.GetPeers()...), append(list.Unreachable, page.GetUnreachable()...)
 		}
-		return &picture{&gatewayv1.ListPeersResponse{Peers: peers}, []*tables.Table{tables.Peers(peers, now)}}, nil
+		return &picture{list, []*tables.Table{tables.Peers(list.GetPeers(), now)}, list.GetUnreachable()}, nil
 	})
 }
 
@@ -178,28 +202,54 @@ type nodesCommand struct {
 	Name      string `env:"-" help:"Only those of this name." placeholder:"NAME"`
 }
 
-// Run lists what discovery has found.
+// Run lists the cluster, and what discovery has found.
 func (n *nodesCommand) Run(c *console.Console) error {
 	return n.show(c, func(ctx context.Context, g *remote.Gateway, now time.Time) (*picture, error) {
-		nodes, err := all(g.Nodes(ctx, n.Name))
-		if err != nil {
-			return nil, err
+		list := &gatewayv1.ListNodesResponse{}
+		for token := ""; ; {
+			page, err := g.ListNodes(ctx, &gatewayv1.ListNodesRequest{Name: n.Name, PageSize: 1000, PageToken: token})
+			if err != nil {
+				return nil, err
+			}
+			if token == "" {
+				list.Cluster = page.GetCluster()
+			}
+			list.Nodes = append(list.Nodes, page.GetNodes()...)
+			if token = page.GetNextPageToken(); token == "" {
+				break
+			}
 		}
-		return &picture{&gatewayv1.ListNodesResponse{Nodes: nodes}, []*tables.Table{tables.Nodes(nodes, now)}}, nil
+		p := &picture{message: list, tables: []*tables.Table{tables.Nodes(list.GetNodes(), now)}}
+		if c := list.GetCluster(); c != nil {
+			if n.Name != "" {
+				c.Nodes = slices.DeleteFunc(c.GetNodes(), func(one *gatewayv1.ClusterNode) bool { return one.GetName() != n.Name })
+			}
+			p.tables = []*tables.Table{tables.Cluster(c, now)}
+			if len(list.GetNodes()) > 0 {
+				found := tables.Nodes(list.GetNodes(), now)
+				found.Title = "found by discovery"
+				p.tables = append(p.tables, found)
+			}
+		}
+		return p, nil
 	})
 }
 
 type listenersCommand struct {
 	showFlags `embed:""`
+	allNodes  `embed:""`
 }
 
 // Run lists the listeners.
 func (l *listenersCommand) Run(c *console.Console) error {
 	return l.show(c, func(ctx context.Context, g *remote.Gateway, now time.Time) (*picture, error) {
-		listeners, err := all(g.Listeners(ctx))
-		if err != nil {
-			return nil, err
+		list := &gatewayv1.ListListenersResponse{}
+		for page, err := range g.ListenerPages(ctx, &gatewayv1.ListListenersRequest{Node: l.Node}) {
+			if err != nil {
+				return nil, err
+			}
+			list.Listeners, list.Unreachable = append(list.Listeners, page.GetListeners()...), page.GetUnreachable()
 		}
-		return &picture{&gatewayv1.ListListenersResponse{Listeners: listeners}, []*tables.Table{tables.Listeners(listeners, now)}}, nil
+		return &picture{list, []*tables.Table{tables.Listeners(list.GetListeners(), now)}, list.GetUnreachable()}, nil
 	})
 }

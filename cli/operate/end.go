@@ -25,6 +25,7 @@ type callOption = grpc.CallOption
 type endCommand struct {
 	doFlags      `embed:""`
 	confirmFlags `embed:""`
+	Node         string   `env:"-" help:"Of this node of the cluster: its name or id. Without, numbers are of the gateway that is asked, and a filter is for all nodes." placeholder:"NODE"`
 	Filter       string   `env:"-" short:"f" help:"Those that have not ended and for which this CEL expression is true; see gateway flows --filter." placeholder:"CEL"`
 	IDs          []uint64 `arg:"" optional:"" name:"id" help:"Their numbers."`
 }
@@ -57,20 +58,23 @@ func (e *endCommand) selected(c call) ([]*gatewayv1.Flow, error) {
 	ctx, cancel := c.Limited(c.context)
 	defer cancel()
 	if e.Filter != "" {
-		flows, err := all(c.Flows(ctx, e.Filter, live...))
+		list, err := listed(ctx, c.Gateway, &gatewayv1.ListFlowsRequest{Filter: e.Filter, States: live, Node: e.Node}, nil)
+		flows := list.GetFlows()
 		switch {
 		case c.context.Err() != nil:
 			return nil, console.Interruption(c.context)
 		case err != nil:
 			return nil, c.Explain(err)
 		case len(flows) == 0:
+			c.console.Warn(tables.Unreachable(list.GetUnreachable()))
 			return nil, exit.Errorf(exit.NotFound, "there is nothing to end: no flow is selected by that filter")
 		}
+		c.console.Warn(tables.Unreachable(list.GetUnreachable()))
 		return flows, nil
 	}
 	var flows []*gatewayv1.Flow
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(e.IDs))) {
-		r, err := ask(c, &gatewayv1.GetFlowRequest{Id: id}, c.GetFlow)
+		r, err := ask(c, &gatewayv1.GetFlowRequest{Id: id, Node: e.Node}, c.GetFlow)
 		if err != nil {
 			return nil, exit.With(exit.Of(err), fmt.Errorf("%w; nothing was ended", err))
 		}
@@ -98,7 +102,7 @@ func (e *endCommand) end(c call, flows []*gatewayv1.Flow) error {
 		group.Go(func() error {
 			call, cancel := context.WithTimeout(ctx, c.Timeout)
 			defer cancel()
-			r, err := c.EndFlow(call, &gatewayv1.EndFlowRequest{Id: f.GetId(), Detail: e.Detail})
+			r, err := c.EndFlow(call, &gatewayv1.EndFlowRequest{Id: f.GetId(), Node: f.GetNode(), Detail: e.Detail})
 			ended[i] = r.GetFlow()
 			if code := status.Code(err); code == codes.FailedPrecondition || code == codes.NotFound {
 				return nil
@@ -134,6 +138,9 @@ func (e *endCommand) end(c call, flows []*gatewayv1.Flow) error {
 // endedWords tell of a flow that was ended.
 func endedWords(f *gatewayv1.Flow) string {
 	words := "ended flow " + tables.Number(f.GetId())
+	if f.GetNode() != "" {
+		words += " at " + tables.Printable(f.GetNode())
+	}
 	if attributes := tables.Attributes(f.GetAttributes()); attributes != "" {
 		words += ": " + tables.Cut(tables.Printable(attributes), 80)
 	}

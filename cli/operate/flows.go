@@ -44,6 +44,7 @@ func (s *selectFlags) states() []gatewayv1.FlowState {
 type flowsCommand struct {
 	showFlags   `embed:""`
 	selectFlags `embed:""`
+	allNodes    `embed:""`
 	All         bool   `env:"-" short:"a" help:"Also those that have ended and are remembered."`
 	Sort        string `env:"-" enum:"id,rate,bytes,age" default:"id" help:"By ${enum}: the latest first, or the greatest."`
 	Limit       int    `env:"-" short:"n" help:"Not more than that many; 0 for all." placeholder:"N"`
@@ -56,31 +57,40 @@ func (f *flowsCommand) Run(c *console.Console) error {
 		if f.All {
 			states = nil
 		}
-		flows, err := f.list(ctx, g, states)
+		list, err := f.list(ctx, g, states)
 		if err != nil {
 			return nil, err
 		}
+		flows := list.GetFlows()
 		sortFlows(flows, f.Sort, now)
 		if f.Limit > 0 && len(flows) > f.Limit {
 			flows = flows[:f.Limit]
 		}
-		return &picture{&gatewayv1.ListFlowsResponse{Flows: flows}, []*tables.Table{tables.Flows(flows, now)}}, nil
+		list.Flows = flows
+		return &picture{list, []*tables.Table{tables.Flows(flows, now)}, list.GetUnreachable()}, nil
 	})
 }
 
 // list asks for no more than is shown.
-func (f *flowsCommand) list(ctx context.Context, g *remote.Gateway, states []gatewayv1.FlowState) ([]*gatewayv1.Flow, error) {
-	var flows []*gatewayv1.Flow
-	for flow, err := range g.Flows(ctx, f.Filter, states...) {
+func (f *flowsCommand) list(ctx context.Context, g *remote.Gateway, states []gatewayv1.FlowState) (*gatewayv1.ListFlowsResponse, error) {
+	return listed(ctx, g, &gatewayv1.ListFlowsRequest{Filter: f.Filter, States: states, Node: f.Node}, func(list *gatewayv1.ListFlowsResponse) bool {
+		return f.Sort != "id" || f.Limit <= 0 || len(list.GetFlows()) < f.Limit
+	})
+}
+
+// listed are the pages of flows in one, while more says so.
+func listed(ctx context.Context, g *remote.Gateway, request *gatewayv1.ListFlowsRequest, more func(*gatewayv1.ListFlowsResponse) bool) (*gatewayv1.ListFlowsResponse, error) {
+	list := &gatewayv1.ListFlowsResponse{}
+	for page, err := range g.FlowPages(ctx, request) {
 		if err != nil {
 			return nil, err
 		}
-		flows = append(flows, flow)
-		if f.Sort == "id" && len(flows) == f.Limit {
+		list.Flows, list.Unreachable = append(list.Flows, page.GetFlows()...), append(list.Unreachable, page.GetUnreachable()...)
+		if more != nil && !more(list) {
 			break
 		}
 	}
-	return flows, nil
+	return list, nil
 }
 
 // sortFlows puts the greatest first; flows that are equal stay in their order.
@@ -94,24 +104,25 @@ func sortFlows(flows []*gatewayv1.Flow, by string, now time.Time) {
 		case "age":
 			return cmp.Compare(tables.Age(b, now), tables.Age(a, now))
 		default:
-			return cmp.Compare(b.GetId(), a.GetId())
+			return cmp.Or(cmp.Compare(a.GetNode(), b.GetNode()), cmp.Compare(b.GetId(), a.GetId()))
 		}
 	})
 }
 
 type flowCommand struct {
 	showFlags `embed:""`
+	ownNode   `embed:""`
 	ID        uint64 `arg:"" help:"Its number."`
 }
 
 // Run shows one flow.
 func (f *flowCommand) Run(c *console.Console) error {
 	return f.show(c, func(ctx context.Context, g *remote.Gateway, now time.Time) (*picture, error) {
-		response, err := g.GetFlow(ctx, &gatewayv1.GetFlowRequest{Id: f.ID})
+		response, err := g.GetFlow(ctx, &gatewayv1.GetFlowRequest{Id: f.ID, Node: f.Node})
 		if err != nil {
 			return nil, hinted(err, "`gateway flows --all` lists those that are known")
 		}
-		return &picture{response.GetFlow(), []*tables.Table{tables.Flow(response.GetFlow(), now)}}, nil
+		return &picture{message: response.GetFlow(), tables: []*tables.Table{tables.Flow(response.GetFlow(), now)}}, nil
 	})
 }
 

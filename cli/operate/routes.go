@@ -32,7 +32,7 @@ func (r *listRoutes) Run(c *console.Console) error {
 		if err != nil {
 			return nil, err
 		}
-		return &picture{&gatewayv1.ListRoutesResponse{Routes: routes}, []*tables.Table{tables.Routes(routes)}}, nil
+		return &picture{message: &gatewayv1.ListRoutesResponse{Routes: routes}, tables: []*tables.Table{tables.Routes(routes)}}, nil
 	})
 }
 
@@ -67,7 +67,7 @@ func (t *testRoute) Run(c *console.Console) error {
 	err = show.show(c, func(ctx context.Context, g *remote.Gateway, _ time.Time) (*picture, error) {
 		r, err := g.TestRoute(ctx, request)
 		takes = r.GetRoute() != ""
-		return &picture{r, []*tables.Table{tables.Verdicts(r.GetVerdicts())}}, err
+		return &picture{message: r, tables: []*tables.Table{tables.Verdicts(r.GetVerdicts())}}, err
 	})
 	if err == nil && !takes {
 		return exit.Errorf(exit.NotFound, "no route takes it")

@@ -24,6 +24,7 @@ func printJSON(c call, m proto.Message) error {
 type disconnectCommand struct {
 	doFlags      `embed:""`
 	confirmFlags `embed:""`
+	ownNode      `embed:""`
 	IDs          []uint64 `arg:"" name:"id" help:"Their numbers, as gateway peers shows them."`
 }
 
@@ -42,7 +43,7 @@ func (d *disconnectCommand) Run(c *console.Console) error {
 			return err
 		}
 		for _, id := range d.IDs {
-			r, err := ask(c, &gatewayv1.DisconnectPeerRequest{PeerId: id, Detail: d.Detail}, c.DisconnectPeer)
+			r, err := ask(c, &gatewayv1.DisconnectPeerRequest{PeerId: id, Node: d.Node, Detail: d.Detail}, c.DisconnectPeer)
 			if err != nil {
 				return exit.With(exit.Of(err), fmt.Errorf("peer %d: %w", id, err))
 			}
@@ -68,13 +69,23 @@ func (d *disconnectCommand) about(c call) (*tables.Table, error) {
 		wanted[id] = true
 	}
 	var peers []*gatewayv1.ConnectedPeer
-	for p, err := range c.Peers(ctx, "") {
+	node := d.Node
+	if node == "" {
+		s, err := c.GetStatus(ctx, &gatewayv1.GetStatusRequest{})
 		if err != nil {
 			return nil, c.Explain(err)
 		}
-		if wanted[p.GetId()] {
-			peers = append(peers, p)
-			delete(wanted, p.GetId())
+		node = ownID(s)
+	}
+	for page, err := range c.PeerPages(ctx, &gatewayv1.ListPeersRequest{Node: node}) {
+		if err != nil {
+			return nil, c.Explain(err)
+		}
+		for _, p := range page.GetPeers() {
+			if wanted[p.GetId()] {
+				peers = append(peers, p)
+				delete(wanted, p.GetId())
+			}
 		}
 	}
 	for id := range wanted {
@@ -83,9 +94,20 @@ func (d *disconnectCommand) about(c call) (*tables.Table, error) {
 	return tables.Peers(peers, time.Now()), nil
 }
 
+// ownID is the id of the gateway that was asked as a node; empty without a cluster.
+func ownID(s *gatewayv1.GetStatusResponse) string {
+	for _, n := range s.GetCluster().GetNodes() {
+		if n.GetSelf() {
+			return n.GetId()
+		}
+	}
+	return ""
+}
+
 // drainCommand refuses new flows.
 type drainCommand struct {
 	doFlags `embed:""`
+	ownNode `embed:""`
 	Wait    bool          `env:"-" short:"w" help:"Wait until no flow is left."`
 	For     time.Duration `env:"-" help:"How long to wait at the most; 0s for as long as it takes." default:"0s"`
 }
@@ -93,16 +115,24 @@ type drainCommand struct {
 // Run drains, and waits if it was told to.
 func (d *drainCommand) Run(c *console.Console) error {
 	return d.do(c, func(c call) error {
-		r, err := ask(c, &gatewayv1.DrainRequest{}, c.Drain)
+		r, err := ask(c, &gatewayv1.DrainRequest{Node: d.Node}, c.Drain)
 		if err != nil {
 			return err
 		}
-		err = d.say(c, r, fmt.Sprintf("the gateway refuses new flows; %s left", are(r.GetFlows())))
+		err = d.say(c, r, fmt.Sprintf("%s refuses new flows; %s left", d.what(), are(r.GetFlows())))
 		if err != nil || !d.Wait || r.GetFlows() == 0 {
 			return err
 		}
 		return d.wait(c)
 	})
+}
+
+// what is the gateway that is meant.
+func (n *ownNode) what() string {
+	if n.Node == "" {
+		return "the gateway"
+	}
+	return "node " + tables.Printable(n.Node)
 }
 
 func are(flows uint64) string {
@@ -125,7 +155,7 @@ func (d *drainCommand) wait(c call) error {
 		late = timer.C
 	}
 	for {
-		s, err := ask(c, &gatewayv1.GetStatusRequest{}, c.GetStatus)
+		s, err := ask(c, &gatewayv1.GetStatusRequest{Node: d.Node}, c.GetStatus)
 		if err != nil {
 			return err
 		}
@@ -134,7 +164,7 @@ func (d *drainCommand) wait(c call) error {
 		switch {
 		case !s.GetDraining():
 			c.console.Note("\n")
-			return exit.Errorf(exit.Refused, "the gateway takes flows again: somebody else has undrained it")
+			return exit.Errorf(exit.Refused, "%s takes flows again: somebody else has undrained it", d.what())
 		case left == 0:
 			c.console.Note("\r\x1b[K")
 			return d.say(c, s, "no flow is left")
@@ -143,27 +173,28 @@ func (d *drainCommand) wait(c call) error {
 		case <-tick.C:
 		case <-late:
 			c.console.Note("\n")
-			return exit.Errorf(exit.Failed, "after %v %s left; the gateway goes on refusing new ones", d.For, are(left))
+			return exit.Errorf(exit.Failed, "after %v %s left; %s goes on refusing new ones", d.For, are(left), d.what())
 		case <-c.context.Done():
 			c.console.Note("\n")
 			err := console.Interruption(c.context)
-			return exit.With(exit.Of(err), fmt.Errorf("%w; %s left, and the gateway goes on refusing new ones", err, are(left)))
+			return exit.With(exit.Of(err), fmt.Errorf("%w; %s left, and %s goes on refusing new ones", err, are(left), d.what()))
 		}
 	}
 }
 
 type undrainCommand struct {
 	doFlags `embed:""`
+	ownNode `embed:""`
 }
 
 // Run takes new flows again.
 func (u *undrainCommand) Run(c *console.Console) error {
 	return u.do(c, func(c call) error {
-		r, err := ask(c, &gatewayv1.UndrainRequest{}, c.Undrain)
+		r, err := ask(c, &gatewayv1.UndrainRequest{Node: u.Node}, c.Undrain)
 		if err != nil {
 			return err
 		}
-		return u.say(c, r, "the gateway takes new flows")
+		return u.say(c, r, u.what()+" takes new flows")
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 
 type topCommand struct {
 	remote.Flags `embed:""`
+	allNodes     `embed:""`
 	Filter       string        `env:"-" short:"f" help:"Only flows for which this CEL expression is true." placeholder:"CEL"`
 	Sort         string        `env:"-" default:"rate" help:"By rate, bytes, age, taker (for whom they have waited most) or id."`
 	Interval     time.Duration `env:"-" default:"1s" help:"How often it looks. Where a look takes long, it looks less often: a tenth of the time at the most."`
@@ -39,8 +40,8 @@ func (t *topCommand) Run(c *console.Console) error {
 		return exit.Errorf(exit.Usage, "top needs a terminal; for a script there is gateway flows --sort rate --json --watch")
 	}
 	return dialled(&t.Flags, c, func(to call) error {
-		source := sourceOf(to.Gateway)
-		if _, _, err := source.Look(to.context, t.Filter); err != nil {
+		source := sourceOf(to.Gateway, t.Node)
+		if _, err := source.Look(to.context, t.Filter); err != nil {
 			return err
 		}
 		model := top.New(to.context, source, top.Options{Filter: t.Filter, Sort: t.Sort, Interval: t.Interval})
@@ -49,29 +50,29 @@ func (t *topCommand) Run(c *console.Console) error {
 }
 
 // sourceOf has errors in words.
-func sourceOf(g *remote.Gateway) top.Source {
+func sourceOf(g *remote.Gateway, node string) top.Source {
 	return top.Source{
 		Address: g.Address,
-		Look: func(ctx context.Context, filter string) (*gatewayv1.GetStatusResponse, []*gatewayv1.Flow, error) {
+		Look: func(ctx context.Context, filter string) (top.Seen, error) {
 			ctx, cancel := g.Limited(ctx)
 			defer cancel()
-			status, err := g.GetStatus(ctx, &gatewayv1.GetStatusRequest{})
+			status, err := g.GetStatus(ctx, &gatewayv1.GetStatusRequest{Node: node})
 			if err != nil {
-				return nil, nil, g.Explain(err)
+				return top.Seen{}, g.Explain(err)
 			}
-			flows, err := all(g.Flows(ctx, filter, live...))
-			return status, flows, g.Explain(err)
+			list, err := listed(ctx, g, &gatewayv1.ListFlowsRequest{Filter: filter, States: live, Node: node}, nil)
+			return top.Seen{Status: status, Flows: list.GetFlows(), Silent: list.GetUnreachable()}, g.Explain(err)
 		},
-		Flow: func(ctx context.Context, id uint64) (*gatewayv1.Flow, error) {
+		Flow: func(ctx context.Context, id top.ID) (*gatewayv1.Flow, error) {
 			ctx, cancel := g.Limited(ctx)
 			defer cancel()
-			r, err := g.GetFlow(ctx, &gatewayv1.GetFlowRequest{Id: id})
+			r, err := g.GetFlow(ctx, &gatewayv1.GetFlowRequest{Id: id.Number, Node: id.Node})
 			return r.GetFlow(), g.Explain(err)
 		},
-		End: func(ctx context.Context, id uint64) error {
+		End: func(ctx context.Context, id top.ID) error {
 			ctx, cancel := g.Limited(ctx)
 			defer cancel()
-			_, err := g.EndFlow(ctx, &gatewayv1.EndFlowRequest{Id: id})
+			_, err := g.EndFlow(ctx, &gatewayv1.EndFlowRequest{Id: id.Number, Node: id.Node})
 			return g.Explain(err)
 		},
 	}

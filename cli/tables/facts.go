@@ -27,6 +27,7 @@ func (f *facts) say(name, format string, arguments ...any) {
 func Flow(f *gatewayv1.Flow, now time.Time) *Table {
 	t := &facts{}
 	t.add("flow", of(Number(f.GetId())))
+	t.add("node", of(f.GetNode()))
 	t.add("state", State(f))
 	t.add("detail", of(f.GetDetail()))
 	t.add("route", of(f.GetRoute()))

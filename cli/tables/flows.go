@@ -18,7 +18,7 @@ import (
 func Flows(flows []*gatewayv1.Flow, now time.Time) *Table {
 	t := &Table{
 		Columns: []Column{
-			{"ID", true}, {"STATE", false}, {"RATE", true}, {"BYTES", true}, {"CREDIT", true}, {"HELD UP BY", false},
+			{"NODE", false}, {"ID", true}, {"STATE", false}, {"RATE", true}, {"BYTES", true}, {"CREDIT", true}, {"HELD UP BY", false},
 			{"AGE", true}, {"ROUTE", false}, {"CLIENT", false}, {"", false}, {"HANDLER", false}, {"ATTRIBUTES", false},
 		},
 		Rows:  make([][]Cell, len(flows)),
@@ -30,7 +30,7 @@ func Flows(flows []*gatewayv1.Flow, now time.Time) *Table {
 			rate, bytes = "", ""
 		}
 		t.Rows[i] = []Cell{
-			of(Number(f.GetId())), State(f), of(rate), of(bytes),
+			of(f.GetNode()), of(Number(f.GetId())), State(f), of(rate), of(bytes),
 			of(Credit(f)), HeldUp(f), of(Span(Age(f, now))), of(f.GetRoute()),
 			of(Peer(f.GetClient())), of(Arrow(f)), of(Peer(f.GetHandler())), of(Attributes(f.GetAttributes())),
 		}

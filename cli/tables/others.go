@@ -14,7 +14,7 @@ import (
 func Peers(peers []*gatewayv1.ConnectedPeer, now time.Time) *Table {
 	t := &Table{
 		Columns: []Column{
-			{"ID", true}, {"PEER", false}, {"NAME", false}, {"FLOW", true}, {"PROTOCOL", false}, {"SECURITY", false},
+			{"NODE", false}, {"ID", true}, {"PEER", false}, {"NAME", false}, {"FLOW", true}, {"PROTOCOL", false}, {"SECURITY", false},
 			{"IN", true}, {"OUT", true}, {"QUEUED", true}, {"SEEN", true}, {"SINCE", true},
 		},
 		Empty: "no peers",
@@ -29,7 +29,7 @@ func Peers(peers []*gatewayv1.ConnectedPeer, now time.Time) *Table {
 			queued = Cell{fmt.Sprintf("%d, %s", p.GetQueuedMessages(), Bytes(p.GetQueuedBytes())), Odd}
 		}
 		t.Rows = append(t.Rows, []Cell{
-			of(Number(p.GetId())), of(unnamed(p.GetPeer())), of(p.GetPeer().GetName()), of(flow), of(p.GetProtocol()),
+			of(p.GetNode()), of(Number(p.GetId())), of(unnamed(p.GetPeer())), of(p.GetPeer().GetName()), of(flow), of(p.GetProtocol()),
 			security(p.GetMechanism()), of(Bytes(p.GetBytesIn())), of(Bytes(p.GetBytesOut())), queued,
 			of(since(p.GetLastSeen(), now)), of(since(p.GetConnected(), now)),
 		})
@@ -57,7 +57,7 @@ func security(m gatewayv1.Mechanism) Cell {
 // Listeners are a row for each listener.
 func Listeners(listeners []*gatewayv1.Listener, now time.Time) *Table {
 	t := &Table{
-		Columns: []Column{{"ID", true}, {"NAME", false}, {"FLOWS", true}, {"PEER", false}, {"SINCE", true}, {"MATCH", false}},
+		Columns: []Column{{"NODE", false}, {"ID", true}, {"NAME", false}, {"FLOWS", true}, {"PEER", false}, {"SINCE", true}, {"MATCH", false}},
 		Empty:   "no listeners",
 	}
 	for _, l := range listeners {
@@ -69,10 +69,52 @@ func Listeners(listeners []*gatewayv1.Listener, now time.Time) *Table {
 			}
 		}
 		t.Rows = append(t.Rows, []Cell{
-			of(Number(l.GetId())), of(l.GetName()), flows, of(Peer(l.GetPeer())), of(since(l.GetRegistered(), now)), of(l.GetMatch()),
+			of(l.GetNode()), of(Number(l.GetId())), of(l.GetName()), flows, of(Peer(there(l.GetPeer()))), of(since(l.GetRegistered(), now)), of(l.GetMatch()),
 		})
 	}
 	return t
+}
+
+// there is a peer without its node, which stands in a column of its own.
+func there(p *gatewayv1.Peer) *gatewayv1.Peer {
+	if p.GetNode() == "" {
+		return p
+	}
+	return &gatewayv1.Peer{Transport: p.GetTransport(), Address: p.GetAddress(), Identity: p.GetIdentity(), Name: p.GetName()}
+}
+
+// Cluster are a row for each gateway of a cluster.
+func Cluster(c *gatewayv1.ClusterStatus, now time.Time) *Table {
+	t := &Table{
+		Title:   "cluster " + Printable(c.GetName()),
+		Columns: []Column{{"NODE", false}, {"STATE", false}, {"FLOWS", true}, {"LISTENERS", true}, {"UP", true}, {"HEARD", true}, {"ADDRESS", false}, {"VERSION", false}, {"ID", false}},
+	}
+	for _, n := range c.GetNodes() {
+		state, heard := Cell{"takes flows", Good}, since(n.GetHeard(), now)
+		switch {
+		case n.GetDraining():
+			state = Cell{"draining", Odd}
+		case now.Sub(n.GetHeard().AsTime()) > silentNode && !n.GetSelf():
+			state = Cell{"silent", Bad}
+		}
+		if n.GetSelf() {
+			heard = "this one"
+		}
+		t.Rows = append(t.Rows, []Cell{
+			of(n.GetName()), state, of(Count(n.GetFlows())), of(Count(n.GetListeners())), of(since(n.GetStarted(), now)),
+			of(heard), of(n.GetAddress()), of(n.GetVersion()), {n.GetId(), Dim},
+		})
+	}
+	return t
+}
+
+// Unreachable is a line for each node of a cluster that has not answered.
+func Unreachable(nodes []*gatewayv1.Unreachable) string {
+	text := ""
+	for _, n := range nodes {
+		text += Printable("node "+n.GetNode()+" does not answer: "+n.GetReason()) + "\n"
+	}
+	return text
 }
 
 // Nodes are a row for each node.

@@ -21,12 +21,28 @@ type Source struct {
 	Address string
 	// Look returns what it has now: the flows that have not ended and for which the filter,
 	// a CEL expression, is true; all for an empty one.
-	Look func(ctx context.Context, filter string) (*gatewayv1.GetStatusResponse, []*gatewayv1.Flow, error)
+	Look func(ctx context.Context, filter string) (Seen, error)
 	// Flow returns all about a flow.
-	Flow func(ctx context.Context, id uint64) (*gatewayv1.Flow, error)
+	Flow func(ctx context.Context, id ID) (*gatewayv1.Flow, error)
 	// End ends a flow.
-	End func(ctx context.Context, id uint64) error
+	End func(ctx context.Context, id ID) error
 }
+
+// Seen is what a look has shown.
+type Seen struct {
+	Status *gatewayv1.GetStatusResponse
+	Flows  []*gatewayv1.Flow
+	// Silent are nodes of a cluster that have not answered.
+	Silent []*gatewayv1.Unreachable
+}
+
+// ID is a flow: its number, at its node.
+type ID struct {
+	Node   string
+	Number uint64
+}
+
+func idOf(f *gatewayv1.Flow) ID { return ID{f.GetNode(), f.GetId()} }
 
 // Options are how a view begins.
 type Options struct {
@@ -55,15 +71,16 @@ type Model struct {
 	width, height int
 	status        *gatewayv1.GetStatusResponse // nil before the first look
 	flows         []*gatewayv1.Flow            // sorted
+	silent        []*gatewayv1.Unreachable     // nodes that had not answered
 	at            time.Time                    // of the look
 	failure       string                       // of the last look or deed; empty for none
 	rate, bytes   float64                      // of the gateway
 	total         []float64                    // bytes each second, of the last looks
-	trends        map[uint64][]float64         // likewise, of each flow
+	trends        map[ID][]float64             // likewise, of each flow
 
 	mode     mode
 	typed    string // in modes that ask
-	selected uint64 // a flow; 0 for the first
+	selected ID     // a flow; none for the first
 	offset   int    // of the first row that is shown
 	detail   *gatewayv1.Flow
 	paused   bool
@@ -82,7 +99,7 @@ const (
 
 // New makes a view. Looks and deeds end with the context.
 func New(ctx context.Context, source Source, o Options) *Model {
-	return &Model{source: source, context: ctx, options: o, now: time.Now, trends: map[uint64][]float64{}, width: 80, height: 24}
+	return &Model{source: source, context: ctx, options: o, now: time.Now, trends: map[ID][]float64{}, width: 80, height: 24}
 }
 
 // Run draws a view until its user or its context ends it.
@@ -98,11 +115,10 @@ type (
 	// look is what the gateway had.
 	look struct {
 		number int
-		status *gatewayv1.GetStatusResponse
-		flows  []*gatewayv1.Flow
-		err    error
-		at     time.Time
-		took   time.Duration
+		Seen
+		err  error
+		at   time.Time
+		took time.Duration
 	}
 	// tick asks for the look of that number.
 	tick int
@@ -122,9 +138,9 @@ func (m *Model) look() tea.Cmd {
 	number, filter := m.looks, m.options.Filter
 	return func() tea.Msg {
 		begin := m.now()
-		status, flows, err := m.source.Look(m.context, filter)
+		seen, err := m.source.Look(m.context, filter)
 		at := m.now()
-		return look{number, status, flows, err, at, at.Sub(begin)}
+		return look{number, seen, err, at, at.Sub(begin)}
 	}
 }
 
@@ -174,15 +190,15 @@ func (m *Model) take(l look) {
 		m.failure = l.err.Error()
 		return
 	}
-	if passed := l.at.Sub(m.at).Seconds(); m.status != nil && passed > 0 && l.status.GetMessages() >= m.status.GetMessages() {
-		m.rate = float64(l.status.GetMessages()-m.status.GetMessages()) / passed
-		m.bytes = float64(l.status.GetBytes()-m.status.GetBytes()) / passed
+	if passed := l.at.Sub(m.at).Seconds(); m.status != nil && passed > 0 && l.Status.GetMessages() >= m.status.GetMessages() {
+		m.rate = float64(l.Status.GetMessages()-m.status.GetMessages()) / passed
+		m.bytes = float64(l.Status.GetBytes()-m.status.GetBytes()) / passed
 		m.total = longer(m.total, m.bytes, 3*trendLength)
 	}
-	m.status, m.flows, m.at = l.status, l.flows, l.at
-	trends := make(map[uint64][]float64, len(l.flows))
-	for _, f := range l.flows {
-		trends[f.GetId()] = longer(m.trends[f.GetId()], f.GetBytesPerSecond(), trendLength)
+	m.status, m.flows, m.silent, m.at = l.Status, l.Flows, l.Silent, l.at
+	trends := make(map[ID][]float64, len(l.Flows))
+	for _, f := range l.Flows {
+		trends[idOf(f)] = longer(m.trends[idOf(f)], f.GetBytesPerSecond(), trendLength)
 	}
 	m.trends = trends
 	m.sort()
@@ -209,13 +225,13 @@ func (m *Model) sort() {
 		case "taker":
 			order = cmp.Compare(b.GetWaits().GetTakerShare(), a.GetWaits().GetTakerShare())
 		}
-		return cmp.Or(order, cmp.Compare(b.GetId(), a.GetId()))
+		return cmp.Or(order, cmp.Compare(a.GetNode(), b.GetNode()), cmp.Compare(b.GetId(), a.GetId()))
 	})
 }
 
 // position is the selected flow's; the first one's if that has gone.
 func (m *Model) position() int {
-	return max(0, slices.IndexFunc(m.flows, func(f *gatewayv1.Flow) bool { return f.GetId() == m.selected }))
+	return max(0, slices.IndexFunc(m.flows, func(f *gatewayv1.Flow) bool { return idOf(f) == m.selected }))
 }
 
 // current is the selected flow; nil if there is none.
@@ -228,7 +244,7 @@ func (m *Model) current() *gatewayv1.Flow {
 
 func (m *Model) move(by int) {
 	if len(m.flows) > 0 {
-		m.selected = m.flows[min(max(m.position()+by, 0), len(m.flows)-1)].GetId()
+		m.selected = idOf(m.flows[min(max(m.position()+by, 0), len(m.flows)-1)])
 	}
 }
 
@@ -273,7 +289,7 @@ func (m *Model) key(k tea.KeyPressMsg) tea.Cmd {
 		m.mode, m.typed = filtering, m.options.Filter
 	case "e":
 		if m.current() != nil {
-			m.selected, m.mode = m.current().GetId(), ending
+			m.selected, m.mode = idOf(m.current()), ending
 		}
 	case "enter":
 		return m.openDetail()
@@ -286,9 +302,9 @@ func (m *Model) openDetail() tea.Cmd {
 	if f == nil {
 		return nil
 	}
-	m.selected, m.mode, m.detail = f.GetId(), detailing, f
+	m.selected, m.mode, m.detail = idOf(f), detailing, f
 	return func() tea.Msg {
-		detail, err := m.source.Flow(m.context, f.GetId())
+		detail, err := m.source.Flow(m.context, idOf(f))
 		return deed{detail: detail, err: err}
 	}
 }
@@ -320,7 +336,7 @@ func (m *Model) endKey(k tea.KeyPressMsg) tea.Cmd {
 	id := m.selected
 	return func() tea.Msg {
 		if err := m.source.End(m.context, id); err != nil {
-			return deed{err: fmt.Errorf("flow %d: %w", id, err)}
+			return deed{err: fmt.Errorf("flow %d: %w", id.Number, err)}
 		}
 		return deed{}
 	}

@@ -26,7 +26,8 @@ type fake struct {
 	status  *gatewayv1.GetStatusResponse
 	flows   []*gatewayv1.Flow
 	err     error
-	ended   []uint64
+	ended   []top.ID
+	silent  []*gatewayv1.Unreachable
 	filters []string
 	ticks   int
 }
@@ -42,14 +43,14 @@ func newFake(t *testing.T, flows int) *fake {
 	}
 	f.Model = top.New(t.Context(), top.Source{
 		Address: "here:1",
-		Look: func(_ context.Context, filter string) (*gatewayv1.GetStatusResponse, []*gatewayv1.Flow, error) {
+		Look: func(_ context.Context, filter string) (top.Seen, error) {
 			f.filters = append(f.filters, filter)
-			return f.status, append([]*gatewayv1.Flow(nil), f.flows...), f.err
+			return top.Seen{Status: f.status, Flows: append([]*gatewayv1.Flow(nil), f.flows...), Silent: f.silent}, f.err
 		},
-		Flow: func(_ context.Context, id uint64) (*gatewayv1.Flow, error) {
-			return &gatewayv1.Flow{Id: id, Detail: "all about it"}, f.err
+		Flow: func(_ context.Context, id top.ID) (*gatewayv1.Flow, error) {
+			return &gatewayv1.Flow{Id: id.Number, Detail: "all about it"}, f.err
 		},
-		End: func(_ context.Context, id uint64) error { f.ended = append(f.ended, id); return f.err },
+		End: func(_ context.Context, id top.ID) error { f.ended = append(f.ended, id); return f.err },
 	}, top.Options{Sort: "rate", Interval: time.Millisecond})
 	f.do(f.Init())
 	f.Update(tea.WindowSizeMsg{Width: 100, Height: 12})
@@ -192,12 +193,29 @@ func TestEnd(t *testing.T) {
 		t.Fatalf("ended was %v", f.ended)
 	}
 	f.press("e", "y")
-	if fmt.Sprint(f.ended) != "[2]" {
+	if fmt.Sprint(f.ended) != "[{ 2}]" {
 		t.Errorf("ended was %v", f.ended)
 	}
 	f.err = errors.New("it has ended already")
 	f.press("e", "y")
 	f.sees(11, "flow 2: it has ended already")
+}
+
+// TestNodes: flows of two nodes may have one number, and are two; a node that does not answer
+// is told of.
+func TestNodes(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, 2)
+	f.status.Cluster = &gatewayv1.ClusterStatus{Name: "lab", Nodes: make([]*gatewayv1.ClusterNode, 3)}
+	f.flows[0].Id, f.flows[1].Id, f.flows[0].Node, f.flows[1].Node = 7, 7, "a", "b"
+	f.silent = []*gatewayv1.Unreachable{{Node: "c", Reason: "nothing has come"}}
+	f.press("space", "space") // which looks again
+	f.sees(3, "2 shown, cluster lab of 3 nodes")
+	f.sees(11, "node c does not answer: nothing has come")
+	f.press("home", "e", "y", "down", "e", "y")
+	if fmt.Sprint(f.ended) != "[{b 7} {a 7}]" {
+		t.Errorf("ended was %v", f.ended)
+	}
 }
 
 func TestDetailAndPause(t *testing.T) {
@@ -237,8 +255,8 @@ func BenchmarkView10000(b *testing.B) {
 	for i := range flows {
 		flows[i] = &gatewayv1.Flow{Id: uint64(i), Opened: timestamppb.Now(), BytesPerSecond: float64(i * 7 % 1000)}
 	}
-	m := top.New(b.Context(), top.Source{Look: func(context.Context, string) (*gatewayv1.GetStatusResponse, []*gatewayv1.Flow, error) {
-		return &gatewayv1.GetStatusResponse{}, append([]*gatewayv1.Flow(nil), flows...), nil
+	m := top.New(b.Context(), top.Source{Look: func(context.Context, string) (top.Seen, error) {
+		return top.Seen{Status: &gatewayv1.GetStatusResponse{}, Flows: append([]*gatewayv1.Flow(nil), flows...)}, nil
 	}}, top.Options{Sort: "bytes"})
 	for b.Loop() {
 		m.Update(m.Init()())

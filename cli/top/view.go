@@ -63,6 +63,9 @@ func (m *Model) head() []string {
 	if m.options.Filter != "" {
 		shown += " by filter: " + tables.Printable(m.options.Filter)
 	}
+	if n := len(s.GetCluster().GetNodes()); n > 0 {
+		shown += fmt.Sprintf(", cluster %s of %s nodes", tables.Printable(s.GetCluster().GetName()), tables.Count(n))
+	}
 	paused := ""
 	if m.paused {
 		paused = tables.Paint("  paused", tables.Odd)
@@ -92,7 +95,7 @@ func (m *Model) body() []string {
 	shown := m.flows[m.offset:min(m.offset+rows, len(m.flows))]
 	trends := make([]string, len(shown))
 	for i, f := range shown {
-		trends[i] = tables.Sparkline(m.trends[f.GetId()], trendLength)
+		trends[i] = tables.Sparkline(m.trends[idOf(f)], trendLength)
 	}
 	text := m.table(shown, trends).Render(0)
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
@@ -114,11 +117,13 @@ func (m *Model) foot() string {
 	case m.mode == filtering:
 		return "filter (CEL): " + tables.Printable(m.typed) + "█"
 	case m.mode == ending:
-		return tables.Paint(fmt.Sprintf("End flow %d? [y/N]", m.selected), tables.Odd)
+		return tables.Paint(fmt.Sprintf("End flow %d? [y/N]", m.selected.Number), tables.Odd)
 	case m.mode == detailing:
 		return tables.Paint("any key: back", tables.Dim)
 	case m.failure != "":
 		return tables.Paint(tables.Printable(m.failure), tables.Bad)
+	case len(m.silent) > 0:
+		return tables.Paint(strings.ReplaceAll(strings.TrimSpace(tables.Unreachable(m.silent)), "\n", "; "), tables.Bad)
 	default:
 		return tables.Paint("q quit  s sort: "+m.options.Sort+"  f filter  ↑↓ select  ⏎ details  e end  space pause", tables.Dim)
 	}

@@ -21,12 +21,63 @@ func (g *Gateway) Admin() Admin { return Admin{g.admin} }
 const maxPage = 1000
 
 // Flows are those in one of the states, all if none is given, for which the filter, a CEL
-// expression, is true; the latest first. Flows that begin meanwhile are not among them.
+// expression, is true; the latest first. Flows that begin meanwhile are not among them. In a
+// cluster they are those of all nodes, one node after the other: FlowPages tells as well which
+// have not answered.
 func (a Admin) Flows(ctx context.Context, filter string, states ...gatewayv1.FlowState) iter.Seq2[*gatewayv1.Flow, error] {
 	return pages(func(token string) ([]*gatewayv1.Flow, string, error) {
 		r, err := a.ListFlows(ctx, &gatewayv1.ListFlowsRequest{Filter: filter, States: states, PageSize: maxPage, PageToken: token})
 		return r.GetFlows(), r.GetNextPageToken(), err
 	})
+}
+
+// FlowPages are the pages of a list of flows, from the one that the request asks for on, each
+// with the nodes of a cluster that have not answered. The request is not changed.
+func (a Admin) FlowPages(ctx context.Context, request *gatewayv1.ListFlowsRequest) iter.Seq2[*gatewayv1.ListFlowsResponse, error] {
+	return responses(request.GetPageToken(), (*gatewayv1.ListFlowsResponse).GetNextPageToken, func(token string) (*gatewayv1.ListFlowsResponse, error) {
+		return a.ListFlows(ctx, &gatewayv1.ListFlowsRequest{
+			States: request.GetStates(), Filter: request.GetFilter(), Node: request.GetNode(), PageSize: pageSize(request), PageToken: token,
+		})
+	})
+}
+
+// PeerPages are the same of peers.
+func (a Admin) PeerPages(ctx context.Context, request *gatewayv1.ListPeersRequest) iter.Seq2[*gatewayv1.ListPeersResponse, error] {
+	return responses(request.GetPageToken(), (*gatewayv1.ListPeersResponse).GetNextPageToken, func(token string) (*gatewayv1.ListPeersResponse, error) {
+		return a.ListPeers(ctx, &gatewayv1.ListPeersRequest{
+			Transport: request.GetTransport(), Node: request.GetNode(), PageSize: pageSize(request), PageToken: token,
+		})
+	})
+}
+
+// ListenerPages are the same of listeners.
+func (a Admin) ListenerPages(ctx context.Context, request *gatewayv1.ListListenersRequest) iter.Seq2[*gatewayv1.ListListenersResponse, error] {
+	return responses(request.GetPageToken(), (*gatewayv1.ListListenersResponse).GetNextPageToken, func(token string) (*gatewayv1.ListListenersResponse, error) {
+		return a.ListListeners(ctx, &gatewayv1.ListListenersRequest{Node: request.GetNode(), PageSize: pageSize(request), PageToken: token})
+	})
+}
+
+// pageSize is how large pages are to be.
+func pageSize(request interface{ GetPageSize() int32 }) int32 {
+	if size := request.GetPageSize(); size > 0 {
+		return size
+	}
+	return maxPage
+}
+
+// responses iterates over the pages of a list. An error is the last thing.
+func responses[R any](token string, next func(R) string, page func(token string) (R, error)) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		for {
+			r, err := page(token)
+			if !yield(r, err) || err != nil {
+				return
+			}
+			if token = next(r); token == "" {
+				return
+			}
+		}
+	}
 }
 
 // Peers are those that are connected by a transport, such as "grpc"; all if it is empty.

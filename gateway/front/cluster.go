@@ -27,7 +27,7 @@ func openCluster(h *Host, c *config.Config) (Front, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Broker, o.Log, o.Keys = h.Broker, h.Log, h.Guard.Cluster
+	o.Broker, o.Process, o.Found, o.Log, o.Keys = h.Broker, h.Process, h.Nodes, h.Log, h.Guard.Cluster
 	node, err := cluster.Open(o)
 	if err != nil {
 		return nil, err

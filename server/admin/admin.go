@@ -132,7 +132,7 @@ func limitsOf(o broker.Options) *gatewayv1.Limits {
 // Drain refuses new flows.
 func (s *Service) Drain(context.Context, *gatewayv1.DrainRequest) (*gatewayv1.DrainResponse, error) {
 	s.process.Drain()
-	return &gatewayv1.DrainResponse{Flows: uint64(s.broker.Live())}, nil
+	return &gatewayv1.DrainResponse{Flows: uint64(s.broker.Live()), Node: s.ownName()}, nil
 }
 
 // Undrain takes new flows again.

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/grpc"
+
 	"github.com/zioflow/gateway/cluster/members"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -14,6 +16,8 @@ type Cluster struct {
 	// Self is the node that tells; Nodes are the others.
 	Self  members.Node
 	Nodes []members.Node
+	// Conn is a connection to another node; nil if there is none.
+	Conn func(members.ID) grpc.ClientConnInterface
 }
 
 // clusterOf is a cluster in the contract's words; nil for none.

@@ -116,7 +116,7 @@ func (s *Service) GetFlow(_ context.Context, request *gatewayv1.GetFlowRequest) 
 		return nil, noFlow(request.GetId())
 	}
 	info := f.Info()
-	return &gatewayv1.GetFlowResponse{Flow: toFlow(&info, singleAttributes)}, nil
+	return &gatewayv1.GetFlowResponse{Flow: s.single(&info)}, nil
 }
 
 // EndFlow ends a flow.
@@ -132,7 +132,14 @@ func (s *Service) EndFlow(_ context.Context, request *gatewayv1.EndFlowRequest) 
 	case err != nil:
 		return nil, notNow("FLOW_ENDED", "flow "+number(request.GetId()), fmt.Errorf("%w already: %v", err, info.Reason))
 	}
-	return &gatewayv1.EndFlowResponse{Flow: toFlow(&info, singleAttributes)}, nil
+	return &gatewayv1.EndFlowResponse{Flow: s.single(&info)}, nil
+}
+
+// single is one flow as operators see it.
+func (s *Service) single(info *broker.FlowInfo) *gatewayv1.Flow {
+	flow := toFlow(info, singleAttributes)
+	flow.Node = s.ownName()
+	return flow
 }
 
 func number(id uint64) string { return strconv.FormatUint(id, 10) }

@@ -21,6 +21,9 @@ func (s *Service) ListNodes(_ context.Context, request *gatewayv1.ListNodesReque
 		return nil, err
 	}
 	response := &gatewayv1.ListNodesResponse{}
+	if request.GetPageToken() == "" {
+		response.Cluster = clusterOf(s.process.Status().Cluster)
+	}
 	for _, n := range s.nodes.After(p.before) {
 		if name != "" && n.Name != name {
 			continue

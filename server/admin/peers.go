@@ -46,7 +46,9 @@ func (s *Service) DisconnectPeer(ctx context.Context, request *gatewayv1.Disconn
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "peer disconnected", slog.Any("peer", peer.Info), slog.Uint64("id", id),
 		slog.Uint64("flow", uint64(peer.Flow)), slog.String("detail", detail), slog.Any("by", s.caller(ctx)))
-	return &gatewayv1.DisconnectPeerResponse{Peer: toConnected(&peer)}, nil
+	connected := toConnected(&peer)
+	connected.Node = s.ownName()
+	return &gatewayv1.DisconnectPeerResponse{Peer: connected}, nil
 }
 
 // mechanisms are the words of broker.LinkInfo in the contract's.

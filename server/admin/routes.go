@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -29,19 +30,29 @@ type RouteOptions struct {
 
 // ListListeners shows the listeners.
 func (s *Service) ListListeners(_ context.Context, request *gatewayv1.ListListenersRequest) (*gatewayv1.ListListenersResponse, error) {
-	p, err := newUpwardPage(request, "listeners")
+	name := ""
+	p, err := newUpwardPage(request, "listeners "+request.GetNode())
 	if err != nil {
 		return nil, err
 	}
-	response := &gatewayv1.ListListenersResponse{}
+	cluster := s.process.Status().Cluster
+	response, own := &gatewayv1.ListListenersResponse{Unreachable: behind(cluster)}, s.ownName()
+	if request.GetNode() != "" {
+		found, err := named(s.cluster(), request.GetNode())
+		if err != nil {
+			return nil, err
+		}
+		name = found[0].name
+	}
 	for _, l := range s.broker.Listeners() {
-		if l.ID <= p.before {
+		at := cmp.Or(l.Peer.Node, own)
+		if l.ID <= p.before || name != "" && at != name {
 			continue
 		}
 		listener := &gatewayv1.Listener{
 			Id: l.ID, Name: l.Name, Match: l.Match,
 			MaxFlows: uint32(min(l.MaxFlows, math.MaxUint32)), Flows: uint32(l.Flows),
-			Peer: contract.ToPeer(l.Peer), Registered: timestamppb.New(l.Registered),
+			Peer: contract.ToPeer(l.Peer), Registered: timestamppb.New(l.Registered), Node: at,
 		}
 		if !p.takes(listener) {
 			response.NextPageToken = p.next()

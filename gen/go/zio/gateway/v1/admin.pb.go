@@ -377,7 +377,10 @@ type Flow struct {
 	// How its active time was spent. The greatest part is who holds it up.
 	Waits *Waits `protobuf:"bytes,22,opt,name=waits,proto3" json:"waits,omitempty"`
 	// What attributes do not show, as they are in the BOT; not set if they show all.
-	LeftOut       *LeftOut `protobuf:"bytes,23,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	LeftOut *LeftOut `protobuf:"bytes,23,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	// The node of the cluster that has it; empty without one. A flow between two nodes is one
+	// at each, with a number of its own.
+	Node          string `protobuf:"bytes,24,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -573,6 +576,77 @@ func (x *Flow) GetLeftOut() *LeftOut {
 	return nil
 }
 
+func (x *Flow) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+// Unreachable is a node of the cluster that has not answered: what it has is not shown.
+type Unreachable struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Its id.
+	NodeId string `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	// Why, in words.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unreachable) Reset() {
+	*x = Unreachable{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unreachable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unreachable) ProtoMessage() {}
+
+func (x *Unreachable) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unreachable.ProtoReflect.Descriptor instead.
+func (*Unreachable) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Unreachable) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Unreachable) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *Unreachable) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // CreditState is where a flow's credit is: held, outstanding, withheld and
 // queued.
 type CreditState struct {
@@ -594,7 +668,7 @@ type CreditState struct {
 
 func (x *CreditState) Reset() {
 	*x = CreditState{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[1]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +680,7 @@ func (x *CreditState) String() string {
 func (*CreditState) ProtoMessage() {}
 
 func (x *CreditState) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[1]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +693,7 @@ func (x *CreditState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreditState.ProtoReflect.Descriptor instead.
 func (*CreditState) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{1}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CreditState) GetHeldByGiver() int64 {
@@ -672,7 +746,7 @@ type Traffic struct {
 
 func (x *Traffic) Reset() {
 	*x = Traffic{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[2]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +758,7 @@ func (x *Traffic) String() string {
 func (*Traffic) ProtoMessage() {}
 
 func (x *Traffic) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[2]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +771,7 @@ func (x *Traffic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Traffic.ProtoReflect.Descriptor instead.
 func (*Traffic) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Traffic) GetMessages() uint64 {
@@ -742,7 +816,7 @@ type Waits struct {
 
 func (x *Waits) Reset() {
 	*x = Waits{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[3]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -754,7 +828,7 @@ func (x *Waits) String() string {
 func (*Waits) ProtoMessage() {}
 
 func (x *Waits) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[3]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -767,7 +841,7 @@ func (x *Waits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waits.ProtoReflect.Descriptor instead.
 func (*Waits) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Waits) GetForGiver() *durationpb.Duration {
@@ -812,16 +886,18 @@ func (x *Waits) GetGatewayShare() float64 {
 	return 0
 }
 
-// GetStatusRequest is empty.
+// GetStatusRequest asks for one gateway.
 type GetStatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which node of the cluster; empty for the one that is called.
+	Node          string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[4]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -833,7 +909,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[4]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -846,7 +922,14 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetStatusRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
 }
 
 // GetStatusResponse sums the gateway up.
@@ -896,7 +979,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[5]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -908,7 +991,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[5]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -921,7 +1004,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetStatusResponse) GetVersion() string {
@@ -1070,7 +1153,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[6]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1082,7 +1165,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[6]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1095,7 +1178,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ClusterStatus) GetName() string {
@@ -1143,7 +1226,7 @@ type ClusterNode struct {
 
 func (x *ClusterNode) Reset() {
 	*x = ClusterNode{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[7]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1238,7 @@ func (x *ClusterNode) String() string {
 func (*ClusterNode) ProtoMessage() {}
 
 func (x *ClusterNode) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[7]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1251,7 @@ func (x *ClusterNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterNode.ProtoReflect.Descriptor instead.
 func (*ClusterNode) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ClusterNode) GetName() string {
@@ -1263,7 +1346,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[8]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1358,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[8]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1371,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Endpoint) GetTransport() string {
@@ -1341,7 +1424,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[9]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1436,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[9]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1449,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Limits) GetMaxCredit() int64 {
@@ -1462,14 +1545,16 @@ type ListFlowsRequest struct {
 	// Where to go on: next_page_token of the page before, which was asked for with
 	// the same states and filter. A flow that is there all the while is on exactly
 	// one page; those that begin meanwhile are on none.
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only those of this node of the cluster; empty for all nodes.
+	Node          string `protobuf:"bytes,5,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListFlowsRequest) Reset() {
 	*x = ListFlowsRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[10]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1566,7 @@ func (x *ListFlowsRequest) String() string {
 func (*ListFlowsRequest) ProtoMessage() {}
 
 func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[10]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1579,7 @@ func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsRequest.ProtoReflect.Descriptor instead.
 func (*ListFlowsRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListFlowsRequest) GetStates() []FlowState {
@@ -1525,20 +1610,29 @@ func (x *ListFlowsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListFlowsRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // ListFlowsResponse is a page of flows.
 type ListFlowsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The latest first.
+	// The latest first; those of one node after those of another, by the nodes' names.
 	Flows []*Flow `protobuf:"bytes,1,rep,name=flows,proto3" json:"flows,omitempty"`
 	// Empty when there are no more.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Nodes that have not answered, of those that this page is about.
+	Unreachable   []*Unreachable `protobuf:"bytes,3,rep,name=unreachable,proto3" json:"unreachable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListFlowsResponse) Reset() {
 	*x = ListFlowsResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[11]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1550,7 +1644,7 @@ func (x *ListFlowsResponse) String() string {
 func (*ListFlowsResponse) ProtoMessage() {}
 
 func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[11]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1563,7 +1657,7 @@ func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsResponse.ProtoReflect.Descriptor instead.
 func (*ListFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListFlowsResponse) GetFlows() []*Flow {
@@ -1580,18 +1674,27 @@ func (x *ListFlowsResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ListFlowsResponse) GetUnreachable() []*Unreachable {
+	if x != nil {
+		return x.Unreachable
+	}
+	return nil
+}
+
 // GetFlowRequest names a flow.
 type GetFlowRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its number.
-	Id            uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// At which node of the cluster; empty for the one that is called.
+	Node          string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetFlowRequest) Reset() {
 	*x = GetFlowRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[12]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1603,7 +1706,7 @@ func (x *GetFlowRequest) String() string {
 func (*GetFlowRequest) ProtoMessage() {}
 
 func (x *GetFlowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[12]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1616,7 +1719,7 @@ func (x *GetFlowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFlowRequest.ProtoReflect.Descriptor instead.
 func (*GetFlowRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetFlowRequest) GetId() uint64 {
@@ -1624,6 +1727,13 @@ func (x *GetFlowRequest) GetId() uint64 {
 		return x.Id
 	}
 	return 0
+}
+
+func (x *GetFlowRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
 }
 
 // GetFlowResponse is the flow.
@@ -1637,7 +1747,7 @@ type GetFlowResponse struct {
 
 func (x *GetFlowResponse) Reset() {
 	*x = GetFlowResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[13]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1759,7 @@ func (x *GetFlowResponse) String() string {
 func (*GetFlowResponse) ProtoMessage() {}
 
 func (x *GetFlowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[13]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1772,7 @@ func (x *GetFlowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFlowResponse.ProtoReflect.Descriptor instead.
 func (*GetFlowResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetFlowResponse) GetFlow() *Flow {
@@ -1690,7 +1800,7 @@ type WatchFlowsRequest struct {
 
 func (x *WatchFlowsRequest) Reset() {
 	*x = WatchFlowsRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[14]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +1812,7 @@ func (x *WatchFlowsRequest) String() string {
 func (*WatchFlowsRequest) ProtoMessage() {}
 
 func (x *WatchFlowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[14]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +1825,7 @@ func (x *WatchFlowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchFlowsRequest.ProtoReflect.Descriptor instead.
 func (*WatchFlowsRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchFlowsRequest) GetFilter() string {
@@ -1760,7 +1870,7 @@ type WatchFlowsResponse struct {
 
 func (x *WatchFlowsResponse) Reset() {
 	*x = WatchFlowsResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[15]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1882,7 @@ func (x *WatchFlowsResponse) String() string {
 func (*WatchFlowsResponse) ProtoMessage() {}
 
 func (x *WatchFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[15]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1895,7 @@ func (x *WatchFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchFlowsResponse.ProtoReflect.Descriptor instead.
 func (*WatchFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchFlowsResponse) GetTime() *timestamppb.Timestamp {
@@ -1822,14 +1932,16 @@ type EndFlowRequest struct {
 	// Its number.
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Why, in words that both sides will see.
-	Detail        string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	Detail string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	// At which node of the cluster; empty for the one that is called.
+	Node          string `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EndFlowRequest) Reset() {
 	*x = EndFlowRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +1953,7 @@ func (x *EndFlowRequest) String() string {
 func (*EndFlowRequest) ProtoMessage() {}
 
 func (x *EndFlowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +1966,7 @@ func (x *EndFlowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndFlowRequest.ProtoReflect.Descriptor instead.
 func (*EndFlowRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *EndFlowRequest) GetId() uint64 {
@@ -1871,6 +1983,13 @@ func (x *EndFlowRequest) GetDetail() string {
 	return ""
 }
 
+func (x *EndFlowRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // EndFlowResponse is the ended flow.
 type EndFlowResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1882,7 +2001,7 @@ type EndFlowResponse struct {
 
 func (x *EndFlowResponse) Reset() {
 	*x = EndFlowResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +2013,7 @@ func (x *EndFlowResponse) String() string {
 func (*EndFlowResponse) ProtoMessage() {}
 
 func (x *EndFlowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +2026,7 @@ func (x *EndFlowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndFlowResponse.ProtoReflect.Descriptor instead.
 func (*EndFlowResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *EndFlowResponse) GetFlow() *Flow {
@@ -1925,14 +2044,16 @@ type ListPeersRequest struct {
 	// As in ListFlowsRequest.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// As in ListFlowsRequest.
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only those of this node of the cluster; empty for all nodes.
+	Node          string `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2065,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2078,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListPeersRequest) GetTransport() string {
@@ -1981,20 +2102,29 @@ func (x *ListPeersRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListPeersRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // ListPeersResponse is a page of peers.
 type ListPeersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The latest first.
+	// The latest first; those of one node after those of another, by the nodes' names.
 	Peers []*ConnectedPeer `protobuf:"bytes,1,rep,name=peers,proto3" json:"peers,omitempty"`
 	// Empty when there are no more.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Nodes that have not answered, of those that this page is about.
+	Unreachable   []*Unreachable `protobuf:"bytes,3,rep,name=unreachable,proto3" json:"unreachable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2136,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2149,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListPeersResponse) GetPeers() []*ConnectedPeer {
@@ -2034,6 +2164,13 @@ func (x *ListPeersResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListPeersResponse) GetUnreachable() []*Unreachable {
+	if x != nil {
+		return x.Unreachable
+	}
+	return nil
 }
 
 // ConnectedPeer is a peer with what it takes part in.
@@ -2069,14 +2206,17 @@ type ConnectedPeer struct {
 	// Its last sign of life: of a ZeroMQ peer when the last byte came, of others the
 	// last DAT or PAY of its flow, or when it joined that. Not set if it takes part in
 	// none.
-	LastSeen      *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
+	LastSeen *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
+	// The node of the cluster that tells of it; empty without one. peer.node is where it is
+	// connected: a peer that is connected to another is there the other side of a flow.
+	Node          string `protobuf:"bytes,13,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConnectedPeer) Reset() {
 	*x = ConnectedPeer{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2088,7 +2228,7 @@ func (x *ConnectedPeer) String() string {
 func (*ConnectedPeer) ProtoMessage() {}
 
 func (x *ConnectedPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2101,7 +2241,7 @@ func (x *ConnectedPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectedPeer.ProtoReflect.Descriptor instead.
 func (*ConnectedPeer) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ConnectedPeer) GetId() uint64 {
@@ -2188,20 +2328,29 @@ func (x *ConnectedPeer) GetLastSeen() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ConnectedPeer) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // DisconnectPeerRequest names the peer to disconnect.
 type DisconnectPeerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its number, as ListPeers shows it.
 	PeerId uint64 `protobuf:"varint,1,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"`
 	// Why, in words that both sides of its flow will see, and the log.
-	Detail        string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	Detail string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	// At which node of the cluster; empty for the one that is called.
+	Node          string `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DisconnectPeerRequest) Reset() {
 	*x = DisconnectPeerRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2213,7 +2362,7 @@ func (x *DisconnectPeerRequest) String() string {
 func (*DisconnectPeerRequest) ProtoMessage() {}
 
 func (x *DisconnectPeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2226,7 +2375,7 @@ func (x *DisconnectPeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectPeerRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectPeerRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DisconnectPeerRequest) GetPeerId() uint64 {
@@ -2243,6 +2392,13 @@ func (x *DisconnectPeerRequest) GetDetail() string {
 	return ""
 }
 
+func (x *DisconnectPeerRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // DisconnectPeerResponse is the peer that was disconnected.
 type DisconnectPeerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2254,7 +2410,7 @@ type DisconnectPeerResponse struct {
 
 func (x *DisconnectPeerResponse) Reset() {
 	*x = DisconnectPeerResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2266,7 +2422,7 @@ func (x *DisconnectPeerResponse) String() string {
 func (*DisconnectPeerResponse) ProtoMessage() {}
 
 func (x *DisconnectPeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2279,7 +2435,7 @@ func (x *DisconnectPeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectPeerResponse.ProtoReflect.Descriptor instead.
 func (*DisconnectPeerResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DisconnectPeerResponse) GetPeer() *ConnectedPeer {
@@ -2296,14 +2452,16 @@ type ListListenersRequest struct {
 	// mebibyte holds.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Where to go on: next_page_token of the page before.
-	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only those of this node of the cluster; empty for all nodes.
+	Node          string `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListListenersRequest) Reset() {
 	*x = ListListenersRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2315,7 +2473,7 @@ func (x *ListListenersRequest) String() string {
 func (*ListListenersRequest) ProtoMessage() {}
 
 func (x *ListListenersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2328,7 +2486,7 @@ func (x *ListListenersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListListenersRequest.ProtoReflect.Descriptor instead.
 func (*ListListenersRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListListenersRequest) GetPageSize() int32 {
@@ -2345,6 +2503,13 @@ func (x *ListListenersRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListListenersRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // ListListenersResponse is a page of listeners, in the order of registration.
 type ListListenersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2352,13 +2517,15 @@ type ListListenersResponse struct {
 	Listeners []*Listener `protobuf:"bytes,1,rep,name=listeners,proto3" json:"listeners,omitempty"`
 	// Empty when there are no more.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Nodes of which not all listeners are known just now.
+	Unreachable   []*Unreachable `protobuf:"bytes,3,rep,name=unreachable,proto3" json:"unreachable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListListenersResponse) Reset() {
 	*x = ListListenersResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2537,7 @@ func (x *ListListenersResponse) String() string {
 func (*ListListenersResponse) ProtoMessage() {}
 
 func (x *ListListenersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2550,7 @@ func (x *ListListenersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListListenersResponse.ProtoReflect.Descriptor instead.
 func (*ListListenersResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListListenersResponse) GetListeners() []*Listener {
@@ -2398,6 +2565,13 @@ func (x *ListListenersResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListListenersResponse) GetUnreachable() []*Unreachable {
+	if x != nil {
+		return x.Unreachable
+	}
+	return nil
 }
 
 // Listener is a process that has announced that it handles flows.
@@ -2416,14 +2590,16 @@ type Listener struct {
 	// Who it is.
 	Peer *Peer `protobuf:"bytes,6,opt,name=peer,proto3" json:"peer,omitempty"`
 	// Since when.
-	Registered    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=registered,proto3" json:"registered,omitempty"`
+	Registered *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=registered,proto3" json:"registered,omitempty"`
+	// The node of the cluster at which it is; empty without one.
+	Node          string `protobuf:"bytes,8,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2435,7 +2611,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2448,7 +2624,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Listener) GetId() uint64 {
@@ -2500,6 +2676,13 @@ func (x *Listener) GetRegistered() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Listener) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // ListNodesRequest selects nodes.
 type ListNodesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2517,7 +2700,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2529,7 +2712,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2542,7 +2725,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListNodesRequest) GetName() string {
@@ -2573,13 +2756,15 @@ type ListNodesResponse struct {
 	Nodes []*Node `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	// Empty when there are no more.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The cluster that the gateway is a node of; not set without one, and on further pages.
+	Cluster       *ClusterStatus `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2591,7 +2776,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2604,7 +2789,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -2619,6 +2804,13 @@ func (x *ListNodesResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListNodesResponse) GetCluster() *ClusterStatus {
+	if x != nil {
+		return x.Cluster
+	}
+	return nil
 }
 
 // Node is another program on the network that discovery (ZRE) has found. What it says
@@ -2649,7 +2841,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2661,7 +2853,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2674,7 +2866,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Node) GetId() uint64 {
@@ -2756,7 +2948,7 @@ type NodePort struct {
 
 func (x *NodePort) Reset() {
 	*x = NodePort{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +2960,7 @@ func (x *NodePort) String() string {
 func (*NodePort) ProtoMessage() {}
 
 func (x *NodePort) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +2973,7 @@ func (x *NodePort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodePort.ProtoReflect.Descriptor instead.
 func (*NodePort) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *NodePort) GetName() string {
@@ -2816,7 +3008,7 @@ type WatchNodesRequest struct {
 
 func (x *WatchNodesRequest) Reset() {
 	*x = WatchNodesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2828,7 +3020,7 @@ func (x *WatchNodesRequest) String() string {
 func (*WatchNodesRequest) ProtoMessage() {}
 
 func (x *WatchNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2841,7 +3033,7 @@ func (x *WatchNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchNodesRequest.ProtoReflect.Descriptor instead.
 func (*WatchNodesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WatchNodesRequest) GetName() string {
@@ -2874,7 +3066,7 @@ type WatchNodesResponse struct {
 
 func (x *WatchNodesResponse) Reset() {
 	*x = WatchNodesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2886,7 +3078,7 @@ func (x *WatchNodesResponse) String() string {
 func (*WatchNodesResponse) ProtoMessage() {}
 
 func (x *WatchNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2899,7 +3091,7 @@ func (x *WatchNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchNodesResponse.ProtoReflect.Descriptor instead.
 func (*WatchNodesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WatchNodesResponse) GetTime() *timestamppb.Timestamp {
@@ -2967,7 +3159,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2979,7 +3171,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2992,7 +3184,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Route) GetName() string {
@@ -3116,7 +3308,7 @@ type BuiltinFactory struct {
 
 func (x *BuiltinFactory) Reset() {
 	*x = BuiltinFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3128,7 +3320,7 @@ func (x *BuiltinFactory) String() string {
 func (*BuiltinFactory) ProtoMessage() {}
 
 func (x *BuiltinFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3141,7 +3333,7 @@ func (x *BuiltinFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuiltinFactory.ProtoReflect.Descriptor instead.
 func (*BuiltinFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BuiltinFactory) GetName() string {
@@ -3162,7 +3354,7 @@ type ListenerFactory struct {
 
 func (x *ListenerFactory) Reset() {
 	*x = ListenerFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3174,7 +3366,7 @@ func (x *ListenerFactory) String() string {
 func (*ListenerFactory) ProtoMessage() {}
 
 func (x *ListenerFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3187,7 +3379,7 @@ func (x *ListenerFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenerFactory.ProtoReflect.Descriptor instead.
 func (*ListenerFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListenerFactory) GetName() string {
@@ -3214,7 +3406,7 @@ type ExecFactory struct {
 
 func (x *ExecFactory) Reset() {
 	*x = ExecFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3226,7 +3418,7 @@ func (x *ExecFactory) String() string {
 func (*ExecFactory) ProtoMessage() {}
 
 func (x *ExecFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3239,7 +3431,7 @@ func (x *ExecFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecFactory.ProtoReflect.Descriptor instead.
 func (*ExecFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExecFactory) GetCommand() []string {
@@ -3283,7 +3475,7 @@ type ConnectFactory struct {
 
 func (x *ConnectFactory) Reset() {
 	*x = ConnectFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3295,7 +3487,7 @@ func (x *ConnectFactory) String() string {
 func (*ConnectFactory) ProtoMessage() {}
 
 func (x *ConnectFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3308,7 +3500,7 @@ func (x *ConnectFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectFactory.ProtoReflect.Descriptor instead.
 func (*ConnectFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ConnectFactory) GetAddress() string {
@@ -3366,7 +3558,7 @@ type RouteStatus struct {
 
 func (x *RouteStatus) Reset() {
 	*x = RouteStatus{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3378,7 +3570,7 @@ func (x *RouteStatus) String() string {
 func (*RouteStatus) ProtoMessage() {}
 
 func (x *RouteStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3391,7 +3583,7 @@ func (x *RouteStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStatus.ProtoReflect.Descriptor instead.
 func (*RouteStatus) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RouteStatus) GetRoute() *Route {
@@ -3444,7 +3636,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3456,7 +3648,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3469,7 +3661,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListRoutesRequest) GetPageSize() int32 {
@@ -3499,7 +3691,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3511,7 +3703,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3524,7 +3716,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*RouteStatus {
@@ -3552,7 +3744,7 @@ type AddRouteRequest struct {
 
 func (x *AddRouteRequest) Reset() {
 	*x = AddRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3564,7 +3756,7 @@ func (x *AddRouteRequest) String() string {
 func (*AddRouteRequest) ProtoMessage() {}
 
 func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3577,7 +3769,7 @@ func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteRequest.ProtoReflect.Descriptor instead.
 func (*AddRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AddRouteRequest) GetRoute() *Route {
@@ -3598,7 +3790,7 @@ type AddRouteResponse struct {
 
 func (x *AddRouteResponse) Reset() {
 	*x = AddRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3610,7 +3802,7 @@ func (x *AddRouteResponse) String() string {
 func (*AddRouteResponse) ProtoMessage() {}
 
 func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3623,7 +3815,7 @@ func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteResponse.ProtoReflect.Descriptor instead.
 func (*AddRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AddRouteResponse) GetRoute() *RouteStatus {
@@ -3644,7 +3836,7 @@ type RemoveRouteRequest struct {
 
 func (x *RemoveRouteRequest) Reset() {
 	*x = RemoveRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3656,7 +3848,7 @@ func (x *RemoveRouteRequest) String() string {
 func (*RemoveRouteRequest) ProtoMessage() {}
 
 func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3669,7 +3861,7 @@ func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RemoveRouteRequest) GetName() string {
@@ -3690,7 +3882,7 @@ type RemoveRouteResponse struct {
 
 func (x *RemoveRouteResponse) Reset() {
 	*x = RemoveRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3702,7 +3894,7 @@ func (x *RemoveRouteResponse) String() string {
 func (*RemoveRouteResponse) ProtoMessage() {}
 
 func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3715,7 +3907,7 @@ func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteResponse.ProtoReflect.Descriptor instead.
 func (*RemoveRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RemoveRouteResponse) GetRoute() *RouteStatus {
@@ -3738,7 +3930,7 @@ type TestRouteRequest struct {
 
 func (x *TestRouteRequest) Reset() {
 	*x = TestRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3750,7 +3942,7 @@ func (x *TestRouteRequest) String() string {
 func (*TestRouteRequest) ProtoMessage() {}
 
 func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3763,7 +3955,7 @@ func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteRequest.ProtoReflect.Descriptor instead.
 func (*TestRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TestRouteRequest) GetBot() *Bot {
@@ -3794,7 +3986,7 @@ type TestRouteResponse struct {
 
 func (x *TestRouteResponse) Reset() {
 	*x = TestRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3806,7 +3998,7 @@ func (x *TestRouteResponse) String() string {
 func (*TestRouteResponse) ProtoMessage() {}
 
 func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3819,7 +4011,7 @@ func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteResponse.ProtoReflect.Descriptor instead.
 func (*TestRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *TestRouteResponse) GetRoute() string {
@@ -3855,7 +4047,7 @@ type RouteVerdict struct {
 
 func (x *RouteVerdict) Reset() {
 	*x = RouteVerdict{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3867,7 +4059,7 @@ func (x *RouteVerdict) String() string {
 func (*RouteVerdict) ProtoMessage() {}
 
 func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3880,7 +4072,7 @@ func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteVerdict.ProtoReflect.Descriptor instead.
 func (*RouteVerdict) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RouteVerdict) GetRoute() string {
@@ -3918,16 +4110,18 @@ func (x *RouteVerdict) GetExplanation() string {
 	return ""
 }
 
-// DrainRequest is empty.
+// DrainRequest names the gateway.
 type DrainRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which node of the cluster; empty for the one that is called.
+	Node          string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3939,7 +4133,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3952,21 +4146,30 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *DrainRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
 }
 
 // DrainResponse tells how much there is left.
 type DrainResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Flows that have not ended.
-	Flows         uint64 `protobuf:"varint,1,opt,name=flows,proto3" json:"flows,omitempty"`
+	Flows uint64 `protobuf:"varint,1,opt,name=flows,proto3" json:"flows,omitempty"`
+	// The node of the cluster that drains; empty without one.
+	Node          string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3978,7 +4181,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3991,7 +4194,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *DrainResponse) GetFlows() uint64 {
@@ -4001,16 +4204,25 @@ func (x *DrainResponse) GetFlows() uint64 {
 	return 0
 }
 
-// UndrainRequest is empty.
+func (x *DrainResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+// UndrainRequest names the gateway.
 type UndrainRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which node of the cluster; empty for the one that is called.
+	Node          string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4022,7 +4234,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4035,7 +4247,14 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *UndrainRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
 }
 
 // UndrainResponse is empty.
@@ -4047,7 +4266,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4059,7 +4278,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4072,7 +4291,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 // SetLogLevelRequest names a level.
@@ -4086,7 +4305,7 @@ type SetLogLevelRequest struct {
 
 func (x *SetLogLevelRequest) Reset() {
 	*x = SetLogLevelRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4098,7 +4317,7 @@ func (x *SetLogLevelRequest) String() string {
 func (*SetLogLevelRequest) ProtoMessage() {}
 
 func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4111,7 +4330,7 @@ func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelRequest.ProtoReflect.Descriptor instead.
 func (*SetLogLevelRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SetLogLevelRequest) GetLevel() string {
@@ -4132,7 +4351,7 @@ type SetLogLevelResponse struct {
 
 func (x *SetLogLevelResponse) Reset() {
 	*x = SetLogLevelResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4144,7 +4363,7 @@ func (x *SetLogLevelResponse) String() string {
 func (*SetLogLevelResponse) ProtoMessage() {}
 
 func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4157,7 +4376,7 @@ func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelResponse.ProtoReflect.Descriptor instead.
 func (*SetLogLevelResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SetLogLevelResponse) GetPrevious() string {
@@ -4176,7 +4395,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[53]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4188,7 +4407,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[53]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4201,7 +4420,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 // ReloadResponse tells what has changed.
@@ -4217,7 +4436,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[54]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4229,7 +4448,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[54]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4242,7 +4461,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ReloadResponse) GetChanges() []string {
@@ -4263,7 +4482,7 @@ var File_zio_gateway_v1_admin_proto protoreflect.FileDescriptor
 
 const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1azio/gateway/v1/admin.proto\x12\x0ezio.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19zio/gateway/v1/flow.proto\x1a\x1czio/gateway/v1/handler.proto\"\xc5\b\n" +
+	"\x1azio/gateway/v1/admin.proto\x12\x0ezio.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19zio/gateway/v1/flow.proto\x1a\x1czio/gateway/v1/handler.proto\"\xd9\b\n" +
 	"\x04Flow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.zio.gateway.v1.FlowStateR\x05state\x121\n" +
@@ -4292,7 +4511,12 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"held_up_by\x18\x15 \x01(\x0e2\x18.zio.gateway.v1.HeldUpByR\bheldUpBy\x12+\n" +
 	"\x05waits\x18\x16 \x01(\v2\x15.zio.gateway.v1.WaitsR\x05waits\x122\n" +
-	"\bleft_out\x18\x17 \x01(\v2\x17.zio.gateway.v1.LeftOutR\aleftOut\"\xbb\x01\n" +
+	"\bleft_out\x18\x17 \x01(\v2\x17.zio.gateway.v1.LeftOutR\aleftOut\x12\x12\n" +
+	"\x04node\x18\x18 \x01(\tR\x04node\"R\n" +
+	"\vUnreachable\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x17\n" +
+	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xbb\x01\n" +
 	"\vCreditState\x12\"\n" +
 	"\rheld_by_giver\x18\x01 \x01(\x03R\vheldByGiver\x12 \n" +
 	"\voutstanding\x18\x02 \x01(\x03R\voutstanding\x12\x1a\n" +
@@ -4312,8 +4536,9 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"giverShare\x12\x1f\n" +
 	"\vtaker_share\x18\x05 \x01(\x01R\n" +
 	"takerShare\x12#\n" +
-	"\rgateway_share\x18\x06 \x01(\x01R\fgatewayShare\"\x12\n" +
-	"\x10GetStatusRequest\"\xb3\x06\n" +
+	"\rgateway_share\x18\x06 \x01(\x01R\fgatewayShare\"0\n" +
+	"\x10GetStatusRequest\x12\x1c\n" +
+	"\x04node\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"\xb3\x06\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x124\n" +
 	"\astarted\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12\x1a\n" +
@@ -4376,19 +4601,22 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"eotTimeout\x12<\n" +
 	"\fidle_timeout\x18\t \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12<\n" +
 	"\fhandler_wait\x18\n" +
-	" \x01(\v2\x19.google.protobuf.DurationR\vhandlerWait\"\xc9\x01\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\vhandlerWait\"\xe8\x01\n" +
 	"\x10ListFlowsRequest\x12B\n" +
 	"\x06states\x18\x01 \x03(\x0e2\x19.zio.gateway.v1.FlowStateB\x0f\xbaH\f\x92\x01\t\"\a\x82\x01\x04\x10\x01 \x00R\x06states\x12 \n" +
 	"\x06filter\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06filter\x12'\n" +
 	"\tpage_size\x18\x03 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12&\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\tpageToken\"g\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\tpageToken\x12\x1c\n" +
+	"\x04node\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"\xa6\x01\n" +
 	"\x11ListFlowsResponse\x12*\n" +
 	"\x05flows\x18\x01 \x03(\v2\x14.zio.gateway.v1.FlowR\x05flows\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\")\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12=\n" +
+	"\vunreachable\x18\x03 \x03(\v2\x1b.zio.gateway.v1.UnreachableR\vunreachable\"G\n" +
 	"\x0eGetFlowRequest\x12\x17\n" +
-	"\x02id\x18\x01 \x01(\x04B\a\xbaH\x042\x02 \x00R\x02id\";\n" +
+	"\x02id\x18\x01 \x01(\x04B\a\xbaH\x042\x02 \x00R\x02id\x12\x1c\n" +
+	"\x04node\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\";\n" +
 	"\x0fGetFlowResponse\x12(\n" +
 	"\x04flow\x18\x01 \x01(\v2\x14.zio.gateway.v1.FlowR\x04flow\"\x9a\x01\n" +
 	"\x11WatchFlowsRequest\x12 \n" +
@@ -4400,24 +4628,27 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12(\n" +
 	"\x04flow\x18\x02 \x01(\v2\x14.zio.gateway.v1.FlowR\x04flow\x12\x16\n" +
 	"\x06missed\x18\x03 \x01(\x04R\x06missed\x12\x14\n" +
-	"\x05event\x18\x04 \x01(\x04R\x05event\"K\n" +
+	"\x05event\x18\x04 \x01(\x04R\x05event\"i\n" +
 	"\x0eEndFlowRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\x04B\a\xbaH\x042\x02 \x00R\x02id\x12 \n" +
-	"\x06detail\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06detail\";\n" +
+	"\x06detail\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06detail\x12\x1c\n" +
+	"\x04node\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\";\n" +
 	"\x0fEndFlowResponse\x12(\n" +
-	"\x04flow\x18\x01 \x01(\v2\x14.zio.gateway.v1.FlowR\x04flow\"\xbd\x01\n" +
+	"\x04flow\x18\x01 \x01(\v2\x14.zio.gateway.v1.FlowR\x04flow\"\xdc\x01\n" +
 	"\x10ListPeersRequest\x12X\n" +
 	"\ttransport\x18\x01 \x01(\tB:\xbaH7r5R\x00R\n" +
 	"zmq-serverR\n" +
 	"zmq-routerR\x04grpcR\abuiltinR\n" +
 	"zmq-clientR\ttransport\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12&\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\tpageToken\"p\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\tpageToken\x12\x1c\n" +
+	"\x04node\x18\x04 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"\xaf\x01\n" +
 	"\x11ListPeersResponse\x123\n" +
 	"\x05peers\x18\x01 \x03(\v2\x1d.zio.gateway.v1.ConnectedPeerR\x05peers\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc0\x03\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12=\n" +
+	"\vunreachable\x18\x03 \x03(\v2\x1b.zio.gateway.v1.UnreachableR\vunreachable\"\xd4\x03\n" +
 	"\rConnectedPeer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x04peer\x18\x02 \x01(\v2\x14.zio.gateway.v1.PeerR\x04peer\x128\n" +
@@ -4431,20 +4662,24 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x0fqueued_messages\x18\n" +
 	" \x01(\x03R\x0equeuedMessages\x12!\n" +
 	"\fqueued_bytes\x18\v \x01(\x03R\vqueuedBytes\x127\n" +
-	"\tlast_seen\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\"[\n" +
+	"\tlast_seen\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\x12\x12\n" +
+	"\x04node\x18\r \x01(\tR\x04node\"y\n" +
 	"\x15DisconnectPeerRequest\x12 \n" +
 	"\apeer_id\x18\x01 \x01(\x04B\a\xbaH\x042\x02 \x00R\x06peerId\x12 \n" +
-	"\x06detail\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06detail\"K\n" +
+	"\x06detail\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06detail\x12\x1c\n" +
+	"\x04node\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"K\n" +
 	"\x16DisconnectPeerResponse\x121\n" +
-	"\x04peer\x18\x01 \x01(\v2\x1d.zio.gateway.v1.ConnectedPeerR\x04peer\"g\n" +
+	"\x04peer\x18\x01 \x01(\v2\x1d.zio.gateway.v1.ConnectedPeerR\x04peer\"\x85\x01\n" +
 	"\x14ListListenersRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12&\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\tpageToken\"w\n" +
+	"page_token\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\tpageToken\x12\x1c\n" +
+	"\x04node\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"\xb6\x01\n" +
 	"\x15ListListenersResponse\x126\n" +
 	"\tlisteners\x18\x01 \x03(\v2\x18.zio.gateway.v1.ListenerR\tlisteners\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xdd\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12=\n" +
+	"\vunreachable\x18\x03 \x03(\v2\x1b.zio.gateway.v1.UnreachableR\vunreachable\"\xf1\x01\n" +
 	"\bListener\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -4454,16 +4689,18 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x04peer\x18\x06 \x01(\v2\x14.zio.gateway.v1.PeerR\x04peer\x12:\n" +
 	"\n" +
 	"registered\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"registered\"\x81\x01\n" +
+	"registered\x12\x12\n" +
+	"\x04node\x18\b \x01(\tR\x04node\"\x81\x01\n" +
 	"\x10ListNodesRequest\x12\x1c\n" +
 	"\x04name\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\xff\x01R\x04name\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12&\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\tpageToken\"g\n" +
+	"page_token\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\tpageToken\"\xa0\x01\n" +
 	"\x11ListNodesResponse\x12*\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x14.zio.gateway.v1.NodeR\x05nodes\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x85\x03\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x127\n" +
+	"\acluster\x18\x03 \x01(\v2\x1d.zio.gateway.v1.ClusterStatusR\acluster\"\x85\x03\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -4552,11 +4789,14 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x06origin\x18\x02 \x01(\x0e2\x1b.zio.gateway.v1.RouteOriginR\x06origin\x12\x18\n" +
 	"\amatches\x18\x03 \x01(\bR\amatches\x12\x14\n" +
 	"\x05takes\x18\x04 \x01(\bR\x05takes\x12 \n" +
-	"\vexplanation\x18\x05 \x01(\tR\vexplanation\"\x0e\n" +
-	"\fDrainRequest\"%\n" +
+	"\vexplanation\x18\x05 \x01(\tR\vexplanation\",\n" +
+	"\fDrainRequest\x12\x1c\n" +
+	"\x04node\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"9\n" +
 	"\rDrainResponse\x12\x14\n" +
-	"\x05flows\x18\x01 \x01(\x04R\x05flows\"\x10\n" +
-	"\x0eUndrainRequest\"\x11\n" +
+	"\x05flows\x18\x01 \x01(\x04R\x05flows\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\".\n" +
+	"\x0eUndrainRequest\x12\x1c\n" +
+	"\x04node\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"\x11\n" +
 	"\x0fUndrainResponse\"K\n" +
 	"\x12SetLogLevelRequest\x125\n" +
 	"\x05level\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1aR\x05debugR\x04infoR\x04warnR\x05errorR\x05level\"1\n" +
@@ -4631,7 +4871,7 @@ func file_zio_gateway_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_zio_gateway_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_zio_gateway_v1_admin_proto_goTypes = []any{
 	(FlowState)(0),                 // 0: zio.gateway.v1.FlowState
 	(HeldUpBy)(0),                  // 1: zio.gateway.v1.HeldUpBy
@@ -4639,185 +4879,190 @@ var file_zio_gateway_v1_admin_proto_goTypes = []any{
 	(NodeEvent)(0),                 // 3: zio.gateway.v1.NodeEvent
 	(RouteOrigin)(0),               // 4: zio.gateway.v1.RouteOrigin
 	(*Flow)(nil),                   // 5: zio.gateway.v1.Flow
-	(*CreditState)(nil),            // 6: zio.gateway.v1.CreditState
-	(*Traffic)(nil),                // 7: zio.gateway.v1.Traffic
-	(*Waits)(nil),                  // 8: zio.gateway.v1.Waits
-	(*GetStatusRequest)(nil),       // 9: zio.gateway.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),      // 10: zio.gateway.v1.GetStatusResponse
-	(*ClusterStatus)(nil),          // 11: zio.gateway.v1.ClusterStatus
-	(*ClusterNode)(nil),            // 12: zio.gateway.v1.ClusterNode
-	(*Endpoint)(nil),               // 13: zio.gateway.v1.Endpoint
-	(*Limits)(nil),                 // 14: zio.gateway.v1.Limits
-	(*ListFlowsRequest)(nil),       // 15: zio.gateway.v1.ListFlowsRequest
-	(*ListFlowsResponse)(nil),      // 16: zio.gateway.v1.ListFlowsResponse
-	(*GetFlowRequest)(nil),         // 17: zio.gateway.v1.GetFlowRequest
-	(*GetFlowResponse)(nil),        // 18: zio.gateway.v1.GetFlowResponse
-	(*WatchFlowsRequest)(nil),      // 19: zio.gateway.v1.WatchFlowsRequest
-	(*WatchFlowsResponse)(nil),     // 20: zio.gateway.v1.WatchFlowsResponse
-	(*EndFlowRequest)(nil),         // 21: zio.gateway.v1.EndFlowRequest
-	(*EndFlowResponse)(nil),        // 22: zio.gateway.v1.EndFlowResponse
-	(*ListPeersRequest)(nil),       // 23: zio.gateway.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),      // 24: zio.gateway.v1.ListPeersResponse
-	(*ConnectedPeer)(nil),          // 25: zio.gateway.v1.ConnectedPeer
-	(*DisconnectPeerRequest)(nil),  // 26: zio.gateway.v1.DisconnectPeerRequest
-	(*DisconnectPeerResponse)(nil), // 27: zio.gateway.v1.DisconnectPeerResponse
-	(*ListListenersRequest)(nil),   // 28: zio.gateway.v1.ListListenersRequest
-	(*ListListenersResponse)(nil),  // 29: zio.gateway.v1.ListListenersResponse
-	(*Listener)(nil),               // 30: zio.gateway.v1.Listener
-	(*ListNodesRequest)(nil),       // 31: zio.gateway.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),      // 32: zio.gateway.v1.ListNodesResponse
-	(*Node)(nil),                   // 33: zio.gateway.v1.Node
-	(*NodePort)(nil),               // 34: zio.gateway.v1.NodePort
-	(*WatchNodesRequest)(nil),      // 35: zio.gateway.v1.WatchNodesRequest
-	(*WatchNodesResponse)(nil),     // 36: zio.gateway.v1.WatchNodesResponse
-	(*Route)(nil),                  // 37: zio.gateway.v1.Route
-	(*BuiltinFactory)(nil),         // 38: zio.gateway.v1.BuiltinFactory
-	(*ListenerFactory)(nil),        // 39: zio.gateway.v1.ListenerFactory
-	(*ExecFactory)(nil),            // 40: zio.gateway.v1.ExecFactory
-	(*ConnectFactory)(nil),         // 41: zio.gateway.v1.ConnectFactory
-	(*RouteStatus)(nil),            // 42: zio.gateway.v1.RouteStatus
-	(*ListRoutesRequest)(nil),      // 43: zio.gateway.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),     // 44: zio.gateway.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),        // 45: zio.gateway.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),       // 46: zio.gateway.v1.AddRouteResponse
-	(*RemoveRouteRequest)(nil),     // 47: zio.gateway.v1.RemoveRouteRequest
-	(*RemoveRouteResponse)(nil),    // 48: zio.gateway.v1.RemoveRouteResponse
-	(*TestRouteRequest)(nil),       // 49: zio.gateway.v1.TestRouteRequest
-	(*TestRouteResponse)(nil),      // 50: zio.gateway.v1.TestRouteResponse
-	(*RouteVerdict)(nil),           // 51: zio.gateway.v1.RouteVerdict
-	(*DrainRequest)(nil),           // 52: zio.gateway.v1.DrainRequest
-	(*DrainResponse)(nil),          // 53: zio.gateway.v1.DrainResponse
-	(*UndrainRequest)(nil),         // 54: zio.gateway.v1.UndrainRequest
-	(*UndrainResponse)(nil),        // 55: zio.gateway.v1.UndrainResponse
-	(*SetLogLevelRequest)(nil),     // 56: zio.gateway.v1.SetLogLevelRequest
-	(*SetLogLevelResponse)(nil),    // 57: zio.gateway.v1.SetLogLevelResponse
-	(*ReloadRequest)(nil),          // 58: zio.gateway.v1.ReloadRequest
-	(*ReloadResponse)(nil),         // 59: zio.gateway.v1.ReloadResponse
-	nil,                            // 60: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	nil,                            // 61: zio.gateway.v1.Node.HeadersEntry
-	(EndReason)(0),                 // 62: zio.gateway.v1.EndReason
-	(*Peer)(nil),                   // 63: zio.gateway.v1.Peer
-	(Direction)(0),                 // 64: zio.gateway.v1.Direction
-	(*structpb.Struct)(nil),        // 65: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),  // 66: google.protobuf.Timestamp
-	(*LeftOut)(nil),                // 67: zio.gateway.v1.LeftOut
-	(*durationpb.Duration)(nil),    // 68: google.protobuf.Duration
-	(*Bot)(nil),                    // 69: zio.gateway.v1.Bot
+	(*Unreachable)(nil),            // 6: zio.gateway.v1.Unreachable
+	(*CreditState)(nil),            // 7: zio.gateway.v1.CreditState
+	(*Traffic)(nil),                // 8: zio.gateway.v1.Traffic
+	(*Waits)(nil),                  // 9: zio.gateway.v1.Waits
+	(*GetStatusRequest)(nil),       // 10: zio.gateway.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),      // 11: zio.gateway.v1.GetStatusResponse
+	(*ClusterStatus)(nil),          // 12: zio.gateway.v1.ClusterStatus
+	(*ClusterNode)(nil),            // 13: zio.gateway.v1.ClusterNode
+	(*Endpoint)(nil),               // 14: zio.gateway.v1.Endpoint
+	(*Limits)(nil),                 // 15: zio.gateway.v1.Limits
+	(*ListFlowsRequest)(nil),       // 16: zio.gateway.v1.ListFlowsRequest
+	(*ListFlowsResponse)(nil),      // 17: zio.gateway.v1.ListFlowsResponse
+	(*GetFlowRequest)(nil),         // 18: zio.gateway.v1.GetFlowRequest
+	(*GetFlowResponse)(nil),        // 19: zio.gateway.v1.GetFlowResponse
+	(*WatchFlowsRequest)(nil),      // 20: zio.gateway.v1.WatchFlowsRequest
+	(*WatchFlowsResponse)(nil),     // 21: zio.gateway.v1.WatchFlowsResponse
+	(*EndFlowRequest)(nil),         // 22: zio.gateway.v1.EndFlowRequest
+	(*EndFlowResponse)(nil),        // 23: zio.gateway.v1.EndFlowResponse
+	(*ListPeersRequest)(nil),       // 24: zio.gateway.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),      // 25: zio.gateway.v1.ListPeersResponse
+	(*ConnectedPeer)(nil),          // 26: zio.gateway.v1.ConnectedPeer
+	(*DisconnectPeerRequest)(nil),  // 27: zio.gateway.v1.DisconnectPeerRequest
+	(*DisconnectPeerResponse)(nil), // 28: zio.gateway.v1.DisconnectPeerResponse
+	(*ListListenersRequest)(nil),   // 29: zio.gateway.v1.ListListenersRequest
+	(*ListListenersResponse)(nil),  // 30: zio.gateway.v1.ListListenersResponse
+	(*Listener)(nil),               // 31: zio.gateway.v1.Listener
+	(*ListNodesRequest)(nil),       // 32: zio.gateway.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),      // 33: zio.gateway.v1.ListNodesResponse
+	(*Node)(nil),                   // 34: zio.gateway.v1.Node
+	(*NodePort)(nil),               // 35: zio.gateway.v1.NodePort
+	(*WatchNodesRequest)(nil),      // 36: zio.gateway.v1.WatchNodesRequest
+	(*WatchNodesResponse)(nil),     // 37: zio.gateway.v1.WatchNodesResponse
+	(*Route)(nil),                  // 38: zio.gateway.v1.Route
+	(*BuiltinFactory)(nil),         // 39: zio.gateway.v1.BuiltinFactory
+	(*ListenerFactory)(nil),        // 40: zio.gateway.v1.ListenerFactory
+	(*ExecFactory)(nil),            // 41: zio.gateway.v1.ExecFactory
+	(*ConnectFactory)(nil),         // 42: zio.gateway.v1.ConnectFactory
+	(*RouteStatus)(nil),            // 43: zio.gateway.v1.RouteStatus
+	(*ListRoutesRequest)(nil),      // 44: zio.gateway.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),     // 45: zio.gateway.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),        // 46: zio.gateway.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),       // 47: zio.gateway.v1.AddRouteResponse
+	(*RemoveRouteRequest)(nil),     // 48: zio.gateway.v1.RemoveRouteRequest
+	(*RemoveRouteResponse)(nil),    // 49: zio.gateway.v1.RemoveRouteResponse
+	(*TestRouteRequest)(nil),       // 50: zio.gateway.v1.TestRouteRequest
+	(*TestRouteResponse)(nil),      // 51: zio.gateway.v1.TestRouteResponse
+	(*RouteVerdict)(nil),           // 52: zio.gateway.v1.RouteVerdict
+	(*DrainRequest)(nil),           // 53: zio.gateway.v1.DrainRequest
+	(*DrainResponse)(nil),          // 54: zio.gateway.v1.DrainResponse
+	(*UndrainRequest)(nil),         // 55: zio.gateway.v1.UndrainRequest
+	(*UndrainResponse)(nil),        // 56: zio.gateway.v1.UndrainResponse
+	(*SetLogLevelRequest)(nil),     // 57: zio.gateway.v1.SetLogLevelRequest
+	(*SetLogLevelResponse)(nil),    // 58: zio.gateway.v1.SetLogLevelResponse
+	(*ReloadRequest)(nil),          // 59: zio.gateway.v1.ReloadRequest
+	(*ReloadResponse)(nil),         // 60: zio.gateway.v1.ReloadResponse
+	nil,                            // 61: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	nil,                            // 62: zio.gateway.v1.Node.HeadersEntry
+	(EndReason)(0),                 // 63: zio.gateway.v1.EndReason
+	(*Peer)(nil),                   // 64: zio.gateway.v1.Peer
+	(Direction)(0),                 // 65: zio.gateway.v1.Direction
+	(*structpb.Struct)(nil),        // 66: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),  // 67: google.protobuf.Timestamp
+	(*LeftOut)(nil),                // 68: zio.gateway.v1.LeftOut
+	(*durationpb.Duration)(nil),    // 69: google.protobuf.Duration
+	(*Bot)(nil),                    // 70: zio.gateway.v1.Bot
 }
 var file_zio_gateway_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: zio.gateway.v1.Flow.state:type_name -> zio.gateway.v1.FlowState
-	62, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
-	63, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
-	63, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
-	64, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
-	65, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
-	66, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
-	66, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
-	66, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
-	6,  // 9: zio.gateway.v1.Flow.credit_state:type_name -> zio.gateway.v1.CreditState
-	7,  // 10: zio.gateway.v1.Flow.from_client:type_name -> zio.gateway.v1.Traffic
-	7,  // 11: zio.gateway.v1.Flow.from_handler:type_name -> zio.gateway.v1.Traffic
-	66, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
-	66, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
+	63, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
+	64, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
+	64, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
+	65, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
+	66, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
+	67, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
+	67, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
+	67, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
+	7,  // 9: zio.gateway.v1.Flow.credit_state:type_name -> zio.gateway.v1.CreditState
+	8,  // 10: zio.gateway.v1.Flow.from_client:type_name -> zio.gateway.v1.Traffic
+	8,  // 11: zio.gateway.v1.Flow.from_handler:type_name -> zio.gateway.v1.Traffic
+	67, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
+	67, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
 	1,  // 14: zio.gateway.v1.Flow.held_up_by:type_name -> zio.gateway.v1.HeldUpBy
-	8,  // 15: zio.gateway.v1.Flow.waits:type_name -> zio.gateway.v1.Waits
-	67, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
-	68, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
-	68, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
-	68, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
-	66, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	13, // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
-	60, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	14, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
-	66, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
-	11, // 25: zio.gateway.v1.GetStatusResponse.cluster:type_name -> zio.gateway.v1.ClusterStatus
-	12, // 26: zio.gateway.v1.ClusterStatus.nodes:type_name -> zio.gateway.v1.ClusterNode
-	66, // 27: zio.gateway.v1.ClusterNode.started:type_name -> google.protobuf.Timestamp
-	66, // 28: zio.gateway.v1.ClusterNode.heard:type_name -> google.protobuf.Timestamp
-	68, // 29: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
-	68, // 30: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
-	68, // 31: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	68, // 32: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
+	9,  // 15: zio.gateway.v1.Flow.waits:type_name -> zio.gateway.v1.Waits
+	68, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
+	69, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
+	69, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
+	69, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
+	67, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	14, // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
+	61, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	15, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
+	67, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
+	12, // 25: zio.gateway.v1.GetStatusResponse.cluster:type_name -> zio.gateway.v1.ClusterStatus
+	13, // 26: zio.gateway.v1.ClusterStatus.nodes:type_name -> zio.gateway.v1.ClusterNode
+	67, // 27: zio.gateway.v1.ClusterNode.started:type_name -> google.protobuf.Timestamp
+	67, // 28: zio.gateway.v1.ClusterNode.heard:type_name -> google.protobuf.Timestamp
+	69, // 29: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
+	69, // 30: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
+	69, // 31: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	69, // 32: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
 	0,  // 33: zio.gateway.v1.ListFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
 	5,  // 34: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
-	5,  // 35: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
-	0,  // 36: zio.gateway.v1.WatchFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	66, // 37: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
-	5,  // 38: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
-	5,  // 39: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
-	25, // 40: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
-	63, // 41: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
-	66, // 42: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
-	2,  // 43: zio.gateway.v1.ConnectedPeer.mechanism:type_name -> zio.gateway.v1.Mechanism
-	66, // 44: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
-	25, // 45: zio.gateway.v1.DisconnectPeerResponse.peer:type_name -> zio.gateway.v1.ConnectedPeer
-	30, // 46: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
-	63, // 47: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
-	66, // 48: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
-	33, // 49: zio.gateway.v1.ListNodesResponse.nodes:type_name -> zio.gateway.v1.Node
-	61, // 50: zio.gateway.v1.Node.headers:type_name -> zio.gateway.v1.Node.HeadersEntry
-	34, // 51: zio.gateway.v1.Node.ports:type_name -> zio.gateway.v1.NodePort
-	66, // 52: zio.gateway.v1.Node.entered:type_name -> google.protobuf.Timestamp
-	66, // 53: zio.gateway.v1.Node.changed:type_name -> google.protobuf.Timestamp
-	66, // 54: zio.gateway.v1.WatchNodesResponse.time:type_name -> google.protobuf.Timestamp
-	3,  // 55: zio.gateway.v1.WatchNodesResponse.event:type_name -> zio.gateway.v1.NodeEvent
-	33, // 56: zio.gateway.v1.WatchNodesResponse.node:type_name -> zio.gateway.v1.Node
-	38, // 57: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
-	39, // 58: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
-	40, // 59: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
-	41, // 60: zio.gateway.v1.Route.connect:type_name -> zio.gateway.v1.ConnectFactory
-	68, // 61: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
-	37, // 62: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
-	4,  // 63: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
-	42, // 64: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
-	37, // 65: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
-	42, // 66: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	42, // 67: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	69, // 68: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
-	63, // 69: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
-	51, // 70: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
-	4,  // 71: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
-	9,  // 72: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
-	15, // 73: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
-	17, // 74: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
-	19, // 75: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
-	21, // 76: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
-	23, // 77: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
-	26, // 78: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
-	28, // 79: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
-	31, // 80: zio.gateway.v1.AdminService.ListNodes:input_type -> zio.gateway.v1.ListNodesRequest
-	35, // 81: zio.gateway.v1.AdminService.WatchNodes:input_type -> zio.gateway.v1.WatchNodesRequest
-	43, // 82: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
-	45, // 83: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
-	47, // 84: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
-	49, // 85: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
-	52, // 86: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
-	54, // 87: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
-	56, // 88: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
-	58, // 89: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
-	10, // 90: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
-	16, // 91: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
-	18, // 92: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
-	20, // 93: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
-	22, // 94: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
-	24, // 95: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
-	27, // 96: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
-	29, // 97: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
-	32, // 98: zio.gateway.v1.AdminService.ListNodes:output_type -> zio.gateway.v1.ListNodesResponse
-	36, // 99: zio.gateway.v1.AdminService.WatchNodes:output_type -> zio.gateway.v1.WatchNodesResponse
-	44, // 100: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
-	46, // 101: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
-	48, // 102: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
-	50, // 103: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
-	53, // 104: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
-	55, // 105: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
-	57, // 106: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
-	59, // 107: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
-	90, // [90:108] is the sub-list for method output_type
-	72, // [72:90] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	6,  // 35: zio.gateway.v1.ListFlowsResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
+	5,  // 36: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	0,  // 37: zio.gateway.v1.WatchFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
+	67, // 38: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
+	5,  // 39: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
+	5,  // 40: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	26, // 41: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
+	6,  // 42: zio.gateway.v1.ListPeersResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
+	64, // 43: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
+	67, // 44: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
+	2,  // 45: zio.gateway.v1.ConnectedPeer.mechanism:type_name -> zio.gateway.v1.Mechanism
+	67, // 46: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
+	26, // 47: zio.gateway.v1.DisconnectPeerResponse.peer:type_name -> zio.gateway.v1.ConnectedPeer
+	31, // 48: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
+	6,  // 49: zio.gateway.v1.ListListenersResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
+	64, // 50: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
+	67, // 51: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
+	34, // 52: zio.gateway.v1.ListNodesResponse.nodes:type_name -> zio.gateway.v1.Node
+	12, // 53: zio.gateway.v1.ListNodesResponse.cluster:type_name -> zio.gateway.v1.ClusterStatus
+	62, // 54: zio.gateway.v1.Node.headers:type_name -> zio.gateway.v1.Node.HeadersEntry
+	35, // 55: zio.gateway.v1.Node.ports:type_name -> zio.gateway.v1.NodePort
+	67, // 56: zio.gateway.v1.Node.entered:type_name -> google.protobuf.Timestamp
+	67, // 57: zio.gateway.v1.Node.changed:type_name -> google.protobuf.Timestamp
+	67, // 58: zio.gateway.v1.WatchNodesResponse.time:type_name -> google.protobuf.Timestamp
+	3,  // 59: zio.gateway.v1.WatchNodesResponse.event:type_name -> zio.gateway.v1.NodeEvent
+	34, // 60: zio.gateway.v1.WatchNodesResponse.node:type_name -> zio.gateway.v1.Node
+	39, // 61: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
+	40, // 62: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
+	41, // 63: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
+	42, // 64: zio.gateway.v1.Route.connect:type_name -> zio.gateway.v1.ConnectFactory
+	69, // 65: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
+	38, // 66: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
+	4,  // 67: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
+	43, // 68: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
+	38, // 69: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
+	43, // 70: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	43, // 71: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	70, // 72: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
+	64, // 73: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
+	52, // 74: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
+	4,  // 75: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
+	10, // 76: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
+	16, // 77: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
+	18, // 78: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
+	20, // 79: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
+	22, // 80: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
+	24, // 81: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
+	27, // 82: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
+	29, // 83: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
+	32, // 84: zio.gateway.v1.AdminService.ListNodes:input_type -> zio.gateway.v1.ListNodesRequest
+	36, // 85: zio.gateway.v1.AdminService.WatchNodes:input_type -> zio.gateway.v1.WatchNodesRequest
+	44, // 86: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
+	46, // 87: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
+	48, // 88: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
+	50, // 89: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
+	53, // 90: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
+	55, // 91: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
+	57, // 92: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
+	59, // 93: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
+	11, // 94: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
+	17, // 95: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
+	19, // 96: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
+	21, // 97: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
+	23, // 98: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
+	25, // 99: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
+	28, // 100: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
+	30, // 101: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
+	33, // 102: zio.gateway.v1.AdminService.ListNodes:output_type -> zio.gateway.v1.ListNodesResponse
+	37, // 103: zio.gateway.v1.AdminService.WatchNodes:output_type -> zio.gateway.v1.WatchNodesResponse
+	45, // 104: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
+	47, // 105: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
+	49, // 106: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
+	51, // 107: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
+	54, // 108: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
+	56, // 109: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
+	58, // 110: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
+	60, // 111: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
+	94, // [94:112] is the sub-list for method output_type
+	76, // [76:94] is the sub-list for method input_type
+	76, // [76:76] is the sub-list for extension type_name
+	76, // [76:76] is the sub-list for extension extendee
+	0,  // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_zio_gateway_v1_admin_proto_init() }
@@ -4827,7 +5072,7 @@ func file_zio_gateway_v1_admin_proto_init() {
 	}
 	file_zio_gateway_v1_flow_proto_init()
 	file_zio_gateway_v1_handler_proto_init()
-	file_zio_gateway_v1_admin_proto_msgTypes[32].OneofWrappers = []any{
+	file_zio_gateway_v1_admin_proto_msgTypes[33].OneofWrappers = []any{
 		(*Route_Builtin)(nil),
 		(*Route_Listener)(nil),
 		(*Route_Exec)(nil),
@@ -4839,7 +5084,7 @@ func file_zio_gateway_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zio_gateway_v1_admin_proto_rawDesc), len(file_zio_gateway_v1_admin_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   57,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -47,7 +47,12 @@ const (
 // `admin` where the gateway asks for roles.
 //
 // A field that is out of bounds is INVALID_ARGUMENT with google.rpc.BadRequest,
-// an unknown flow, route or peer NOT_FOUND.
+// an unknown flow, route, peer or node NOT_FOUND.
+//
+// In a cluster, requests may name a node, by its name or its id; one that is called asks it.
+// Without, lists are of all nodes, and say which have not answered, and everything else
+// concerns the node that is called. A node that does not answer costs a second: alone, it is
+// UNAVAILABLE.
 type AdminServiceClient interface {
 	// GetStatus sums the gateway up: what it serves, how full it is, its limits.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
@@ -326,7 +331,12 @@ func (c *adminServiceClient) Reload(ctx context.Context, in *ReloadRequest, opts
 // `admin` where the gateway asks for roles.
 //
 // A field that is out of bounds is INVALID_ARGUMENT with google.rpc.BadRequest,
-// an unknown flow, route or peer NOT_FOUND.
+// an unknown flow, route, peer or node NOT_FOUND.
+//
+// In a cluster, requests may name a node, by its name or its id; one that is called asks it.
+// Without, lists are of all nodes, and say which have not answered, and everything else
+// concerns the node that is called. A node that does not answer costs a second: alone, it is
+// UNAVAILABLE.
 type AdminServiceServer interface {
 	// GetStatus sums the gateway up: what it serves, how full it is, its limits.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)

@@ -1,0 +1,65 @@
+package operate_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/zioflow/gateway/cli/exit"
+	"github.com/zioflow/gateway/gateway"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+// clustered has a gateway be a node that joins another.
+func clustered(name string, join *rig) func(*gateway.Config) {
+	return func(c *gateway.Config) {
+		c.Cluster.Name, c.Cluster.Node, c.Security.Insecure.Cluster = "lab", name, true
+		c.Cluster.Listen, c.Cluster.Peer = "127.0.0.1:0", "127.0.0.1:0"
+		if join != nil {
+			c.Cluster.Join = []string{join.gateway.Addresses().Cluster}
+		}
+	}
+}
+
+// TestCluster: the commands show what all nodes have, and steer any of them.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	a := newRig(t, clustered("a", nil))
+	b := newRig(t, clustered("b", a))
+	a.until(t, func() bool {
+		return len(a.gateway.Status().Cluster.Nodes) == 1 && len(b.gateway.Status().Cluster.Nodes) == 1
+	})
+	a.give(t, map[string]any{"stream": "raw"})
+	b.give(t, map[string]any{"stream": "raw"})
+
+	a.run(t, "flows").columns(t, "NODE ID STATE …*", "a 1 active …*", "b 1 active …*")
+	a.run(t, "flows", "--node", "b").columns(t, "NODE ID STATE …*", "b 1 active …*")
+	a.run(t, "peers", "--transport", "grpc", "--node", "b").columns(t, "NODE ID PEER …*", "b … grpc …*")
+	a.run(t, "nodes").columns(t, "cluster lab", "NODE STATE FLOWS LISTENERS …*", "a takes flows 1 0 … this one …*", "b takes flows 1 0 …*")
+	a.run(t, "nodes", "--name", "b").columns(t, "cluster lab", "NODE STATE FLOWS LISTENERS …*", "b takes flows 1 0 …*")
+	if out := a.run(t, "flow", "1", "--node", "b").out; !strings.Contains(out, "node          b\n") {
+		t.Errorf("the flow is\n%s", out)
+	}
+	if s := reads(t, a.run(t, "status", "--json", "--node", "b"), &gatewayv1.GetStatusResponse{}); !s.GetCluster().GetNodes()[1].GetSelf() {
+		t.Errorf("the status of b is %v", s)
+	}
+	a.run(t, "flow", "1", "--node", "c").fails(t, exit.NotFound, "there is no node c in the cluster, or it has left")
+
+	a.run(t, "end", "1", "--yes", "--node", "b").columns(t, "ended flow 1 at b: builtin=dump stream=raw")
+	a.run(t, "flows").columns(t, "NODE ID STATE …*", "a 1 active …*")
+	b.run(t, "end", "--yes", "--filter", "attributes.stream == 'raw'").columns(t, "ended flow 1 at a: builtin=dump stream=raw")
+
+	a.run(t, "drain", "--wait", "--node", "b").columns(t, "node b refuses new flows; 0 flows are left")
+	if !b.gateway.Status().Draining || a.gateway.Status().Draining {
+		t.Error("another drains than b")
+	}
+	a.run(t, "undrain", "--node", "b").columns(t, "node b takes new flows")
+}
+
+// TestNoCluster: without one, a node is nobody.
+func TestNoCluster(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, command := range [][]string{{"flows"}, {"peers"}, {"listeners"}, {"status"}, {"drain"}, {"end", "--yes", "1"}, {"disconnect", "--yes", "1"}} {
+		r.run(t, append(command, "--node", "b")...).fails(t, exit.NotFound, "the gateway is in no cluster: it has no nodes")
+	}
+}

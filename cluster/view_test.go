@@ -1,0 +1,170 @@
+package cluster_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+func (n *node) admin() gatewayv1.AdminServiceClient { return gatewayv1.NewAdminServiceClient(n.conn) }
+
+// flows are the node's, page by page, as "node/id", and the nodes that have not answered.
+func (n *node) flows(ask *gatewayv1.ListFlowsRequest) (flows, silent []string) {
+	n.t.Helper()
+	for pages := 0; ; pages++ {
+		r, err := n.admin().ListFlows(n.t.Context(), ask)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		for _, f := range r.GetFlows() {
+			flows = append(flows, fmt.Sprintf("%s/%d", f.GetNode(), f.GetId()))
+		}
+		for _, u := range r.GetUnreachable() {
+			silent = append(silent, u.GetNode()+": "+u.GetReason())
+		}
+		if ask.PageToken = r.GetNextPageToken(); ask.PageToken == "" || pages > 20 {
+			return flows, silent
+		}
+	}
+}
+
+// TestOneView: at any node operators see what all have, and steer one by its name.
+func TestOneView(t *testing.T) {
+	t.Parallel()
+	a, b, c, _ := trio(t, &gatewayv1.ListenRequest{Name: "raw"})
+	at := map[*node][]*stream{}
+	for n, flows := range map[*node]int{a: 2, b: 0, c: 3} {
+		for range flows {
+			s := n.open(&gatewayv1.Bot{Direction: inject, Credit: 1, Label: `{"flow":"BOT","builtin":"generate","count":2}`})
+			s.next()
+			at[n] = append(at[n], s)
+		}
+	}
+	all := []string{"a/2", "a/1", "c/3", "c/2", "c/1"}
+	for size := range int32(7) {
+		if got, silent := b.flows(&gatewayv1.ListFlowsRequest{PageSize: size}); !slices.Equal(got, all) || silent != nil {
+			t.Errorf("by pages of %d the flows are %v, want %v; %v", size, got, all, silent)
+		}
+	}
+	if got, _ := b.flows(&gatewayv1.ListFlowsRequest{Node: "c", PageSize: 2, Filter: "id > 1"}); !slices.Equal(got, all[2:4]) {
+		t.Errorf("the flows of c are %v", got)
+	}
+	peers, err := b.admin().ListPeers(t.Context(), &gatewayv1.ListPeersRequest{Transport: "grpc"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	where := ""
+	for _, p := range peers.GetPeers() {
+		where += p.GetNode()
+	}
+	if where != "aaccc" {
+		t.Errorf("the peers are at %s", where)
+	}
+	listeners, err := a.admin().ListListeners(t.Context(), &gatewayv1.ListListenersRequest{Node: "b"})
+	if err != nil || len(listeners.GetListeners()) != 1 || listeners.GetListeners()[0].GetNode() != "b" {
+		t.Errorf("the listeners of b are %v, %v", listeners, err)
+	}
+	if r, err := a.admin().ListListeners(t.Context(), &gatewayv1.ListListenersRequest{Node: "c"}); err != nil || len(r.GetListeners()) != 0 {
+		t.Errorf("the listeners of c are %v, %v", r, err)
+	}
+
+	t.Run("one flow", func(t *testing.T) {
+		got, err := b.admin().GetFlow(t.Context(), &gatewayv1.GetFlowRequest{Id: 3, Node: "c"})
+		if err != nil || got.GetFlow().GetNode() != "c" || got.GetFlow().GetId() != 3 {
+			t.Errorf("got %v, %v", got, err)
+		}
+		if _, err := b.admin().GetFlow(t.Context(), &gatewayv1.GetFlowRequest{Id: 3}); status.Code(err) != codes.NotFound {
+			t.Errorf("there is a flow at b: %v", err)
+		}
+		if _, err := b.admin().EndFlow(t.Context(), &gatewayv1.EndFlowRequest{Id: 3, Node: "c", Detail: "enough"}); err != nil {
+			t.Error(err)
+		}
+		if reason, detail := at[c][2].ends(); reason != gatewayv1.EndReason_END_REASON_ENDED_BY_ADMIN || detail != "enough" {
+			t.Errorf("the flow ended with %v %q", reason, detail)
+		}
+		if _, err := b.admin().EndFlow(t.Context(), &gatewayv1.EndFlowRequest{Id: 3, Node: "c"}); status.Code(err) != codes.FailedPrecondition || len(status.Convert(err).Details()) == 0 {
+			t.Errorf("ended again: %v", err)
+		}
+	})
+	t.Run("disconnect", func(t *testing.T) {
+		peer := peers.GetPeers()[len(peers.GetPeers())-1] // of c's first flow
+		got, err := b.admin().DisconnectPeer(t.Context(), &gatewayv1.DisconnectPeerRequest{PeerId: peer.GetId(), Node: "c", Detail: "away"})
+		if err != nil || got.GetPeer().GetNode() != "c" {
+			t.Errorf("got %v, %v", got, err)
+		}
+		if _, detail := at[c][0].ends(); detail != "away" {
+			t.Errorf("the flow ended with %q", detail)
+		}
+		until(t, "the log of c says who has done that", func() bool {
+			return strings.Contains(c.log.String(), "peer disconnected") && strings.Contains(c.log.String(), "127.0.0.1")
+		})
+	})
+	t.Run("drain", func(t *testing.T) {
+		if r, err := a.admin().Drain(t.Context(), &gatewayv1.DrainRequest{Node: "c"}); err != nil || r.GetNode() != "c" || r.GetFlows() != 1 {
+			t.Errorf("got %v, %v", r, err)
+		}
+		s, err := a.admin().GetStatus(t.Context(), &gatewayv1.GetStatusRequest{Node: "c"})
+		if own, _ := a.admin().GetStatus(t.Context(), &gatewayv1.GetStatusRequest{}); err != nil || !s.GetDraining() || own.GetDraining() {
+			t.Errorf("c: %v, %v; a: %v", s, err, own)
+		}
+		if _, err := a.admin().Undrain(t.Context(), &gatewayv1.UndrainRequest{Node: "c"}); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("no such node", func(t *testing.T) {
+		if _, err := a.admin().Drain(t.Context(), &gatewayv1.DrainRequest{Node: "d"}); status.Code(err) != codes.NotFound {
+			t.Error(err)
+		}
+		if _, err := a.admin().ListFlows(t.Context(), &gatewayv1.ListFlowsRequest{Node: "d"}); status.Code(err) != codes.NotFound {
+			t.Error(err)
+		}
+	})
+	t.Run("wrong", func(t *testing.T) {
+		for _, r := range []*gatewayv1.ListFlowsRequest{{PageToken: "x"}, {PageToken: "x.x"}, {Filter: "1"}} {
+			if _, err := a.admin().ListFlows(t.Context(), r); status.Code(err) != codes.InvalidArgument {
+				t.Errorf("%v: %v", r, err)
+			}
+		}
+	})
+	t.Run("what nodes do not ask", func(t *testing.T) {
+		for _, other := range b.Status().Cluster.Nodes {
+			_, err := gatewayv1.NewAdminServiceClient(b.Status().Cluster.Conn(other.ID)).AddRoute(t.Context(), &gatewayv1.AddRouteRequest{})
+			if status.Code(err) != codes.PermissionDenied {
+				t.Errorf("%s was asked to add a route: %v", other.Name, err)
+			}
+		}
+	})
+}
+
+// TestSilentNode: one that does not answer is named, and what the others have is shown.
+func TestSilentNode(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := r.start("a")
+	b := r.spawn(r.config("b", a).Cluster, nil)
+	c := r.start("c", a)
+	a.knows(2, 0)
+	c.knows(2, 0)
+	s := c.open(&gatewayv1.Bot{Direction: inject, Credit: 1, Label: `{"flow":"BOT","builtin":"generate","count":2}`})
+	s.next()
+	b.signal(syscall.SIGSTOP)
+	defer b.signal(syscall.SIGCONT)
+	dead := func(n *node) bool { return len(n.Status().Cluster.Nodes) < 2 } // as this machine is slow
+	flows, silent := a.flows(&gatewayv1.ListFlowsRequest{})
+	if !slices.Equal(flows, []string{"c/1"}) || !dead(a) && !slices.Equal(silent, []string{"b: nothing has come within 1s"}) {
+		t.Errorf("the flows are %v, without %v", flows, silent)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := c.admin().Drain(ctx, &gatewayv1.DrainRequest{Node: "b"}); !dead(c) && status.Code(err) != codes.Unavailable || err == nil || ctx.Err() != nil {
+		t.Errorf("b was drained: %v", err)
+	}
+}

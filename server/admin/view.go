@@ -1,0 +1,423 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/zioflow/gateway/broker"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/text"
+	"github.com/zioflow/gateway/server/contract"
+)
+
+// patience is how long another node may take to answer an operator's call.
+const patience = time.Second
+
+// askedAtOnce bounds how many nodes are asked at a time, and so what their answers hold.
+const askedAtOnce = 16
+
+// View is a Service that has the other nodes of the gateway's cluster show and do their part:
+// what the gateway itself serves operators. A node serves the others its Service alone, so
+// that nothing is asked on.
+type View struct {
+	*Service
+}
+
+// node is a node of the cluster.
+type node struct {
+	id, name string
+	conn     grpc.ClientConnInterface // nil for this one
+	wrong    string                   // why there is no connection
+}
+
+func (n *node) self() bool { return n.conn == nil && n.wrong == "" }
+
+// order is that of nodes in lists.
+func order(a, b node) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.id, b.id)) }
+
+// cluster is all nodes, in their order; none without a cluster.
+func (s *Service) cluster() []node {
+	c := s.process.Status().Cluster
+	if c == nil {
+		return nil
+	}
+	all := []node{{id: string(c.Self.ID), name: c.Self.Name}}
+	for _, other := range c.Nodes {
+		n := node{id: string(other.ID), name: other.Name, wrong: "it is not connected"}
+		if c.Conn != nil {
+			if n.conn = c.Conn(other.ID); n.conn != nil {
+				n.wrong = ""
+			}
+		}
+		all = append(all, n)
+	}
+	slices.SortFunc(all, order)
+	return all
+}
+
+// named are the nodes of that name, or of that id; all if it is empty. The error is NOT_FOUND.
+func named(all []node, name string) ([]node, error) {
+	if name == "" {
+		return all, nil
+	}
+	found := slices.DeleteFunc(slices.Clone(all), func(n node) bool { return n.name != name && n.id != name })
+	if len(found) > 0 {
+		return found, nil
+	}
+	problem := fmt.Sprintf("there is no node %s in the cluster, or it has left", text.Printable(name))
+	if len(all) == 0 {
+		problem = "the gateway is in no cluster: it has no nodes"
+	}
+	return nil, contract.WithDetails(status.New(codes.NotFound, problem), &errdetails.ResourceInfo{
+		ResourceType: "node", ResourceName: text.Printable(name), Description: problem,
+	})
+}
+
+// one is the node of that name, the gateway's own if that is empty.
+func (s *Service) one(name string) (node, error) {
+	if name == "" {
+		return node{}, nil
+	}
+	found, err := named(s.cluster(), name)
+	switch {
+	case err != nil:
+		return node{}, err
+	case len(found) > 1:
+		return node{}, contract.BadField("node", "%s is the name of %d nodes: name one by its id", text.Printable(name), len(found))
+	case found[0].wrong != "":
+		return node{}, unavailable(found[0], found[0].wrong)
+	}
+	return found[0], nil
+}
+
+// ownName is the gateway's own as a node; empty without a cluster.
+func (s *Service) ownName() string {
+	if c := s.process.Status().Cluster; c != nil {
+		return c.Self.Name
+	}
+	return ""
+}
+
+func unavailable(n node, why string) error {
+	return status.Error(codes.Unavailable, fmt.Sprintf("node %s does not answer: %s", n.name, why))
+}
+
+// Keys of the metadata by which a node tells another for whom it asks.
+const (
+	callerName    = "zio-operator-name-bin"
+	callerAddress = "zio-operator-address-bin"
+	callerNode    = "zio-operator-node-bin"
+)
+
+// asking is the context for a call to another node on behalf of who makes this one.
+func (s *Service) asking(ctx context.Context) context.Context {
+	by := s.caller(ctx)
+	return metadata.AppendToOutgoingContext(ctx, callerName, by.Name, callerAddress, by.Address, callerNode, s.ownName())
+}
+
+// Operator is who makes a call that another node has passed on: a Caller for what nodes ask
+// of each other.
+func Operator(ctx context.Context) broker.PeerInfo {
+	value := func(key string) string {
+		if values := metadata.ValueFromIncomingContext(ctx, key); len(values) > 0 {
+			return text.Name(values[0])
+		}
+		return ""
+	}
+	return broker.PeerInfo{Transport: "grpc", Address: value(callerAddress), Name: value(callerName), Node: value(callerNode)}
+}
+
+// NodesMayCall tells whether a node may call that method of the others' AdminService: what
+// shows flows and peers, ends them, and drains. Whether the operator may, the node has asked.
+func NodesMayCall(fullMethod string) bool {
+	switch fullMethod {
+	case gatewayv1.AdminService_GetStatus_FullMethodName, gatewayv1.AdminService_ListFlows_FullMethodName,
+		gatewayv1.AdminService_GetFlow_FullMethodName, gatewayv1.AdminService_WatchFlows_FullMethodName,
+		gatewayv1.AdminService_EndFlow_FullMethodName, gatewayv1.AdminService_ListPeers_FullMethodName,
+		gatewayv1.AdminService_DisconnectPeer_FullMethodName, gatewayv1.AdminService_Drain_FullMethodName,
+		gatewayv1.AdminService_Undrain_FullMethodName:
+		return true
+	}
+	return false
+}
+
+// single has the node of that name do a call, or this one.
+func single[Q, R any](ctx context.Context, v *View, name string, request Q, here func(context.Context, Q) (R, error),
+	there func(gatewayv1.AdminServiceClient, context.Context, Q, ...grpc.CallOption) (R, error),
+) (R, error) {
+	n, err := v.one(name)
+	if err != nil {
+		var none R
+		return none, err
+	}
+	if n.self() {
+		return here(ctx, request)
+	}
+	limited, cancel := context.WithTimeout(v.asking(ctx), patience)
+	defer cancel()
+	response, err := there(gatewayv1.NewAdminServiceClient(n.conn), limited, request)
+	if why := silence(limited, err); why != "" && ctx.Err() == nil {
+		err = unavailable(n, why)
+	}
+	return response, err
+}
+
+// silence says why a node has not answered; empty if it has.
+func silence(ctx context.Context, err error) string {
+	switch code := status.Code(err); {
+	case err == nil:
+		return ""
+	case code == codes.DeadlineExceeded || ctx.Err() != nil:
+		return fmt.Sprintf("nothing has come within %v", patience)
+	case code == codes.Unavailable || code == codes.Canceled || code == codes.Unimplemented || code == codes.Internal || code == codes.Unknown:
+		return text.Detail(status.Convert(err).Message())
+	}
+	return ""
+}
+
+// GetStatus sums a gateway up.
+func (v *View) GetStatus(ctx context.Context, request *gatewayv1.GetStatusRequest) (*gatewayv1.GetStatusResponse, error) {
+	return single(ctx, v, request.GetNode(), request, v.Service.GetStatus, gatewayv1.AdminServiceClient.GetStatus)
+}
+
+// GetFlow shows one flow.
+func (v *View) GetFlow(ctx context.Context, request *gatewayv1.GetFlowRequest) (*gatewayv1.GetFlowResponse, error) {
+	return single(ctx, v, request.GetNode(), request, v.Service.GetFlow, gatewayv1.AdminServiceClient.GetFlow)
+}
+
+// EndFlow ends a flow.
+func (v *View) EndFlow(ctx context.Context, request *gatewayv1.EndFlowRequest) (*gatewayv1.EndFlowResponse, error) {
+	return single(ctx, v, request.GetNode(), request, v.Service.EndFlow, gatewayv1.AdminServiceClient.EndFlow)
+}
+
+// DisconnectPeer ends a peer's flow and connection.
+func (v *View) DisconnectPeer(ctx context.Context, request *gatewayv1.DisconnectPeerRequest) (*gatewayv1.DisconnectPeerResponse, error) {
+	return single(ctx, v, request.GetNode(), request, v.Service.DisconnectPeer, gatewayv1.AdminServiceClient.DisconnectPeer)
+}
+
+// Drain refuses new flows.
+func (v *View) Drain(ctx context.Context, request *gatewayv1.DrainRequest) (*gatewayv1.DrainResponse, error) {
+	return single(ctx, v, request.GetNode(), request, v.Service.Drain, gatewayv1.AdminServiceClient.Drain)
+}
+
+// Undrain takes new flows again.
+func (v *View) Undrain(ctx context.Context, request *gatewayv1.UndrainRequest) (*gatewayv1.UndrainResponse, error) {
+	return single(ctx, v, request.GetNode(), request, v.Service.Undrain, gatewayv1.AdminServiceClient.Undrain)
+}
+
+// ListFlows shows the flows that are selected, of one node after the other.
+func (v *View) ListFlows(ctx context.Context, request *gatewayv1.ListFlowsRequest) (*gatewayv1.ListFlowsResponse, error) {
+	all := v.cluster()
+	if len(all) == 0 && request.GetNode() == "" {
+		return v.Service.ListFlows(ctx, request)
+	}
+	if _, err := newSelection(request.GetStates(), request.GetFilter()); err != nil {
+		return nil, err
+	}
+	response := &gatewayv1.ListFlowsResponse{}
+	l := listing[*gatewayv1.Flow]{
+		Service: v.Service, node: request.GetNode(), token: request.GetPageToken(),
+		query: fmt.Sprint(request.GetStates(), request.GetFilter()), size: request.GetPageSize(), id: (*gatewayv1.Flow).GetId,
+		here: func(ctx context.Context, size int32, token string) ([]*gatewayv1.Flow, string, error) {
+			r, err := v.Service.ListFlows(ctx, ofFlows(request, size, token))
+			return r.GetFlows(), r.GetNextPageToken(), err
+		},
+		there: func(ctx context.Context, c gatewayv1.AdminServiceClient, size int32, token string) ([]*gatewayv1.Flow, string, error) {
+			r, err := c.ListFlows(ctx, ofFlows(request, size, token))
+			return r.GetFlows(), r.GetNextPageToken(), err
+		},
+	}
+	var err error
+	response.Flows, response.NextPageToken, response.Unreachable, err = l.page(ctx, all)
+	return response, err
+}
+
+func ofFlows(request *gatewayv1.ListFlowsRequest, size int32, token string) *gatewayv1.ListFlowsRequest {
+	return &gatewayv1.ListFlowsRequest{States: request.GetStates(), Filter: request.GetFilter(), PageSize: size, PageToken: token}
+}
+
+// ListPeers shows who is connected, to one node after the other.
+func (v *View) ListPeers(ctx context.Context, request *gatewayv1.ListPeersRequest) (*gatewayv1.ListPeersResponse, error) {
+	all := v.cluster()
+	if len(all) == 0 && request.GetNode() == "" {
+		return v.Service.ListPeers(ctx, request)
+	}
+	response := &gatewayv1.ListPeersResponse{}
+	of := func(size int32, token string) *gatewayv1.ListPeersRequest {
+		return &gatewayv1.ListPeersRequest{Transport: request.GetTransport(), PageSize: size, PageToken: token}
+	}
+	l := listing[*gatewayv1.ConnectedPeer]{
+		Service: v.Service, node: request.GetNode(), token: request.GetPageToken(), query: request.GetTransport(),
+		size: request.GetPageSize(), id: (*gatewayv1.ConnectedPeer).GetId,
+		here: func(ctx context.Context, size int32, token string) ([]*gatewayv1.ConnectedPeer, string, error) {
+			r, err := v.Service.ListPeers(ctx, of(size, token))
+			return r.GetPeers(), r.GetNextPageToken(), err
+		},
+		there: func(ctx context.Context, c gatewayv1.AdminServiceClient, size int32, token string) ([]*gatewayv1.ConnectedPeer, string, error) {
+			r, err := c.ListPeers(ctx, of(size, token))
+			return r.GetPeers(), r.GetNextPageToken(), err
+		},
+	}
+	var err error
+	response.Peers, response.NextPageToken, response.Unreachable, err = l.page(ctx, all)
+	return response, err
+}
+
+// listing is a list of which each node has a part: those of one node come after those of the
+// other, in the order of the nodes.
+type listing[T proto.Message] struct {
+	*Service
+	node, token, query string
+	size               int32
+	id                 func(T) uint64
+	here               func(ctx context.Context, size int32, token string) (entries []T, next string, err error)
+	there              func(ctx context.Context, c gatewayv1.AdminServiceClient, size int32, token string) (entries []T, next string, err error)
+}
+
+// part is what a node has of a listing.
+type part[T any] struct {
+	entries []T
+	next    string
+	err     error
+	silent  string // why it has not answered
+}
+
+// page is a page. Where nodes have not answered it ends behind those that were asked with
+// them: a call waits for silent ones once.
+func (l *listing[T]) page(ctx context.Context, all []node) (entries []T, next string, unreachable []*gatewayv1.Unreachable, err error) {
+	p, err := newPage(&gatewayv1.ListFlowsRequest{PageSize: l.size}, l.query)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	nodes, err := named(all, l.node)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	inner := ""
+	if l.token != "" {
+		if nodes, inner, err = resume(nodes, l.token); err != nil {
+			return nil, "", nil, err
+		}
+	}
+	for len(nodes) > 0 {
+		asked := nodes[:min(askedAtOnce, len(nodes))]
+		parts := l.ask(ctx, asked, int32(p.size-p.taken), inner)
+		if err := ctx.Err(); err != nil {
+			return nil, "", nil, status.FromContextError(err).Err()
+		}
+		for i, part := range parts {
+			n := asked[i]
+			switch {
+			case part.silent != "":
+				unreachable = append(unreachable, &gatewayv1.Unreachable{Node: n.name, NodeId: n.id, Reason: part.silent})
+				continue
+			case part.err != nil:
+				return nil, "", nil, part.err
+			}
+			for _, entry := range part.entries {
+				if !p.takes(entry) {
+					return entries, at(n, inner), unreachable, nil
+				}
+				entries = append(entries, entry)
+				p.before = l.id(entry)
+				inner = p.next()
+			}
+			if part.next != "" {
+				return entries, at(n, part.next), unreachable, nil
+			}
+			inner = ""
+		}
+		if nodes = nodes[len(asked):]; len(nodes) > 0 && (len(unreachable) > 0 || p.taken >= p.size) {
+			return entries, at(nodes[0], ""), unreachable, nil
+		}
+	}
+	return entries, "", unreachable, nil
+}
+
+// ask asks nodes at once; the first of them for what comes after the token.
+func (l *listing[T]) ask(ctx context.Context, nodes []node, size int32, token string) []part[T] {
+	parts := make([]part[T], len(nodes))
+	limited, cancel := context.WithTimeout(l.asking(ctx), patience)
+	defer cancel()
+	var asking sync.WaitGroup
+	for i, n := range nodes {
+		first := ""
+		if i == 0 {
+			first = token
+		}
+		part := &parts[i]
+		asking.Go(func() {
+			switch {
+			case n.wrong != "":
+				part.silent = n.wrong
+			case n.self():
+				part.entries, part.next, part.err = l.here(ctx, size, first)
+			default:
+				part.entries, part.next, part.err = l.there(limited, gatewayv1.NewAdminServiceClient(n.conn), size, first)
+				part.silent = silence(limited, part.err)
+			}
+			for _, entry := range part.entries {
+				mark(entry, n.name)
+			}
+		})
+	}
+	asking.Wait()
+	return parts
+}
+
+// mark has an entry say at which node it is.
+func mark(entry proto.Message, name string) {
+	switch entry := entry.(type) {
+	case *gatewayv1.Flow:
+		entry.Node = name
+	case *gatewayv1.ConnectedPeer:
+		entry.Node = name
+	}
+}
+
+// at is the token of the page that goes on at a node, there with its own.
+func at(n node, inner string) string {
+	return inner + "." + base64.RawURLEncoding.EncodeToString([]byte(n.id+"\x00"+n.name))
+}
+
+// resume is the nodes from the token's on, and the token for that; empty if it has left.
+func resume(nodes []node, token string) (rest []node, inner string, err error) {
+	inner, where, found := strings.Cut(token, ".")
+	decoded, wrong := base64.RawURLEncoding.DecodeString(where)
+	id, name, whole := strings.Cut(string(decoded), "\x00")
+	if !found || wrong != nil || !whole {
+		return nil, "", contract.BadField("page_token", "is none that was answered here")
+	}
+	from := node{id: id, name: name}
+	i, there := slices.BinarySearchFunc(nodes, from, order)
+	if !there {
+		inner = ""
+	}
+	return nodes[i:], inner, nil
+}
+
+// behind are the nodes of which not all that they have is known.
+func behind(c *Cluster) (all []*gatewayv1.Unreachable) {
+	if c == nil {
+		return nil
+	}
+	for _, n := range c.Nodes {
+		if !n.Current {
+			all = append(all, &gatewayv1.Unreachable{Node: n.Name, NodeId: string(n.ID), Reason: "not all that it has said of its listeners has come yet"})
+		}
+	}
+	return all
+}
