@@ -52,6 +52,7 @@ func file(t *testing.T, text string) string {
 }
 
 func TestConfigurationRefused(t *testing.T) {
+	t.Parallel()
 	wantRefused(t, "unknown flag", []string{"--max-credits=3"}, nil, "--max-credits")
 	wantRefused(t, "unknown key", []string{file(t, "max-credit: 3\nmax-credits: 4\n")}, nil, "max-credits")
 	wantRefused(t, "a version", []string{file(t, "version: 1\n")}, nil, "version is not an option")
@@ -111,6 +112,7 @@ func TestNoHeartbeat(t *testing.T) {
 // TestBeyondLoopback: what other machines could reach is refused, in whatever
 // way it is written, unless --insecure names its front; then a line warns of it.
 func TestBeyondLoopback(t *testing.T) {
+	t.Parallel()
 	for option, addresses := range map[string][]string{
 		"--zmq-server": {"tcp://0.0.0.0:*", "tcp://*:*", "tcp://[::]:*", "tcp://:::*", "tcp://eth0:*", "tcp://192.0.2.1:1"},
 		"--zmq-router": {"tcp://0.0.0.0:0", "tcp://*:0", "tcp://[::]:0", "tcp://:::0"},

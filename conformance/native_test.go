@@ -78,6 +78,7 @@ func takeNative(p *native.Peer, cid uint64, enough int, ends bool) error {
 
 // TestNativeRefused: an EOT instead of the BOT is an error that says why.
 func TestNativeRefused_FLOW_5(t *testing.T) {
+	t.Parallel()
 	g := startGateway(t)
 	for _, kind := range []native.Kind{native.Client, native.Dealer} {
 		_, err := native.Open(dialKind(t, g, kind), 0, botMessage(zio.Inject, 2, 0).Label, nil, patience)

@@ -88,6 +88,7 @@ var nodeSockets = map[string]transportName{"client": viaClient, "dealer": viaDea
 
 // TestNodeBuiltin has Node's ZeroMQ take from generate and give to dump.
 func TestNodeBuiltin(t *testing.T) {
+	t.Parallel()
 	p := serve(t, []string{"--default-routes"}, nil)
 	for socket, via := range nodeSockets {
 		for _, ends := range []bool{false, true} {

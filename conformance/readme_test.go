@@ -40,6 +40,7 @@ func TestReadme(t *testing.T) {
 
 // TestAdminDocument runs docs/admin.md likewise.
 func TestAdminDocument(t *testing.T) {
+	t.Parallel()
 	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)

@@ -368,6 +368,7 @@ func TestStolenCID_BRK_6(t *testing.T) {
 // TestIdentitiesReload: what is withdrawn is refused from the next BOT on, on
 // connections that are there; a file that makes no sense changes nothing.
 func TestIdentitiesReload(t *testing.T) {
+	t.Parallel()
 	s := serveSecured(t, "--tls-client-auth=optional")
 	p, conn := s.native(t, viaClient, "writer"), s.conn(t, "writer")
 	if _, err := open(withToken(t, ""), conn, taking3); err != nil {
@@ -413,6 +414,7 @@ func TestIdentitiesReload(t *testing.T) {
 // TestCurveKeyReload: another server key holds for new connections, those there are go
 // on; a file that has no key changes nothing.
 func TestCurveKeyReload(t *testing.T) {
+	t.Parallel()
 	s := serveSecured(t)
 	before := s.native(t, viaClient, "writer")
 	mustSend(t, before, flowMessage(`{"flow":"BOT","direction":"inject","credit":5,"count":3}`))
@@ -458,6 +460,7 @@ func TestCurveKeyReload(t *testing.T) {
 
 // TestSecurityRefused: configurations that would not be safe, or make no sense.
 func TestSecurityRefused(t *testing.T) {
+	t.Parallel()
 	s := &secured{keys: filepath.Join(t.TempDir(), "keys")}
 	s.keygen(t, "server", s.keys)
 	s.write(t, "identities:\n"+s.keygen(t, "identity", s.keys, "boss", "--role=admin"))

@@ -147,6 +147,7 @@ func (l *listener) closed(t *testing.T) error {
 // TestGrace: after SIGTERM with --drain-grace flows may go on to their end, new
 // ones are refused, and the process exits with the last flow.
 func TestGrace(t *testing.T) {
+	t.Parallel()
 	p := serve(t, []string{"--default-routes", "--drain-grace=1m"}, nil)
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	f := p.openFlow(t, l, viaClient, viaGRPC, zio.Extract, 2)
@@ -172,6 +173,7 @@ func TestGrace(t *testing.T) {
 
 // TestSecondSignal: who does not want to wait need not.
 func TestSecondSignal(t *testing.T) {
+	t.Parallel()
 	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(second.String(), func(t *testing.T) {
 			p := serve(t, []string{"--default-routes", "--drain-grace=1m"}, nil)
@@ -190,6 +192,7 @@ func TestSecondSignal(t *testing.T) {
 // TestStuckPeer: a peer that does not read what it has asked for does not keep
 // the gateway from stopping in time, nor the others from being told.
 func TestStuckPeer(t *testing.T) {
+	t.Parallel()
 	p := serve(t, []string{"--default-routes"}, nil)
 	for _, via := range transports {
 		stuck := p.dial(t, via)

@@ -29,6 +29,7 @@ func (p *program) run(t *testing.T, arguments ...string) string {
 // finds gateway and cid in its environment: over every transport, in both
 // directions.
 func TestSpawnedHandlers(t *testing.T) {
+	t.Parallel()
 	path, err := builtProgram()
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +67,7 @@ func TestSpawnedHandlers(t *testing.T) {
 // started in a session of its own, whether it is stopped or killed, and whatever the
 // command ignores; and a command has none of its sockets.
 func TestSpawnedCommandsEnd(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGKILL": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
 			p := serve(t, []string{file(t, `
@@ -115,6 +117,7 @@ routes:
 
 // TestRoutesRefused: what is wrong with a route in a file is told by its field.
 func TestRoutesRefused(t *testing.T) {
+	t.Parallel()
 	rules := filepath.Join(t.TempDir(), "rules.jsonnet")
 	if err := os.WriteFile(rules, []byte(`[{rule: "(= a"}]`), 0o600); err != nil {
 		t.Fatal(err)
@@ -153,6 +156,7 @@ func TestRoutesRefused(t *testing.T) {
 
 // TestRulesFile: a ruleset of ZIO's in a file beside the configuration's.
 func TestRulesFile(t *testing.T) {
+	t.Parallel()
 	flag := file(t, `
 routes:
 - name: depos

@@ -56,6 +56,7 @@ func TestTransferRefused(t *testing.T) {
 
 // TestTransferSecured: get and put over CURVE.
 func TestTransferSecured(t *testing.T) {
+	t.Parallel()
 	s := serveSecured(t)
 	keys := []string{"--curve-server=" + s.file("server.curve.pub"), "--curve-key=" + s.file("writer.curve")}
 	for via, address := range map[string]string{"zmq-server": s.addresses[viaClient], "zmq-router": s.addresses[viaDealer]} {
@@ -73,6 +74,7 @@ func TestTransferSecured(t *testing.T) {
 // TestTransferTimeout: a gateway that answers nothing is waited for as long as
 // --timeout says, and no longer.
 func TestTransferTimeout(t *testing.T) {
+	t.Parallel()
 	p := serve(t, []string{"--no-default-routes", file(t, "routes:\n- name: sleeps\n  exec: {command: [sleep, '1000']}\n")}, nil)
 	for _, via := range []string{"zmq-server", "zmq-router"} {
 		address := map[string]string{"zmq-server": p.addresses[viaClient], "zmq-router": p.addresses[viaDealer]}[via]

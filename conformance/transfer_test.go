@@ -10,6 +10,7 @@ import (
 // TestTransferCommands: get and put end their flows in good order, although the
 // process exits at once.
 func TestTransferCommands(t *testing.T) {
+	t.Parallel()
 	g := serve(t, nil, nil)
 	addresses := g.readAddresses(t)
 	for via, address := range map[string]string{
