@@ -31,6 +31,11 @@ func TestCluster(t *testing.T) {
 	a.give(t, map[string]any{"stream": "raw"})
 	b.give(t, map[string]any{"stream": "raw"})
 
+	a.until(t, func() bool { // as their next beats say
+		c := a.gateway.Status().Cluster
+		return c.Self.Flows == 1 && c.Nodes[0].Flows == 1
+	})
+
 	a.run(t, "flows").columns(t, "NODE ID STATE …*", "a 1 active …*", "b 1 active …*")
 	a.run(t, "flows", "--node", "b").columns(t, "NODE ID STATE …*", "b 1 active …*")
 	a.run(t, "peers", "--transport", "grpc", "--node", "b").columns(t, "NODE ID PEER …*", "b … grpc …*")
