@@ -31,7 +31,7 @@ func (u *crowdCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials
 		visitor.Leave()
 		return nil, nil, err
 	}
-	c := u.conns.Add(visitor.Conn(served))
+	c := u.conns.Add(visitor.Conn(served), conn)
 	return c, &connInfo{info, visitor, c}, nil
 }
 
@@ -109,7 +109,7 @@ func noteCall(ctx context.Context, fullMethod string) (end func()) {
 	}
 	call := conns.Call{
 		Flow: isFlow(fullMethod), Listens: fullMethod == gatewayv1.HandlerService_Listen_FullMethodName,
-		GoAway: grpcgo.GoAway(ctx, "draining"),
+		GoAway: grpcgo.GoAway(ctx, "draining"), Written: grpcgo.Written(ctx),
 	}
 	v.conn.Begin(call)
 	return func() { v.conn.End(call) }

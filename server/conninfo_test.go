@@ -29,7 +29,7 @@ func TestCallsWaitUntilTheyBegin(t *testing.T) {
 	near, far := net.Pipe()
 	defer func() { _, _ = near.Close(), far.Close() }()
 	visitor := crowd.New(crowd.Limits{Strangers: 1, Known: 1, Calls: 1000, Burst: 1000}).Enter(near)
-	ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: near.RemoteAddr(), AuthInfo: &connInfo{AuthInfo: nil, visitor: visitor, conn: conns.NewTable(conns.Options{}).Add(near)}})
+	ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: near.RemoteAddr(), AuthInfo: &connInfo{AuthInfo: nil, visitor: visitor, conn: conns.NewTable(conns.Options{}).Add(near, near)}})
 	counters, allowed := newCounters(nil), newAllowances(1)
 	d := &registrar{
 		counters: counters, allowed: allowed,

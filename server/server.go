@@ -257,12 +257,15 @@ func (s *Server) Undrain() {
 	s.conns.Undrain()
 }
 
-// Stop ends the listeners' streams, waits for all others until the context
-// ends, and closes the connections. The broker should have been closed: then
-// every flow's stream ends by itself.
+// Stop ends the listeners' streams and those of watchers, waits for all others until the
+// context ends, and closes the connections. The broker should have been closed: then
+// every flow's stream ends by itself. A connection that has carried no flow is not waited
+// for, beyond a moment.
 func (s *Server) Stop(ctx context.Context) {
 	s.stopped()
 	defer context.AfterFunc(ctx, s.grpc.Stop)()
+	wait := s.conns.Leave()
 	s.grpc.GracefulStop()
 	s.streams.Wait()
+	wait()
 }

@@ -17,10 +17,12 @@ import (
 // It sees what gRPC does with it by the frames that pass.
 type Conn struct {
 	net.Conn
+	socket  net.Conn // as it was accepted
 	table   *Table
 	in, out frames
 
 	old     chan struct{} // closed when gRPC has told the peer that the connection is old
+	gone    chan struct{} // closed by Close
 	closing sync.Once
 
 	reading   atomic.Bool  // somebody is in Read
@@ -31,12 +33,14 @@ type Conn struct {
 
 	calls, flows, listening int             // guarded by table.mu; that it carries: all, and those of a kind
 	goAway                  func()          // guarded by table.mu; nil before the first call
+	written                 <-chan struct{} // guarded by table.mu; see Call
+	carried                 bool            // guarded by table.mu; a flow, ever
 	peer                    broker.PeerInfo // guarded by table.mu; who calls
 }
 
-// Add takes in a connection that is to be served.
-func (t *Table) Add(conn net.Conn) *Conn {
-	c := &Conn{Conn: conn, table: t, old: make(chan struct{})}
+// Add takes in a connection that is to be served. The socket is what was accepted of it.
+func (t *Table) Add(conn, socket net.Conn) *Conn {
+	c := &Conn{Conn: conn, socket: socket, table: t, old: make(chan struct{}), gone: make(chan struct{})}
 	c.peer = broker.PeerInfo{Transport: "grpc", Address: conn.RemoteAddr().String()}
 	c.in = frames{skip: len(http2.ClientPreface), wants: never, saw: c.came}
 	c.out = frames{wants: telling, saw: c.went}
@@ -121,6 +125,7 @@ func (c *Conn) toldToGo(code http2.ErrCode, words string) {
 // Close implements net.Conn. gRPC calls it whoever has ended the connection.
 func (c *Conn) Close() error {
 	c.closing.Do(func() {
+		close(c.gone)
 		if why := c.forget(); why != nil {
 			c.cut(*why)
 		}

@@ -106,6 +106,9 @@ type Call struct {
 	// GoAway asks the peer to make its next call by another connection. It does not
 	// wait. Nil where that cannot be.
 	GoAway func()
+	// Written is closed when nothing more is written to the connection, all of it; nil
+	// where that is not known.
+	Written <-chan struct{}
 }
 
 // Begin takes note of a call that begins.
@@ -114,7 +117,8 @@ func (c *Conn) Begin(call Call) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c.count(call, 1)
-	c.goAway = call.GoAway
+	c.goAway, c.written = call.GoAway, call.Written
+	c.carried = c.carried || call.Flow
 }
 
 // count counts a call. table.mu is held.

@@ -84,6 +84,25 @@ func GoAway(ctx context.Context, words string) func() {
 	return func() { drainTransport(transport, words) }
 }
 
+// Written returns what is closed when gRPC has written all that it is going to write to a
+// call's connection, and told its peer to go: http2Server.loopyWriterDone. From then on it
+// waits up to a second for the peer to close the connection, which not every client does that
+// still holds a call that has ended. It is nil where the context is of no stream of gRPC's
+// HTTP/2 server.
+//
+// Without that field, return nil: then a stop takes that second.
+func Written(ctx context.Context) <-chan struct{} {
+	s := reflect.ValueOf(grpc.ServerTransportStreamFromContext(ctx))
+	if transport, _ := pointers(ctx); transport == nil {
+		return nil
+	}
+	done := s.Elem().FieldByName("st").Elem().Elem().FieldByName("loopyWriterDone")
+	if !done.IsValid() || done.Type() != reflect.TypeFor[chan struct{}]() {
+		return nil
+	}
+	return *(*chan struct{})(unsafe.Pointer(done.UnsafeAddr()))
+}
+
 // Reader is a stream as gRPC's own parser reads it: a message is a head of five bytes,
 // and as many as it says. gRPC's transport.ServerStream implements it.
 type Reader interface {

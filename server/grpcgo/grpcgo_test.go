@@ -9,7 +9,7 @@ import (
 
 // TestKnowsItsGRPC: this package calls a function inside gRPC, by its name and with
 // parameters that nobody checks, and takes meanings from when gRPC calls a buffer's
-// methods. With another version, look whether http2Server.closeStream and Drain still have them,
+// methods. With another version, look whether http2Server.closeStream and Drain still have them, and there is its loopyWriterDone,
 // and whether what is said here of it and of buffers is still so; then set Version.
 func TestKnowsItsGRPC(t *testing.T) {
 	if grpc.Version != Version {
