@@ -26,8 +26,8 @@ type fullness struct {
 
 func newFullness() *fullness { return &fullness{end: make(chan struct{})} }
 
-// watch looks every second, until stop.
-func (f *fullness) watch(b *broker.Broker) {
+// watch looks every second, until stop, and then calls looked.
+func (f *fullness) watch(b *broker.Broker, looked func()) {
 	f.ended.Go(func() {
 		ticker := time.NewTicker(fullCheck)
 		defer ticker.Stop()
@@ -35,6 +35,7 @@ func (f *fullness) watch(b *broker.Broker) {
 			select {
 			case now := <-ticker.C:
 				f.look(b.Exhausted(), now)
+				looked()
 			case <-f.end:
 				return
 			}

@@ -83,7 +83,8 @@ func New(c Config) (*Gateway, error) {
 		name = g.online.Name()
 	}
 	g.announce(name)
-	g.full.watch(g.broker)
+	g.full.watch(g.broker, g.tellReady)
+	g.tellReady()
 	c.WarnOpen(g.Endpoints(), g.log)
 	return g, nil
 }
@@ -158,6 +159,9 @@ func (g *Gateway) notReady() string {
 	}
 	return strings.Join(words, "\n")
 }
+
+// tellReady has the fronts tell whether new peers may come.
+func (g *Gateway) tellReady() { g.fronts.Ready(g.notReady() == "") }
 
 // Addresses are those that the gateway has bound: with the ports that it has got where 0
 // was asked for.

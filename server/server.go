@@ -119,6 +119,7 @@ const (
 type Server struct {
 	grpc    *grpc.Server
 	health  *health.Server
+	serving serving
 	guests  *crowd.Crowd
 	conns   *conns.Table
 	limiter *limiter
@@ -247,14 +248,42 @@ func serve(s *grpc.Server, l net.Listener) error {
 // Drain tells health checks, of the server and of each service, that nothing new
 // should come here, and peers that have no flow here, or none any more, to go elsewhere.
 func (s *Server) Drain() {
-	s.health.Shutdown()
+	s.serving.change(s.health, func(now *serving) { now.draining = true })
 	s.conns.Drain()
 }
 
 // Undrain tells them that it may come again.
 func (s *Server) Undrain() {
-	s.health.Resume()
+	s.serving.change(s.health, func(now *serving) { now.draining = false })
 	s.conns.Undrain()
+}
+
+// Ready tells health checks whether new peers may come, but for a drain; at first they may.
+func (s *Server) Ready(ready bool) {
+	s.serving.change(s.health, func(now *serving) { now.unready = !ready })
+}
+
+// serving is what health checks are told.
+type serving struct {
+	mu                sync.Mutex
+	draining, unready bool // guarded by mu
+	not               bool // guarded by mu; what was told last
+}
+
+// change changes it, and tells who asks for the health of the server or of any service.
+func (s *serving) change(health *health.Server, change func(now *serving)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+	not := s.draining || s.unready
+	switch {
+	case not == s.not:
+	case not:
+		health.Shutdown()
+	default:
+		health.Resume()
+	}
+	s.not = not
 }
 
 // Stop ends the listeners' streams and those of watchers, waits for all others until the

@@ -48,6 +48,9 @@ func (f *clusterFront) Drain() { f.node.Drain(true) }
 // Undrain implements Front.
 func (f *clusterFront) Undrain() { f.node.Drain(false) }
 
+// Ready implements Front: other nodes are peers that are here already.
+func (f *clusterFront) Ready(bool) {}
+
 // Reload implements Front: there is nothing that can change but keys, which the guard puts
 // in force.
 func (f *clusterFront) Reload(*config.Config) {}

@@ -27,6 +27,9 @@ type Front interface {
 	// not any longer. The broker refuses them; addresses stay bound.
 	Drain()
 	Undrain()
+	// Ready has it tell those who ask whether new peers may come, but for a drain. It is
+	// told again and again.
+	Ready(ready bool)
 	// Reload puts to use what of a valid configuration can change while it serves.
 	Reload(next *config.Config)
 	// Close ends what is served, once what is queued has gone out, while ctx lasts.

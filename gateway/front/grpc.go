@@ -50,6 +50,9 @@ func (f *grpcFront) Drain() { f.server.Drain() }
 // Undrain implements Front.
 func (f *grpcFront) Undrain() { f.server.Undrain() }
 
+// Ready implements Front: health checks of gRPC say whether it serves.
+func (f *grpcFront) Ready(ready bool) { f.server.Ready(ready) }
+
 // Reload implements Front: it changes how many calls may begin.
 func (f *grpcFront) Reload(next *config.Config) { f.server.SetRateLimits(next.GRPC.RateLimits) }
 

@@ -63,6 +63,9 @@ func (f *httpFront) Drain() {}
 // Undrain implements Front.
 func (f *httpFront) Undrain() {}
 
+// Ready implements Front: health checks look by themselves.
+func (f *httpFront) Ready(bool) {}
+
 // Reload implements Front: there is nothing that can change.
 func (f *httpFront) Reload(*config.Config) {}
 

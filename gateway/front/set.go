@@ -94,6 +94,14 @@ func (s *Set) Undrain() {
 	s.draining.Store(false)
 }
 
+// Ready has all tell whether new peers may come, but for a drain. To tell the same again
+// costs next to nothing.
+func (s *Set) Ready(ready bool) {
+	for _, f := range s.all() {
+		f.Ready(ready)
+	}
+}
+
 // Prepare returns what puts to use of a valid configuration what can change. It is a
 // reload.Part.
 func (s *Set) Prepare(next *config.Config) (apply func() []string, err error) {

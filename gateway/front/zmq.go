@@ -53,6 +53,9 @@ func (f *zmqFront) Drain() {}
 // Undrain implements Front.
 func (f *zmqFront) Undrain() {}
 
+// Ready implements Front: ZIO has no word for it.
+func (f *zmqFront) Ready(bool) {}
+
 // Reload implements Front: there is nothing that can change.
 func (f *zmqFront) Reload(*config.Config) {}
 
