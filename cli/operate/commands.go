@@ -25,7 +25,7 @@ type Commands struct {
 	Peers     peersCommand     `cmd:"" group:"Operators" help:"List who is connected, in a flow or not."`
 	Nodes     nodesCommand     `cmd:"" group:"Operators" help:"List the nodes of the cluster, and those that discovery has found."`
 	Listeners listenersCommand `cmd:"" group:"Operators" help:"List the programs that have announced that they handle flows."`
-	Routes    routesCommand    `cmd:"" group:"Operators" help:"List the routes in the order in which they are tried, or try one."`
+	Routes    routesCommand    `cmd:"" group:"Operators" help:"List the routes in the order in which they are tried; add, remove or try some."`
 	Top       topCommand       `cmd:"" group:"Operators" help:"Show flows as they go on: rates, credit, who holds them up."`
 	Watch     watchCommand     `cmd:"" group:"Operators" help:"Print a line for every flow that begins, changes its state or ends."`
 

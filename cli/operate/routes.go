@@ -17,8 +17,10 @@ import (
 
 // routesCommand is the list, and what else there is to do with routes.
 type routesCommand struct {
-	List listRoutes `cmd:"" default:"withargs" help:"List the routes in the order in which they are tried."`
-	Test testRoute  `cmd:"" help:"Say which route a flow would take, and why not the others. It opens none."`
+	List   listRoutes  `cmd:"" default:"withargs" help:"List the routes in the order in which they are tried."`
+	Test   testRoute   `cmd:"" help:"Say which route a flow would take, and why not the others. It opens none."`
+	Add    addRoute    `cmd:"" help:"Add a route for flows that begin from now on, behind those of its priority."`
+	Remove removeRoute `cmd:"" help:"Remove routes. Their flows go on."`
 }
 
 type listRoutes struct {

@@ -3,6 +3,8 @@ package operate_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -123,6 +125,53 @@ func TestDrain(t *testing.T) {
 	}
 	r.run(t, "drain", "--wait").columns(t, "the gateway refuses new flows; 0 flows are left")
 	reads(t, r.run(t, "undrain", "--json"), &gatewayv1.UndrainResponse{})
+}
+
+// TestRoutesChange: what is added takes flows before those of a lower priority, and what is
+// removed takes none.
+func TestRoutesChange(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	rules := filepath.Join(t.TempDir(), "rules.jsonnet")
+	if err := os.WriteFile(rules, []byte(`[{rule: "(= stream 'cold')"}]`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	add := func(arguments ...string) done { return r.run(t, append([]string{"routes", "add"}, arguments...)...) }
+	add("live", "--match", "attributes.stream == 'live'", "--builtin=dump", "--priority=7", "--max-credit=3").
+		columns(t, "added route live: builtin dump; it is gone after a restart")
+	add("cold", "--rules", rules, "--listener=archivers").columns(t, "added route cold: listener archivers; it is gone after a restart")
+	added := reads(t, add("far", "--json", "--connect=tcp://127.0.0.1:9", "--max-flows=2"), &gatewayv1.AddRouteResponse{})
+	if to := added.GetRoute().GetRoute().GetConnect(); to.GetAddress() != "tcp://127.0.0.1:9" || to.GetMaxFlows() != 2 {
+		t.Errorf("added was %v", added)
+	}
+	add("found", "--node=detector", "--port=flow").fails(t, exit.Usage, "this gateway is no node itself") // so it was asked
+	r.run(t, "routes").columns(t, "NAME FROM PRIORITY TAKEN FLOWS CREDIT TO MATCH", "live added 7 0 0 3 builtin dump attributes.stream == 'live'",
+		"cold added 0 0 listener archivers rules: …*", "far added 0 0 connect tcp://127.0.0.1:9 (all)", "dump …*", "generate …*")
+	giver, err := r.Give(t.Context(), zioflow.Bot{Credit: 9, Attributes: map[string]any{"stream": "live"}})
+	if err != nil || giver.TakenBy().Route != "live" {
+		t.Fatalf("a flow: %v", err)
+	}
+	defer giver.Abort()
+
+	add("live", "--builtin=dump").fails(t, exit.Refused, "live")
+	add("x", "--builtin=dump", "--match", "attributes.run = 7").fails(t, exit.Usage, "to compare is ==, not =")
+	add("x", "--builtin=dump", "--match=true", "--rules", rules).fails(t, exit.Usage, "--match and --rules both say")
+	add("x", "--builtin=dump", "--rules=nowhere").fails(t, exit.Usage, "--rules: nowhere: no such file or directory")
+	add("x").fails(t, exit.Usage, "where do its flows go?")
+	add("x", "--builtin=dump", "--listener=y").fails(t, exit.Usage, "where do its flows go?")
+	add("x", "--node=y").fails(t, exit.Usage, "--node and --port need each other")
+	add("x", "--builtin=dump", "--max-flows=1").fails(t, exit.Usage, "--server-key and --max-flows are for")
+	add("x", "--builtin=dump", "--max-time=1s").fails(t, exit.Usage, "--max-processes and --max-time are for commands")
+	run(t.Context(), t, "routes", "add", "--address", r.address, "x", "--max-time=1s", "--", "cat", "-v").fails(t, exit.Refused, "--allow-exec-routes")
+
+	r.run(t, "routes", "remove", "cold", "live").columns(t, "removed route cold: listener archivers", "removed route live: builtin dump; 1 flow of it go on")
+	r.run(t, "routes", "remove", "cold", "far").fails(t, exit.NotFound, "route cold: ")
+	if removed := reads(t, r.run(t, "routes", "remove", "far", "--json"), &gatewayv1.RemoveRouteResponse{}); removed.GetRoute().GetRoute().GetName() != "far" {
+		t.Errorf("removed was %v", removed)
+	}
+	if err := giver.Close(t.Context()); err != nil {
+		t.Errorf("a flow of a route that was removed: %v", err)
+	}
 }
 
 // TestReload says what has changed, and that nothing is lost by a mistake.

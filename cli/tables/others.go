@@ -175,6 +175,11 @@ func Routes(routes []*gatewayv1.RouteStatus) *Table {
 	return t
 }
 
+// Route is a route in a line: its name, and where it leads.
+func Route(r *gatewayv1.Route) string {
+	return Printable(r.GetName() + ": " + factory(r))
+}
+
 // factory is where a route leads.
 func factory(r *gatewayv1.Route) string {
 	switch f := r.GetFactory().(type) {
