@@ -149,12 +149,12 @@ func gatewayCommand(t *testing.T, limit time.Duration, arguments, environment []
 
 // addressFile is what the ready file holds.
 type addressFile struct {
-	ZMQServer []string `json:"zmq_server"`
-	ZMQRouter []string `json:"zmq_router"`
-	GRPC      string   `json:"grpc"`
-	HTTP      string   `json:"http"`
-	GRPCs     []string `json:"grpc_addresses"`
-	HTTPs     []string `json:"http_addresses"`
+	ZMQServer     []string `json:"zmq_server"`
+	ZMQRouter     []string `json:"zmq_router"`
+	GRPC          string   `json:"grpc"`
+	HTTP          string   `json:"http"`
+	GRPCs         []string `json:"grpc_addresses"`
+	HTTPAddresses []string `json:"http_addresses"`
 
 	Cluster     string `json:"cluster"`
 	ClusterPeer string `json:"cluster_peer"`
