@@ -5,6 +5,7 @@ package main_test
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -66,4 +67,42 @@ func (d *document) listeners(b block) {
 // fields is a line without what its columns' widths and the moment make of it.
 func fields(line string) string {
 	return passed.ReplaceAllString(regexp.MustCompile(`:[3-6]\d{4}`).ReplaceAllString(strings.Join(strings.Fields(line), " "), ":40000"), "$1…")
+}
+
+// TestClusterDocument_hosts has the gateway check what the document sets on hosts of their own,
+// by systemd and in containers.
+func TestClusterDocument_hosts(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/cluster.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	made, err := gatewayCommand(t, patience, []string{"keygen", "cluster", folder, "a"}, nil).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, made)
+	}
+	file := filepath.Join(folder, "gateway.yaml")
+	writeFile(t, file, "grpc: 127.0.0.1:7575\n")
+	keys := strings.NewReplacer("/etc/zio-gateway/cluster", filepath.Join(folder, "a"))
+	for kind, setting := range map[string]*regexp.Regexp{
+		"ini": regexp.MustCompile(`(?m)^Environment=(ZIO_GATEWAY_.*)$`), "sh": regexp.MustCompile(`(?m)^ +--env (ZIO_GATEWAY_\S+) \\$`),
+	} {
+		block := blockOf(string(text), kind)
+		var environment []string
+		for _, match := range setting.FindAllStringSubmatch(block, -1) {
+			environment = append(environment, keys.Replace(match[1]))
+		}
+		if len(environment) != 6 || strings.Count(block, "ZIO_GATEWAY_") != 6 {
+			t.Fatalf("%s sets %q", kind, environment)
+		}
+		if out, err := gatewayCommand(t, patience, []string{"check", file}, environment).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", kind, err, out)
+		}
+		// The keys are looked at, and so is the rest.
+		environment = append(environment, "ZIO_GATEWAY_CLUSTER_KEYS="+folder)
+		if out, err := gatewayCommand(t, patience, []string{"check", file}, environment).CombinedOutput(); err == nil {
+			t.Errorf("%s: with no node's keys it is\n%s", kind, out)
+		}
+	}
 }

@@ -58,6 +58,16 @@ func unpackArchive(t *testing.T, dist string) {
 	}
 }
 
+// renderChart has helm render the chart as packed, with its alerts.
+func renderChart(t *testing.T, dist string) {
+	out := inFolder(t, dist, "helm template lab zio-gateway-"+version.Number+".tgz --kube-version 1.31.0 --set security.insecure=true,prometheusRule.enabled=true")
+	for _, want := range []string{`image: "zio-gateway:` + version.Number + `"`, "- alert: ZioGatewayDown"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the chart makes no %q:\n%s", want, out)
+		}
+	}
+}
+
 // apart runs a script as root in namespaces of its own, and wants its last line to be that
 // all is well.
 func apart(t *testing.T, script string, arguments ...string) {

@@ -39,6 +39,7 @@ func TestPackages(t *testing.T) {
 	t.Run("rpm", func(t *testing.T) {
 		installPackage(t, dist, "packages/rpm.sh", "zio-gateway-"+version.Number+"-1.x86_64.rpm")
 	})
+	t.Run("chart", func(t *testing.T) { renderChart(t, dist) })
 	t.Run("image", func(t *testing.T) { runImage(t, dist) })
 	t.Run("contract", func(t *testing.T) { sameContract(t, filepath.Join(dist, "protos.tar.gz")) })
 
@@ -76,8 +77,8 @@ func samePackages(t *testing.T, dist string) {
 	pack(t, other, "TZ=Asia/Tokyo", "LC_ALL=C", "HOME="+t.TempDir(), "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"))
 	was, is := sums(t, dist), sums(t, other)
 	// sdist and wheel, four wheels, Node's, the contract; four archives and what they are
-	// made of, two packages and an image for each Linux, the sums.
-	if len(was) != 8+8+6+1 {
+	// made of, two packages and an image for each Linux, the chart, the sums.
+	if len(was) != 8+8+6+1+1 {
 		t.Errorf("packed were %v", was)
 	}
 	for name, sum := range was {

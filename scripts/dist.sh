@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Packs what users install, into dist/ or the folder that DIST names:
-#   scripts/dist.sh [python|node|gateway|protos|archives|packages|image]...
+#   scripts/dist.sh [python|node|gateway|protos|archives|packages|image|chart]...
 # and all if none is named: zioflow for Python and for Node; zioflow-gateway, which are
 # wheels with the program for each system; the contract with all that it imports; the
 # program for each system as an archive, with what it is made of beside it (CycloneDX);
-# .deb and .rpm; and the image for containers. SHA256SUMS is of all in the folder.
+# .deb and .rpm; the image for containers; and the chart for Helm. SHA256SUMS is of all in the folder.
 # The same commit packs the same bytes. Needs scripts/setup.sh dist.
 set -euo pipefail
 
@@ -140,10 +140,21 @@ dist_image() {
   done
 }
 
-(($#)) || set -- python node gateway protos archives packages image
+# dist_chart: the chart, packed again, as helm says in it when it did so.
+dist_chart() {
+  local name=zio-gateway-$version.tgz
+  helm package deploy/helm/zio-gateway --version "$version" --app-version "$version" --destination "$work/helm" >"$work/log" 2>&1 ||
+    { cat "$work/log" >&2 && return 1; }
+  mkdir "$work/chart"
+  tar -xzmf "$work/helm/$name" -C "$work/chart"
+  bytes_of -C "$work/chart" zio-gateway | gzip -9n >"$work/$name"
+  mv "$work/$name" "$dist"
+}
+
+(($#)) || set -- python node gateway protos archives packages image chart
 for part in "$@"; do
   case $part in
-  python | node | gateway | protos | archives | packages | image) "dist_$part" ;;
+  python | node | gateway | protos | archives | packages | image | chart) "dist_$part" ;;
   *) sed -n '2,/^set/ { /^#/ s/^# \?//p }' "$0" && exit 2 ;;
   esac
 done

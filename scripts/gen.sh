@@ -79,5 +79,6 @@ cp "$work/deploy/gateway.yaml" deploy
 
 version=$(<internal/version/VERSION)
 sed -i -E "s/^version = \".*\"/version = \"$version\"/" clients/python/pyproject.toml
+sed -i -E "s/^(version|appVersion): .*/\1: \"$version\"/" deploy/helm/zio-gateway/Chart.yaml
 npm --prefix clients/node version "$version" --no-git-tag-version --allow-same-version >/dev/null
 sed -i -E "s/(zioflow([-_]gateway)?(-|==))[0-9]+\.[0-9]+\.[0-9]+/\1$version/g" README.md clients/{python,node}/README.md

@@ -361,7 +361,7 @@ setup_dist() {
   want skopeo command -v skopeo
   want rpm command -v rpm
   install_missing
-  scripts/tools.sh buf cyclonedx-gomod image nfpm
+  scripts/tools.sh buf cyclonedx-gomod helm image manifests nfpm
   stamp=$(echo "$root" | cat - deploy/python/requirements.txt | sha256sum)
   [[ -x $venv/bin/python && $(cat "$venv/.stamp" 2>/dev/null) == "$stamp" ]] && return
   echo "setup: Python packages into $venv"

@@ -29,6 +29,7 @@ go test -tags soak -count 1 -timeout 20m ./conformance/matrix || status=1
 
 echo "== the packages, from clean environments, and the other languages"
 TEST_PACKAGES=1 TEST_LANGUAGES=1 go test -count 1 -timeout 90m -run '^(TestPackages|TestLanguages)$' ./conformance || status=1
+TEST_PACKAGES=1 go test -count 1 -timeout 20m ./deploy/helm || status=1
 
 echo "== proxies, before which flows are silent for longer than any waits by itself"
 TEST_PROXIES_IDLE=200s go test -count 1 -timeout 20m ./conformance/proxies || status=1
