@@ -58,6 +58,7 @@ func (c *carriedCommand) Run() error {
 // client's BOT to its first DAT, carried and not, with those of a call from node to node.
 type carriedFigures struct {
 	alone, carried    []float64
+	cpuAlone, cpuBoth []float64 // of a message, in seconds; that of both nodes together
 	local, far, trips []time.Duration
 }
 
@@ -77,6 +78,9 @@ func (f *carriedFigures) print(size int) {
 	r, carried, alone := spreadOf(ratio), spreadOf(f.carried).median, spreadOf(f.alone).median
 	fmt.Printf("grpc-grpc, %d bytes: carried %.0f/s (%.0f MB/s), on one gateway %.0f/s (%.0f MB/s), ratio %.2f (%.2f to %.2f)\n", size,
 		carried, carried*float64(size)/1e6, alone, alone*float64(size)/1e6, r.median, r.low, r.high)
+	cpu, both := spreadOf(f.cpuAlone), spreadOf(f.cpuBoth)
+	fmt.Printf("CPU of a message: both nodes %.0f µs (%.0f to %.0f), one gateway %.0f µs (%.0f to %.0f)\n",
+		both.median*1e6, both.low*1e6, both.high*1e6, cpu.median*1e6, cpu.low*1e6, cpu.high*1e6)
 	if len(f.trips) == 0 {
 		return
 	}
@@ -182,10 +186,20 @@ func (c *carriedCommand) rates(n *nodes, f *carriedFigures) error {
 		if err != nil {
 			return err
 		}
+		before, err := n.far.cpu()
+		if err != nil {
+			return err
+		}
 		b, err := n.run(n.carried, via, l, 0)
 		if err != nil {
 			return err
 		}
+		after, err := n.far.cpu()
+		if err != nil {
+			return err
+		}
+		f.cpuAlone = append(f.cpuAlone, a.perMessage(a.cpu.Seconds()))
+		f.cpuBoth = append(f.cpuBoth, b.perMessage((b.cpu + after - before).Seconds()))
 		f.alone, f.carried = append(f.alone, a.rate), append(f.carried, b.rate)
 	}
 	return nil
