@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -166,5 +168,135 @@ func TestSilentNode(t *testing.T) {
 	defer cancel()
 	if _, err := c.admin().Drain(ctx, &gatewayv1.DrainRequest{Node: "b"}); !dead(c) && status.Code(err) != codes.Unavailable || err == nil || ctx.Err() != nil {
 		t.Errorf("b was drained: %v", err)
+	}
+}
+
+// watching is a watch, with what it tells.
+type watching struct {
+	t      *testing.T
+	stream grpc.ServerStreamingClient[gatewayv1.WatchFlowsResponse]
+	last   map[string]uint64 // the latest events, by node id
+	cancel context.CancelFunc
+}
+
+func (n *node) watch(request *gatewayv1.WatchFlowsRequest) *watching {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	n.t.Cleanup(cancel)
+	stream, err := n.admin().WatchFlows(ctx, request)
+	if err == nil {
+		_, err = stream.Header()
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return &watching{n.t, stream, map[string]uint64{}, cancel}
+}
+
+// next is the next event, as "node/flow state", or "node gone".
+func (w *watching) next() string {
+	w.t.Helper()
+	r, err := w.stream.Recv()
+	switch {
+	case err != nil:
+		w.t.Fatal(err)
+	case r.GetMissed() != 0:
+		w.t.Errorf("%d events were missed", r.GetMissed())
+	case r.GetGone() != "":
+		return r.GetNode() + " gone"
+	}
+	if r.GetNodeId() == "" || r.GetFlow().GetNode() != r.GetNode() || r.GetEvent() <= w.last[r.GetNodeId()] {
+		w.t.Errorf("after the events %v comes %v", w.last, r)
+	}
+	w.last[r.GetNodeId()] = r.GetEvent()
+	return fmt.Sprintf("%s/%d %s", r.GetNode(), r.GetFlow().GetId(), strings.ToLower(strings.TrimPrefix(r.GetFlow().GetState().String(), "FLOW_STATE_")))
+}
+
+func (w *watching) want(events ...string) {
+	w.t.Helper()
+	for _, want := range events {
+		if got := w.next(); got != want {
+			w.t.Fatalf("told was %q, want %q", got, want)
+		}
+	}
+}
+
+// until passes over events until one that begins so.
+func (w *watching) until(prefix string) {
+	w.t.Helper()
+	for so := false; !so; {
+		so = strings.HasPrefix(w.next(), prefix)
+	}
+}
+
+// TestWatchAll: a watch tells of the flows of all nodes, of one that goes and of one that
+// comes, and goes on where another has ended.
+func TestWatchAll(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := r.start("a")
+	b := r.start("b", a)
+	a.knows(1, 0)
+	b.knows(1, 0)
+	generate := func(n *node) *stream {
+		s := n.open(&gatewayv1.Bot{Direction: inject, Credit: 1, Label: `{"flow":"BOT","builtin":"generate","count":2}`})
+		s.next()
+		return s
+	}
+	w, only := a.watch(&gatewayv1.WatchFlowsRequest{}), a.watch(&gatewayv1.WatchFlowsRequest{Node: "b"})
+	generate(a)
+	w.want("a/1 pending", "a/1 active")
+	second := generate(b)
+	w.want("b/1 pending", "b/1 active")
+	only.want("b/1 pending", "b/1 active")
+	w.cancel()
+
+	second.cancel()
+	until(t, "the flow at b has ended", func() bool { return b.Broker().Live() == 0 })
+	generate(a)
+	var after []*gatewayv1.NodeEventNumber
+	for id, event := range w.last {
+		after = append(after, &gatewayv1.NodeEventNumber{NodeId: id, Event: event})
+	}
+	w = a.watch(&gatewayv1.WatchFlowsRequest{AfterEvents: append(after, &gatewayv1.NodeEventNumber{NodeId: "gone", Event: 1})})
+	got := []string{w.next(), w.next(), w.next(), w.next()}
+	slices.Sort(got)
+	if want := []string{"a/2 active", "a/2 pending", "b/1 ended", "gone gone"}; !slices.Equal(got, want) {
+		t.Errorf("told was %q, want %q", got, want)
+	}
+
+	c := r.start("c", a)
+	a.knows(2, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	var opening sync.WaitGroup
+	opening.Go(func() { // until c is watched: that is soon, but not when
+		for ctx.Err() == nil {
+			f, err := gatewayv1.NewFlowServiceClient(c.conn).Get(ctx, &gatewayv1.GetRequest{Bot: &gatewayv1.Bot{Label: `{"builtin":"generate","count":1}`}})
+			for err == nil {
+				_, err = f.Recv()
+			}
+		}
+	})
+	w.until("c/")
+	cancel()
+	opening.Wait()
+	b.stop()
+	w.until("b gone") // behind what is left of c's
+	only.want("b/1 ended", "b gone")
+
+	_, err := a.admin().WatchFlows(t.Context(), &gatewayv1.WatchFlowsRequest{Node: "b"})
+	if err == nil {
+		again, _ := a.admin().WatchFlows(t.Context(), &gatewayv1.WatchFlowsRequest{Node: "b"})
+		_, err = again.Recv()
+	}
+	if status.Code(err) != codes.NotFound {
+		t.Errorf("a node that has gone is watched: %v", err)
+	}
+	far, err := a.admin().WatchFlows(t.Context(), &gatewayv1.WatchFlowsRequest{Node: "c", AfterEvent: 1})
+	if err == nil {
+		_, err = far.Recv()
+	}
+	if status.Code(err) != codes.OutOfRange {
+		t.Errorf("an event that c does not remember: %v", err)
 	}
 }

@@ -9,15 +9,16 @@ import (
 )
 
 type watchCommand struct {
-	doFlags `embed:""`
-	Filter  string   `env:"-" short:"f" help:"Only flows for which this CEL expression is true." placeholder:"CEL"`
-	State   []string `env:"-" short:"s" enum:"pending,active,half_closed,ended" help:"Only flows that enter one of these states: ${enum}." placeholder:"STATE"`
+	doFlags  `embed:""`
+	allNodes `embed:""`
+	Filter   string   `env:"-" short:"f" help:"Only flows for which this CEL expression is true." placeholder:"CEL"`
+	State    []string `env:"-" short:"s" enum:"pending,active,half_closed,ended" help:"Only flows that enter one of these states: ${enum}." placeholder:"STATE"`
 }
 
 // Run prints a line for every flow that enters a state, until it is stopped.
 func (w *watchCommand) Run(c *console.Console) error {
 	return w.do(c, func(c call) error {
-		request := &gatewayv1.WatchFlowsRequest{Filter: w.Filter}
+		request := &gatewayv1.WatchFlowsRequest{Filter: w.Filter, Node: w.Node}
 		if len(w.State) > 0 {
 			request.States = (&selectFlags{State: w.State}).states()
 		}

@@ -187,3 +187,17 @@ func BenchmarkJSON10000(b *testing.B) {
 		}
 	}
 }
+
+// TestEventOfNode: in a cluster a line says at which node, and a node that tells no more is
+// told of.
+func TestEventOfNode(t *testing.T) {
+	t.Parallel()
+	r := &gatewayv1.WatchFlowsResponse{Time: timestamppb.Now(), Node: "b", Flow: &gatewayv1.Flow{Id: 7, State: gatewayv1.FlowState_FLOW_STATE_ACTIVE}}
+	if words := strings.Fields(ansi.Strip(tables.Event(r))); strings.Join(words[1:], " ") != "b 7 active" {
+		t.Errorf("the line is %q", words)
+	}
+	gone := &gatewayv1.WatchFlowsResponse{Time: timestamppb.Now(), Node: "b", Gone: "it has left"}
+	if line := ansi.Strip(tables.Event(gone)); line != "node b tells of no more flows: it has left\n" {
+		t.Errorf("the line is %q", line)
+	}
+}

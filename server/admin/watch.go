@@ -43,11 +43,12 @@ func (s *Service) WatchFlows(request *gatewayv1.WatchFlowsRequest, stream grpc.S
 			queue.put(event, selected.takes(event.Flow, event.Time))
 		}
 	})
+	own := s.ownName()
 	err = stream.SendHeader(nil) // so that the caller knows that the watch has begun
 	for err == nil {
 		var next watched
 		if next, err = queue.take(stream.Context(), s.stop); err == nil {
-			err = stream.Send(s.shown.response(next))
+			err = stream.Send(s.shown.response(next, own))
 		}
 	}
 	return err
@@ -164,16 +165,16 @@ type shownFlow struct {
 	flow *gatewayv1.Flow
 }
 
-func (l *shownFlows) response(w watched) *gatewayv1.WatchFlowsResponse {
+func (l *shownFlows) response(w watched, node string) *gatewayv1.WatchFlowsResponse {
 	r := &gatewayv1.WatchFlowsResponse{Time: timeOf(w.Time), Missed: w.missed, Event: w.ID}
 	if w.Flow != nil {
-		r.Flow = l.of(w.Flow)
+		r.Flow = l.of(w.Flow, node)
 	}
 	return r
 }
 
 // of returns a message that is not to be changed.
-func (l *shownFlows) of(info *broker.FlowInfo) *gatewayv1.Flow {
+func (l *shownFlows) of(info *broker.FlowInfo, node string) *gatewayv1.Flow {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.latest {
@@ -182,6 +183,7 @@ func (l *shownFlows) of(info *broker.FlowInfo) *gatewayv1.Flow {
 		}
 	}
 	s := shownFlow{info, toFlow(info, listedAttributes)}
+	s.flow.Node = node
 	l.latest[l.next] = s
 	l.next = (l.next + 1) % len(l.latest)
 	return s.flow

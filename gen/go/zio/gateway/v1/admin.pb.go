@@ -1793,7 +1793,13 @@ type WatchFlowsRequest struct {
 	// were missed. 0 for events from now on. The gateway remembers the last 4,096
 	// since somebody has watched, less where their labels have more than 16 MiB, and
 	// none beyond its end: OUT_OF_RANGE when some between are remembered no more.
-	AfterEvent    uint64 `protobuf:"varint,3,opt,name=after_event,json=afterEvent,proto3" json:"after_event,omitempty"`
+	AfterEvent uint64 `protobuf:"varint,3,opt,name=after_event,json=afterEvent,proto3" json:"after_event,omitempty"`
+	// Only events of this node of the cluster; empty for all nodes, those that come later
+	// included.
+	Node string `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`
+	// In a cluster, where to go on at each node; after_event is for `node`, or else for the
+	// one that is called. Of nodes that are not named, events come from now on.
+	AfterEvents   []*NodeEventNumber `protobuf:"bytes,5,rep,name=after_events,json=afterEvents,proto3" json:"after_events,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1849,6 +1855,75 @@ func (x *WatchFlowsRequest) GetAfterEvent() uint64 {
 	return 0
 }
 
+func (x *WatchFlowsRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *WatchFlowsRequest) GetAfterEvents() []*NodeEventNumber {
+	if x != nil {
+		return x.AfterEvents
+	}
+	return nil
+}
+
+// NodeEventNumber is an event of a node.
+type NodeEventNumber struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's id, as WatchFlowsResponse.node_id.
+	NodeId string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	// As WatchFlowsResponse.event.
+	Event         uint64 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeEventNumber) Reset() {
+	*x = NodeEventNumber{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeEventNumber) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeEventNumber) ProtoMessage() {}
+
+func (x *NodeEventNumber) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeEventNumber.ProtoReflect.Descriptor instead.
+func (*NodeEventNumber) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *NodeEventNumber) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *NodeEventNumber) GetEvent() uint64 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
 // WatchFlowsResponse is one event: a flow has entered a state. Or it tells that
 // events were missed, where none has come after them.
 type WatchFlowsResponse struct {
@@ -1863,14 +1938,23 @@ type WatchFlowsResponse struct {
 	Missed uint64 `protobuf:"varint,3,opt,name=missed,proto3" json:"missed,omitempty"`
 	// The event's number, higher than that of any before. 0 where the response only
 	// tells what was missed.
-	Event         uint64 `protobuf:"varint,4,opt,name=event,proto3" json:"event,omitempty"`
+	Event uint64 `protobuf:"varint,4,opt,name=event,proto3" json:"event,omitempty"`
+	// The node of the cluster that has the flow: its name, and its id; empty without a
+	// cluster. Events are numbered by each node for itself.
+	Node string `protobuf:"bytes,5,opt,name=node,proto3" json:"node,omitempty"`
+	// As node.
+	NodeId string `protobuf:"bytes,6,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	// Where this is set, the response is no event: the node tells of no more flows, for this
+	// reason in words. When it comes back its events go on, behind the last that was told if
+	// it still remembers them.
+	Gone          string `protobuf:"bytes,7,opt,name=gone,proto3" json:"gone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchFlowsResponse) Reset() {
 	*x = WatchFlowsResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +1966,7 @@ func (x *WatchFlowsResponse) String() string {
 func (*WatchFlowsResponse) ProtoMessage() {}
 
 func (x *WatchFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +1979,7 @@ func (x *WatchFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchFlowsResponse.ProtoReflect.Descriptor instead.
 func (*WatchFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchFlowsResponse) GetTime() *timestamppb.Timestamp {
@@ -1926,6 +2010,27 @@ func (x *WatchFlowsResponse) GetEvent() uint64 {
 	return 0
 }
 
+func (x *WatchFlowsResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *WatchFlowsResponse) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *WatchFlowsResponse) GetGone() string {
+	if x != nil {
+		return x.Gone
+	}
+	return ""
+}
+
 // EndFlowRequest names the flow to end.
 type EndFlowRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1941,7 +2046,7 @@ type EndFlowRequest struct {
 
 func (x *EndFlowRequest) Reset() {
 	*x = EndFlowRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1953,7 +2058,7 @@ func (x *EndFlowRequest) String() string {
 func (*EndFlowRequest) ProtoMessage() {}
 
 func (x *EndFlowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1966,7 +2071,7 @@ func (x *EndFlowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndFlowRequest.ProtoReflect.Descriptor instead.
 func (*EndFlowRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *EndFlowRequest) GetId() uint64 {
@@ -2001,7 +2106,7 @@ type EndFlowResponse struct {
 
 func (x *EndFlowResponse) Reset() {
 	*x = EndFlowResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2118,7 @@ func (x *EndFlowResponse) String() string {
 func (*EndFlowResponse) ProtoMessage() {}
 
 func (x *EndFlowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2131,7 @@ func (x *EndFlowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndFlowResponse.ProtoReflect.Descriptor instead.
 func (*EndFlowResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *EndFlowResponse) GetFlow() *Flow {
@@ -2053,7 +2158,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2065,7 +2170,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2078,7 +2183,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListPeersRequest) GetTransport() string {
@@ -2124,7 +2229,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2136,7 +2241,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2149,7 +2254,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListPeersResponse) GetPeers() []*ConnectedPeer {
@@ -2216,7 +2321,7 @@ type ConnectedPeer struct {
 
 func (x *ConnectedPeer) Reset() {
 	*x = ConnectedPeer{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2333,7 @@ func (x *ConnectedPeer) String() string {
 func (*ConnectedPeer) ProtoMessage() {}
 
 func (x *ConnectedPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2346,7 @@ func (x *ConnectedPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectedPeer.ProtoReflect.Descriptor instead.
 func (*ConnectedPeer) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ConnectedPeer) GetId() uint64 {
@@ -2350,7 +2455,7 @@ type DisconnectPeerRequest struct {
 
 func (x *DisconnectPeerRequest) Reset() {
 	*x = DisconnectPeerRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2362,7 +2467,7 @@ func (x *DisconnectPeerRequest) String() string {
 func (*DisconnectPeerRequest) ProtoMessage() {}
 
 func (x *DisconnectPeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2375,7 +2480,7 @@ func (x *DisconnectPeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectPeerRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectPeerRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DisconnectPeerRequest) GetPeerId() uint64 {
@@ -2410,7 +2515,7 @@ type DisconnectPeerResponse struct {
 
 func (x *DisconnectPeerResponse) Reset() {
 	*x = DisconnectPeerResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2422,7 +2527,7 @@ func (x *DisconnectPeerResponse) String() string {
 func (*DisconnectPeerResponse) ProtoMessage() {}
 
 func (x *DisconnectPeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2435,7 +2540,7 @@ func (x *DisconnectPeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectPeerResponse.ProtoReflect.Descriptor instead.
 func (*DisconnectPeerResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DisconnectPeerResponse) GetPeer() *ConnectedPeer {
@@ -2461,7 +2566,7 @@ type ListListenersRequest struct {
 
 func (x *ListListenersRequest) Reset() {
 	*x = ListListenersRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2578,7 @@ func (x *ListListenersRequest) String() string {
 func (*ListListenersRequest) ProtoMessage() {}
 
 func (x *ListListenersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2591,7 @@ func (x *ListListenersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListListenersRequest.ProtoReflect.Descriptor instead.
 func (*ListListenersRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListListenersRequest) GetPageSize() int32 {
@@ -2525,7 +2630,7 @@ type ListListenersResponse struct {
 
 func (x *ListListenersResponse) Reset() {
 	*x = ListListenersResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2537,7 +2642,7 @@ func (x *ListListenersResponse) String() string {
 func (*ListListenersResponse) ProtoMessage() {}
 
 func (x *ListListenersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2550,7 +2655,7 @@ func (x *ListListenersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListListenersResponse.ProtoReflect.Descriptor instead.
 func (*ListListenersResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListListenersResponse) GetListeners() []*Listener {
@@ -2599,7 +2704,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +2716,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +2729,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Listener) GetId() uint64 {
@@ -2700,7 +2805,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2712,7 +2817,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2725,7 +2830,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListNodesRequest) GetName() string {
@@ -2764,7 +2869,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2776,7 +2881,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2789,7 +2894,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -2841,7 +2946,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +2958,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,7 +2971,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Node) GetId() uint64 {
@@ -2948,7 +3053,7 @@ type NodePort struct {
 
 func (x *NodePort) Reset() {
 	*x = NodePort{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2960,7 +3065,7 @@ func (x *NodePort) String() string {
 func (*NodePort) ProtoMessage() {}
 
 func (x *NodePort) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2973,7 +3078,7 @@ func (x *NodePort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodePort.ProtoReflect.Descriptor instead.
 func (*NodePort) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *NodePort) GetName() string {
@@ -3008,7 +3113,7 @@ type WatchNodesRequest struct {
 
 func (x *WatchNodesRequest) Reset() {
 	*x = WatchNodesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3020,7 +3125,7 @@ func (x *WatchNodesRequest) String() string {
 func (*WatchNodesRequest) ProtoMessage() {}
 
 func (x *WatchNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3033,7 +3138,7 @@ func (x *WatchNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchNodesRequest.ProtoReflect.Descriptor instead.
 func (*WatchNodesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WatchNodesRequest) GetName() string {
@@ -3066,7 +3171,7 @@ type WatchNodesResponse struct {
 
 func (x *WatchNodesResponse) Reset() {
 	*x = WatchNodesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3078,7 +3183,7 @@ func (x *WatchNodesResponse) String() string {
 func (*WatchNodesResponse) ProtoMessage() {}
 
 func (x *WatchNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3091,7 +3196,7 @@ func (x *WatchNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchNodesResponse.ProtoReflect.Descriptor instead.
 func (*WatchNodesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WatchNodesResponse) GetTime() *timestamppb.Timestamp {
@@ -3159,7 +3264,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3171,7 +3276,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3184,7 +3289,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Route) GetName() string {
@@ -3308,7 +3413,7 @@ type BuiltinFactory struct {
 
 func (x *BuiltinFactory) Reset() {
 	*x = BuiltinFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3320,7 +3425,7 @@ func (x *BuiltinFactory) String() string {
 func (*BuiltinFactory) ProtoMessage() {}
 
 func (x *BuiltinFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3333,7 +3438,7 @@ func (x *BuiltinFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuiltinFactory.ProtoReflect.Descriptor instead.
 func (*BuiltinFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *BuiltinFactory) GetName() string {
@@ -3354,7 +3459,7 @@ type ListenerFactory struct {
 
 func (x *ListenerFactory) Reset() {
 	*x = ListenerFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3366,7 +3471,7 @@ func (x *ListenerFactory) String() string {
 func (*ListenerFactory) ProtoMessage() {}
 
 func (x *ListenerFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3379,7 +3484,7 @@ func (x *ListenerFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenerFactory.ProtoReflect.Descriptor instead.
 func (*ListenerFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListenerFactory) GetName() string {
@@ -3406,7 +3511,7 @@ type ExecFactory struct {
 
 func (x *ExecFactory) Reset() {
 	*x = ExecFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3418,7 +3523,7 @@ func (x *ExecFactory) String() string {
 func (*ExecFactory) ProtoMessage() {}
 
 func (x *ExecFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3431,7 +3536,7 @@ func (x *ExecFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecFactory.ProtoReflect.Descriptor instead.
 func (*ExecFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ExecFactory) GetCommand() []string {
@@ -3475,7 +3580,7 @@ type ConnectFactory struct {
 
 func (x *ConnectFactory) Reset() {
 	*x = ConnectFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3487,7 +3592,7 @@ func (x *ConnectFactory) String() string {
 func (*ConnectFactory) ProtoMessage() {}
 
 func (x *ConnectFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3500,7 +3605,7 @@ func (x *ConnectFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectFactory.ProtoReflect.Descriptor instead.
 func (*ConnectFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ConnectFactory) GetAddress() string {
@@ -3558,7 +3663,7 @@ type RouteStatus struct {
 
 func (x *RouteStatus) Reset() {
 	*x = RouteStatus{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3570,7 +3675,7 @@ func (x *RouteStatus) String() string {
 func (*RouteStatus) ProtoMessage() {}
 
 func (x *RouteStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3583,7 +3688,7 @@ func (x *RouteStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStatus.ProtoReflect.Descriptor instead.
 func (*RouteStatus) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RouteStatus) GetRoute() *Route {
@@ -3636,7 +3741,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3648,7 +3753,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3661,7 +3766,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListRoutesRequest) GetPageSize() int32 {
@@ -3691,7 +3796,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3703,7 +3808,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3716,7 +3821,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*RouteStatus {
@@ -3744,7 +3849,7 @@ type AddRouteRequest struct {
 
 func (x *AddRouteRequest) Reset() {
 	*x = AddRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3756,7 +3861,7 @@ func (x *AddRouteRequest) String() string {
 func (*AddRouteRequest) ProtoMessage() {}
 
 func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3769,7 +3874,7 @@ func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteRequest.ProtoReflect.Descriptor instead.
 func (*AddRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AddRouteRequest) GetRoute() *Route {
@@ -3790,7 +3895,7 @@ type AddRouteResponse struct {
 
 func (x *AddRouteResponse) Reset() {
 	*x = AddRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3802,7 +3907,7 @@ func (x *AddRouteResponse) String() string {
 func (*AddRouteResponse) ProtoMessage() {}
 
 func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3815,7 +3920,7 @@ func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteResponse.ProtoReflect.Descriptor instead.
 func (*AddRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AddRouteResponse) GetRoute() *RouteStatus {
@@ -3836,7 +3941,7 @@ type RemoveRouteRequest struct {
 
 func (x *RemoveRouteRequest) Reset() {
 	*x = RemoveRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3848,7 +3953,7 @@ func (x *RemoveRouteRequest) String() string {
 func (*RemoveRouteRequest) ProtoMessage() {}
 
 func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3861,7 +3966,7 @@ func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RemoveRouteRequest) GetName() string {
@@ -3882,7 +3987,7 @@ type RemoveRouteResponse struct {
 
 func (x *RemoveRouteResponse) Reset() {
 	*x = RemoveRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3894,7 +3999,7 @@ func (x *RemoveRouteResponse) String() string {
 func (*RemoveRouteResponse) ProtoMessage() {}
 
 func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3907,7 +4012,7 @@ func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteResponse.ProtoReflect.Descriptor instead.
 func (*RemoveRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RemoveRouteResponse) GetRoute() *RouteStatus {
@@ -3930,7 +4035,7 @@ type TestRouteRequest struct {
 
 func (x *TestRouteRequest) Reset() {
 	*x = TestRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3942,7 +4047,7 @@ func (x *TestRouteRequest) String() string {
 func (*TestRouteRequest) ProtoMessage() {}
 
 func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3955,7 +4060,7 @@ func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteRequest.ProtoReflect.Descriptor instead.
 func (*TestRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *TestRouteRequest) GetBot() *Bot {
@@ -3986,7 +4091,7 @@ type TestRouteResponse struct {
 
 func (x *TestRouteResponse) Reset() {
 	*x = TestRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3998,7 +4103,7 @@ func (x *TestRouteResponse) String() string {
 func (*TestRouteResponse) ProtoMessage() {}
 
 func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4011,7 +4116,7 @@ func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteResponse.ProtoReflect.Descriptor instead.
 func (*TestRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TestRouteResponse) GetRoute() string {
@@ -4047,7 +4152,7 @@ type RouteVerdict struct {
 
 func (x *RouteVerdict) Reset() {
 	*x = RouteVerdict{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4059,7 +4164,7 @@ func (x *RouteVerdict) String() string {
 func (*RouteVerdict) ProtoMessage() {}
 
 func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4072,7 +4177,7 @@ func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteVerdict.ProtoReflect.Descriptor instead.
 func (*RouteVerdict) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RouteVerdict) GetRoute() string {
@@ -4121,7 +4226,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4133,7 +4238,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4146,7 +4251,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *DrainRequest) GetNode() string {
@@ -4169,7 +4274,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4181,7 +4286,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4194,7 +4299,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *DrainResponse) GetFlows() uint64 {
@@ -4222,7 +4327,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4234,7 +4339,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4247,7 +4352,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *UndrainRequest) GetNode() string {
@@ -4266,7 +4371,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4278,7 +4383,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4291,7 +4396,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 // SetLogLevelRequest names a level.
@@ -4305,7 +4410,7 @@ type SetLogLevelRequest struct {
 
 func (x *SetLogLevelRequest) Reset() {
 	*x = SetLogLevelRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4317,7 +4422,7 @@ func (x *SetLogLevelRequest) String() string {
 func (*SetLogLevelRequest) ProtoMessage() {}
 
 func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4330,7 +4435,7 @@ func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelRequest.ProtoReflect.Descriptor instead.
 func (*SetLogLevelRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SetLogLevelRequest) GetLevel() string {
@@ -4351,7 +4456,7 @@ type SetLogLevelResponse struct {
 
 func (x *SetLogLevelResponse) Reset() {
 	*x = SetLogLevelResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[53]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4363,7 +4468,7 @@ func (x *SetLogLevelResponse) String() string {
 func (*SetLogLevelResponse) ProtoMessage() {}
 
 func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[53]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4376,7 +4481,7 @@ func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelResponse.ProtoReflect.Descriptor instead.
 func (*SetLogLevelResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SetLogLevelResponse) GetPrevious() string {
@@ -4395,7 +4500,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[54]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4407,7 +4512,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[54]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4420,7 +4525,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 // ReloadResponse tells what has changed.
@@ -4436,7 +4541,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[55]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4448,7 +4553,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[55]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4461,7 +4566,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ReloadResponse) GetChanges() []string {
@@ -4618,17 +4723,26 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x04B\a\xbaH\x042\x02 \x00R\x02id\x12\x1c\n" +
 	"\x04node\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\";\n" +
 	"\x0fGetFlowResponse\x12(\n" +
-	"\x04flow\x18\x01 \x01(\v2\x14.zio.gateway.v1.FlowR\x04flow\"\x9a\x01\n" +
+	"\x04flow\x18\x01 \x01(\v2\x14.zio.gateway.v1.FlowR\x04flow\"\x87\x02\n" +
 	"\x11WatchFlowsRequest\x12 \n" +
 	"\x06filter\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06filter\x12B\n" +
 	"\x06states\x18\x02 \x03(\x0e2\x19.zio.gateway.v1.FlowStateB\x0f\xbaH\f\x92\x01\t\"\a\x82\x01\x04\x10\x01 \x00R\x06states\x12\x1f\n" +
 	"\vafter_event\x18\x03 \x01(\x04R\n" +
-	"afterEvent\"\x9c\x01\n" +
+	"afterEvent\x12\x1c\n" +
+	"\x04node\x18\x04 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\x12M\n" +
+	"\fafter_events\x18\x05 \x03(\v2\x1f.zio.gateway.v1.NodeEventNumberB\t\xbaH\x06\x92\x01\x03\x10\x80\bR\vafterEvents\"L\n" +
+	"\x0fNodeEventNumber\x12#\n" +
+	"\anode_id\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01(\x80\x01R\x06nodeId\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\x04R\x05event\"\xdd\x01\n" +
 	"\x12WatchFlowsResponse\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12(\n" +
 	"\x04flow\x18\x02 \x01(\v2\x14.zio.gateway.v1.FlowR\x04flow\x12\x16\n" +
 	"\x06missed\x18\x03 \x01(\x04R\x06missed\x12\x14\n" +
-	"\x05event\x18\x04 \x01(\x04R\x05event\"i\n" +
+	"\x05event\x18\x04 \x01(\x04R\x05event\x12\x12\n" +
+	"\x04node\x18\x05 \x01(\tR\x04node\x12\x17\n" +
+	"\anode_id\x18\x06 \x01(\tR\x06nodeId\x12\x12\n" +
+	"\x04gone\x18\a \x01(\tR\x04gone\"i\n" +
 	"\x0eEndFlowRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\x04B\a\xbaH\x042\x02 \x00R\x02id\x12 \n" +
 	"\x06detail\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06detail\x12\x1c\n" +
@@ -4871,7 +4985,7 @@ func file_zio_gateway_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_zio_gateway_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_zio_gateway_v1_admin_proto_goTypes = []any{
 	(FlowState)(0),                 // 0: zio.gateway.v1.FlowState
 	(HeldUpBy)(0),                  // 1: zio.gateway.v1.HeldUpBy
@@ -4894,175 +5008,177 @@ var file_zio_gateway_v1_admin_proto_goTypes = []any{
 	(*GetFlowRequest)(nil),         // 18: zio.gateway.v1.GetFlowRequest
 	(*GetFlowResponse)(nil),        // 19: zio.gateway.v1.GetFlowResponse
 	(*WatchFlowsRequest)(nil),      // 20: zio.gateway.v1.WatchFlowsRequest
-	(*WatchFlowsResponse)(nil),     // 21: zio.gateway.v1.WatchFlowsResponse
-	(*EndFlowRequest)(nil),         // 22: zio.gateway.v1.EndFlowRequest
-	(*EndFlowResponse)(nil),        // 23: zio.gateway.v1.EndFlowResponse
-	(*ListPeersRequest)(nil),       // 24: zio.gateway.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),      // 25: zio.gateway.v1.ListPeersResponse
-	(*ConnectedPeer)(nil),          // 26: zio.gateway.v1.ConnectedPeer
-	(*DisconnectPeerRequest)(nil),  // 27: zio.gateway.v1.DisconnectPeerRequest
-	(*DisconnectPeerResponse)(nil), // 28: zio.gateway.v1.DisconnectPeerResponse
-	(*ListListenersRequest)(nil),   // 29: zio.gateway.v1.ListListenersRequest
-	(*ListListenersResponse)(nil),  // 30: zio.gateway.v1.ListListenersResponse
-	(*Listener)(nil),               // 31: zio.gateway.v1.Listener
-	(*ListNodesRequest)(nil),       // 32: zio.gateway.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),      // 33: zio.gateway.v1.ListNodesResponse
-	(*Node)(nil),                   // 34: zio.gateway.v1.Node
-	(*NodePort)(nil),               // 35: zio.gateway.v1.NodePort
-	(*WatchNodesRequest)(nil),      // 36: zio.gateway.v1.WatchNodesRequest
-	(*WatchNodesResponse)(nil),     // 37: zio.gateway.v1.WatchNodesResponse
-	(*Route)(nil),                  // 38: zio.gateway.v1.Route
-	(*BuiltinFactory)(nil),         // 39: zio.gateway.v1.BuiltinFactory
-	(*ListenerFactory)(nil),        // 40: zio.gateway.v1.ListenerFactory
-	(*ExecFactory)(nil),            // 41: zio.gateway.v1.ExecFactory
-	(*ConnectFactory)(nil),         // 42: zio.gateway.v1.ConnectFactory
-	(*RouteStatus)(nil),            // 43: zio.gateway.v1.RouteStatus
-	(*ListRoutesRequest)(nil),      // 44: zio.gateway.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),     // 45: zio.gateway.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),        // 46: zio.gateway.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),       // 47: zio.gateway.v1.AddRouteResponse
-	(*RemoveRouteRequest)(nil),     // 48: zio.gateway.v1.RemoveRouteRequest
-	(*RemoveRouteResponse)(nil),    // 49: zio.gateway.v1.RemoveRouteResponse
-	(*TestRouteRequest)(nil),       // 50: zio.gateway.v1.TestRouteRequest
-	(*TestRouteResponse)(nil),      // 51: zio.gateway.v1.TestRouteResponse
-	(*RouteVerdict)(nil),           // 52: zio.gateway.v1.RouteVerdict
-	(*DrainRequest)(nil),           // 53: zio.gateway.v1.DrainRequest
-	(*DrainResponse)(nil),          // 54: zio.gateway.v1.DrainResponse
-	(*UndrainRequest)(nil),         // 55: zio.gateway.v1.UndrainRequest
-	(*UndrainResponse)(nil),        // 56: zio.gateway.v1.UndrainResponse
-	(*SetLogLevelRequest)(nil),     // 57: zio.gateway.v1.SetLogLevelRequest
-	(*SetLogLevelResponse)(nil),    // 58: zio.gateway.v1.SetLogLevelResponse
-	(*ReloadRequest)(nil),          // 59: zio.gateway.v1.ReloadRequest
-	(*ReloadResponse)(nil),         // 60: zio.gateway.v1.ReloadResponse
-	nil,                            // 61: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	nil,                            // 62: zio.gateway.v1.Node.HeadersEntry
-	(EndReason)(0),                 // 63: zio.gateway.v1.EndReason
-	(*Peer)(nil),                   // 64: zio.gateway.v1.Peer
-	(Direction)(0),                 // 65: zio.gateway.v1.Direction
-	(*structpb.Struct)(nil),        // 66: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),  // 67: google.protobuf.Timestamp
-	(*LeftOut)(nil),                // 68: zio.gateway.v1.LeftOut
-	(*durationpb.Duration)(nil),    // 69: google.protobuf.Duration
-	(*Bot)(nil),                    // 70: zio.gateway.v1.Bot
+	(*NodeEventNumber)(nil),        // 21: zio.gateway.v1.NodeEventNumber
+	(*WatchFlowsResponse)(nil),     // 22: zio.gateway.v1.WatchFlowsResponse
+	(*EndFlowRequest)(nil),         // 23: zio.gateway.v1.EndFlowRequest
+	(*EndFlowResponse)(nil),        // 24: zio.gateway.v1.EndFlowResponse
+	(*ListPeersRequest)(nil),       // 25: zio.gateway.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),      // 26: zio.gateway.v1.ListPeersResponse
+	(*ConnectedPeer)(nil),          // 27: zio.gateway.v1.ConnectedPeer
+	(*DisconnectPeerRequest)(nil),  // 28: zio.gateway.v1.DisconnectPeerRequest
+	(*DisconnectPeerResponse)(nil), // 29: zio.gateway.v1.DisconnectPeerResponse
+	(*ListListenersRequest)(nil),   // 30: zio.gateway.v1.ListListenersRequest
+	(*ListListenersResponse)(nil),  // 31: zio.gateway.v1.ListListenersResponse
+	(*Listener)(nil),               // 32: zio.gateway.v1.Listener
+	(*ListNodesRequest)(nil),       // 33: zio.gateway.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),      // 34: zio.gateway.v1.ListNodesResponse
+	(*Node)(nil),                   // 35: zio.gateway.v1.Node
+	(*NodePort)(nil),               // 36: zio.gateway.v1.NodePort
+	(*WatchNodesRequest)(nil),      // 37: zio.gateway.v1.WatchNodesRequest
+	(*WatchNodesResponse)(nil),     // 38: zio.gateway.v1.WatchNodesResponse
+	(*Route)(nil),                  // 39: zio.gateway.v1.Route
+	(*BuiltinFactory)(nil),         // 40: zio.gateway.v1.BuiltinFactory
+	(*ListenerFactory)(nil),        // 41: zio.gateway.v1.ListenerFactory
+	(*ExecFactory)(nil),            // 42: zio.gateway.v1.ExecFactory
+	(*ConnectFactory)(nil),         // 43: zio.gateway.v1.ConnectFactory
+	(*RouteStatus)(nil),            // 44: zio.gateway.v1.RouteStatus
+	(*ListRoutesRequest)(nil),      // 45: zio.gateway.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),     // 46: zio.gateway.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),        // 47: zio.gateway.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),       // 48: zio.gateway.v1.AddRouteResponse
+	(*RemoveRouteRequest)(nil),     // 49: zio.gateway.v1.RemoveRouteRequest
+	(*RemoveRouteResponse)(nil),    // 50: zio.gateway.v1.RemoveRouteResponse
+	(*TestRouteRequest)(nil),       // 51: zio.gateway.v1.TestRouteRequest
+	(*TestRouteResponse)(nil),      // 52: zio.gateway.v1.TestRouteResponse
+	(*RouteVerdict)(nil),           // 53: zio.gateway.v1.RouteVerdict
+	(*DrainRequest)(nil),           // 54: zio.gateway.v1.DrainRequest
+	(*DrainResponse)(nil),          // 55: zio.gateway.v1.DrainResponse
+	(*UndrainRequest)(nil),         // 56: zio.gateway.v1.UndrainRequest
+	(*UndrainResponse)(nil),        // 57: zio.gateway.v1.UndrainResponse
+	(*SetLogLevelRequest)(nil),     // 58: zio.gateway.v1.SetLogLevelRequest
+	(*SetLogLevelResponse)(nil),    // 59: zio.gateway.v1.SetLogLevelResponse
+	(*ReloadRequest)(nil),          // 60: zio.gateway.v1.ReloadRequest
+	(*ReloadResponse)(nil),         // 61: zio.gateway.v1.ReloadResponse
+	nil,                            // 62: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	nil,                            // 63: zio.gateway.v1.Node.HeadersEntry
+	(EndReason)(0),                 // 64: zio.gateway.v1.EndReason
+	(*Peer)(nil),                   // 65: zio.gateway.v1.Peer
+	(Direction)(0),                 // 66: zio.gateway.v1.Direction
+	(*structpb.Struct)(nil),        // 67: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),  // 68: google.protobuf.Timestamp
+	(*LeftOut)(nil),                // 69: zio.gateway.v1.LeftOut
+	(*durationpb.Duration)(nil),    // 70: google.protobuf.Duration
+	(*Bot)(nil),                    // 71: zio.gateway.v1.Bot
 }
 var file_zio_gateway_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: zio.gateway.v1.Flow.state:type_name -> zio.gateway.v1.FlowState
-	63, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
-	64, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
-	64, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
-	65, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
-	66, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
-	67, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
-	67, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
-	67, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
+	64, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
+	65, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
+	65, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
+	66, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
+	67, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
+	68, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
+	68, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
+	68, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
 	7,  // 9: zio.gateway.v1.Flow.credit_state:type_name -> zio.gateway.v1.CreditState
 	8,  // 10: zio.gateway.v1.Flow.from_client:type_name -> zio.gateway.v1.Traffic
 	8,  // 11: zio.gateway.v1.Flow.from_handler:type_name -> zio.gateway.v1.Traffic
-	67, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
-	67, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
+	68, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
+	68, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
 	1,  // 14: zio.gateway.v1.Flow.held_up_by:type_name -> zio.gateway.v1.HeldUpBy
 	9,  // 15: zio.gateway.v1.Flow.waits:type_name -> zio.gateway.v1.Waits
-	68, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
-	69, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
-	69, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
-	69, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
-	67, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	69, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
+	70, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
+	70, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
+	70, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
+	68, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
 	14, // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
-	61, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	62, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
 	15, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
-	67, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
+	68, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
 	12, // 25: zio.gateway.v1.GetStatusResponse.cluster:type_name -> zio.gateway.v1.ClusterStatus
 	13, // 26: zio.gateway.v1.ClusterStatus.nodes:type_name -> zio.gateway.v1.ClusterNode
-	67, // 27: zio.gateway.v1.ClusterNode.started:type_name -> google.protobuf.Timestamp
-	67, // 28: zio.gateway.v1.ClusterNode.heard:type_name -> google.protobuf.Timestamp
-	69, // 29: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
-	69, // 30: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
-	69, // 31: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	69, // 32: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
+	68, // 27: zio.gateway.v1.ClusterNode.started:type_name -> google.protobuf.Timestamp
+	68, // 28: zio.gateway.v1.ClusterNode.heard:type_name -> google.protobuf.Timestamp
+	70, // 29: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
+	70, // 30: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
+	70, // 31: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	70, // 32: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
 	0,  // 33: zio.gateway.v1.ListFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
 	5,  // 34: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
 	6,  // 35: zio.gateway.v1.ListFlowsResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
 	5,  // 36: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
 	0,  // 37: zio.gateway.v1.WatchFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	67, // 38: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
-	5,  // 39: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
-	5,  // 40: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
-	26, // 41: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
-	6,  // 42: zio.gateway.v1.ListPeersResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
-	64, // 43: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
-	67, // 44: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
-	2,  // 45: zio.gateway.v1.ConnectedPeer.mechanism:type_name -> zio.gateway.v1.Mechanism
-	67, // 46: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
-	26, // 47: zio.gateway.v1.DisconnectPeerResponse.peer:type_name -> zio.gateway.v1.ConnectedPeer
-	31, // 48: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
-	6,  // 49: zio.gateway.v1.ListListenersResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
-	64, // 50: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
-	67, // 51: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
-	34, // 52: zio.gateway.v1.ListNodesResponse.nodes:type_name -> zio.gateway.v1.Node
-	12, // 53: zio.gateway.v1.ListNodesResponse.cluster:type_name -> zio.gateway.v1.ClusterStatus
-	62, // 54: zio.gateway.v1.Node.headers:type_name -> zio.gateway.v1.Node.HeadersEntry
-	35, // 55: zio.gateway.v1.Node.ports:type_name -> zio.gateway.v1.NodePort
-	67, // 56: zio.gateway.v1.Node.entered:type_name -> google.protobuf.Timestamp
-	67, // 57: zio.gateway.v1.Node.changed:type_name -> google.protobuf.Timestamp
-	67, // 58: zio.gateway.v1.WatchNodesResponse.time:type_name -> google.protobuf.Timestamp
-	3,  // 59: zio.gateway.v1.WatchNodesResponse.event:type_name -> zio.gateway.v1.NodeEvent
-	34, // 60: zio.gateway.v1.WatchNodesResponse.node:type_name -> zio.gateway.v1.Node
-	39, // 61: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
-	40, // 62: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
-	41, // 63: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
-	42, // 64: zio.gateway.v1.Route.connect:type_name -> zio.gateway.v1.ConnectFactory
-	69, // 65: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
-	38, // 66: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
-	4,  // 67: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
-	43, // 68: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
-	38, // 69: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
-	43, // 70: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	43, // 71: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	70, // 72: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
-	64, // 73: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
-	52, // 74: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
-	4,  // 75: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
-	10, // 76: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
-	16, // 77: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
-	18, // 78: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
-	20, // 79: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
-	22, // 80: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
-	24, // 81: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
-	27, // 82: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
-	29, // 83: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
-	32, // 84: zio.gateway.v1.AdminService.ListNodes:input_type -> zio.gateway.v1.ListNodesRequest
-	36, // 85: zio.gateway.v1.AdminService.WatchNodes:input_type -> zio.gateway.v1.WatchNodesRequest
-	44, // 86: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
-	46, // 87: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
-	48, // 88: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
-	50, // 89: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
-	53, // 90: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
-	55, // 91: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
-	57, // 92: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
-	59, // 93: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
-	11, // 94: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
-	17, // 95: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
-	19, // 96: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
-	21, // 97: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
-	23, // 98: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
-	25, // 99: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
-	28, // 100: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
-	30, // 101: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
-	33, // 102: zio.gateway.v1.AdminService.ListNodes:output_type -> zio.gateway.v1.ListNodesResponse
-	37, // 103: zio.gateway.v1.AdminService.WatchNodes:output_type -> zio.gateway.v1.WatchNodesResponse
-	45, // 104: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
-	47, // 105: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
-	49, // 106: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
-	51, // 107: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
-	54, // 108: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
-	56, // 109: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
-	58, // 110: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
-	60, // 111: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
-	94, // [94:112] is the sub-list for method output_type
-	76, // [76:94] is the sub-list for method input_type
-	76, // [76:76] is the sub-list for extension type_name
-	76, // [76:76] is the sub-list for extension extendee
-	0,  // [0:76] is the sub-list for field type_name
+	21, // 38: zio.gateway.v1.WatchFlowsRequest.after_events:type_name -> zio.gateway.v1.NodeEventNumber
+	68, // 39: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
+	5,  // 40: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
+	5,  // 41: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	27, // 42: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
+	6,  // 43: zio.gateway.v1.ListPeersResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
+	65, // 44: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
+	68, // 45: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
+	2,  // 46: zio.gateway.v1.ConnectedPeer.mechanism:type_name -> zio.gateway.v1.Mechanism
+	68, // 47: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
+	27, // 48: zio.gateway.v1.DisconnectPeerResponse.peer:type_name -> zio.gateway.v1.ConnectedPeer
+	32, // 49: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
+	6,  // 50: zio.gateway.v1.ListListenersResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
+	65, // 51: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
+	68, // 52: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
+	35, // 53: zio.gateway.v1.ListNodesResponse.nodes:type_name -> zio.gateway.v1.Node
+	12, // 54: zio.gateway.v1.ListNodesResponse.cluster:type_name -> zio.gateway.v1.ClusterStatus
+	63, // 55: zio.gateway.v1.Node.headers:type_name -> zio.gateway.v1.Node.HeadersEntry
+	36, // 56: zio.gateway.v1.Node.ports:type_name -> zio.gateway.v1.NodePort
+	68, // 57: zio.gateway.v1.Node.entered:type_name -> google.protobuf.Timestamp
+	68, // 58: zio.gateway.v1.Node.changed:type_name -> google.protobuf.Timestamp
+	68, // 59: zio.gateway.v1.WatchNodesResponse.time:type_name -> google.protobuf.Timestamp
+	3,  // 60: zio.gateway.v1.WatchNodesResponse.event:type_name -> zio.gateway.v1.NodeEvent
+	35, // 61: zio.gateway.v1.WatchNodesResponse.node:type_name -> zio.gateway.v1.Node
+	40, // 62: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
+	41, // 63: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
+	42, // 64: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
+	43, // 65: zio.gateway.v1.Route.connect:type_name -> zio.gateway.v1.ConnectFactory
+	70, // 66: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
+	39, // 67: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
+	4,  // 68: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
+	44, // 69: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
+	39, // 70: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
+	44, // 71: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	44, // 72: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	71, // 73: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
+	65, // 74: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
+	53, // 75: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
+	4,  // 76: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
+	10, // 77: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
+	16, // 78: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
+	18, // 79: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
+	20, // 80: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
+	23, // 81: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
+	25, // 82: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
+	28, // 83: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
+	30, // 84: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
+	33, // 85: zio.gateway.v1.AdminService.ListNodes:input_type -> zio.gateway.v1.ListNodesRequest
+	37, // 86: zio.gateway.v1.AdminService.WatchNodes:input_type -> zio.gateway.v1.WatchNodesRequest
+	45, // 87: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
+	47, // 88: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
+	49, // 89: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
+	51, // 90: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
+	54, // 91: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
+	56, // 92: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
+	58, // 93: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
+	60, // 94: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
+	11, // 95: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
+	17, // 96: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
+	19, // 97: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
+	22, // 98: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
+	24, // 99: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
+	26, // 100: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
+	29, // 101: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
+	31, // 102: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
+	34, // 103: zio.gateway.v1.AdminService.ListNodes:output_type -> zio.gateway.v1.ListNodesResponse
+	38, // 104: zio.gateway.v1.AdminService.WatchNodes:output_type -> zio.gateway.v1.WatchNodesResponse
+	46, // 105: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
+	48, // 106: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
+	50, // 107: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
+	52, // 108: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
+	55, // 109: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
+	57, // 110: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
+	59, // 111: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
+	61, // 112: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
+	95, // [95:113] is the sub-list for method output_type
+	77, // [77:95] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_zio_gateway_v1_admin_proto_init() }
@@ -5072,7 +5188,7 @@ func file_zio_gateway_v1_admin_proto_init() {
 	}
 	file_zio_gateway_v1_flow_proto_init()
 	file_zio_gateway_v1_handler_proto_init()
-	file_zio_gateway_v1_admin_proto_msgTypes[33].OneofWrappers = []any{
+	file_zio_gateway_v1_admin_proto_msgTypes[34].OneofWrappers = []any{
 		(*Route_Builtin)(nil),
 		(*Route_Listener)(nil),
 		(*Route_Exec)(nil),
@@ -5084,7 +5200,7 @@ func file_zio_gateway_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zio_gateway_v1_admin_proto_rawDesc), len(file_zio_gateway_v1_admin_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   58,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
