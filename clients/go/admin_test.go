@@ -172,6 +172,10 @@ func TestGateway_Explain(t *testing.T) {
 		words string
 	}{
 		{err, "zioflow: nothing listens at 127.0.0.1:1: is the gateway running, with this --grpc?"},
+		{status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial unix /tmp/g: connect: no such file or directory"`),
+			"zioflow: there is no socket at 127.0.0.1:1: is the gateway running, with this --grpc?"},
+		{status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial unix /tmp/g: connect: permission denied"`),
+			"zioflow: this user may not connect to 127.0.0.1:1: the socket is for its owner and group"},
 		{status.Error(codes.NotFound, "there is no\nflow 7"), "zioflow: there is no flow 7"},
 		{status.Error(codes.Unauthenticated, "no identity has the token"), "zioflow: the gateway at 127.0.0.1:1 does not let this program in: no identity has the token"},
 		{status.Error(codes.PermissionDenied, "it takes admin"), "zioflow: the gateway at 127.0.0.1:1 does not allow this: it takes admin"},

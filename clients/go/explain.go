@@ -26,6 +26,8 @@ func (e *callError) Unwrap() error { return e.status }
 var causes = []struct{ says, means string }{
 	{"connection refused", "nothing listens at %s: is the gateway running, with this --grpc?"},
 	{"actively refused it", "nothing listens at %s: is the gateway running, with this --grpc?"},
+	{"connect: no such file or directory", "there is no socket at %s: is the gateway running, with this --grpc?"},
+	{"connect: permission denied", "this user may not connect to %s: the socket is for its owner and group"},
 	{"name resolver error", "there is no host of the name in %s"},
 	{"no such host", "there is no host of the name in %s"},
 	{"looked like an HTTP/1.1 header", "%s speaks HTTP, and not gRPC: is it the gateway's --http and not its --grpc?"},

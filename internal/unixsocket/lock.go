@@ -22,7 +22,7 @@ type Lock struct {
 func LockPath(path string) (*Lock, error) {
 	lock, err := filelock.Make(path + ".lock")
 	if errors.Is(err, filelock.ErrHeld) {
-		return nil, fmt.Errorf("another process serves this path: %w", err)
+		return nil, errors.New("another process serves this path")
 	}
 	if err != nil {
 		return nil, err

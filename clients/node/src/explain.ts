@@ -9,6 +9,8 @@ export interface Where {
 
 /** The first that is found in grpc-js's words, and what it means; for "plain" only without TLS. */
 const CAUSES: readonly (readonly [RegExp, (at: string, found: RegExpExecArray) => string, "plain"?])[] = [
+  [/ENOENT/, (at) => `there is no socket at ${at}: is the gateway running, with this --grpc?`],
+  [/EACCES/, (at) => `this user may not connect to ${at}: the socket is for its owner and group`],
   [/ECONNREFUSED/, (at) => `nothing listens at ${at}: is the gateway running, with this --grpc?`],
   [/ENOTFOUND|EAI_AGAIN|Name resolution failed/, (at) => `there is no host of the name in ${at}`],
   [/Protocol error/, (at) => `what listens at ${at} does not speak gRPC: is it a port for ZeroMQ or HTTP, and not --grpc?`],

@@ -177,6 +177,7 @@ test("mistakes are told, and lose nothing", async () => {
     assert.match(error.message, /^nothing listens at 127\.0\.0\.1:1: is the gateway running/);
     return true;
   });
+  await assert.rejects(new Gateway("unix:/nowhere/socket").give(), /^\w*: there is no socket at unix:\/nowhere\/socket: is the gateway running/);
 });
 
 test("puts at once give in their order, and none beyond the credit", async () => {

@@ -97,6 +97,7 @@ async def refused(kind):
 lan = "192.0.2.1:7575"
 mistakes = {
     "the gateway is not running": lambda k: use(k, put, at["down"]),
+    "the gateway is not running, and had a socket": lambda k: use(k, put, "unix:/nowhere/grpc"),
     "no host has that name": lambda k: use(k, put, "gateway.invalid:7575"),
     "a URL for an address": lambda k: use(k, put, "http://" + at["plain"]),
     "a port for ZeroMQ": lambda k: use(k, put, at["zeromq"]),

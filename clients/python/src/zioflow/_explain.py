@@ -24,6 +24,14 @@ _CERTIFICATE = re.compile(r"CERTIFICATE_VERIFY_FAILED: (?:SSL_[A-Z_]+: )?([^:]*)
 _CAUSES = (
     (r"Connection refused", "nothing listens at {at}: is the gateway running, with this --grpc?"),
     (
+        r"No such file or directory",
+        "there is no socket at {at}: is the gateway running, with this --grpc?",
+    ),
+    (
+        r"Permission denied",
+        "this user may not connect to {at}: the socket is for its owner and group",
+    ),
+    (
         r"http1\.x server",
         "{at} speaks HTTP, and not gRPC: is it the gateway's --http and not its --grpc?",
     ),
