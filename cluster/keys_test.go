@@ -136,12 +136,15 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 	until(t, "the log tells", func() bool { return strings.Contains(a.log.String(), "--cluster-keys: ") })
 	b := r.start("b", a)
 	b.knows(1, 0)
-	pair, err := r.ca.Peer("a", cluster.CommonName, 20*time.Minute)
+	pair, err := r.ca.Peer("a", cluster.CommonName, 2*time.Minute) // less than a third of its time
 	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, config.Cluster.Keys, map[string][]byte{cluster.Certificate: pair.Certificate, cluster.Key: pair.Key})
 	a.inForce(1)
+	until(t, "the log tells that it expires", func() bool {
+		return strings.Contains(a.log.String(), "certificate of --cluster-keys expires at ")
+	})
 	families, err := a.Metrics().Gather()
 	if err != nil {
 		t.Fatal(err)
