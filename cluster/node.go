@@ -25,6 +25,9 @@ import (
 // lookPause is how soon after one look at the node's own listeners the next may follow.
 const lookPause = 20 * time.Millisecond
 
+// speaks is the version of the protocol, which a test of others changes.
+var speaks uint32 = members.Protocol
+
 // Node is this gateway as a node of a cluster. Its methods may be called concurrently.
 type Node struct {
 	options  Options
@@ -88,7 +91,7 @@ func (n *Node) start() (err error) {
 		return fmt.Errorf("--cluster-peer: %w", err)
 	}
 	n.machine = members.New(members.Beat{
-		ID: n.id, Name: n.options.Node, Version: n.options.Version, Started: time.Now(), Address: n.PeerAddress(),
+		Protocol: speaks, ID: n.id, Name: n.options.Node, Version: n.options.Version, Started: time.Now(), Address: n.PeerAddress(),
 	}, n.options.members)
 	if n.bus, err = openBus(&n.options, string(n.id), n.secure); err != nil {
 		option := "--cluster-listen"
@@ -324,7 +327,7 @@ func (n *Node) refused(e members.Refused) {
 	detail := ""
 	switch e.Why {
 	case members.Stranger:
-		detail = fmt.Sprintf("it speaks version %d of the protocol, this one %d: it is not taken in", e.Beat.Protocol, members.Protocol)
+		detail = fmt.Sprintf("it speaks version %d of the protocol, this one %d: it is not taken in", e.Beat.Protocol, speaks)
 	case members.Crowd:
 		detail = fmt.Sprintf("there are %d already: it is not taken in", n.options.members.MaxNodes)
 	case members.Namesake:

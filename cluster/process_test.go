@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/zioflow/gateway/cluster"
 	"github.com/zioflow/gateway/gateway"
 	"github.com/zioflow/gateway/gateway/config"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
@@ -32,12 +33,19 @@ const childVariable = "ZIO_CLUSTER_TEST_NODE"
 // grpcVariable is where such a gateway serves gRPC; at any port without it.
 const grpcVariable = "ZIO_CLUSTER_TEST_GRPC"
 
+// protocolVariable is the version of the protocol that such a gateway speaks; the present one
+// without it.
+const protocolVariable = "ZIO_CLUSTER_TEST_PROTOCOL"
+
 // beGateway runs a gateway until SIGTERM. It prints its addresses.
 func beGateway(text string) int {
 	c := gateway.DefaultConfig()
 	c.ZMQ.Servers, c.ZMQ.Routers = nil, nil
 	c.GRPC.Addresses, c.HTTP.Address, c.Node.Name = []string{cmp.Or(os.Getenv(grpcVariable), "127.0.0.1:0")}, "none", "none"
 	c.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if protocol, err := strconv.ParseUint(os.Getenv(protocolVariable), 10, 32); err == nil {
+		cluster.Speak(uint32(protocol))
+	}
 	err := json.Unmarshal([]byte(text), &c.Cluster)
 	if err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)

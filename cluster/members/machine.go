@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Protocol is the version of what nodes say to each other. Nodes of the version before
-// are understood as well.
+// Protocol is the version of what nodes say to each other, 1 the first. Nodes of the version
+// before and of the one after are taken in as well: what a version adds, the one before does
+// not look at, and can do without.
 const Protocol = 1
 
 // Options are a node's figures. DefaultOptions has all of them.
@@ -77,9 +78,10 @@ const maxWaiting = 64
 // there are pairs of them.
 const maxGreetings = 3
 
-// New makes a machine for a node: of the beat, ID, Name, Version, Started and Address count.
+// New makes a machine for a node: of the beat, ID, Name, Version, Started and Address count,
+// and Protocol if it is not 0, which stands for the present one.
 func New(self Beat, o Options) *Machine {
-	self.Protocol = Protocol
+	self.Protocol = cmp.Or(self.Protocol, Protocol)
 	return &Machine{options: o, self: self, own: map[uint64]Listener{}, nodes: map[ID]*node{}, names: map[string]*node{}, refused: map[refusal]bool{}}
 }
 
@@ -217,7 +219,7 @@ func (m *Machine) heard(b Beat) {
 			m.leave(n, Gone)
 		}
 		return
-	case b.Protocol != Protocol:
+	case !m.understands(b.Protocol):
 		m.refuse(b, Stranger)
 		return
 	case n == nil && len(m.nodes) >= m.options.MaxNodes:
@@ -234,6 +236,11 @@ func (m *Machine) heard(b Beat) {
 		}
 	}
 	m.catchUp(n)
+}
+
+// understands tells whether nodes of that version are taken in.
+func (m *Machine) understands(protocol uint32) bool {
+	return protocol > 0 && protocol+1 >= m.self.Protocol && protocol <= m.self.Protocol+1
 }
 
 // join takes a node in.
