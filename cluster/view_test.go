@@ -284,9 +284,9 @@ func TestWatchAll(t *testing.T) {
 	w.until("b gone") // behind what is left of c's
 	only.want("b/1 ended", "b gone")
 
-	_, err := a.admin().WatchFlows(t.Context(), &gatewayv1.WatchFlowsRequest{Node: "b"})
+	a.knows(1, 0)
+	again, err := a.admin().WatchFlows(t.Context(), &gatewayv1.WatchFlowsRequest{Node: "b"})
 	if err == nil {
-		again, _ := a.admin().WatchFlows(t.Context(), &gatewayv1.WatchFlowsRequest{Node: "b"})
 		_, err = again.Recv()
 	}
 	if status.Code(err) != codes.NotFound {
