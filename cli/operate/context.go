@@ -41,7 +41,7 @@ func changed(err error) error {
 
 type addContext struct {
 	Name      string `arg:"" help:"What to call it."`
-	Address   string `required:"" env:"-" help:"Where it serves gRPC." placeholder:"HOST:PORT"`
+	Address   string `required:"" env:"-" help:"Where it serves gRPC: HOST:PORT, or unix:PATH." placeholder:"HOST:PORT"`
 	TokenFile string `env:"-" help:"Show the bearer token in this file. It is kept, the file is not needed any more." placeholder:"FILE"`
 	TLSCA     string `name:"tls-ca" env:"-" help:"Encrypt, and trust gateways by the authority in this file." placeholder:"FILE"`
 	TLSCert   string `name:"tls-cert" env:"-" help:"Show the client certificate in this file." placeholder:"FILE"`

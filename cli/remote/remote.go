@@ -30,7 +30,7 @@ const DefaultAddress = "127.0.0.1:7575"
 // say comes from a context.
 type Flags struct {
 	Context   string        `group:"Gateway" help:"The named gateway to talk to, see gateway context; by default the one in use." placeholder:"NAME"`
-	Address   string        `group:"Gateway" help:"Where the gateway serves gRPC, instead of a context; by default at 127.0.0.1:7575." placeholder:"HOST:PORT"`
+	Address   string        `group:"Gateway" help:"Where the gateway serves gRPC, HOST:PORT or unix:PATH, instead of a context; by default at 127.0.0.1:7575." placeholder:"HOST:PORT"`
 	TokenFile string        `group:"Gateway" help:"Show the bearer token in this file." placeholder:"FILE"`
 	TLSCA     string        `group:"Gateway" name:"tls-ca" help:"Encrypt, and trust gateways by this authority." placeholder:"FILE"`
 	TLSCert   string        `group:"Gateway" name:"tls-cert" help:"Show this client certificate." placeholder:"FILE" env:"-"`

@@ -123,6 +123,9 @@ func checkTarget(target string) error {
 	if scheme.MatchString(target) {
 		return fmt.Errorf("zioflow: the address is %s: want HOST:PORT, without a scheme", target)
 	}
+	if path, is := strings.CutPrefix(target, "unix:"); is && (path == "" || strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///")) {
+		return fmt.Errorf("zioflow: the address is %s: want unix:PATH, or unix:///PATH", target)
+	}
 	return nil
 }
 
