@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"regexp"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/rights"
 )
 
 // identity is somebody, with roles and limits.
@@ -18,15 +19,15 @@ type identity struct {
 type limits struct {
 	maxFlows        int
 	extract, inject bool // both false for both
-	match           broker.Match
+	match           matching.Match
 	names           *nameRights
 }
 
 // rights are what the broker is to allow.
-func (i *identity) rights() broker.Rights {
+func (i *identity) rights() rights.Rights {
 	l := i.limits
 	both := !l.extract && !l.inject
-	return broker.Rights{
+	return rights.Rights{
 		Client: i.roles[Client], Handler: i.roles[Handler],
 		Extract: l.extract || both, Inject: l.inject || both,
 		MaxFlows: l.maxFlows, Match: l.match, Names: l.names,

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/rights"
 )
 
 // namePatterns are the names under which somebody may listen. In one, * stands for
@@ -73,14 +73,14 @@ type nameRights struct {
 }
 
 // Right implements broker.ListenerNames.
-func (n *nameRights) Right(name string) broker.NameRight {
+func (n *nameRights) Right(name string) rights.NameRight {
 	switch {
 	case n.patterns == nil && n.owned[name]:
-		return broker.NameRefused
+		return rights.NameRefused
 	case n.patterns == nil:
-		return broker.NameUnlessHeld
+		return rights.NameUnlessHeld
 	case n.patterns.take(name):
-		return broker.NameAllowed
+		return rights.NameAllowed
 	}
-	return broker.NameRefused
+	return rights.NameRefused
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/zioflow/gateway/access"
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/rights"
 )
 
 const listeners = `
@@ -32,7 +32,7 @@ func TestListenerNames(t *testing.T) {
 		text = strings.ReplaceAll(text, "sha256: "+who, "sha256: "+access.HashToken(who))
 	}
 	p := policy(t, text)
-	of := func(token string) broker.Rights {
+	of := func(token string) rights.Rights {
 		t.Helper()
 		who, err := p.Token(t.Context(), token)
 		if err != nil {
@@ -40,16 +40,16 @@ func TestListenerNames(t *testing.T) {
 		}
 		return who.Rights()
 	}
-	for name, want := range map[string][3]broker.NameRight{
-		"archive":           {broker.NameAllowed, broker.NameRefused, broker.NameRefused},
-		"archives":          {broker.NameRefused, broker.NameUnlessHeld, broker.NameRefused},
-		"raw-":              {broker.NameAllowed, broker.NameUnlessHeld, broker.NameRefused},
-		"raw-7/b":           {broker.NameAllowed, broker.NameUnlessHeld, broker.NameRefused},
-		"draw-7":            {broker.NameRefused, broker.NameUnlessHeld, broker.NameRefused},
-		"a-of-b-things":     {broker.NameAllowed, broker.NameUnlessHeld, broker.NameRefused},
-		"-of-of-of--things": {broker.NameAllowed, broker.NameUnlessHeld, broker.NameRefused},
-		"-of-things":        {broker.NameRefused, broker.NameUnlessHeld, broker.NameRefused},
-		"":                  {broker.NameRefused, broker.NameUnlessHeld, broker.NameRefused},
+	for name, want := range map[string][3]rights.NameRight{
+		"archive":           {rights.NameAllowed, rights.NameRefused, rights.NameRefused},
+		"archives":          {rights.NameRefused, rights.NameUnlessHeld, rights.NameRefused},
+		"raw-":              {rights.NameAllowed, rights.NameUnlessHeld, rights.NameRefused},
+		"raw-7/b":           {rights.NameAllowed, rights.NameUnlessHeld, rights.NameRefused},
+		"draw-7":            {rights.NameRefused, rights.NameUnlessHeld, rights.NameRefused},
+		"a-of-b-things":     {rights.NameAllowed, rights.NameUnlessHeld, rights.NameRefused},
+		"-of-of-of--things": {rights.NameAllowed, rights.NameUnlessHeld, rights.NameRefused},
+		"-of-things":        {rights.NameRefused, rights.NameUnlessHeld, rights.NameRefused},
+		"":                  {rights.NameRefused, rights.NameUnlessHeld, rights.NameRefused},
 	} {
 		for i, token := range []string{"BOB", "EVE", "MUTE"} {
 			if got := of(token).Names.Right(name); got != want[i] {

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/zioflow/gateway/access/jwks"
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/internal/text"
 )
@@ -98,7 +99,7 @@ func (p *Policy) Rules() *Rules { return p.rules.Load() }
 
 // Refused counts the refusal of a BOT by the broker, which has logged it. It is
 // made for broker.Options.Denied.
-func (p *Policy) Refused(peer broker.PeerInfo, what broker.Denial) {
+func (p *Policy) Refused(peer transport.PeerInfo, what flow.Denial) {
 	p.observe(peer.Transport, string(what), peer.Name)
 }
 

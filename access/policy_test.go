@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/zioflow/gateway/access"
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/matching"
 )
 
 func parse(t *testing.T, text string) *access.Rules {
@@ -98,7 +98,7 @@ func TestWho(t *testing.T) {
 		t.Errorf("rights are %+v", rights)
 	}
 	for label, want := range map[string]bool{`{"stream":"raw"}`: true, `{"stream":"cooked"}`: false, `{}`: false} {
-		if got := rights.Match.Match(&broker.View{Label: []byte(label)}); got != want {
+		if got := rights.Match.Match(&matching.View{Label: []byte(label)}); got != want {
 			t.Errorf("%s: %t, want %t", label, got, want)
 		}
 	}

@@ -5,10 +5,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/rights"
 )
 
-// Principal is who somebody has proved to be. It implements broker.Grant. Its
+// Principal is who somebody has proved to be. It implements rights.Grant. Its
 // methods may be called concurrently; they answer by the rules in force.
 type Principal struct {
 	rules      *atomic.Pointer[Rules] // those in force
@@ -19,13 +19,13 @@ type Principal struct {
 // Name is the identity's.
 func (p *Principal) Name() string { return p.name }
 
-// Rights implements broker.Grant. There are none when what has proved the name
+// Rights implements rights.Grant. There are none when what has proved the name
 // does so no more: it was withdrawn, given to somebody else, or has expired.
-func (p *Principal) Rights() broker.Rights {
+func (p *Principal) Rights() rights.Rights {
 	if holder := p.holder(); holder != nil {
 		return holder.rights()
 	}
-	return broker.Rights{}
+	return rights.Rights{}
 }
 
 // Need returns nil if the principal has one of the roles, otherwise the denial.

@@ -10,6 +10,11 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/ledger"
+	"github.com/zioflow/gateway/broker/listeners"
+	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -33,7 +38,7 @@ func newBroker(t *testing.T, change func(*broker.Options)) (*broker.Broker, chan
 		t.Fatal(err)
 	}
 	cids := make(cidSink, 100_000)
-	if _, err := b.Listen(broker.ListenerSpec{Name: "l", Sink: cids}); err != nil {
+	if _, err := b.Listen(listeners.Spec{Name: "l", Sink: cids}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close(flow.Draining, "the test is over") })
@@ -42,15 +47,15 @@ func newBroker(t *testing.T, change func(*broker.Options)) (*broker.Broker, chan
 
 type cidSink chan uint64
 
-func (k cidSink) Offer(o broker.Offer) error { k <- o.CID; return nil }
-func (cidSink) Withdraw(uint64, flow.Reason) {}
+func (k cidSink) Offer(o routing.Offer) error { k <- o.CID; return nil }
+func (cidSink) Withdraw(uint64, flow.Reason)  {}
 
 // openPair makes an active flow in which the client gives, with a credit of 4.
 func openPair(t *testing.T, b *broker.Broker, cids chan uint64) *pair {
 	t.Helper()
 	p := &pair{t: t, broker: b}
-	p.client = b.Attach(silentLink{}, broker.PeerInfo{Transport: "fake", Identity: "c"})
-	p.handler = b.Attach(silentLink{}, broker.PeerInfo{Transport: "fake", Identity: "h"})
+	p.client = b.Attach(silentLink{}, transport.PeerInfo{Transport: "fake", Identity: "c"})
+	p.handler = b.Attach(silentLink{}, transport.PeerInfo{Transport: "fake", Identity: "h"})
 	p.say(p.client, `{"flow":"BOT","direction":"extract","credit":4,"stream":"s"}`, 3)
 	p.say(p.handler, fmt.Sprintf(`{"flow":"BOT","direction":"inject","credit":4,"cid":%d}`, <-cids), 0)
 	if info := p.info(); info.Phase != flow.Active {
@@ -74,7 +79,7 @@ func (p *pair) end() {
 	p.say(p.handler, `{"flow":"EOT"}`, 0)
 }
 
-func (p *pair) info() broker.FlowInfo { return p.client.Flow().Info() }
+func (p *pair) info() relay.Info { return p.client.Flow().Info() }
 
 func (p *pair) leave() {
 	p.client.Leave("gone")
@@ -87,7 +92,7 @@ func TestWhoHoldsItUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, cids := newBroker(t, nil)
 		p := openPair(t, b, cids)
-		want := func(by broker.HeldUpBy, waits broker.Waits) {
+		want := func(by ledger.HeldUpBy, waits ledger.Waits) {
 			t.Helper()
 			info := p.info()
 			if info.HeldUpBy != by || info.Waits != waits {
@@ -95,24 +100,24 @@ func TestWhoHoldsItUp(t *testing.T) {
 			}
 		}
 		time.Sleep(3 * time.Second)
-		want(broker.ByTaker, broker.Waits{Taker: 3 * time.Second})
+		want(ledger.ByTaker, ledger.Waits{Taker: 3 * time.Second})
 		p.pay(2)
 		time.Sleep(time.Second)
 		p.dat(1)
 		time.Sleep(time.Second)
-		want(broker.ByGiver, broker.Waits{Giver: 2 * time.Second, Taker: 3 * time.Second})
+		want(ledger.ByGiver, ledger.Waits{Giver: 2 * time.Second, Taker: 3 * time.Second})
 		p.dat(1)
 		time.Sleep(4 * time.Second)
-		want(broker.ByTaker, broker.Waits{Giver: 2 * time.Second, Taker: 7 * time.Second})
+		want(ledger.ByTaker, ledger.Waits{Giver: 2 * time.Second, Taker: 7 * time.Second})
 		p.say(p.client, `{"flow":"EOT"}`, 0)
 		time.Sleep(time.Hour / 200) // half-closed: nobody's time
-		want(broker.ByNobody, broker.Waits{Giver: 2 * time.Second, Taker: 7 * time.Second})
+		want(ledger.ByNobody, ledger.Waits{Giver: 2 * time.Second, Taker: 7 * time.Second})
 		if got, want := b.Stats().Waits, p.info().Waits; got != want {
 			t.Errorf("in sum %+v, want %+v", got, want)
 		}
 		p.say(p.handler, `{"flow":"EOT"}`, 0)
 		time.Sleep(time.Second)
-		want(broker.ByNobody, broker.Waits{Giver: 2 * time.Second, Taker: 7 * time.Second})
+		want(ledger.ByNobody, ledger.Waits{Giver: 2 * time.Second, Taker: 7 * time.Second})
 		if got, want := b.Stats().Waits, p.info().Waits; got != want {
 			t.Errorf("in sum %+v, want %+v", got, want)
 		}
@@ -128,14 +133,14 @@ func TestGatewayHoldsItUp(t *testing.T) {
 		})
 		full := &fullLink{}
 		p := openPair(t, b, cids)
-		q := &pair{t: t, broker: b, client: b.Attach(silentLink{}, broker.PeerInfo{}), handler: b.Attach(full, broker.PeerInfo{})}
+		q := &pair{t: t, broker: b, client: b.Attach(silentLink{}, transport.PeerInfo{}), handler: b.Attach(full, transport.PeerInfo{})}
 		q.say(q.client, `{"flow":"BOT","direction":"extract","credit":4}`, 0)
 		q.say(q.handler, fmt.Sprintf(`{"flow":"BOT","direction":"inject","credit":4,"cid":%d}`, <-cids), 0)
 		q.pay(4)
 		full.queued.Store(1)
 		q.dat(1 << 20)
 		time.Sleep(time.Second)
-		if info := q.info(); info.HeldUpBy != broker.ByGateway || info.Withheld == 0 || info.Waits.Gateway == 0 {
+		if info := q.info(); info.HeldUpBy != ledger.ByGateway || info.Withheld == 0 || info.Waits.Gateway == 0 {
 			t.Errorf("held up by %q, withheld %d, waits %+v", info.HeldUpBy, info.Withheld, info.Waits)
 		}
 		one, other := p.info(), q.info()
@@ -195,13 +200,13 @@ func TestTrafficOfBothSides(t *testing.T) {
 		p.dat(size)
 	}
 	info := p.info()
-	if want := (broker.Traffic{Messages: 4, Bytes: 3 + 0 + 64 + 65, DATs: 3}); info.FromClient != want {
+	if want := (ledger.Traffic{Messages: 4, Bytes: 3 + 0 + 64 + 65, DATs: 3}); info.FromClient != want {
 		t.Errorf("from the client %+v, want %+v", info.FromClient, want)
 	}
-	if want := (broker.Traffic{Messages: 2}); info.FromHandler != want {
+	if want := (ledger.Traffic{Messages: 2}); info.FromHandler != want {
 		t.Errorf("from the handler %+v, want %+v", info.FromHandler, want)
 	}
-	if want := (broker.Sizes{0: 2, 1: 1}); info.Sizes != want || info.Data != (broker.Count{Messages: 3, Bytes: 129}) {
+	if want := (ledger.Sizes{0: 2, 1: 1}); info.Sizes != want || info.Data != (transport.Count{Messages: 3, Bytes: 129}) {
 		t.Errorf("sizes %v, data %+v", info.Sizes, info.Data)
 	}
 	if info.Reason != flow.MessageTooLarge || info.Ended.IsZero() || string(info.Label) == "" {
@@ -211,7 +216,7 @@ func TestTrafficOfBothSides(t *testing.T) {
 
 func TestLongLabelIsNotRemembered(t *testing.T) {
 	b, cids := newBroker(t, nil)
-	p := &pair{t: t, broker: b, client: b.Attach(silentLink{}, broker.PeerInfo{}), handler: b.Attach(silentLink{}, broker.PeerInfo{})}
+	p := &pair{t: t, broker: b, client: b.Attach(silentLink{}, transport.PeerInfo{}), handler: b.Attach(silentLink{}, transport.PeerInfo{})}
 	w := b.Watch(10)
 	defer w.Close()
 	p.say(p.client, fmt.Sprintf(`{"flow":"BOT","direction":"extract","credit":4,"x":%q}`, strings.Repeat("x", 4<<10)), 0)

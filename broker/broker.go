@@ -117,9 +117,9 @@ func (b *Broker) Live() int { return int(b.registry.Live()) }
 
 // Flows describes the flows that have not ended, in the order of their ids,
 // then those that are remembered.
-func (b *Broker) Flows() []FlowInfo {
+func (b *Broker) Flows() []relay.Info {
 	flows := b.registry.present(true) // at once, so that none is missed
-	infos := make([]FlowInfo, len(flows))
+	infos := make([]relay.Info, len(flows))
 	for i, f := range flows {
 		infos[i] = f.Info()
 	}

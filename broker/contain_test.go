@@ -10,6 +10,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -17,12 +18,12 @@ import (
 // others wait, as many as that. One goroutine at a time uses it.
 type brittle struct {
 	silentLink
-	breaks func(broker.Delivery) bool
+	breaks func(transport.Delivery) bool
 	waits  int64
 	told   []string // the EOTs' details
 }
 
-func (l *brittle) Deliver(d broker.Delivery) error {
+func (l *brittle) Deliver(d transport.Delivery) error {
 	if l.breaks != nil && l.breaks(d) {
 		panic("an error that a test has put there")
 	}
@@ -35,11 +36,11 @@ func (l *brittle) Deliver(d broker.Delivery) error {
 func (l *brittle) Queued() (messages, bytes int64) { return l.waits, l.waits }
 
 // between makes an active flow in which the client gives.
-func between(t *testing.T, b *broker.Broker, cids chan uint64, client, handler broker.Link) *pair {
+func between(t *testing.T, b *broker.Broker, cids chan uint64, client, handler transport.Link) *pair {
 	t.Helper()
 	p := &pair{t: t, broker: b}
-	p.client = b.Attach(client, broker.PeerInfo{Transport: "fake", Identity: "c"})
-	p.handler = b.Attach(handler, broker.PeerInfo{Transport: "fake", Identity: "h"})
+	p.client = b.Attach(client, transport.PeerInfo{Transport: "fake", Identity: "c"})
+	p.handler = b.Attach(handler, transport.PeerInfo{Transport: "fake", Identity: "h"})
 	p.say(p.client, `{"flow":"BOT","direction":"extract","credit":4}`, 0)
 	p.say(p.handler, fmt.Sprintf(`{"flow":"BOT","direction":"inject","credit":4,"cid":%d}`, <-cids), 0)
 	return p
@@ -70,7 +71,7 @@ func TestPanicWhilePaying(t *testing.T) {
 			o.Log = slog.New(slog.NewTextHandler(log, nil))
 		})
 		pays := 0
-		giver := &brittle{breaks: func(d broker.Delivery) bool {
+		giver := &brittle{breaks: func(d transport.Delivery) bool {
 			if d.Type == zio.PAY {
 				pays++
 			}
@@ -100,7 +101,7 @@ func TestPanicAtADeadline(t *testing.T) {
 			o.IdleTimeout, o.Log = time.Second, slog.New(slog.NewTextHandler(log, nil))
 		})
 		once := true
-		client, handler := &brittle{breaks: func(d broker.Delivery) bool {
+		client, handler := &brittle{breaks: func(d transport.Delivery) bool {
 			breaks := once && d.Type == zio.EOT
 			once = once && !breaks
 			return breaks

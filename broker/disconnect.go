@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // Errors of Disconnect.
@@ -24,7 +25,7 @@ func (b *Broker) Disconnect(id PeerID, detail string) (ConnectedPeer, error) {
 		return ConnectedPeer{}, ErrNoPeer
 	}
 	was := p.describe()
-	link, connected := p.party.Link.(Disconnector)
+	link, connected := p.party.Link.(transport.Disconnector)
 	if !connected {
 		return was, ErrNoConnection
 	}

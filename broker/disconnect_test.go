@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/budget"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -16,14 +18,14 @@ import (
 // it.
 type wire struct {
 	silentLink
-	info      broker.LinkInfo
+	info      transport.LinkInfo
 	described int
 	told      []string // what it was sent and done
 }
 
-func (w *wire) Describe() broker.LinkInfo { w.described++; return w.info }
+func (w *wire) Describe() transport.LinkInfo { w.described++; return w.info }
 
-func (w *wire) Deliver(d broker.Delivery) error {
+func (w *wire) Deliver(d transport.Delivery) error {
 	if d.Type == zio.EOT {
 		w.told = append(w.told, fmt.Sprintf("%v: %s", d.Reason, d.Detail))
 	}
@@ -36,8 +38,8 @@ func (w *wire) Disconnect(detail string) { w.told = append(w.told, "disconnected
 func wired(t *testing.T, b *broker.Broker, cids chan uint64, client *wire) *pair {
 	t.Helper()
 	p := &pair{t: t, broker: b}
-	p.client = b.Attach(client, broker.PeerInfo{Transport: "wire", Name: "c"})
-	p.handler = b.Attach(silentLink{}, broker.PeerInfo{Transport: "silent"})
+	p.client = b.Attach(client, transport.PeerInfo{Transport: "wire", Name: "c"})
+	p.handler = b.Attach(silentLink{}, transport.PeerInfo{Transport: "silent"})
 	p.say(p.client, `{"flow":"BOT","direction":"extract","credit":4}`, 7)
 	p.say(p.handler, fmt.Sprintf(`{"flow":"BOT","direction":"inject","credit":4,"cid":%d}`, <-cids), 5)
 	return p
@@ -55,7 +57,7 @@ func TestPeersAreDescribed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, cids := newBroker(t, nil)
 		begin := time.Now()
-		client := &wire{info: broker.LinkInfo{Protocol: "W 1", Mechanism: "none", BytesOut: 3, QueuedMessages: 2, QueuedBytes: 20}}
+		client := &wire{info: transport.LinkInfo{Protocol: "W 1", Mechanism: "none", BytesOut: 3, QueuedMessages: 2, QueuedBytes: 20}}
 		p := wired(t, b, cids, client)
 		want := func(clientSeen, handlerSeen time.Duration, fromClient, fromHandler uint64) {
 			t.Helper()
@@ -65,7 +67,7 @@ func TestPeersAreDescribed(t *testing.T) {
 			if got := peers[1].Link; peers[1].Flow != 1 || got != link {
 				t.Errorf("the client's link is %+v, want %+v", got, link)
 			}
-			link = broker.LinkInfo{BytesIn: fromHandler, BytesOut: fromClient, LastSeen: begin.Add(handlerSeen)}
+			link = transport.LinkInfo{BytesIn: fromHandler, BytesOut: fromClient, LastSeen: begin.Add(handlerSeen)}
 			if got := peers[0].Link; peers[0].Flow != 1 || got != link {
 				t.Errorf("the handler's link is %+v, want %+v", got, link)
 			}
@@ -83,7 +85,7 @@ func TestPeersAreDescribed(t *testing.T) {
 			t.Errorf("a link that knows all is shown as %+v, want %+v", got, client.info)
 		}
 		p.end()
-		client.info = broker.LinkInfo{Protocol: "W 1"}
+		client.info = transport.LinkInfo{Protocol: "W 1"}
 		if got := peersOf(b, "wire"); got[0].Flow != 0 || got[0].Link != client.info {
 			t.Errorf("after the flow's end it is shown as %+v, want %+v", got, client.info)
 		}
@@ -95,9 +97,9 @@ func TestPeersAreDescribed(t *testing.T) {
 func TestOthersAreNotLookedAt(t *testing.T) {
 	b, _ := newBroker(t, nil)
 	asked := &wire{}
-	crowd := []*broker.Peer{b.Attach(asked, broker.PeerInfo{Transport: "wire"})}
+	crowd := []*broker.Peer{b.Attach(asked, transport.PeerInfo{Transport: "wire"})}
 	for range 1000 {
-		crowd = append(crowd, b.Attach(silentLink{}, broker.PeerInfo{Transport: "silent"}))
+		crowd = append(crowd, b.Attach(silentLink{}, transport.PeerInfo{Transport: "silent"}))
 	}
 	if got := peersOf(b, "silent"); len(got) != 1000 || asked.described != 0 {
 		t.Errorf("%d peers were listed, and the other one was asked %d times", len(got), asked.described)
@@ -119,7 +121,7 @@ func TestOthersAreNotLookedAt(t *testing.T) {
 // TestDisconnect: the flow is ended first, so that both sides are told why.
 func TestDisconnect(t *testing.T) {
 	b, cids := newBroker(t, nil)
-	client := &wire{info: broker.LinkInfo{Protocol: "W 1"}}
+	client := &wire{info: transport.LinkInfo{Protocol: "W 1"}}
 	p := wired(t, b, cids, client)
 	was, err := b.Disconnect(1, "beam off")
 	if err != nil || was.ID != 1 || was.Info.Name != "c" || was.Flow != 1 || was.Link.Protocol != "W 1" {
@@ -157,8 +159,8 @@ func TestDisconnectNeedsAConnection(t *testing.T) {
 func TestWaitingReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := newBroker(t, func(o *broker.Options) { o.MaxMessage, o.MaxBytes, o.MaxFlowBytes = 100, 100, 100 })
-		first := b.Attach(silentLink{}, broker.PeerInfo{Transport: "fake", Address: "a"})
-		second := b.Attach(silentLink{}, broker.PeerInfo{Transport: "fake", Address: "b"})
+		first := b.Attach(silentLink{}, transport.PeerInfo{Transport: "fake", Address: "a"})
+		second := b.Attach(silentLink{}, transport.PeerInfo{Transport: "fake", Address: "b"})
 		first.Bytes().Add(90)
 		second.Bytes().Add(5)
 		charged := make(chan bool)
@@ -172,7 +174,7 @@ func TestWaitingReaders(t *testing.T) {
 			t.Errorf("%d wait, %d bytes are held, want 0 and 15", b.WaitingReaders(), b.Held())
 		}
 		first.Early().Add(1 << 30) // more than peers without a flow share
-		go func() { charged <- second.Early().Charge(10, broker.NoFree, nil) }()
+		go func() { charged <- second.Early().Charge(10, budget.NoFree, nil) }()
 		synctest.Wait()
 		if b.WaitingReaders() != 1 || b.Exhausted() {
 			t.Errorf("%d wait, exhausted is %v, want 1 and false", b.WaitingReaders(), b.Exhausted())

@@ -10,6 +10,7 @@ import (
 	"github.com/zioflow/gateway/broker/relay"
 	"github.com/zioflow/gateway/broker/rights"
 	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/text"
 )
@@ -23,7 +24,7 @@ type Elsewhere interface {
 	// tells the Acceptance.
 	Reach(*Acceptance)
 	// Decline has the offer refused. The error is that of Broker.Decline.
-	Decline(ctx context.Context, by PeerInfo, cid uint64, detail string) error
+	Decline(ctx context.Context, by transport.PeerInfo, cid uint64, detail string) error
 }
 
 // SetElsewhere makes the broker that of a cluster's node: its cids carry that number, which
@@ -46,7 +47,7 @@ func (b *Broker) Offered(cid uint64) bool { return b.router.Offers.Has(cid) }
 
 // AttachAccepting is AttachWith for the handler of another node, which may take what is
 // offered at this one alone.
-func (b *Broker) AttachAccepting(link Link, info PeerInfo, grant rights.Grant) *Peer {
+func (b *Broker) AttachAccepting(link transport.Link, info transport.PeerInfo, grant rights.Grant) *Peer {
 	p := b.AttachWith(link, info, grant)
 	p.near = true
 	return p
@@ -62,7 +63,7 @@ type Acceptance struct {
 	// CID is the handler's, Handler who it is, and Match the expression of the right by which
 	// it may have the flow; empty for any. Bot is its BOT, not to be changed.
 	CID     uint64
-	Handler PeerInfo
+	Handler transport.PeerInfo
 	Match   string
 	Bot     *zio.Message
 	// Direction and Credit are the BOT's.
@@ -206,7 +207,7 @@ func (a *Acceptance) closeSend() {
 // node that has offered it. Its BOT is that of the client, with the credit that was agreed.
 // It returns the client's Peer, which Pauses; or why there is no flow here, which the other node is to be
 // told.
-func (a *Acceptance) Taken(link Link, client PeerInfo, m *zio.Message) (*Peer, *flow.Error) {
+func (a *Acceptance) Taken(link transport.Link, client transport.PeerInfo, m *zio.Message) (*Peer, *flow.Error) {
 	bot, err := zio.ParseBot(m.Label)
 	if err != nil {
 		return nil, a.Refused(flow.ProtocolError, text.Detail("the client: "+err.Error()))

@@ -19,7 +19,7 @@ type another struct{ asked []*broker.Acceptance }
 
 func (e *another) Knows(uint64) bool          { return true }
 func (e *another) Reach(a *broker.Acceptance) { e.asked = append(e.asked, a) }
-func (e *another) Decline(context.Context, broker.PeerInfo, uint64, string) error {
+func (e *another) Decline(context.Context, transport.PeerInfo, uint64, string) error {
 	return errors.New("asked elsewhere")
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // pageSize is how many flows or peers are looked up at once by those who go
@@ -24,13 +25,13 @@ var (
 )
 
 // Flow finds a flow that has not ended or is remembered; nil if there is none.
-func (b *Broker) Flow(id FlowID) *relay.Flow { return b.registry.find(id) }
+func (b *Broker) Flow(id transport.FlowID) *relay.Flow { return b.registry.find(id) }
 
 // FlowsBefore returns the flows with ids below that, ended ones that are
 // remembered included, the latest first. Those that begin meanwhile are not among
 // them; one that is forgotten meanwhile may be missing. It locks nothing between
 // two of them.
-func (b *Broker) FlowsBefore(id FlowID) func(yield func(*relay.Flow) bool) {
+func (b *Broker) FlowsBefore(id transport.FlowID) func(yield func(*relay.Flow) bool) {
 	return func(yield func(*relay.Flow) bool) {
 		for page := make([]*registered, 0, pageSize); ; {
 			if page = b.registry.before(id, page[:0]); len(page) == 0 {
@@ -49,10 +50,10 @@ func (b *Broker) FlowsBefore(id FlowID) func(yield func(*relay.Flow) bool) {
 // EndFlow ends a flow with EndedByAdmin, and returns how it was then. Both sides
 // are told the detail. The error is ErrNoFlow or ErrEnded; with ErrEnded it
 // returns the flow as it is.
-func (b *Broker) EndFlow(id FlowID, detail string) (FlowInfo, error) {
+func (b *Broker) EndFlow(id transport.FlowID, detail string) (relay.Info, error) {
 	f := b.Flow(id)
 	if f == nil {
-		return FlowInfo{}, ErrNoFlow
+		return relay.Info{}, ErrNoFlow
 	}
 	info, ended := f.End(flow.EndedByAdmin, detail)
 	if !ended {

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -17,7 +17,7 @@ type lateLink struct {
 	waiting, written []zio.Type
 }
 
-func (l *lateLink) Deliver(d broker.Delivery) error {
+func (l *lateLink) Deliver(d transport.Delivery) error {
 	l.waiting = append(l.waiting, d.Type)
 	d.Message.Release()
 	return nil
@@ -31,8 +31,8 @@ func TestEndFlowIsWritten(t *testing.T) {
 	b, cids := newBroker(t, nil)
 	var sides [2]lateLink
 	p := &pair{t: t, broker: b}
-	p.client = b.Attach(&sides[flow.Client], broker.PeerInfo{Transport: "fake"})
-	p.handler = b.Attach(&sides[flow.Handler], broker.PeerInfo{Transport: "fake"})
+	p.client = b.Attach(&sides[flow.Client], transport.PeerInfo{Transport: "fake"})
+	p.handler = b.Attach(&sides[flow.Handler], transport.PeerInfo{Transport: "fake"})
 	p.say(p.client, `{"flow":"BOT","direction":"extract","credit":4}`, 0)
 	p.say(p.handler, fmt.Sprintf(`{"flow":"BOT","direction":"inject","credit":4,"cid":%d}`, <-cids), 0)
 	if _, err := b.EndFlow(p.client.Flow().ID(), "enough"); err != nil {

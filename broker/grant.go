@@ -5,6 +5,7 @@ import (
 
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/rights"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // rights are what the peer may do now; everything without a grant.
@@ -23,7 +24,7 @@ func (p *Peer) deny(d *flow.Error) {
 	p.tell(d.Reason.String(), d.Reason, d.Detail)
 }
 
-func (b *Broker) denied(peer PeerInfo, what flow.Denial) {
+func (b *Broker) denied(peer transport.PeerInfo, what flow.Denial) {
 	if tell := b.limits().Denied; tell != nil {
 		tell(peer, what)
 	}

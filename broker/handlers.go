@@ -10,6 +10,7 @@ import (
 	"github.com/zioflow/gateway/broker/matching"
 	"github.com/zioflow/gateway/broker/relay"
 	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -47,7 +48,7 @@ func (b *Broker) takeOffer(cid zio.Number, name string) (*relay.Flow, error) {
 
 // Decline refuses the request that was offered with this cid, on behalf of that
 // peer: its client is told. The error is routing.ErrNoOffer or routing.ErrForeignOffer.
-func (b *Broker) Decline(by PeerInfo, cid uint64, detail string) error {
+func (b *Broker) Decline(by transport.PeerInfo, cid uint64, detail string) error {
 	r, err := b.takeRequest(cid, by.Name)
 	if no, ok := errors.AsType[*flow.Error](err); ok {
 		b.say(slog.LevelWarn, lineDenied, by, "decline refused", "peer", by, "detail", no.Detail, "cause", string(no.Denied))
@@ -61,7 +62,7 @@ func (b *Broker) Decline(by PeerInfo, cid uint64, detail string) error {
 }
 
 // DeclineAnywhere is Decline for an offer that may be another node's of the cluster.
-func (b *Broker) DeclineAnywhere(ctx context.Context, by PeerInfo, cid uint64, detail string) error {
+func (b *Broker) DeclineAnywhere(ctx context.Context, by transport.PeerInfo, cid uint64, detail string) error {
 	err := b.Decline(by, cid, detail)
 	if others := b.others(); errors.Is(err, routing.ErrNoOffer) && others != nil && others.Knows(cid) {
 		return others.Decline(ctx, by, cid, detail)

@@ -7,12 +7,13 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
 // passFlow has a flow begin and end: two events.
 func passFlow(b *broker.Broker, label string) {
-	p := b.Attach(broker.NewOutbox(10), broker.PeerInfo{Transport: "fake", Identity: "c"})
+	p := b.Attach(transport.NewOutbox(10), transport.PeerInfo{Transport: "fake", Identity: "c"})
 	p.Receive(&zio.Message{Form: zio.FormFlow, Label: []byte(label)})
 	p.Leave("gone")
 }
@@ -46,7 +47,7 @@ func TestWatchAfter(t *testing.T) {
 	}
 	for want := first.ID + 1; want <= first.ID+2*more+3; want++ {
 		e := <-again.Events()
-		if e.ID != want || e.Missed != 0 || e.Flow.ID != broker.FlowID((want-first.ID)/2+1) || (e.Flow.Phase == flow.Ended) != ((want-first.ID)%2 == 1) {
+		if e.ID != want || e.Missed != 0 || e.Flow.ID != transport.FlowID((want-first.ID)/2+1) || (e.Flow.Phase == flow.Ended) != ((want-first.ID)%2 == 1) {
 			t.Fatalf("event %d of flow %d, %v, %d missed; want event %d", e.ID, e.Flow.ID, e.Flow.Phase, e.Missed, want)
 		}
 	}

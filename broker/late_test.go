@@ -8,6 +8,8 @@ import (
 	"weak"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // TestNobodyIsWaitedForInVain: a flow that has ended is not kept in memory for the time
@@ -24,18 +26,18 @@ func TestNobodyIsWaitedForInVain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, cids := newBroker(t, func(o *broker.Options) { o.KeepEnded, o.EOTTimeout = 0, time.Hour })
-			p := &pair{t: t, broker: b, client: b.Attach(silentLink{}, broker.PeerInfo{Identity: "c"})}
+			p := &pair{t: t, broker: b, client: b.Attach(silentLink{}, transport.PeerInfo{Identity: "c"})}
 			p.client.Stays()
-			flows := make([]weak.Pointer[broker.Flow], 100)
+			flows := make([]weak.Pointer[relay.Flow], 100)
 			for i := range flows {
 				if name == "leaves" && i > 0 {
-					p.client = b.Attach(silentLink{}, broker.PeerInfo{Identity: "c"})
+					p.client = b.Attach(silentLink{}, transport.PeerInfo{Identity: "c"})
 					p.client.Stays()
 				}
 				if name != "begins anew" || i == 0 {
 					p.say(p.client, bot, 0)
 				}
-				p.handler = b.Attach(silentLink{}, broker.PeerInfo{Identity: "h"})
+				p.handler = b.Attach(silentLink{}, transport.PeerInfo{Identity: "h"})
 				p.say(p.handler, fmt.Sprintf(`{"flow":"BOT","direction":"inject","credit":1,"cid":%d}`, <-cids), 0)
 				flows[i] = weak.Make(p.client.Flow())
 				p.handler.Leave("it is tired") // so the client owes an answer
@@ -54,7 +56,7 @@ func TestNobodyIsWaitedForInVain(t *testing.T) {
 }
 
 // left is how many of the flows are still there.
-func left(flows []weak.Pointer[broker.Flow]) (n int) {
+func left(flows []weak.Pointer[relay.Flow]) (n int) {
 	for _, f := range flows {
 		if f.Value() != nil {
 			n++

@@ -13,6 +13,9 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/rights"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -22,7 +25,7 @@ type flood struct {
 	log *jsonLog
 }
 
-func newFlood(t *testing.T, route broker.Factory) *flood {
+func newFlood(t *testing.T, route routing.Factory) *flood {
 	t.Helper()
 	log := &jsonLog{}
 	options := broker.DefaultOptions()
@@ -33,7 +36,7 @@ func newFlood(t *testing.T, route broker.Factory) *flood {
 	}
 	t.Cleanup(func() { b.Close(flow.Draining, "") })
 	if route != nil {
-		if _, err := b.AddRoute(broker.Route{Name: "all", Factory: route}); err != nil {
+		if _, err := b.AddRoute(routing.Route{Name: "all", Factory: route}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -41,14 +44,14 @@ func newFlood(t *testing.T, route broker.Factory) *flood {
 }
 
 // attach attaches a peer that keeps what it is told last.
-func (f *flood) attach(info broker.PeerInfo, grant broker.Grant) (*broker.Peer, *lastTold) {
+func (f *flood) attach(info transport.PeerInfo, grant rights.Grant) (*broker.Peer, *lastTold) {
 	link := &lastTold{}
 	return f.AttachWith(link, info, grant), link
 }
 
 type lastTold struct{ label, detail string }
 
-func (l *lastTold) Deliver(d broker.Delivery) error {
+func (l *lastTold) Deliver(d transport.Delivery) error {
 	l.label, l.detail = string(d.Message.Label), d.Detail
 	d.Message.Release()
 	return nil
@@ -67,14 +70,14 @@ const (
 // nobody may do anything.
 type nobody struct{}
 
-func (nobody) Rights() broker.Rights { return broker.Rights{} }
+func (nobody) Rights() rights.Rights { return rights.Rights{} }
 
 // TestLogFloodOfOne: neither refused BOTs, nor flows without number, nor what is
 // denied make more lines than a peer may have; others have theirs.
 func TestLogFloodOfOne(t *testing.T) {
 	for _, c := range []struct {
 		name, label, message string
-		grant                broker.Grant
+		grant                rights.Grant
 	}{
 		{"refused", wrongBot, "BOT refused", nil},
 		{"flows", rightBot, "flow ended", nil},
@@ -83,7 +86,7 @@ func TestLogFloodOfOne(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFlood(t, nil) // no route: every flow ends at once
-				loud, _ := f.attach(broker.PeerInfo{Transport: "fake", Address: "192.0.2.1:1"}, c.grant)
+				loud, _ := f.attach(transport.PeerInfo{Transport: "fake", Address: "192.0.2.1:1"}, c.grant)
 				for range 5 {
 					for range 2000 {
 						say(loud, c.label)
@@ -91,10 +94,10 @@ func TestLogFloodOfOne(t *testing.T) {
 					}
 					time.Sleep(time.Second)
 				}
-				other, _ := f.attach(broker.PeerInfo{Transport: "fake", Address: "192.0.2.2"}, c.grant)
+				other, _ := f.attach(transport.PeerInfo{Transport: "fake", Address: "192.0.2.2"}, c.grant)
 				say(other, c.label)
 				synctest.Wait()
-				known, _ := f.attach(broker.PeerInfo{Transport: "fake", Address: "192.0.2.1", Name: "reader"}, c.grant)
+				known, _ := f.attach(transport.PeerInfo{Transport: "fake", Address: "192.0.2.1", Name: "reader"}, c.grant)
 				say(known, c.label)
 				synctest.Wait()
 				lines := f.log.find(t, c.message)
@@ -126,7 +129,7 @@ func TestLogFloodOfMany(t *testing.T) {
 		f := newFlood(t, nil)
 		for round := range 2 {
 			for i := range 5000 {
-				p, _ := f.attach(broker.PeerInfo{Transport: "fake", Address: fmt.Sprintf("10.0.%d.%d:%d", i/250, i%250, round)}, nil)
+				p, _ := f.attach(transport.PeerInfo{Transport: "fake", Address: fmt.Sprintf("10.0.%d.%d:%d", i/250, i%250, round)}, nil)
 				for range 3 {
 					say(p, wrongBot)
 				}
@@ -136,7 +139,7 @@ func TestLogFloodOfMany(t *testing.T) {
 		if n := strings.Count(f.log.String(), "\n"); n > 6200 || n < 1000 {
 			t.Errorf("30,000 refusals make %d lines", n)
 		}
-		known, _ := f.attach(broker.PeerInfo{Transport: "fake", Address: "10.0.0.1", Name: "reader"}, nil)
+		known, _ := f.attach(transport.PeerInfo{Transport: "fake", Address: "10.0.0.1", Name: "reader"}, nil)
 		say(known, wrongBot)
 		known.Leave("")
 		if !strings.Contains(f.log.String(), "fake reader 10.0.0.1") {
@@ -148,8 +151,8 @@ func TestLogFloodOfMany(t *testing.T) {
 // refusing is a factory that refuses in its words, as a handler may.
 type refusing string
 
-// Find implements broker.Factory.
-func (r refusing) Find(context.Context, *broker.Request) error { return errors.New(string(r)) }
+// Find implements routing.Factory.
+func (r refusing) Find(context.Context, *routing.Request) error { return errors.New(string(r)) }
 
 // TestTextsAreCut: what peers have written is bounded in what others are told, in
 // what is logged and in what is remembered; and it is text.
@@ -159,7 +162,7 @@ func TestTextsAreCut(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				long := strings.Repeat(unit, 3<<20)
 				f := newFlood(t, refusing(long))
-				p, link := f.attach(broker.PeerInfo{Transport: "fake", Address: long, Identity: long}, nil)
+				p, link := f.attach(transport.PeerInfo{Transport: "fake", Address: long, Identity: long}, nil)
 				bounded := func(what, detail string, limit int) {
 					t.Helper()
 					if len(detail) > limit || len(detail) == 0 || !utf8.ValidString(detail) {
@@ -174,7 +177,7 @@ func TestTextsAreCut(t *testing.T) {
 				bounded("the flow's detail", info.Detail, 1024)
 				bounded("the identity", info.Client.Identity, 128)
 				bounded("the address", info.Client.Address, 128)
-				stray, other := f.attach(broker.PeerInfo{Transport: "fake"}, nil)
+				stray, other := f.attach(transport.PeerInfo{Transport: "fake"}, nil)
 				stray.Fail(flow.ProtocolError, long)
 				bounded("what a peer without a flow is told", other.detail, 1024)
 				if n := len(f.log.String()); n > 16<<10 {

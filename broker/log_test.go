@@ -12,6 +12,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // Beginnings of the plays below.
@@ -67,7 +68,7 @@ func checkLog(t *testing.T, play string, want flow.Reason) {
 	if len(ended) != 1 {
 		t.Fatalf("%d lines tell of an end:\n%s", len(ended), log)
 	}
-	info := b.Flow(broker.FlowID(ended[0]["flow"].(float64))).Info()
+	info := b.Flow(transport.FlowID(ended[0]["flow"].(float64))).Info()
 	for name, value := range map[string]any{
 		"level": "INFO", "flow": float64(info.ID), "reason": want.String(), "detail": info.Detail,
 		"client": info.Client.String(), "handler": info.Handler.String(),

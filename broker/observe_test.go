@@ -7,12 +7,13 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // phases notes which phases each flow has entered.
 type phases struct {
 	mu   sync.Mutex
-	seen map[broker.FlowID][]flow.Phase
+	seen map[transport.FlowID][]flow.Phase
 }
 
 func (p *phases) Observe(e broker.Event) {
@@ -23,14 +24,14 @@ func (p *phases) Observe(e broker.Event) {
 
 // TestObserversMissNothing, whatever becomes of a flow.
 func TestObserversMissNothing(t *testing.T) {
-	seen := &phases{seen: map[broker.FlowID][]flow.Phase{}}
+	seen := &phases{seen: map[transport.FlowID][]flow.Phase{}}
 	b, cids := newBroker(t, func(o *broker.Options) { o.Observers = []broker.Observer{seen} })
 	openPair(t, b, cids).end()
 	openPair(t, b, cids).client.Leave("gone")
-	p := &pair{t: t, broker: b, client: b.Attach(silentLink{}, broker.PeerInfo{})}
+	p := &pair{t: t, broker: b, client: b.Attach(silentLink{}, transport.PeerInfo{})}
 	p.say(p.client, `{"flow":"BOT","direction":"extract","credit":4}`, 0)
 	p.client.Leave("gone")
-	for id, want := range map[broker.FlowID][]flow.Phase{
+	for id, want := range map[transport.FlowID][]flow.Phase{
 		1: {flow.Pending, flow.Active, flow.HalfClosed, flow.Ended},
 		2: {flow.Pending, flow.Active, flow.Ended},
 		3: {flow.Pending, flow.Ended},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // Options are a broker's limits. DefaultOptions has values for all of them.
@@ -40,7 +41,7 @@ type Options struct {
 	Observers []Observer
 	// Denied is told of every BOT that was refused for want of a right; nil for
 	// nobody. It may be called concurrently, and must not block.
-	Denied func(PeerInfo, flow.Denial)
+	Denied func(transport.PeerInfo, flow.Denial)
 	// Log takes the broker's log; nil for none.
 	Log *slog.Logger
 

@@ -14,6 +14,7 @@ import (
 	"github.com/zioflow/gateway/broker/relay"
 	"github.com/zioflow/gateway/broker/rights"
 	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/text"
 )
@@ -45,11 +46,13 @@ type Peer struct {
 
 // Attach tells the broker of a new peer that may do everything. The broker counts
 // it until Leave.
-func (b *Broker) Attach(link Link, info PeerInfo) *Peer { return b.AttachWith(link, info, nil) }
+func (b *Broker) Attach(link transport.Link, info transport.PeerInfo) *Peer {
+	return b.AttachWith(link, info, nil)
+}
 
 // AttachWith is Attach for a peer that may do what its grant says. Identity, agent and
 // address are cut to text.MaxName: the peer may have chosen them.
-func (b *Broker) AttachWith(link Link, info PeerInfo, grant rights.Grant) *Peer {
+func (b *Broker) AttachWith(link transport.Link, info transport.PeerInfo, grant rights.Grant) *Peer {
 	info.Address, info.Identity, info.Agent = text.Name(info.Address), text.Name(info.Identity), text.Name(info.Agent)
 	p := &Peer{broker: b, party: relay.Party{Link: link, Info: info}, grant: grant}
 	p.party.Bytes = b.budget.NewAccount(p.owner(), b.limits().MaxFlowBytes)
@@ -65,7 +68,7 @@ var ErrNoListener = errors.New("no such listener")
 // AttachCarried is Attach for the client of a flow that another node has found a listener
 // for: that listener alone is offered it, whatever its match says. The error is
 // ErrNoListener.
-func (b *Broker) AttachCarried(link Link, info PeerInfo, listener uint64) (*Peer, error) {
+func (b *Broker) AttachCarried(link transport.Link, info transport.PeerInfo, listener uint64) (*Peer, error) {
 	only := b.listeners.Near(listener)
 	if only == nil {
 		return nil, ErrNoListener
@@ -375,7 +378,7 @@ func (p *Peer) tell(word string, reason flow.Reason, detail string) {
 func (p *Peer) deliverEnd(word string, reason flow.Reason, detail string) {
 	detail = text.Detail(detail)
 	// A peer that can't be told has left, and its transport will say so.
-	_ = p.party.Link.Deliver(Delivery{
+	_ = p.party.Link.Deliver(transport.Delivery{
 		Message: relay.OwnMessage(zio.ErrorLabel(word, detail), 0),
 		Type:    zio.EOT, Reason: reason, Detail: detail,
 	}.Weighed())

@@ -7,6 +7,7 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/idtable"
 	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // PeerID is a peer's number; never used twice while the broker lives.
@@ -15,14 +16,14 @@ type PeerID uint64
 // ConnectedPeer is a peer between Attach and Leave.
 type ConnectedPeer struct {
 	ID        PeerID
-	Info      PeerInfo
+	Info      transport.PeerInfo
 	Connected time.Time
 	// Flow is the flow that it takes part in; 0 for none.
-	Flow FlowID
+	Flow transport.FlowID
 	// Link is what is known of its connection: by a Describer, and by the flow what that
 	// leaves open. A flow knows the payload that its peers have sent and that was
 	// delivered to them since it was opened, and when a DAT or a PAY came.
-	Link LinkInfo
+	Link transport.LinkInfo
 }
 
 // peerTable holds the peers that are attached.
@@ -109,7 +110,7 @@ func (b *Broker) PeersBefore(id PeerID, transport string) func(yield func(Connec
 // describe may be called by anybody at any time.
 func (p *Peer) describe() ConnectedPeer {
 	c := ConnectedPeer{ID: p.id, Info: p.party.Info, Connected: p.connected}
-	link, describes := p.party.Link.(Describer)
+	link, describes := p.party.Link.(transport.Describer)
 	if describes {
 		c.Link = link.Describe()
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -14,8 +15,8 @@ import (
 func TestRefusedBotsHoldNothing(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 20
-	open := func(b *broker.Broker, kept *[]broker.Delivery) *broker.Peer {
-		p := b.Attach(keepingLink{kept}, broker.PeerInfo{Transport: "fake"})
+	open := func(b *broker.Broker, kept *[]transport.Delivery) *broker.Peer {
+		p := b.Attach(keepingLink{kept}, transport.PeerInfo{Transport: "fake"})
 		p.Receive(&zio.Message{
 			Form: zio.FormFlow, Label: []byte(`{"flow":"BOT","direction":"extract","credit":4}`), Payload: [][]byte{make([]byte, size)},
 		})
@@ -31,16 +32,16 @@ func TestRefusedBotsHoldNothing(t *testing.T) {
 			return func() { b.Undrain() }
 		}, flow.Draining},
 		"full": {func(o *broker.Options) { o.MaxMessage, o.MaxBytes, o.MaxFlowBytes = 8*size, 8*size, 8*size }, func(b *broker.Broker) func() {
-			a := b.Attach(silentLink{}, broker.PeerInfo{Transport: "fake"}).Bytes()
+			a := b.Attach(silentLink{}, transport.PeerInfo{Transport: "fake"}).Bytes()
 			a.Add(8 * size)
 			return func() { a.Release(8 * size) }
 		}, flow.Overloaded},
 		"pending": {func(o *broker.Options) { o.MaxPending = 1 }, func(b *broker.Broker) func() {
-			p := open(b, new([]broker.Delivery))
+			p := open(b, new([]transport.Delivery))
 			return func() { p.Leave("gone") }
 		}, flow.Overloaded},
 		"flows": {func(o *broker.Options) { o.MaxFlows = 1 }, func(b *broker.Broker) func() {
-			p := open(b, new([]broker.Delivery))
+			p := open(b, new([]transport.Delivery))
 			return func() { p.Leave("gone") }
 		}, flow.Overloaded},
 	} {
@@ -50,7 +51,7 @@ func TestRefusedBotsHoldNothing(t *testing.T) {
 			undo := refuse.before(b)
 			held := b.Held()
 			for range 20 {
-				var kept []broker.Delivery
+				var kept []transport.Delivery
 				p := open(b, &kept)
 				if len(kept) != 1 || kept[0].Type != zio.EOT || kept[0].Reason != refuse.reason {
 					t.Fatalf("a BOT was answered %+v, want an EOT for %v", kept, refuse.reason)
@@ -63,7 +64,7 @@ func TestRefusedBotsHoldNothing(t *testing.T) {
 			if b.Held() != 0 {
 				t.Errorf("%d bytes are held in the end", b.Held())
 			}
-			var kept []broker.Delivery
+			var kept []transport.Delivery
 			open(b, &kept)
 			if len(kept) > 0 {
 				t.Errorf("a BOT is refused afterwards: %+v", kept)

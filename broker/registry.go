@@ -8,6 +8,7 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/idtable"
 	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // registry is the flows that there are, and those that are remembered. It implements
@@ -17,7 +18,7 @@ type registry struct {
 	live atomic.Int64 // running, for those who do not hold mu
 
 	mu       sync.Mutex
-	last     FlowID                     // guarded by mu
+	last     transport.FlowID           // guarded by mu
 	flows    idtable.Table[*registered] // guarded by mu; live and remembered ones
 	running  int                        // guarded by mu; how many have not ended
 	pending  int                        // guarded by mu
@@ -77,7 +78,7 @@ func (r *registry) register(f *relay.Flow) *flow.Error {
 }
 
 // find returns a flow that has not ended or is remembered; nil if there is none.
-func (r *registry) find(id FlowID) *relay.Flow {
+func (r *registry) find(id transport.FlowID) *relay.Flow {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if f, ok := r.flows.Find(uint64(id)); ok {
@@ -88,7 +89,7 @@ func (r *registry) find(id FlowID) *relay.Flow {
 
 // before appends to page flows with ids below that, the latest first, as far as it has
 // room.
-func (r *registry) before(id FlowID, page []*registered) []*registered {
+func (r *registry) before(id transport.FlowID, page []*registered) []*registered {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.flows.Before(uint64(id), cap(page), page)
@@ -212,7 +213,7 @@ func (r *registry) Watched() bool { return len(r.limits().Observers) > 0 || r.hi
 
 // Publish implements relay.Registry: it tells observers and watchers of a flow's phase.
 // Each costs the same, whether it keeps up or not.
-func (r *registry) Publish(info *FlowInfo) {
+func (r *registry) Publish(info *relay.Info) {
 	event := Event{Time: time.Now(), Flow: info}
 	for _, o := range r.limits().Observers {
 		o.Observe(event)
@@ -221,4 +222,4 @@ func (r *registry) Publish(info *FlowInfo) {
 }
 
 // Denied implements relay.Registry.
-func (r *registry) Denied(peer PeerInfo, what flow.Denial) { r.denied(peer, what) }
+func (r *registry) Denied(peer transport.PeerInfo, what flow.Denial) { r.denied(peer, what) }

@@ -10,12 +10,16 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
 // refuses is a factory that refuses every flow, in the name of its route.
-var refuses = factoryFunc(func(_ context.Context, r *broker.Request) error {
+var refuses = factoryFunc(func(_ context.Context, r *routing.Request) error {
 	return errors.New(r.Route().Name + " " + string(r.View().Label))
 })
 
@@ -32,7 +36,7 @@ func TestRoutesUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.AddDefaultRoute(broker.Route{Name: "last", Factory: refuses}); err != nil {
+	if err := b.AddDefaultRoute(routing.Route{Name: "last", Factory: refuses}); err != nil {
 		t.Fatal(err)
 	}
 	const flows, openers = 200, 4
@@ -54,7 +58,7 @@ func TestRoutesUnderLoad(t *testing.T) {
 		})
 	}
 	change(func() error {
-		if _, err := b.AddRoute(broker.Route{Name: "added", Match: inject, Priority: 1, Factory: refuses}); err != nil {
+		if _, err := b.AddRoute(routing.Route{Name: "added", Match: inject, Priority: 1, Factory: refuses}); err != nil {
 			return err
 		}
 		b.Routes()
@@ -63,16 +67,16 @@ func TestRoutesUnderLoad(t *testing.T) {
 	})
 	change(func() error {
 		return errors.Join(
-			b.SetRoutes([]broker.Route{{Name: "one", Match: inject, Factory: refuses}, {Name: "two", Factory: refuses}}),
-			b.SetRoutes([]broker.Route{{Name: "two", Match: inject, Factory: refuses}}),
+			b.SetRoutes([]routing.Route{{Name: "one", Match: inject, Factory: refuses}, {Name: "two", Factory: refuses}}),
+			b.SetRoutes([]routing.Route{{Name: "two", Match: inject, Factory: refuses}}),
 		)
 	})
 	change(func() error {
-		l, err := b.Listen(broker.ListenerSpec{Name: "listening", Match: inject, Sink: goneSink{}})
+		l, err := b.Listen(listeners.Spec{Name: "listening", Match: inject, Sink: goneSink{}})
 		if err != nil {
 			return err
 		}
-		if _, err := b.Explain(t.Context(), &broker.View{Label: []byte(`{}`), Direction: zio.Inject}); err != nil {
+		if _, err := b.Explain(t.Context(), &matching.View{Label: []byte(`{}`), Direction: zio.Inject}); err != nil {
 			return err
 		}
 		b.Listeners()
@@ -110,7 +114,7 @@ func TestRoutesUnderLoad(t *testing.T) {
 // openAndWait has a flow begin, and waits for its end.
 func openAndWait(b *broker.Broker) {
 	link := endLink{ended: make(chan struct{}, 1)}
-	b.Attach(link, broker.PeerInfo{}).Receive(&zio.Message{Label: []byte(`{"flow":"BOT","direction":"extract","credit":1}`)})
+	b.Attach(link, transport.PeerInfo{}).Receive(&zio.Message{Label: []byte(`{"flow":"BOT","direction":"extract","credit":1}`)})
 	<-link.ended
 }
 
@@ -125,7 +129,7 @@ func (l endLink) Ended(flow.Reason, string) { l.ended <- struct{}{} }
 // goneSink is a listener's that can't be told.
 type goneSink struct{}
 
-func (goneSink) Offer(broker.Offer) error     { return broker.ErrGone }
+func (goneSink) Offer(routing.Offer) error    { return transport.ErrGone }
 func (goneSink) Withdraw(uint64, flow.Reason) {}
 
 func TestListenersAreDescribed(t *testing.T) {
@@ -138,8 +142,8 @@ func TestListenersAreDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := time.Now()
-	for _, spec := range []broker.ListenerSpec{
-		{Name: "b", Match: raw, MaxFlows: 3, Peer: broker.PeerInfo{Transport: "grpc", Address: "here"}},
+	for _, spec := range []listeners.Spec{
+		{Name: "b", Match: raw, MaxFlows: 3, Peer: transport.PeerInfo{Transport: "grpc", Address: "here"}},
 		{Name: "a"},
 		{Name: "b"},
 	} {
@@ -148,12 +152,12 @@ func TestListenersAreDescribed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b.Attach(silentLink{}, broker.PeerInfo{}).Receive(&zio.Message{
+	b.Attach(silentLink{}, transport.PeerInfo{}).Receive(&zio.Message{
 		Label: []byte(`{"flow":"BOT","direction":"extract","credit":1,"stream":"raw"}`),
 	})
 	got := b.Listeners()
-	for i, want := range []broker.ListenerInfo{
-		{ID: 1, Name: "b", Match: "attributes.stream == 'raw'", MaxFlows: 3, Peer: broker.PeerInfo{Transport: "grpc", Address: "here"}},
+	for i, want := range []listeners.Info{
+		{ID: 1, Name: "b", Match: "attributes.stream == 'raw'", MaxFlows: 3, Peer: transport.PeerInfo{Transport: "grpc", Address: "here"}},
 		{ID: 2, Name: "a"},
 		{ID: 3, Name: "b"},
 	} {
@@ -171,5 +175,5 @@ func TestListenersAreDescribed(t *testing.T) {
 // quietSink takes offers and does nothing about them.
 type quietSink struct{}
 
-func (*quietSink) Offer(broker.Offer) error     { return nil }
+func (*quietSink) Offer(routing.Offer) error    { return nil }
 func (*quietSink) Withdraw(uint64, flow.Reason) {}

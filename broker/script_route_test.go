@@ -7,8 +7,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -33,7 +36,7 @@ func (s *play) playRoutes(command string, words []string) {
 	case "named":
 		err = s.broker.AddNamedRoute(s.route(words))
 	case "configure":
-		var routes []broker.Route
+		var routes []routing.Route
 		for text := range strings.SplitSeq(strings.Join(words, " "), " | ") {
 			if words := strings.Fields(text); len(words) > 0 {
 				routes = append(routes, s.route(words))
@@ -59,7 +62,7 @@ func (s *play) playRoutes(command string, words []string) {
 }
 
 func (s *play) explain(label string) {
-	view, err := broker.NewView(&zio.Message{Label: []byte(label)}, broker.PeerInfo{Identity: "asking"})
+	view, err := matching.NewView(&zio.Message{Label: []byte(label)}, transport.PeerInfo{Identity: "asking"})
 	if err != nil {
 		s.answer(err)
 		return
@@ -77,22 +80,22 @@ func (s *play) explain(label string) {
 	}
 }
 
-func (s *play) route(words []string) broker.Route {
-	r := broker.Route{Name: words[0]}
+func (s *play) route(words []string) routing.Route {
+	r := routing.Route{Name: words[0]}
 	switch words[1] {
 	case "panics":
-		r.Factory = factoryFunc(func(context.Context, *broker.Request) error { panic("a bug") })
+		r.Factory = factoryFunc(func(context.Context, *routing.Request) error { panic("a bug") })
 	case "fails":
-		r.Factory = factoryFunc(func(context.Context, *broker.Request) error { return errors.New("no input file") })
+		r.Factory = factoryFunc(func(context.Context, *routing.Request) error { return errors.New("no input file") })
 	case "hangs":
-		r.Factory = factoryFunc(func(ctx context.Context, _ *broker.Request) error { <-ctx.Done(); return nil })
+		r.Factory = factoryFunc(func(ctx context.Context, _ *routing.Request) error { <-ctx.Done(); return nil })
 	}
 	for _, word := range words[1:] {
 		key, value, _ := strings.Cut(word, "=")
 		var err error
 		switch key {
 		case "listener":
-			r.Factory = broker.ToListeners{Name: value}
+			r.Factory = listeners.ToListeners{Name: value}
 		case "priority":
 			var n int
 			n, err = strconv.Atoi(value)
@@ -109,6 +112,6 @@ func (s *play) route(words []string) broker.Route {
 	return r
 }
 
-type factoryFunc func(context.Context, *broker.Request) error
+type factoryFunc func(context.Context, *routing.Request) error
 
-func (f factoryFunc) Find(ctx context.Context, r *broker.Request) error { return f(ctx, r) }
+func (f factoryFunc) Find(ctx context.Context, r *routing.Request) error { return f(ctx, r) }

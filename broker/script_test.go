@@ -15,7 +15,12 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/rights"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/script"
 	"github.com/zioflow/gateway/internal/script/scripttest"
@@ -49,7 +54,7 @@ func playOn(t *testing.T, s *script.Scenario, do func(scripttest.Recorded)) {
 		setLimit(t, &options, name, value)
 	}
 	var p *play
-	options.Denied = func(by broker.PeerInfo, what broker.Denial) {
+	options.Denied = func(by transport.PeerInfo, what flow.Denial) {
 		p.printf("broker< denied %s", strings.TrimSpace(fmt.Sprintf("%v: %s", by, what)))
 	}
 	b, err := broker.New(options)
@@ -115,7 +120,7 @@ type play struct {
 	t         *testing.T
 	broker    *broker.Broker
 	peers     map[string]*fakePeer
-	listeners map[string]*broker.Listener
+	listeners map[string]*listeners.Listener
 	grants    map[string]*fakeGrant
 
 	mu   sync.Mutex
@@ -127,7 +132,7 @@ type play struct {
 func newPlay(t *testing.T, b *broker.Broker) *play {
 	return &play{
 		t: t, broker: b, peers: map[string]*fakePeer{}, cids: map[string]uint64{},
-		listeners: map[string]*broker.Listener{}, grants: map[string]*fakeGrant{},
+		listeners: map[string]*listeners.Listener{}, grants: map[string]*fakeGrant{},
 	}
 }
 
@@ -218,7 +223,7 @@ func (s *play) act(l script.Line) error {
 		s.limits(words[1:])
 	case "end":
 		n, err := strconv.ParseUint(words[1], 10, 64)
-		_, unknown := s.broker.EndFlow(broker.FlowID(n), words[2])
+		_, unknown := s.broker.EndFlow(transport.FlowID(n), words[2])
 		return errors.Join(err, unknown)
 	case "drain":
 		s.broker.Drain()
@@ -226,7 +231,7 @@ func (s *play) act(l script.Line) error {
 		s.broker.Close(flow.Draining, "the gateway is shutting down")
 	case "flows":
 		infos := s.broker.Flows()
-		slices.SortFunc(infos, func(a, b broker.FlowInfo) int { return int(a.ID) - int(b.ID) })
+		slices.SortFunc(infos, func(a, b relay.Info) int { return int(a.ID) - int(b.ID) })
 		for _, f := range infos {
 			s.printf("flow< %d %v %v client=%s handler=%s %v credit=%d paid=%d data=%d/%d", f.ID, f.Phase, f.Reason,
 				f.Client.Identity, f.Handler.Identity, f.Direction, f.Credit, f.Paid, f.Data.Messages, f.Data.Bytes)
@@ -274,7 +279,7 @@ func (s *play) event(name, verb string, words []string) error {
 		p.size.Store(size)
 		return errors.Join(err, bad)
 	case "breaks":
-		p.broken = map[string]error{"gone": broker.ErrGone, "overrun": broker.ErrOverrun}[words[0]]
+		p.broken = map[string]error{"gone": transport.ErrGone, "overrun": transport.ErrOverrun}[words[0]]
 	default:
 		return fmt.Errorf("%s is nothing that a peer does", verb)
 	}
@@ -310,25 +315,25 @@ func (p *fakePeer) send(text string) error {
 const sent = 7
 
 // fakeGrant is what peers of one name may do.
-type fakeGrant struct{ rights broker.Rights }
+type fakeGrant struct{ rights rights.Rights }
 
-func (g *fakeGrant) Rights() broker.Rights { return g.rights }
+func (g *fakeGrant) Rights() rights.Rights { return g.rights }
 
 // fakeNames are those under which a listener may be registered, with commas.
 type fakeNames string
 
-func (n fakeNames) Right(name string) broker.NameRight {
+func (n fakeNames) Right(name string) rights.NameRight {
 	if slices.Contains(strings.Split(string(n), ","), name) {
-		return broker.NameAllowed
+		return rights.NameAllowed
 	}
-	return broker.NameRefused
+	return rights.NameRefused
 }
 
 // grant plays `grant NAME [client] [handler] [extract] [inject] [flows=N]
 // [match=EXPRESSION] [names=NAME,…]`: what peers of that name may do from now on;
 // with names, these are the only ones under which they may listen.
 func (s *play) grant(words []string) {
-	var r broker.Rights
+	var r rights.Rights
 	for _, word := range words[1:] {
 		key, value, _ := strings.Cut(word, "=")
 		switch key {
@@ -362,7 +367,7 @@ func (s *play) grant(words []string) {
 // attach plays `PEER attaches NAME`: the peer has proved to be of that name.
 func (s *play) attach(peer, name string) *fakePeer {
 	p := &fakePeer{play: s, name: peer}
-	info := broker.PeerInfo{Transport: "fake", Identity: peer, Name: name}
+	info := transport.PeerInfo{Transport: "fake", Identity: peer, Name: name}
 	if g := s.grants[name]; g != nil {
 		p.Peer = s.broker.AttachWith(p, info, g)
 	} else {
@@ -379,7 +384,7 @@ func (s *play) decline(words []string) error {
 		return err
 	}
 	detail, err := strconv.Unquote(words[1])
-	by := broker.PeerInfo{Transport: "fake"}
+	by := transport.PeerInfo{Transport: "fake"}
 	if len(words) > 2 {
 		by.Name = words[3]
 	}
@@ -389,7 +394,7 @@ func (s *play) decline(words []string) error {
 
 // listen plays `LISTENER listens NAME [as=IDENTITY] [max=N] [match=EXPRESSION]`.
 func (s *play) listen(listener string, words []string) error {
-	spec := broker.ListenerSpec{Name: words[0], Sink: &fakeSink{s, listener}}
+	spec := listeners.Spec{Name: words[0], Sink: &fakeSink{s, listener}}
 	for _, word := range words[1:] {
 		key, value, _ := strings.Cut(word, "=")
 		var err error
@@ -435,7 +440,7 @@ func (p *fakePeer) Release() { p.held-- }
 // Hold implements zio.Carrier.
 func (p *fakePeer) Hold() { p.held++ }
 
-func (p *fakePeer) Deliver(d broker.Delivery) error {
+func (p *fakePeer) Deliver(d transport.Delivery) error {
 	defer d.Message.Release()
 	if p.broken != nil {
 		return p.broken
@@ -460,7 +465,7 @@ func (p *fakePeer) Queued() (messages, bytes int64) {
 
 func (p *fakePeer) Flush() {}
 
-// Moved implements broker.Mover.
+// Moved implements transport.Mover.
 func (p *fakePeer) Moved() uint64 { return p.moved.Load() }
 
 func (p *fakePeer) Ended(reason flow.Reason, detail string) {
@@ -476,7 +481,7 @@ type fakeSink struct {
 	name string
 }
 
-func (k *fakeSink) Offer(o broker.Offer) error {
+func (k *fakeSink) Offer(o routing.Offer) error {
 	k.play.mu.Lock()
 	name := fmt.Sprintf("cid%d", len(k.play.cids)+1)
 	k.play.cids[name] = o.CID

@@ -9,19 +9,24 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/listeners"
+	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/rights"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
 // stuck is a match that takes until it is let go.
 type stuck chan struct{}
 
-func (s stuck) Match(*broker.View) bool { <-s; return false }
+func (s stuck) Match(*matching.View) bool { <-s; return false }
 
 // rightsOf is a grant of everything but what its match does not take.
-type rightsOf struct{ match broker.Match }
+type rightsOf struct{ match matching.Match }
 
-func (r rightsOf) Rights() broker.Rights {
-	return broker.Rights{Client: true, Handler: true, Extract: true, Inject: true, Match: r.match}
+func (r rightsOf) Rights() rights.Rights {
+	return rights.Rights{Client: true, Handler: true, Extract: true, Inject: true, Match: r.match}
 }
 
 func message(label string) *zio.Message { return &zio.Message{Label: []byte(label)} }
@@ -32,16 +37,16 @@ const giving = `{"flow":"BOT","direction":"extract","credit":4}`
 // receives its BOT goes on, and so does every flow, its own included.
 func TestMatchingHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	for name, set := range map[string]func(*broker.Broker, stuck) broker.Grant{
-		"a route's": func(b *broker.Broker, s stuck) broker.Grant {
-			if _, err := b.AddRoute(broker.Route{Name: "stuck", Match: s, Factory: refuses}); err != nil {
+	for name, set := range map[string]func(*broker.Broker, stuck) rights.Grant{
+		"a route's": func(b *broker.Broker, s stuck) rights.Grant {
+			if _, err := b.AddRoute(routing.Route{Name: "stuck", Match: s, Factory: refuses}); err != nil {
 				t.Fatal(err)
 			}
 			return nil
 		},
-		"a right's": func(_ *broker.Broker, s stuck) broker.Grant { return rightsOf{s} },
-		"a listener's": func(b *broker.Broker, s stuck) broker.Grant {
-			if _, err := b.Listen(broker.ListenerSpec{Name: "stuck", Match: s, Sink: &quietSink{}}); err != nil {
+		"a right's": func(_ *broker.Broker, s stuck) rights.Grant { return rightsOf{s} },
+		"a listener's": func(b *broker.Broker, s stuck) rights.Grant {
+			if _, err := b.Listen(listeners.Spec{Name: "stuck", Match: s, Sink: &quietSink{}}); err != nil {
 				t.Fatal(err)
 			}
 			return nil
@@ -56,7 +61,7 @@ func TestMatchingHoldsUpNobody(t *testing.T) {
 				released := make(stuck)
 				p := newPair(t, b)
 				grant := set(b, released)
-				client := b.AttachWith(silentLink{}, broker.PeerInfo{Identity: "other"}, grant)
+				client := b.AttachWith(silentLink{}, transport.PeerInfo{Identity: "other"}, grant)
 				client.Receive(message(giving))
 				synctest.Wait()
 				p.dat(1)
@@ -84,7 +89,7 @@ func TestMatchingHoldsUpNobody(t *testing.T) {
 func newPair(t *testing.T, b *broker.Broker) *pair {
 	t.Helper()
 	sink := make(cidSink, 1)
-	l, err := b.Listen(broker.ListenerSpec{Name: "first", Sink: sink})
+	l, err := b.Listen(listeners.Spec{Name: "first", Sink: sink})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,15 +100,15 @@ func newPair(t *testing.T, b *broker.Broker) *pair {
 }
 
 // offerSink passes offers on.
-type offerSink chan broker.Offer
+type offerSink chan routing.Offer
 
-func (s offerSink) Offer(o broker.Offer) error { s <- o; return nil }
-func (offerSink) Withdraw(uint64, flow.Reason) {}
+func (s offerSink) Offer(o routing.Offer) error { s <- o; return nil }
+func (offerSink) Withdraw(uint64, flow.Reason)  {}
 
 // countingMatch counts how often it is asked.
 type countingMatch struct{ asked *atomic.Int64 }
 
-func (m countingMatch) Match(*broker.View) bool { m.asked.Add(1); return true }
+func (m countingMatch) Match(*matching.View) bool { m.asked.Add(1); return true }
 
 // TestAFlowsEndAsksNoMatch: a place that becomes free costs the same, however many
 // flows wait for it and listeners there are.
@@ -118,14 +123,14 @@ func TestAFlowsEndAsksNoMatch(t *testing.T) {
 		asked := new(atomic.Int64)
 		sink := make(offerSink, waiting)
 		for range listening {
-			spec := broker.ListenerSpec{Name: "raw", MaxFlows: 1, Match: countingMatch{asked}, Sink: sink}
+			spec := listeners.Spec{Name: "raw", MaxFlows: 1, Match: countingMatch{asked}, Sink: sink}
 			if _, err := b.Listen(spec); err != nil {
 				t.Fatal(err)
 			}
 		}
 		var clients []*broker.Peer
 		for range listening + waiting {
-			c := b.Attach(silentLink{}, broker.PeerInfo{})
+			c := b.Attach(silentLink{}, transport.PeerInfo{})
 			c.Receive(message(giving))
 			clients = append(clients, c)
 			synctest.Wait()
@@ -155,14 +160,14 @@ func TestAcceptingAsksNoMatchAgain(t *testing.T) {
 		asked := new(atomic.Int64)
 		grant := rightsOf{countingMatch{asked}}
 		sink := make(offerSink, 1)
-		if _, err := b.Listen(broker.ListenerSpec{Name: "raw", Sink: sink, Grant: grant, Peer: broker.PeerInfo{Name: "one"}}); err != nil {
+		if _, err := b.Listen(listeners.Spec{Name: "raw", Sink: sink, Grant: grant, Peer: transport.PeerInfo{Name: "one"}}); err != nil {
 			t.Fatal(err)
 		}
-		client := b.Attach(silentLink{}, broker.PeerInfo{})
+		client := b.Attach(silentLink{}, transport.PeerInfo{})
 		client.Receive(message(giving))
 		offer := <-sink
 		before := asked.Load()
-		handler := b.AttachWith(silentLink{}, broker.PeerInfo{Name: "one"}, grant)
+		handler := b.AttachWith(silentLink{}, transport.PeerInfo{Name: "one"}, grant)
 		handler.Receive(message(fmt.Sprintf(`{"flow":"BOT","direction":"inject","credit":4,"cid":%d}`, offer.CID)))
 		if now := asked.Load(); before == 0 || now != before {
 			t.Errorf("asked %d times before the offer, %d times by accepting it", before, now-before)
@@ -175,8 +180,8 @@ func TestAcceptingAsksNoMatchAgain(t *testing.T) {
 }
 
 // passRequest is a factory that passes its request on and leaves it pending.
-func passRequest(to chan<- *broker.Request) broker.Factory {
-	return factoryFunc(func(_ context.Context, r *broker.Request) error { to <- r; return nil })
+func passRequest(to chan<- *routing.Request) routing.Factory {
+	return factoryFunc(func(_ context.Context, r *routing.Request) error { to <- r; return nil })
 }
 
 // TestOnEndTakesMany: whoever asks is told of the end, in order.
@@ -186,11 +191,11 @@ func TestOnEndTakesMany(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	requests := make(chan *broker.Request, 1)
-	if _, err := b.AddRoute(broker.Route{Name: "r", Factory: passRequest(requests)}); err != nil {
+	requests := make(chan *routing.Request, 1)
+	if _, err := b.AddRoute(routing.Route{Name: "r", Factory: passRequest(requests)}); err != nil {
 		t.Fatal(err)
 	}
-	client := b.Attach(silentLink{}, broker.PeerInfo{})
+	client := b.Attach(silentLink{}, transport.PeerInfo{})
 	client.Receive(message(giving))
 	request := <-requests
 	var told []int

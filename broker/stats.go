@@ -4,7 +4,9 @@ import (
 	"maps"
 
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/ledger"
 	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // Stats sums up all flows. What counts since the broker was made never falls
@@ -25,12 +27,12 @@ type Stats struct {
 
 	// FromClients and FromHandlers are what the sides have sent since the broker
 	// was made.
-	FromClients, FromHandlers Traffic
+	FromClients, FromHandlers ledger.Traffic
 	// Data is the DATs passed on since then, Sizes the same by size.
-	Data  Count
-	Sizes Sizes
+	Data  transport.Count
+	Sizes ledger.Sizes
 	// Waits is how the flows' active time was spent since then.
-	Waits Waits
+	Waits ledger.Waits
 
 	// Held, Outstanding and Withheld are the sums of the live flows' credit, as
 	// in FlowInfo.

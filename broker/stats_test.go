@@ -8,6 +8,8 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/ledger"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // TestStatsMissNothing: while flows come, work and go, no Stats has less than
@@ -56,11 +58,11 @@ func TestStatsMissNothing(t *testing.T) {
 		before = s
 	}
 	const sum = rounds * dats
-	want := broker.Traffic{Messages: rounds*2 + sum, Bytes: rounds*3 + sum*10, DATs: sum}
-	if before.FromClients != want || before.Data != (broker.Count{Messages: sum, Bytes: sum * 10}) || before.Sizes[0] != sum {
+	want := ledger.Traffic{Messages: rounds*2 + sum, Bytes: rounds*3 + sum*10, DATs: sum}
+	if before.FromClients != want || before.Data != (transport.Count{Messages: sum, Bytes: sum * 10}) || before.Sizes[0] != sum {
 		t.Errorf("from clients %+v, want %+v; data %+v, sizes %v", before.FromClients, want, before.Data, before.Sizes)
 	}
-	if want := (broker.Traffic{Messages: rounds*2 + sum}); before.FromHandlers != want {
+	if want := (ledger.Traffic{Messages: rounds*2 + sum}); before.FromHandlers != want {
 		t.Errorf("from handlers %+v, want %+v", before.FromHandlers, want)
 	}
 	if before.OffersMade != rounds || before.OffersPending != 0 || before.Peers["fake"] != 0 || before.Ended[flow.Completed] != rounds {
@@ -71,9 +73,9 @@ func TestStatsMissNothing(t *testing.T) {
 func TestRefusedBotsAreCounted(t *testing.T) {
 	b, cids := newBroker(t, nil)
 	p := openPair(t, b, cids)
-	p.say(b.Attach(silentLink{}, broker.PeerInfo{}), `{"flow":"BOT"}`, 0)
+	p.say(b.Attach(silentLink{}, transport.PeerInfo{}), `{"flow":"BOT"}`, 0)
 	b.Drain()
-	p.say(b.Attach(silentLink{}, broker.PeerInfo{}), `{"flow":"BOT","direction":"inject"}`, 0)
+	p.say(b.Attach(silentLink{}, transport.PeerInfo{}), `{"flow":"BOT","direction":"inject"}`, 0)
 	s := b.Stats()
 	if s.Refused[flow.ProtocolError] != 1 || s.Refused[flow.Draining] != 1 || s.Opened != 1 || !s.Draining || s.Listeners != 1 {
 		t.Errorf("%+v", s)
@@ -144,7 +146,7 @@ func TestFlowsBeforeAreStable(t *testing.T) {
 	for range 600 {
 		openPair(t, b, cids)
 	}
-	var ids []broker.FlowID
+	var ids []transport.FlowID
 	for f := range b.FlowsBefore(broker.Latest) {
 		if len(ids) == 0 {
 			openPair(t, b, cids)                        // is not seen any more
@@ -154,7 +156,7 @@ func TestFlowsBeforeAreStable(t *testing.T) {
 		}
 		ids = append(ids, f.ID())
 	}
-	if len(ids) != 600 || !slices.IsSortedFunc(ids, func(a, b broker.FlowID) int { return int(b) - int(a) }) {
+	if len(ids) != 600 || !slices.IsSortedFunc(ids, func(a, b transport.FlowID) int { return int(b) - int(a) }) {
 		t.Errorf("%d flows: %v", len(ids), ids)
 	}
 }
@@ -162,7 +164,7 @@ func TestFlowsBeforeAreStable(t *testing.T) {
 func TestPeersAreCountedUntilTheyLeave(t *testing.T) {
 	b, cids := newBroker(t, nil)
 	p := openPair(t, b, cids)
-	idle := b.Attach(silentLink{}, broker.PeerInfo{Transport: "other"})
+	idle := b.Attach(silentLink{}, transport.PeerInfo{Transport: "other"})
 	list := func() (peers []broker.ConnectedPeer) {
 		for c := range b.PeersBefore(broker.Latest, "") {
 			peers = append(peers, c)

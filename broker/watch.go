@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/zioflow/gateway/broker/relay"
 )
 
 // Event tells that a flow has entered a phase.
@@ -15,7 +17,7 @@ type Event struct {
 	Time time.Time
 	// Flow is how the flow was in that moment; Flow.Phase is what it entered. All
 	// who are told of the event share it: it must not be changed.
-	Flow *FlowInfo
+	Flow *relay.Info
 	// Missed counts the events before this one that were dropped because the
 	// watcher had not taken earlier ones; always 0 for an Observer.
 	Missed uint64

@@ -5,19 +5,20 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
 type silentLink struct{}
 
-func (silentLink) Deliver(d broker.Delivery) error { d.Message.Release(); return nil }
-func (silentLink) Ended(flow.Reason, string)       {}
-func (silentLink) Flush()                          {}
-func (silentLink) Queued() (messages, bytes int64) { return 0, 0 }
+func (silentLink) Deliver(d transport.Delivery) error { d.Message.Release(); return nil }
+func (silentLink) Ended(flow.Reason, string)          {}
+func (silentLink) Flush()                             {}
+func (silentLink) Queued() (messages, bytes int64)    { return 0, 0 }
 
 // openAndEnd has a flow without a handler begin and end.
 func openAndEnd(b *broker.Broker) {
-	client := b.Attach(silentLink{}, broker.PeerInfo{})
+	client := b.Attach(silentLink{}, transport.PeerInfo{})
 	client.Receive(&zio.Message{Label: []byte(`{"flow":"BOT","direction":"extract","credit":1}`)})
 	client.Leave("has had enough")
 }

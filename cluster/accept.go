@@ -198,7 +198,7 @@ func (c *carried) askOffer(ctx context.Context, a *broker.Acceptance) (*gatewayv
 }
 
 // Decline implements broker.Elsewhere.
-func (n *Node) Decline(ctx context.Context, by broker.PeerInfo, cid uint64, detail string) error {
+func (n *Node) Decline(ctx context.Context, by transport.PeerInfo, cid uint64, detail string) error {
 	for _, m := range n.numbers.of(cid) {
 		if m.conn == nil {
 			continue

@@ -31,7 +31,7 @@ const linger = 10 * time.Second
 
 // carried is a flow of which one side is at another node: that side here, the handler's
 // where a listener of the other has the flow, the client's where a handler here has taken the
-// other's offer. It implements broker.Link and what there is besides.
+// other's offer. It implements transport.Link and what there is besides.
 type carried struct {
 	*transport.Outbox
 	member *member

@@ -5,7 +5,7 @@ import (
 	"github.com/zioflow/gateway/broker/zio"
 )
 
-// Deliver implements broker.Link. The other side's BOT goes no further: this one has had it.
+// Deliver implements transport.Link. The other side's BOT goes no further: this one has had it.
 func (c *carried) Deliver(d transport.Delivery) error {
 	if d.Type == zio.BOT {
 		d.Message.Release()
@@ -20,19 +20,19 @@ func (c *carried) Deliver(d transport.Delivery) error {
 	return err
 }
 
-// Queued implements broker.Link.
+// Queued implements transport.Link.
 func (c *carried) Queued() (messages, bytes int64) {
 	return c.Sent.Queued() // the outbox knows of a part only
 }
 
-// Disconnect implements broker.Disconnector: it ends the stream, not the connection to the
+// Disconnect implements transport.Disconnector: it ends the stream, not the connection to the
 // other node.
 func (c *carried) Disconnect(detail string) {
 	c.detail.Store(&detail)
 	c.cancel()
 }
 
-// Describe implements broker.Describer.
+// Describe implements transport.Describer.
 func (c *carried) Describe() transport.LinkInfo {
 	info := transport.LinkInfo{Protocol: "HTTP/2", Mechanism: "none", BytesOut: uint64(c.Progress.Left.Bytes.Load())}
 	if c.member.node.secure != nil {

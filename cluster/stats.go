@@ -4,8 +4,8 @@ import (
 	"net"
 	"sync/atomic"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/cluster/members"
 )
 
@@ -66,7 +66,7 @@ func (n *Node) Stats() Stats {
 	for why := members.Stranger; why <= members.Namesake; why++ {
 		s.Refused[why] = c.refused[why].Load()
 	}
-	for f := range n.options.Broker.FlowsBefore(broker.FlowID(^uint64(0))) {
+	for f := range n.options.Broker.FlowsBefore(transport.FlowID(^uint64(0))) {
 		info := f.Info()
 		if info.Phase == flow.Ended {
 			continue

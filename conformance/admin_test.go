@@ -16,6 +16,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -269,7 +270,7 @@ func TestPeersAreGone(t *testing.T) {
 }
 
 // latest is the flow that began last.
-func (g *inProcess) latest() (id broker.FlowID) {
+func (g *inProcess) latest() (id transport.FlowID) {
 	for f := range g.broker.FlowsBefore(broker.Latest) {
 		return f.ID()
 	}

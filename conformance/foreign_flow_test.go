@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/zmqbridge"
 )
@@ -53,7 +53,7 @@ func TestForeignHeartbeats_BRK_17(t *testing.T) {
 	t.Parallel()
 	const interval = 300 * time.Millisecond
 	var flows []*foreignFlow
-	var ends []chan broker.FlowID
+	var ends []chan transport.FlowID
 	// The gateway's own questions would be signs of life as well.
 	for _, g := range startBoth(t, func(o *zmqbridge.Options) { o.Heartbeat = 0 }) {
 		ends = append(ends, g.ends)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/gateway"
 	"github.com/zioflow/gateway/zmqbridge"
 )
@@ -32,7 +34,7 @@ type inProcess struct {
 	servers, routers []string
 	// addresses is where each transport's peers connect.
 	addresses map[transportName]string
-	ends      chan broker.FlowID // the flows that have ended, in that order
+	ends      chan transport.FlowID // the flows that have ended, in that order
 }
 
 // settings are what a test wants of its gateway.
@@ -48,7 +50,7 @@ type settings struct {
 func startGateway(t *testing.T, configure ...func(*settings)) *inProcess {
 	t.Helper()
 	s := settings{Options: broker.DefaultOptions(), servers: []string{"tcp://127.0.0.1:*"}, routers: []string{"tcp://127.0.0.1:*"}}
-	p := &inProcess{ends: make(chan broker.FlowID, 10_000)}
+	p := &inProcess{ends: make(chan transport.FlowID, 10_000)}
 	s.Observers = []broker.Observer{endWatch(p.ends)}
 	for _, change := range configure {
 		change(&s)
@@ -130,24 +132,24 @@ func notWithLibzmq(t *testing.T, why string) {
 }
 
 // ended waits for the next flow to end and describes it.
-func (g *inProcess) ended(t *testing.T) broker.FlowInfo {
+func (g *inProcess) ended(t *testing.T) relay.Info {
 	t.Helper()
 	select {
 	case id := <-g.ends:
 		flows := g.broker.Flows()
-		i := slices.IndexFunc(flows, func(f broker.FlowInfo) bool { return f.ID == id })
+		i := slices.IndexFunc(flows, func(f relay.Info) bool { return f.ID == id })
 		if i < 0 {
 			t.Fatalf("flow %d has ended and is not remembered", id)
 		}
 		return flows[i]
 	case <-time.After(patience):
 		t.Fatal("no flow has ended")
-		return broker.FlowInfo{}
+		return relay.Info{}
 	}
 }
 
 // wantEnd checks why the next flow to end does so.
-func (g *inProcess) wantEnd(t *testing.T, want flow.Reason) broker.FlowInfo {
+func (g *inProcess) wantEnd(t *testing.T, want flow.Reason) relay.Info {
 	t.Helper()
 	f := g.ended(t)
 	if f.Reason != want {
@@ -157,7 +159,7 @@ func (g *inProcess) wantEnd(t *testing.T, want flow.Reason) broker.FlowInfo {
 }
 
 // endWatch passes on which flows have ended, all of them.
-type endWatch chan broker.FlowID
+type endWatch chan transport.FlowID
 
 // Observe implements broker.Observer.
 func (w endWatch) Observe(e broker.Event) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/conformance/play"
 	"github.com/zioflow/gateway/internal/native"
 	"github.com/zioflow/gateway/zmtp"
@@ -170,15 +171,15 @@ func addFaultyRoutes(b *broker.Broker) error {
 		if err != nil {
 			return err
 		}
-		if _, err := b.AddRoute(broker.Route{Name: name, Match: named, Factory: find}); err != nil {
+		if _, err := b.AddRoute(routing.Route{Name: name, Match: named, Factory: find}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// scriptFactory is a broker.Factory that finds no handler.
+// scriptFactory is a routing.Factory that finds no handler.
 type scriptFactory func(context.Context) error
 
-// Find implements broker.Factory.
-func (f scriptFactory) Find(ctx context.Context, _ *broker.Request) error { return f(ctx) }
+// Find implements routing.Factory.
+func (f scriptFactory) Find(ctx context.Context, _ *routing.Request) error { return f(ctx) }

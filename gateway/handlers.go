@@ -14,6 +14,7 @@ import (
 	"github.com/zioflow/gateway/broker/builtin"
 	"github.com/zioflow/gateway/broker/connect"
 	"github.com/zioflow/gateway/broker/routes"
+	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/spawn"
 	"github.com/zioflow/gateway/gateway/config"
 	"github.com/zioflow/gateway/zmqbridge"
@@ -79,8 +80,8 @@ func (h *handlers) prepare(next *config.Config) (apply func() []string, err erro
 
 // make makes the routes of a configuration, checked as SetRoutes does. The error is one
 // for each route that is wrong.
-func (h *handlers) make(c *config.Config) ([]broker.Route, error) {
-	made := make([]broker.Route, len(c.Routing.Routes))
+func (h *handlers) make(c *config.Config) ([]routing.Route, error) {
+	made := make([]routing.Route, len(c.Routing.Routes))
 	var wrong []error
 	for i, spec := range c.Routing.Routes {
 		var err error
@@ -100,7 +101,7 @@ func (h *handlers) make(c *config.Config) ([]broker.Route, error) {
 // configured are the routes that a configuration has set.
 func (h *handlers) configured() (specs []routes.Spec) {
 	for _, r := range h.broker.Routes() {
-		if r.Origin == broker.Configured {
+		if r.Origin == routing.Configured {
 			specs = append(specs, h.maker.SpecOf(r.Route))
 		}
 	}

@@ -10,11 +10,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/match"
 	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/relay"
 	"github.com/zioflow/gateway/broker/rights"
 	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/codec"
@@ -92,7 +93,7 @@ func (g *farGrant) Rights() rights.Rights {
 
 // sendAccepted sends one message, unless an earlier one failed, and releases it. That the
 // handler has the flow is told by its client's BOT, as the handler knows its own.
-func sendAccepted(out *sender, d *broker.Delivery, failed error) error {
+func sendAccepted(out *sender, d *transport.Delivery, failed error) error {
 	if failed == nil && d.Type == zio.BOT {
 		if begin := acceptedFlow(out.stream.flow(), d.Credit); begin != nil {
 			return out.SendBOT(d, &gatewayv1.AcceptResponse{Message: &gatewayv1.AcceptResponse_Begin{Begin: begin}})
@@ -104,7 +105,7 @@ func sendAccepted(out *sender, d *broker.Delivery, failed error) error {
 }
 
 // acceptedFlow is the flow as the handler's node is told of it; nil if it has ended.
-func acceptedFlow(f *broker.Flow, credit int64) *gatewayv1.CarriedFlow {
+func acceptedFlow(f *relay.Flow, credit int64) *gatewayv1.CarriedFlow {
 	m := f.ClientBot()
 	if m == nil {
 		return nil

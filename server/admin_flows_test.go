@@ -10,6 +10,9 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/listeners"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -17,15 +20,15 @@ import (
 // mute is a peer to which everything may be sent.
 type mute struct{}
 
-func (mute) Deliver(d broker.Delivery) error { d.Message.Release(); return nil }
-func (mute) Ended(flow.Reason, string)       {}
-func (mute) Flush()                          {}
-func (mute) Queued() (messages, bytes int64) { return 0, 0 }
+func (mute) Deliver(d transport.Delivery) error { d.Message.Release(); return nil }
+func (mute) Ended(flow.Reason, string)          {}
+func (mute) Flush()                             {}
+func (mute) Queued() (messages, bytes int64)    { return 0, 0 }
 
 type cids chan uint64
 
-func (k cids) Offer(o broker.Offer) error { k <- o.CID; return nil }
-func (cids) Withdraw(uint64, flow.Reason) {}
+func (k cids) Offer(o routing.Offer) error { k <- o.CID; return nil }
+func (cids) Withdraw(uint64, flow.Reason)  {}
 
 func say(p *broker.Peer, label string, size int) {
 	p.Receive(&zio.Message{Form: zio.FormFlow, Label: []byte(label), Payload: [][]byte{make([]byte, size)}})
@@ -35,14 +38,14 @@ func say(p *broker.Peer, label string, size int) {
 func (f *front) crowd(t *testing.T, n int) (clients, handlers []*broker.Peer) {
 	t.Helper()
 	offered := make(cids, 1)
-	l, err := f.broker.Listen(broker.ListenerSpec{Name: "crowd", Sink: offered})
+	l, err := f.broker.Listen(listeners.Spec{Name: "crowd", Sink: offered})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	for i := range n {
-		client := f.broker.Attach(mute{}, broker.PeerInfo{Transport: "zmq-server", Identity: fmt.Sprint("c", i)})
-		handler := f.broker.Attach(mute{}, broker.PeerInfo{Transport: "zmq-router", Identity: fmt.Sprint("h", i)})
+		client := f.broker.Attach(mute{}, transport.PeerInfo{Transport: "zmq-server", Identity: fmt.Sprint("c", i)})
+		handler := f.broker.Attach(mute{}, transport.PeerInfo{Transport: "zmq-router", Identity: fmt.Sprint("h", i)})
 		client.Pauses()
 		say(client, fmt.Sprintf(`{"flow":"BOT","direction":"extract","credit":5,"n":%d,"even":%t}`, i, i%2 == 0), 0)
 		say(handler, fmt.Sprintf(`{"flow":"BOT","direction":"inject","credit":5,"cid":%d}`, <-offered), 0)
@@ -203,12 +206,12 @@ func TestGetFlow(t *testing.T) {
 
 func TestPendingFlowIsShown(t *testing.T) {
 	f := start(t, nil)
-	l, err := f.broker.Listen(broker.ListenerSpec{Name: "slow", Sink: make(cids, 1)})
+	l, err := f.broker.Listen(listeners.Spec{Name: "slow", Sink: make(cids, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	client := f.broker.Attach(mute{}, broker.PeerInfo{Transport: "grpc"})
+	client := f.broker.Attach(mute{}, transport.PeerInfo{Transport: "grpc"})
 	say(client, `{"flow":"BOT","direction":"inject","credit":7}`, 0)
 	r, err := f.admin.GetFlow(f.ctx, &gatewayv1.GetFlowRequest{Id: 1})
 	if got := r.GetFlow(); err != nil || got.GetState() != gatewayv1.FlowState_FLOW_STATE_PENDING || got.GetHandler() != nil ||

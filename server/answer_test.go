@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/listeners"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -54,14 +56,14 @@ func TestAnswersAreHeldUntilTaken(t *testing.T) {
 			t.Parallel()
 			f := start(t, nil)
 			offers := make(cids, 1)
-			if _, err := f.broker.Listen(broker.ListenerSpec{Name: "answers", Sink: offers}); err != nil {
+			if _, err := f.broker.Listen(listeners.Spec{Name: "answers", Sink: offers}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := f.broker.AddRoute(broker.Route{Name: "first", Priority: 1, Factory: broker.ToListeners{Name: "answers"}}); err != nil {
+			if _, err := f.broker.AddRoute(routing.Route{Name: "first", Priority: 1, Factory: listeners.ToListeners{Name: "answers"}}); err != nil {
 				t.Fatal(err)
 			}
 			read := open.call(t, f)
-			handler := f.broker.Attach(mute{}, broker.PeerInfo{Transport: "fake"})
+			handler := f.broker.Attach(mute{}, transport.PeerInfo{Transport: "fake"})
 			say := func(label string, payload ...[]byte) {
 				handler.Receive(&zio.Message{Form: zio.FormFlow, Label: []byte(label), Payload: payload})
 			}

@@ -19,8 +19,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/zioflow/gateway/access"
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/rights"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/text"
 	"github.com/zioflow/gateway/server/contract"
@@ -145,7 +146,7 @@ func callerOf(ctx context.Context) *caller {
 }
 
 // grant is what the broker should let the caller do; nil for everything.
-func grant(ctx context.Context) broker.Grant {
+func grant(ctx context.Context) rights.Grant {
 	if c := callerOf(ctx); c != nil {
 		return c.principal
 	}
@@ -184,8 +185,8 @@ func denialInfo(cause string) *errdetails.ErrorInfo {
 	return &errdetails.ErrorInfo{Domain: contract.ErrorDomain, Reason: strings.ToUpper(cause)}
 }
 
-func peerInfo(ctx context.Context) broker.PeerInfo {
-	info := broker.PeerInfo{Transport: "grpc"}
+func peerInfo(ctx context.Context) transport.PeerInfo {
+	info := transport.PeerInfo{Transport: "grpc"}
 	if p, ok := peer.FromContext(ctx); ok {
 		info.Address = p.Addr.String()
 	}

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/contract"
@@ -30,7 +29,7 @@ func TestStatusesAreBounded(t *testing.T) {
 			many.FieldViolations = append(many.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: "field", Description: "wrong"})
 		}
 		for name, err := range map[string]error{
-			"an end":        contract.EndStatus(&broker.EndError{Reason: flow.Rejected, Detail: long}, 7),
+			"an end":        contract.EndStatus(&flow.Error{Reason: flow.Rejected, Detail: long}, 7),
 			"a field":       contract.BadField("match", "%s", long),
 			"a rule":        validate(&gatewayv1.ListenRequest{Name: long, Match: long}),
 			"many fields":   contract.WithDetails(status.New(codes.InvalidArgument, long), denialInfo("cause"), many),

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -27,7 +28,7 @@ func (f *front) large(t *testing.T, n int) {
 		if i == n-1 {
 			label = `{"flow":"BOT","direction":"extract","credit":2,"hist":[` + strings.Repeat("1,", 500_000) + `1]}`
 		}
-		f.broker.Attach(mute{}, broker.PeerInfo{Transport: "fake"}).Receive(&zio.Message{Label: []byte(label)})
+		f.broker.Attach(mute{}, transport.PeerInfo{Transport: "fake"}).Receive(&zio.Message{Label: []byte(label)})
 	}
 }
 
@@ -80,7 +81,7 @@ func TestPagesAreBoundedByBytes(t *testing.T) {
 	}
 	const flows = 150
 	for range flows {
-		f.broker.Attach(mute{}, broker.PeerInfo{Transport: "fake", Identity: strings.Repeat("i", 255)}).
+		f.broker.Attach(mute{}, transport.PeerInfo{Transport: "fake", Identity: strings.Repeat("i", 255)}).
 			Receive(&zio.Message{Label: []byte(`{"flow":"BOT","direction":"extract","credit":2` + long.String() + `}`)})
 	}
 	request := &gatewayv1.ListFlowsRequest{PageSize: 1000}
@@ -180,7 +181,7 @@ func TestALargeBOTEndsNoListener(t *testing.T) {
 		{Label: []byte(`{"flow":"BOT","direction":"extract","credit":2,"list":[` + strings.Repeat("1,", 345_000) + `1]}`)},
 		{Label: []byte(`{"flow":"BOT","direction":"extract","credit":2,"run":1}`)},
 	} {
-		f.broker.Attach(mute{}, broker.PeerInfo{Transport: "fake"}).Receive(m)
+		f.broker.Attach(mute{}, transport.PeerInfo{Transport: "fake"}).Receive(m)
 		offer, err := stream.Recv()
 		if err != nil {
 			t.Fatal(err)

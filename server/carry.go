@@ -8,8 +8,8 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/codec"
@@ -37,7 +37,7 @@ func (s *carryService) Carry(stream grpc.BidiStreamingServer[gatewayv1.CarryRequ
 	x.carried = true
 	peer, err := s.broker.AttachCarried(x, farPeer(begin.GetClient(), begin.GetNode()), begin.GetListenerId())
 	if err != nil {
-		return contract.EndStatus(&broker.EndError{Reason: flow.NoHandler, Detail: err.Error()}, 0)
+		return contract.EndStatus(&flow.Error{Reason: flow.NoHandler, Detail: err.Error()}, 0)
 	}
 	x.attach(peer)
 	defer x.returned()
@@ -76,15 +76,15 @@ func recvBegin(stream grpc.BidiStreamingServer[gatewayv1.CarryRequest, gatewayv1
 }
 
 // farPeer is who a peer is that is connected to that node.
-func farPeer(p *gatewayv1.Peer, node string) broker.PeerInfo {
-	return broker.PeerInfo{
+func farPeer(p *gatewayv1.Peer, node string) transport.PeerInfo {
+	return transport.PeerInfo{
 		Transport: p.GetTransport(), Address: p.GetAddress(), Identity: p.GetIdentity(), Name: p.GetName(), Agent: p.GetAgent(),
 		Node: node,
 	}
 }
 
 // sendCarried sends one message, unless an earlier one failed, and releases it.
-func sendCarried(out *sender, d *broker.Delivery, failed error) error {
+func sendCarried(out *sender, d *transport.Delivery, failed error) error {
 	switch {
 	case failed != nil:
 		out.Drop(d)

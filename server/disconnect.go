@@ -7,8 +7,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/server/grpcgo"
 )
 
@@ -17,11 +17,11 @@ import (
 // ZeroMQ connection has as long.
 const disconnectGrace = 2 * time.Second
 
-// Disconnect implements broker.Disconnector: the stream ends with the status of a flow
+// Disconnect implements transport.Disconnector: the stream ends with the status of a flow
 // that an operator has ended, once it has taken what waits for it. One that has not
 // done so in time is aborted.
 func (x *flowStream) Disconnect(detail string) {
-	end := &broker.EndError{Reason: flow.EndedByAdmin, Detail: detail}
+	end := &flow.Error{Reason: flow.EndedByAdmin, Detail: detail}
 	x.cutOff.Store(end)
 	if x.flow() == nil { // otherwise the flow has ended with a reason
 		x.Ended(end.Reason, end.Detail)
@@ -33,9 +33,9 @@ func (x *flowStream) Disconnect(detail string) {
 	})
 }
 
-// Describe implements broker.Describer. What has come from the stream, the flow knows.
-func (x *flowStream) Describe() broker.LinkInfo {
-	info := broker.LinkInfo{
+// Describe implements transport.Describer. What has come from the stream, the flow knows.
+func (x *flowStream) Describe() transport.LinkInfo {
+	info := transport.LinkInfo{
 		Protocol: "HTTP/2", Mechanism: mechanismOf(x.stall.ctx), BytesOut: uint64(x.Progress.Left.Bytes.Load()),
 	}
 	info.QueuedMessages, info.QueuedBytes = x.Queued()
@@ -43,7 +43,7 @@ func (x *flowStream) Describe() broker.LinkInfo {
 }
 
 // mechanismOf is how the call's connection is secured, in the words of
-// broker.LinkInfo.
+// transport.LinkInfo.
 func mechanismOf(ctx context.Context) string {
 	p, ok := peer.FromContext(ctx)
 	if !ok {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server"
 )
@@ -220,9 +221,9 @@ type describedPeer struct {
 	asked *atomic.Int64
 }
 
-func (d describedPeer) Describe() broker.LinkInfo {
+func (d describedPeer) Describe() transport.LinkInfo {
 	d.asked.Add(1)
-	return broker.LinkInfo{
+	return transport.LinkInfo{
 		Protocol: "ZMTP 3.1", Mechanism: "CURVE", Key: "k", BytesIn: 1, BytesOut: 2, QueuedMessages: 3, QueuedBytes: 4,
 		LastSeen: time.Unix(5, 0),
 	}
@@ -236,7 +237,7 @@ func TestListingTenThousandPeers(t *testing.T) {
 	f := start(t, nil)
 	var asked atomic.Int64
 	for i := range n {
-		peer := f.broker.Attach(describedPeer{asked: &asked}, broker.PeerInfo{Transport: []string{"zmq-server", "zmq-router"}[i%2]})
+		peer := f.broker.Attach(describedPeer{asked: &asked}, transport.PeerInfo{Transport: []string{"zmq-server", "zmq-router"}[i%2]})
 		defer peer.Leave("done")
 	}
 	request := &gatewayv1.ListPeersRequest{PageSize: size, Transport: "zmq-router"}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/logs"
@@ -79,7 +80,7 @@ func (s *flowService) newFlowStream(ctx context.Context) *flowStream {
 func (s *flowService) newStream(ctx context.Context) *flowStream {
 	x := &flowStream{
 		ctx:      ctx,
-		outbox:   broker.NewOutbox(s.broker.Options().OutboxLimit()),
+		outbox:   transport.NewOutbox(s.broker.Options().OutboxLimit()),
 		caller:   callerOf(ctx),
 		grace:    s.grace,
 		answered: make(chan struct{}),

@@ -12,7 +12,10 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/budget"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/codec"
@@ -24,7 +27,7 @@ import (
 // concurrently.
 type flowStream struct {
 	ctx    context.Context // the stream's
-	outbox *broker.Outbox
+	outbox *transport.Outbox
 	caller *caller // nil where callers are not authenticated
 	grace  time.Duration
 	// answered is closed when the stream's BOT has been answered, or refused; ended when
@@ -35,12 +38,12 @@ type flowStream struct {
 	dats    atomic.Int64 // delivered
 	eotCame atomic.Bool  // from the other side
 	stall   stall
-	account *broker.ByteAccount
+	account *budget.Account
 	broken  atomic.Bool // its reading half has panicked
 	opens   bool        // as a client; used by the stream's handler alone
 	carried bool        // by another node: its messages are numbered; set before it is attached
 
-	cutOff atomic.Pointer[broker.EndError] // why an operator has disconnected it; nil before
+	cutOff atomic.Pointer[flow.Error] // why an operator has disconnected it; nil before
 
 	mu       sync.Mutex
 	peer     *broker.Peer // guarded by mu
@@ -209,7 +212,7 @@ func (x *flowStream) takenBy() *gatewayv1.TakenBy {
 }
 
 // flow is the flow the stream takes part in; nil before.
-func (x *flowStream) flow() *broker.Flow {
+func (x *flowStream) flow() *relay.Flow {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.peer.Flow()
@@ -222,7 +225,7 @@ func (x *flowStream) unsent(err error) error {
 		return x.result(end)
 	}
 	if x.stall.gaveUp() {
-		return x.result(&broker.EndError{Reason: flow.Overrun, Detail: x.stall.detail()})
+		return x.result(&flow.Error{Reason: flow.Overrun, Detail: x.stall.detail()})
 	}
 	return err
 }
@@ -232,11 +235,11 @@ func (x *flowStream) result(err error) error {
 	if x.broken.Load() {
 		return errBroken
 	}
-	end, ok := errors.AsType[*broker.EndError](err)
+	end, ok := errors.AsType[*flow.Error](err)
 	if !ok {
 		return status.FromContextError(err).Err()
 	}
-	var id broker.FlowID
+	var id transport.FlowID
 	if f := x.flow(); f != nil {
 		id = f.ID()
 	}

@@ -7,8 +7,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/codec"
@@ -64,7 +64,7 @@ type creditReturner struct{ owed, portion int64 }
 
 // sendGet sends one message, unless an earlier one failed, releases it, and
 // pays for it.
-func sendGet(out *sender, returner *creditReturner, d *broker.Delivery, failed error) error {
+func sendGet(out *sender, returner *creditReturner, d *transport.Delivery, failed error) error {
 	switch {
 	case failed != nil:
 		out.Drop(d)

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -248,7 +248,7 @@ func TestCompletedMeansDelivered(t *testing.T) {
 						t.Errorf("got %v, want an EOT", eot)
 					}
 					other.wantEnd(t, r, flow.Completed)
-					if data := r.broker.Flows()[0].Data; data != (broker.Count{Messages: uint64(n), Bytes: uint64(n * size)}) {
+					if data := r.broker.Flows()[0].Data; data != (transport.Count{Messages: uint64(n), Bytes: uint64(n * size)}) {
 						t.Errorf("%+v have crossed, want %d of %d bytes", data, n, size)
 					}
 				})

@@ -13,7 +13,9 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/routing"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/server/contract"
@@ -43,7 +45,7 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 	}
 	sink := s.sink(stream.Context(), size)
 	defer sink.returned()
-	spec := broker.ListenerSpec{
+	spec := listeners.Spec{
 		Name: request.GetName(), MaxFlows: int(request.GetMaxFlows()), Sink: sink,
 		Peer: peerInfo(stream.Context()), Grant: grant(stream.Context()),
 	}
@@ -98,15 +100,15 @@ func (s *handlerService) Decline(ctx context.Context, request *gatewayv1.Decline
 // declined is the status for what Broker.Decline has returned.
 func declined(err error) error {
 	switch {
-	case errors.Is(err, broker.ErrForeignOffer):
-		return permissionDenied(string(broker.DeniedCID), err.Error())
+	case errors.Is(err, routing.ErrForeignOffer):
+		return permissionDenied(string(flow.DeniedCID), err.Error())
 	case err != nil:
 		return status.Error(codes.NotFound, err.Error())
 	}
 	return nil
 }
 
-// listenSink implements broker.ListenerSink with a queue that is bounded in number
+// listenSink implements listeners.Sink with a queue that is bounded in number
 // and bytes. Its methods but sent and returned may be called concurrently.
 type listenSink struct {
 	size   int // of an offer
@@ -135,8 +137,8 @@ func (s *handlerService) sink(ctx context.Context, size int) *listenSink {
 
 var errBehind = errors.New("the listener does not read its offers")
 
-// Offer implements broker.ListenerSink.
-func (k *listenSink) Offer(o broker.Offer) error {
+// Offer implements listeners.Sink.
+func (k *listenSink) Offer(o routing.Offer) error {
 	offer := newOffered(o, k.size)
 	err := k.put(listenEvent{offer.response, offer.weight()})
 	if err != nil {
@@ -145,7 +147,7 @@ func (k *listenSink) Offer(o broker.Offer) error {
 	return err
 }
 
-// Withdraw implements broker.ListenerSink. A listener that has no room for it
+// Withdraw implements listeners.Sink. A listener that has no room for it
 // will be told when it accepts.
 func (k *listenSink) Withdraw(cid uint64, reason flow.Reason) {
 	_ = k.put(listenEvent{response: func() *gatewayv1.ListenResponse {

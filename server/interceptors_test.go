@@ -20,6 +20,8 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server"
@@ -123,9 +125,9 @@ func TestPanicInAHandler(t *testing.T) {
 }
 
 // fragile is a handler's link that fails when it is given a DAT.
-type fragile struct{ *broker.Outbox }
+type fragile struct{ *transport.Outbox }
 
-func (l fragile) Deliver(d broker.Delivery) error {
+func (l fragile) Deliver(d transport.Delivery) error {
 	if d.Type == zio.DAT {
 		panic("a link that fails")
 	}
@@ -135,12 +137,12 @@ func (l fragile) Deliver(d broker.Delivery) error {
 // accepting is a factory whose handlers have fragile links and pay at once.
 type accepting struct{ broker *broker.Broker }
 
-func (a accepting) Find(_ context.Context, r *broker.Request) error {
+func (a accepting) Find(_ context.Context, r *routing.Request) error {
 	offer, err := r.Offer()
 	if err != nil {
 		return err
 	}
-	peer := a.broker.Attach(fragile{broker.NewOutbox(100)}, broker.PeerInfo{Transport: "builtin"})
+	peer := a.broker.Attach(fragile{transport.NewOutbox(100)}, transport.PeerInfo{Transport: "builtin"})
 	m := *offer.Bot
 	peer.Receive(&m)
 	pay := m
@@ -153,7 +155,7 @@ func (a accepting) Find(_ context.Context, r *broker.Request) error {
 func TestPanicInAReader(t *testing.T) {
 	log := newLines()
 	f := startWith(t, nil, func(o *server.Options) { o.Log = log.logger() })
-	if _, err := f.broker.AddRoute(broker.Route{Name: "fragile", Factory: accepting{f.broker}}); err != nil {
+	if _, err := f.broker.AddRoute(routing.Route{Name: "fragile", Factory: accepting{f.broker}}); err != nil {
 		t.Fatal(err)
 	}
 	stream := f.open(t, giving(1))

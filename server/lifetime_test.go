@@ -18,6 +18,9 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/listeners"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/logs"
@@ -36,17 +39,17 @@ type rig struct {
 	frames *countingPool
 	conn   *grpc.ClientConn
 	flows  gatewayv1.FlowServiceClient
-	offers chan broker.Offer
+	offers chan routing.Offer
 	wires  chan net.Conn // the client's connections
 	dial   func(context.Context) (net.Conn, error)
 	ctx    context.Context
 	stop   func()
 }
 
-// Offer implements broker.ListenerSink.
-func (r *rig) Offer(o broker.Offer) error { r.offers <- o; return nil }
+// Offer implements listeners.Sink.
+func (r *rig) Offer(o routing.Offer) error { r.offers <- o; return nil }
 
-// Withdraw implements broker.ListenerSink.
+// Withdraw implements listeners.Sink.
 func (r *rig) Withdraw(uint64, flow.Reason) {}
 
 func newRig(t *testing.T) *rig {
@@ -72,7 +75,7 @@ func newRigFor(t *testing.T, patience time.Duration, change func(*Options)) *rig
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{broker: b, frames: new(countingPool), offers: make(chan broker.Offer, 1), wires: make(chan net.Conn, 1)}
+	r := &rig{broker: b, frames: new(countingPool), offers: make(chan routing.Offer, 1), wires: make(chan net.Conn, 1)}
 	options := DefaultOptions(limits)
 	change(&options)
 	s := newServer(b, options, r.frames)
@@ -98,7 +101,7 @@ func newRigFor(t *testing.T, patience time.Duration, change func(*Options)) *rig
 	r.flows = gatewayv1.NewFlowServiceClient(r.conn)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	r.ctx = ctx
-	if _, err := b.Listen(broker.ListenerSpec{Name: "other side", Sink: r}); err != nil {
+	if _, err := b.Listen(listeners.Spec{Name: "other side", Sink: r}); err != nil {
 		t.Fatal(err)
 	}
 	r.stop = func() {
@@ -137,10 +140,10 @@ func (r *rig) exchange(stall time.Duration) *flowStream {
 
 // otherSide is the handler of the flow that a stream has opened.
 type otherSide struct {
-	outbox *broker.Outbox
+	outbox *transport.Outbox
 	peer   *broker.Peer
-	batch  []broker.Delivery // taken, and not looked at
-	paid   bool              // a PAY came right after the BOT
+	batch  []transport.Delivery // taken, and not looked at
+	paid   bool                 // a PAY came right after the BOT
 	seqno  uint64
 	made   int64
 	freed  atomic.Int64
@@ -156,8 +159,8 @@ func (r *rig) accept(t *testing.T) *otherSide {
 // acceptWith is accept with a payload in the BOT.
 func (r *rig) acceptWith(t *testing.T, payload [][]byte) *otherSide {
 	t.Helper()
-	o := &otherSide{outbox: broker.NewOutbox(1000)}
-	o.peer = r.broker.Attach(o.outbox, broker.PeerInfo{Transport: "test"})
+	o := &otherSide{outbox: transport.NewOutbox(1000)}
+	o.peer = r.broker.Attach(o.outbox, transport.PeerInfo{Transport: "test"})
 	o.peer.Pauses() // it says no more than the test does
 	o.say(string((<-r.offers).Bot.Label), payload)
 	batch, err := o.outbox.Take(r.ctx, nil)
@@ -267,15 +270,15 @@ func (r *rig) take(t *testing.T, call string, credit int64) (*otherSide, func(*t
 // openAsClient has the other side open a flow, with that BOT.
 func (r *rig) openAsClient(t *testing.T, label string) *otherSide {
 	t.Helper()
-	o := &otherSide{outbox: broker.NewOutbox(1000)}
-	o.peer = r.broker.Attach(o.outbox, broker.PeerInfo{Transport: "test"})
+	o := &otherSide{outbox: transport.NewOutbox(1000)}
+	o.peer = r.broker.Attach(o.outbox, transport.PeerInfo{Transport: "test"})
 	o.peer.Pauses() // it says no more than the test does
 	o.say(label, nil)
 	return o
 }
 
 // want takes what the other side is sent next, which must be of that type.
-func (o *otherSide) want(t *testing.T, r *rig, want zio.Type) broker.Delivery {
+func (o *otherSide) want(t *testing.T, r *rig, want zio.Type) transport.Delivery {
 	t.Helper()
 	if len(o.batch) == 0 {
 		batch, err := o.outbox.Take(r.ctx, nil)
@@ -297,7 +300,7 @@ func (o *otherSide) wantEnd(t *testing.T, r *rig, want flow.Reason) {
 	t.Helper()
 	for {
 		batch, err := o.outbox.Take(r.ctx, nil)
-		if end, ended := errors.AsType[*broker.EndError](err); ended {
+		if end, ended := errors.AsType[*flow.Error](err); ended {
 			if end.Reason != want {
 				t.Errorf("the other side's flow ended with %v, %s, want %v", end.Reason, end.Detail, want)
 			}
@@ -395,7 +398,7 @@ func TestStreamCountsWhatGRPCHasNotWritten(t *testing.T) {
 	stream := new(heldStream)
 	out := newSender(stream, x, codec.OpenMembers)
 	for range dats {
-		if err := x.Deliver(broker.Delivery{Type: zio.DAT, Message: &zio.Message{Payload: [][]byte{make([]byte, heavy)}}}.Weighed()); err != nil {
+		if err := x.Deliver(transport.Delivery{Type: zio.DAT, Message: &zio.Message{Payload: [][]byte{make([]byte, heavy)}}}.Weighed()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,13 +1,13 @@
 package server
 
 import (
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
-// Deliver implements broker.Link.
-func (x *flowStream) Deliver(d broker.Delivery) error {
+// Deliver implements transport.Link.
+func (x *flowStream) Deliver(d transport.Delivery) error {
 	weight, kind := d.Weight, d.Type
 	x.Add(weight)
 	switch kind {
@@ -28,10 +28,10 @@ func (x *flowStream) Deliver(d broker.Delivery) error {
 	return err
 }
 
-// Flush implements broker.Link.
+// Flush implements transport.Link.
 func (x *flowStream) Flush() { x.outbox.Flush() }
 
-// Ended implements broker.Link.
+// Ended implements transport.Link.
 func (x *flowStream) Ended(reason flow.Reason, detail string) {
 	x.outbox.Ended(reason, detail)
 	x.markAnswered()

@@ -5,6 +5,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/routing"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/contract"
 )
@@ -31,14 +32,14 @@ func offerSize(request *gatewayv1.ListenRequest, limits broker.Options) (int, er
 // offered is an offer to a listener that takes no larger one than size. It holds no
 // payload that it will not show.
 type offered struct {
-	broker.Offer
+	routing.Offer
 	size    int
 	payload int // bytes
 	parts   int
 	omitted bool // the payload is left out
 }
 
-func newOffered(o broker.Offer, size int) *offered {
+func newOffered(o routing.Offer, size int) *offered {
 	f := &offered{Offer: o, size: size, payload: o.Bot.Size(), parts: o.Bot.Parts()}
 	if f.payload+f.partsSize()+len(o.Bot.Label) > size {
 		f.omitPayload()

@@ -8,7 +8,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -21,8 +22,8 @@ func toldOf(t *testing.T, size int, label string, payload ...int) *gatewayv1.Bot
 	for _, n := range payload {
 		bot.Payload = append(bot.Payload, make([]byte, n))
 	}
-	peer := broker.PeerInfo{Transport: "zmq-server", Address: "127.0.0.1", Identity: strings.Repeat("i", 255)}
-	response := newOffered(broker.Offer{CID: 1<<53 - 1, Bot: bot, Deadline: time.Now(), Client: peer}, size).response()
+	peer := transport.PeerInfo{Transport: "zmq-server", Address: "127.0.0.1", Identity: strings.Repeat("i", 255)}
+	response := newOffered(routing.Offer{CID: 1<<53 - 1, Bot: bot, Deadline: time.Now(), Client: peer}, size).response()
 	wire, err := proto.Marshal(response)
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/codec"
@@ -35,7 +35,7 @@ func (s *flowService) Open(stream grpc.BidiStreamingServer[gatewayv1.OpenRequest
 
 // relayFlow sends what is delivered, each by send, until nothing more comes, and returns the
 // status to end the stream with. After an error send is to drop what it is given.
-func relayFlow(ctx context.Context, out *sender, send func(*sender, *broker.Delivery, error) error) error {
+func relayFlow(ctx context.Context, out *sender, send func(*sender, *transport.Delivery, error) error) error {
 	for {
 		batch, err := out.take(ctx)
 		if err != nil {
@@ -51,7 +51,7 @@ func relayFlow(ctx context.Context, out *sender, send func(*sender, *broker.Deli
 }
 
 // sendOpen sends one message, unless an earlier one failed, and releases it.
-func sendOpen(out *sender, d *broker.Delivery, failed error) error {
+func sendOpen(out *sender, d *transport.Delivery, failed error) error {
 	switch {
 	case failed != nil:
 		out.Drop(d)

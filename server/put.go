@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/codec"
@@ -59,7 +59,7 @@ type putResponse struct {
 }
 
 // note takes note of what is delivered to a Put, and releases it.
-func (r *putResponse) note(out *sender, d *broker.Delivery, credit *semaphore.Weighted) error {
+func (r *putResponse) note(out *sender, d *transport.Delivery, credit *semaphore.Weighted) error {
 	if d.Type == zio.BOT && r.bot == nil {
 		r.Bot = contract.ToBot(*d, out.stream.takenBy())
 		r.TakenBy = r.Bot.GetTakenBy()

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/internal/logs"
 )
 
@@ -20,7 +20,7 @@ var errBroken = status.Error(codes.Internal, "the gateway failed; its log says w
 // brokenFlow is a panic on its way out of a call, and the flow that it hit.
 type brokenFlow struct {
 	cause any
-	flow  broker.FlowID
+	flow  transport.FlowID
 	stack []byte
 }
 

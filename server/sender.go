@@ -5,8 +5,8 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/server/codec"
 )
@@ -16,7 +16,7 @@ import (
 type sender struct {
 	*codec.Writer
 	stream *flowStream
-	batch  []broker.Delivery
+	batch  []transport.Delivery
 	begun  bool // something was taken
 }
 
@@ -28,7 +28,7 @@ func newSender(stream grpc.ServerStream, x *flowStream, members *codec.Members) 
 //
 // The gateway's EOT is none of them where nothing has come before it: such a call ends
 // with the status alone, before headers and messages, as callers' retry policies want it.
-func (s *sender) take(ctx context.Context) (batch []broker.Delivery, err error) {
+func (s *sender) take(ctx context.Context) (batch []transport.Delivery, err error) {
 	s.batch, err = s.stream.outbox.Take(ctx, s.batch)
 	batch = s.batch
 	if !s.begun && len(batch) > 0 {

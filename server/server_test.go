@@ -17,6 +17,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/builtin"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/relay"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server"
 )
@@ -292,13 +293,13 @@ func TestCancelWhilePendingIsPeerGone_BRK_17(t *testing.T) {
 }
 
 // ended waits for a flow to end.
-func ended(w *broker.Watcher) broker.FlowInfo {
+func ended(w *broker.Watcher) relay.Info {
 	for e := range w.Events() {
 		if e.Flow.Phase == flow.Ended {
 			return *e.Flow
 		}
 	}
-	return broker.FlowInfo{}
+	return relay.Info{}
 }
 
 func TestClosingTellsEveryStream(t *testing.T) {

@@ -12,8 +12,9 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/logs"
@@ -272,7 +273,7 @@ func TestWhatWaitsForAStream(t *testing.T) {
 	defer x.leave("the test is over")
 	stream := new(heldStream)
 	out := newSender(stream, x, codec.OpenMembers)
-	give := func(d broker.Delivery) mem.BufferSlice {
+	give := func(d transport.Delivery) mem.BufferSlice {
 		t.Helper()
 		if err := x.Deliver(d); err != nil {
 			t.Fatal(err)
@@ -295,7 +296,7 @@ func TestWhatWaitsForAStream(t *testing.T) {
 		zio.BOT: `{"flow":"BOT","direction":"extract"}`, zio.DAT: `{"flow":"DAT"}`, zio.PAY: `{"flow":"PAY","credit":1}`, zio.EOT: `{"flow":"EOT"}`,
 	} {
 		for _, size := range []int{0, 10, 600, 2000, 1 << 20} {
-			m := give(broker.Delivery{Type: kind, Message: &zio.Message{Label: []byte(label), Payload: [][]byte{make([]byte, size)}}})
+			m := give(transport.Delivery{Type: kind, Message: &zio.Message{Label: []byte(label), Payload: [][]byte{make([]byte, size)}}})
 			if !x.waits() || !x.stall.watching.Load() {
 				t.Errorf("%v of %d bytes does not wait", kind, size)
 			}
@@ -320,7 +321,7 @@ func TestListenerThatDoesNotRead(t *testing.T) {
 	service := &handlerService{log: logs.NewSampler(nil, logs.Options{}), stall: time.Hour}
 	k := service.sink(t.Context(), 2*maxOfferBytes)
 	defer k.stall.finish()
-	half := broker.Offer{Bot: &zio.Message{Label: []byte("{}"), Payload: [][]byte{make([]byte, maxOfferBytes/2)}}}
+	half := routing.Offer{Bot: &zio.Message{Label: []byte("{}"), Payload: [][]byte{make([]byte, maxOfferBytes/2)}}}
 	for i := range 2 {
 		if err := k.Offer(half); err != nil {
 			t.Fatalf("offer %d: %v", i, err)

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
@@ -16,7 +16,7 @@ func (r *rig) pass(n int) {
 		if i%3 == 0 {
 			credit = 7
 		}
-		p := r.broker.Attach(broker.NewOutbox(10), broker.PeerInfo{Transport: "test"})
+		p := r.broker.Attach(transport.NewOutbox(10), transport.PeerInfo{Transport: "test"})
 		(&otherSide{peer: p}).say(fmt.Sprintf(`{"flow":"BOT","direction":"extract","credit":%d}`, credit), nil)
 		<-r.offers
 		p.Leave("gone")

@@ -5,6 +5,8 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/ledger"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 const prefix = "zio_gateway_"
@@ -79,7 +81,7 @@ func (c *flows) Collect(to chan<- prometheus.Metric) {
 		counter(ended, float64(s.Ended[reason]), reason.String())
 		counter(botsRefused, float64(s.Refused[reason]), reason.String())
 	}
-	for from, t := range map[flow.Side]broker.Traffic{flow.Client: s.FromClients, flow.Handler: s.FromHandlers} {
+	for from, t := range map[flow.Side]ledger.Traffic{flow.Client: s.FromClients, flow.Handler: s.FromHandlers} {
 		counter(messages, float64(t.Messages), from.String())
 		counter(payload, float64(t.Bytes), from.String())
 		counter(dats, float64(t.DATs), from.String())
@@ -115,10 +117,10 @@ func truth(is bool) float64 {
 }
 
 // histogram adds up the sizes, as Prometheus wants them.
-func histogram(d *prometheus.Desc, data broker.Count, sizes broker.Sizes) prometheus.Metric {
-	buckets := make(map[float64]uint64, len(broker.SizeBounds))
+func histogram(d *prometheus.Desc, data transport.Count, sizes ledger.Sizes) prometheus.Metric {
+	buckets := make(map[float64]uint64, len(ledger.SizeBounds))
 	var sum uint64
-	for i, bound := range broker.SizeBounds {
+	for i, bound := range ledger.SizeBounds {
 		sum += sizes[i]
 		buckets[float64(bound)] = sum
 	}

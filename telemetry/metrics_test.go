@@ -13,6 +13,8 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/telemetry"
 )
@@ -168,12 +170,12 @@ func BenchmarkScrape(b *testing.B) {
 		b.Fatal(err)
 	}
 	m.Watch(core)
-	if _, err := core.AddRoute(broker.Route{Name: "slow", Factory: slow{}}); err != nil {
+	if _, err := core.AddRoute(routing.Route{Name: "slow", Factory: slow{}}); err != nil {
 		b.Fatal(err)
 	}
 	for range 10_000 {
-		outbox := broker.NewOutbox(10)
-		core.Attach(outbox, broker.PeerInfo{Transport: "grpc"}).Receive(&zio.Message{
+		outbox := transport.NewOutbox(10)
+		core.Attach(outbox, transport.PeerInfo{Transport: "grpc"}).Receive(&zio.Message{
 			Form: zio.FormFlow, Label: []byte(`{"flow":"BOT","direction":"inject","credit":5}`),
 		})
 	}
@@ -187,4 +189,4 @@ func BenchmarkScrape(b *testing.B) {
 // slow is a factory whose handlers take their time.
 type slow struct{}
 
-func (slow) Find(context.Context, *broker.Request) error { return nil }
+func (slow) Find(context.Context, *routing.Request) error { return nil }

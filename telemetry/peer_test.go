@@ -10,6 +10,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/builtin"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -44,15 +45,15 @@ func newBroker(t *testing.T, observers ...broker.Observer) (*broker.Broker, func
 type client struct {
 	*broker.Peer
 	t      *testing.T
-	outbox *broker.Outbox
+	outbox *transport.Outbox
 	seqno  uint64
-	queue  []broker.Delivery
+	queue  []transport.Delivery
 }
 
 func attach(t *testing.T, b *broker.Broker) *client {
-	outbox := broker.NewOutbox(1000)
+	outbox := transport.NewOutbox(1000)
 	return &client{
-		Peer: b.Attach(outbox, broker.PeerInfo{Transport: "grpc", Identity: "tester"}), t: t, outbox: outbox,
+		Peer: b.Attach(outbox, transport.PeerInfo{Transport: "grpc", Identity: "tester"}), t: t, outbox: outbox,
 	}
 }
 
@@ -63,7 +64,7 @@ func (c *client) send(label string, payload ...[]byte) {
 }
 
 // await takes messages up to the next one of that type.
-func (c *client) await(want zio.Type) broker.Delivery {
+func (c *client) await(want zio.Type) transport.Delivery {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -13,6 +13,8 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -27,7 +29,7 @@ type Traces struct {
 	tracer   trace.Tracer
 
 	mu    sync.Mutex
-	spans map[broker.FlowID]trace.Span // guarded by mu; of the flows that have not ended
+	spans map[transport.FlowID]trace.Span // guarded by mu; of the flows that have not ended
 }
 
 func newTraces(exporter *watchedExporter, provider *sdktrace.TracerProvider) *Traces {
@@ -35,7 +37,7 @@ func newTraces(exporter *watchedExporter, provider *sdktrace.TracerProvider) *Tr
 		exporter: exporter,
 		provider: provider,
 		tracer:   provider.Tracer("github.com/zioflow/gateway/telemetry"),
-		spans:    map[broker.FlowID]trace.Span{},
+		spans:    map[transport.FlowID]trace.Span{},
 	}
 }
 
@@ -99,7 +101,7 @@ func (t *Traces) span(e broker.Event) trace.Span {
 }
 
 // showAgent shows the program that a peer says it is, if it does.
-func showAgent(span trace.Span, key string, peer broker.PeerInfo) {
+func showAgent(span trace.Span, key string, peer transport.PeerInfo) {
 	if peer.Agent != "" {
 		span.SetAttributes(attribute.String(key, peer.Agent))
 	}
@@ -125,7 +127,7 @@ func parent(label []byte) context.Context {
 const maxTraceContext = 4 << 10
 
 // finish takes note of how a flow ended.
-func finish(span trace.Span, f *broker.FlowInfo) {
+func finish(span trace.Span, f *relay.Info) {
 	span.SetAttributes(
 		attribute.String("zio.route", f.Route),
 		attribute.String("zio.reason", f.Reason.String()),

@@ -18,6 +18,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/relay"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/telemetry"
 )
@@ -226,7 +227,7 @@ func TestUnsampledTrace(t *testing.T) {
 func TestSpanHasRoute(t *testing.T) {
 	to := startCollector(t)
 	traces := export(t, to.address, telemetry.NewMetrics("v1"))
-	f := &broker.FlowInfo{ID: 1, Opened: time.Now(), Phase: flow.Ended, Reason: flow.Overloaded, Route: "mine"}
+	f := &relay.Info{ID: 1, Opened: time.Now(), Phase: flow.Ended, Reason: flow.Overloaded, Route: "mine"}
 	traces.Observe(broker.Event{Time: time.Now(), Flow: f})
 	if err := traces.Close(t.Context()); err != nil {
 		t.Fatal(err)

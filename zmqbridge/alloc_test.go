@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/native"
 	"github.com/zioflow/gateway/zmqbridge"
@@ -18,8 +19,8 @@ import (
 // cids hands the cids of its offers to a test, which is the handler.
 type cids chan uint64
 
-// Find implements broker.Factory.
-func (c cids) Find(_ context.Context, r *broker.Request) error {
+// Find implements routing.Factory.
+func (c cids) Find(_ context.Context, r *routing.Request) error {
 	o, err := r.Offer()
 	if err == nil {
 		c <- o.CID
@@ -32,7 +33,7 @@ func (c cids) Find(_ context.Context, r *broker.Request) error {
 func openBetween(t *testing.T, b *broker.Broker, bridge zmqbridge.Bridge, giver, taker native.Kind, credit int64) (give, take *native.Peer) {
 	t.Helper()
 	offers := make(cids, 1)
-	if _, err := b.AddRoute(broker.Route{Name: "test", Factory: offers}); err != nil {
+	if _, err := b.AddRoute(routing.Route{Name: "test", Factory: offers}); err != nil {
 		t.Fatal(err)
 	}
 	give, take = dial(t, giver, addressOf(bridge, giver)), dial(t, taker, addressOf(bridge, taker))

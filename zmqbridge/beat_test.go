@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/zmtp"
 )
 
@@ -189,7 +189,7 @@ func TestSlowLine(t *testing.T) {
 	t.Parallel()
 	e := bareEndpoint(t, func(o *Options) { o.Stall = 8 * time.Second })
 	c, far := bareConn(t, e)
-	c.peer = e.hub.broker.Attach(&c.out, broker.PeerInfo{Transport: "test"})
+	c.peer = e.hub.broker.Attach(&c.out, transport.PeerInfo{Transport: "test"})
 	c.in.peer = c.peer
 	if err := unix.SetNonblock(int(far.Fd()), true); err != nil {
 		t.Fatal(err)
@@ -235,7 +235,7 @@ func TestPingsTogether(t *testing.T) {
 	t.Parallel()
 	e := bareEndpoint(t, func(*Options) {})
 	c, _ := bareConn(t, e)
-	c.peer = e.hub.broker.Attach(&c.out, broker.PeerInfo{Transport: "test"})
+	c.peer = e.hub.broker.Attach(&c.out, transport.PeerInfo{Transport: "test"})
 	c.in.peer = c.peer
 	writes := 0
 	c.socket.writing = func(uintptr) bool {

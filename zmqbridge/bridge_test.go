@@ -13,6 +13,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/builtin"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/relay"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/native"
 	"github.com/zioflow/gateway/zmqbridge"
@@ -183,7 +184,7 @@ func TestOverrun_BRK_15_BRK_16(t *testing.T) {
 }
 
 // waitForEnd waits for a flow to end.
-func waitForEnd(t *testing.T, w *broker.Watcher) broker.FlowInfo {
+func waitForEnd(t *testing.T, w *broker.Watcher) relay.Info {
 	t.Helper()
 	deadline := time.After(timeout)
 	for {

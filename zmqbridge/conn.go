@@ -10,6 +10,8 @@ import (
 
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/budget"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/zmqbridge/transit"
 	"github.com/zioflow/gateway/zmtp"
@@ -46,8 +48,8 @@ type conn struct {
 	session   *zmtp.Session     // nil without CURVE
 	principal *access.Principal // nil where nobody is asked
 	peer      *broker.Peer
-	account   *broker.ByteAccount
-	output    *broker.ByteAccount
+	account   *budget.Account
+	output    *budget.Account
 
 	in  reader
 	out outbox
@@ -78,8 +80,8 @@ func (c *conn) log(level slog.Level, kind, message string, attributes ...any) {
 }
 
 // info is how the broker knows the peer.
-func (c *conn) info() broker.PeerInfo {
-	info := broker.PeerInfo{Transport: c.site.front, Identity: identityText(c.zmtp.Identity), Address: c.address}
+func (c *conn) info() transport.PeerInfo {
+	info := transport.PeerInfo{Transport: c.site.front, Identity: identityText(c.zmtp.Identity), Address: c.address}
 	switch {
 	case info.Identity != "":
 	case c.site.single():
@@ -110,10 +112,10 @@ func identityText(identity string) string {
 	return identity
 }
 
-// describe implements broker.Describer for the outbox.
-func (c *conn) describe() broker.LinkInfo {
+// describe implements transport.Describer for the outbox.
+func (c *conn) describe() transport.LinkInfo {
 	messages, bytes := c.out.Queued()
-	info := broker.LinkInfo{
+	info := transport.LinkInfo{
 		Protocol:  fmt.Sprintf("ZMTP %d.%d", c.zmtp.Major, c.zmtp.Minor),
 		Mechanism: string(c.zmtp.Mechanism),
 		BytesIn:   c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/zmtp"
@@ -116,7 +117,7 @@ func TestNothingIsQueuedAfterAFailure(t *testing.T) {
 		for range 300 { // more than a batch takes, and than a socket
 			m := talk.dat()
 			m.Payload = [][]byte{make([]byte, 100_000)}
-			if err := e.conn.out.Deliver(broker.Delivery{Message: m, Type: zio.DAT}); err != nil {
+			if err := e.conn.out.Deliver(transport.Delivery{Message: m, Type: zio.DAT}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -155,7 +156,7 @@ func TestUnwritableIsReleased(t *testing.T) {
 				m.Ends = []int{3} // behind the parts
 			}
 			m.Carry(&carriers[i])
-			if err := e.conn.out.Deliver(broker.Delivery{Message: m, Type: zio.DAT}); err != nil {
+			if err := e.conn.out.Deliver(transport.Delivery{Message: m, Type: zio.DAT}); err != nil {
 				t.Fatal(err)
 			}
 		}

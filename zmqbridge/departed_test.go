@@ -5,16 +5,18 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/zmtp"
 )
 
 // latest is the flow that was opened last.
-func (g *rig) latest() broker.FlowInfo {
+func (g *rig) latest() relay.Info {
 	for f := range g.broker.FlowsBefore(broker.Latest) {
 		return f.Info()
 	}
-	return broker.FlowInfo{}
+	return relay.Info{}
 }
 
 // TestWhatHasCrossedHasLeft: of a taker that goes away what it was sent counts as
@@ -30,7 +32,7 @@ func TestWhatHasCrossedHasLeft(t *testing.T) {
 		taker.want(zio.DAT)
 		taker.want(zio.DAT)
 		g.closes(taker, giver)
-		if info := g.latest(); info.Reason != flow.Completed || info.Data != (broker.Count{Messages: 2, Bytes: size}) {
+		if info := g.latest(); info.Reason != flow.Completed || info.Data != (transport.Count{Messages: 2, Bytes: size}) {
 			t.Errorf("the first flow: %v, %+v crossed", info.Reason, info.Data)
 		}
 		g.opens(taker, giver, dats)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/zmtp"
@@ -35,8 +37,8 @@ type end struct {
 	eots   int            // likewise
 }
 
-// Find implements broker.Factory: it makes offers, of which a test may take the first.
-func (e *end) Find(_ context.Context, r *broker.Request) error {
+// Find implements routing.Factory: it makes offers, of which a test may take the first.
+func (e *end) Find(_ context.Context, r *routing.Request) error {
 	o, err := r.Offer()
 	if err == nil {
 		select {
@@ -47,8 +49,8 @@ func (e *end) Find(_ context.Context, r *broker.Request) error {
 	return err
 }
 
-// Deliver implements broker.Link for the taker.
-func (e *end) Deliver(d broker.Delivery) error {
+// Deliver implements transport.Link for the taker.
+func (e *end) Deliver(d transport.Delivery) error {
 	if d.Type == zio.DAT {
 		m := d.Message.WithLabel(bytes.Clone(d.Message.Label))
 		e.taken = append(e.taken, m)
@@ -85,7 +87,7 @@ func newEnd(t testing.TB, kind zmtp.SocketType, most int, sessions [2]*zmtp.Sess
 		t.Fatal(err)
 	}
 	e := &end{t: t, offers: make(chan uint64, 1), opener: sessions[1]}
-	if _, err := b.AddRoute(broker.Route{Name: "test", Factory: e}); err != nil {
+	if _, err := b.AddRoute(routing.Route{Name: "test", Factory: e}); err != nil {
 		t.Fatal(err)
 	}
 	o := DefaultOptions(limits)
@@ -105,7 +107,7 @@ func newEnd(t testing.TB, kind zmtp.SocketType, most int, sessions [2]*zmtp.Sess
 
 // open opens a flow in which the connection's peer gives.
 func (e *end) open(b *broker.Broker) {
-	taker := b.Attach(e, broker.PeerInfo{Transport: "test"})
+	taker := b.Attach(e, transport.PeerInfo{Transport: "test"})
 	say := func(p *broker.Peer, label []byte, err error) {
 		if err != nil {
 			e.t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/zioflow/gateway/access"
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/rights"
 	"github.com/zioflow/gateway/zmtp"
 )
 
@@ -121,7 +121,7 @@ func (c *conn) authorize(p *zmtp.Peer) error {
 
 // attach makes the connection a peer of the broker.
 func (c *conn) attach() {
-	var grant broker.Grant
+	var grant rights.Grant
 	if c.principal != nil {
 		grant = c.principal
 	}

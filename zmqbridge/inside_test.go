@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -13,19 +14,19 @@ import (
 type inside struct {
 	t      *testing.T
 	rig    *rig
-	outbox *broker.Outbox
+	outbox *transport.Outbox
 	peer   *broker.Peer
-	came   []broker.Delivery // and was not looked at yet
+	came   []transport.Delivery // and was not looked at yet
 }
 
 func (g *rig) inside() *inside {
-	return g.insideOf(func(o *broker.Outbox) broker.Link { return o })
+	return g.insideOf(func(o *transport.Outbox) transport.Link { return o })
 }
 
 // insideOf is inside for a peer with a link of its own.
-func (g *rig) insideOf(link func(*broker.Outbox) broker.Link) *inside {
-	outbox := broker.NewOutbox(1000)
-	i := &inside{t: g.t, rig: g, outbox: outbox, peer: g.broker.Attach(link(outbox), broker.PeerInfo{Transport: "test"})}
+func (g *rig) insideOf(link func(*transport.Outbox) transport.Link) *inside {
+	outbox := transport.NewOutbox(1000)
+	i := &inside{t: g.t, rig: g, outbox: outbox, peer: g.broker.Attach(link(outbox), transport.PeerInfo{Transport: "test"})}
 	g.t.Cleanup(func() {
 		i.peer.Leave("the test is over")
 		outbox.Close()

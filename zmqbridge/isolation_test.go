@@ -6,16 +6,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/zmtp"
 )
 
 // broken is a link in which data meets an error of the gateway's own.
-type broken struct{ *broker.Outbox }
+type broken struct{ *transport.Outbox }
 
-func (b broken) Deliver(d broker.Delivery) error {
+func (b broken) Deliver(d transport.Delivery) error {
 	if d.Type == zio.DAT {
 		panic("an error that a test has put there")
 	}
@@ -60,7 +60,7 @@ func TestPanicWhileReading(t *testing.T) {
 	t.Parallel()
 	eachWay(t, nil, func(t *testing.T, g *rig, kind zmtp.SocketType) {
 		others := g.neighbours(kind)
-		taker, giver := g.insideOf(func(o *broker.Outbox) broker.Link { return broken{o} }), g.dial(kind)
+		taker, giver := g.insideOf(func(o *transport.Outbox) transport.Link { return broken{o} }), g.dial(kind)
 		taker.say(bot(zio.Inject, 5, 0))
 		giver.say(bot(zio.Extract, 5, g.offered().CID))
 		giver.want(zio.BOT)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/native"
 	"github.com/zioflow/gateway/zmqbridge"
@@ -30,7 +31,7 @@ func TestMemoryIsBounded(t *testing.T) {
 				o.Stall = time.Minute
 			})
 			offers := make(cids, 1)
-			if _, err := b.AddRoute(broker.Route{Name: "test", Factory: offers}); err != nil {
+			if _, err := b.AddRoute(routing.Route{Name: "test", Factory: offers}); err != nil {
 				t.Fatal(err)
 			}
 			var takers, givers []*native.Flow

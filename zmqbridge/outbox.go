@@ -5,19 +5,19 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
-// outbox is what waits to be written to a connection. It implements broker.Link.
+// outbox is what waits to be written to a connection. It implements transport.Link.
 //
 // Whoever delivers also writes: Flush writes what the socket takes, and leaves the
 // rest to a goroutine that lives as long as there is any. One of them at a time
 // holds the write lock (writing).
 type outbox struct {
 	ender     *ender
-	describer func() broker.LinkInfo
+	describer func() transport.LinkInfo
 	socket    *socket
 	vitals    *vitals
 	highWater int             // messages that may wait
@@ -30,7 +30,7 @@ type outbox struct {
 	closed  bool   // guarded by mu; nothing is taken any more
 	pong    []byte // guarded by mu; a frame that goes in front, at most one
 
-	given broker.Count // guarded by mu; DATs that were put into the queue
+	given transport.Count // guarded by mu; DATs that were put into the queue
 
 	messages, bytes atomic.Int64  // not yet written whole, by weight
 	dats, payload   atomic.Uint64 // DATs that were, and the bytes in them
@@ -40,8 +40,8 @@ type outbox struct {
 	write writer // used by whoever holds the write lock
 }
 
-// Deliver implements broker.Link.
-func (o *outbox) Deliver(d broker.Delivery) error {
+// Deliver implements transport.Link.
+func (o *outbox) Deliver(d transport.Delivery) error {
 	err := o.push(item{message: d.Message, weight: d.Weight, data: d.Type == zio.DAT, size: d.Size}, d.Type)
 	if err != nil {
 		d.Message.Release()
@@ -54,9 +54,9 @@ func (o *outbox) push(i item, t zio.Type) error {
 	defer o.mu.Unlock()
 	switch {
 	case o.closed:
-		return broker.ErrGone
-	case !broker.Fits(len(o.queue)-o.head, o.highWater, t):
-		return broker.ErrOverrun
+		return transport.ErrGone
+	case !transport.Fits(len(o.queue)-o.head, o.highWater, t):
+		return transport.ErrOverrun
 	}
 	o.queue = append(o.queue, i)
 	if i.data {
@@ -68,44 +68,44 @@ func (o *outbox) push(i item, t zio.Type) error {
 	return nil
 }
 
-// Queued implements broker.Link.
+// Queued implements transport.Link.
 func (o *outbox) Queued() (messages, bytes int64) { return o.messages.Load(), o.bytes.Load() }
 
-// Departed implements broker.Departed. While the socket takes what there is, nothing of it
+// Departed implements transport.Departed. While the socket takes what there is, nothing of it
 // waits: it will have left before anybody can look, unless the connection is ending.
-func (o *outbox) Departed() broker.Count {
+func (o *outbox) Departed() transport.Count {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.closed && !o.blocked.Load() && !o.ender.ending() {
 		return o.given
 	}
-	return broker.Count{Messages: o.dats.Load(), Bytes: o.payload.Load()}
+	return transport.Count{Messages: o.dats.Load(), Bytes: o.payload.Load()}
 }
 
-// Ended implements broker.Link; the connection may carry another flow.
+// Ended implements transport.Link; the connection may carry another flow.
 func (o *outbox) Ended(flow.Reason, string) {}
 
-// Disconnect implements broker.Disconnector.
+// Disconnect implements transport.Disconnector.
 func (o *outbox) Disconnect(detail string) { o.ender.cutFlow(causeAdmin, flow.EndedByAdmin, detail) }
 
-// Moved implements broker.Mover.
+// Moved implements transport.Mover.
 func (o *outbox) Moved() uint64 {
 	// Of a socket of this machine the system counts more than the bytes: the difference
 	// may be below 0.
 	return o.vitals.moved.Load() - uint64(o.socket.unsent())
 }
 
-// Describe implements broker.Describer.
-func (o *outbox) Describe() broker.LinkInfo { return o.describer() }
+// Describe implements transport.Describer.
+func (o *outbox) Describe() transport.LinkInfo { return o.describer() }
 
-// Flush implements broker.Link.
+// Flush implements transport.Link.
 func (o *outbox) Flush() {
 	if o.begin() {
 		o.run(false)
 	}
 }
 
-// FlushSoon implements broker.Gatherer.
+// FlushSoon implements transport.Gatherer.
 func (o *outbox) FlushSoon() {
 	if o.begin() {
 		o.hand()

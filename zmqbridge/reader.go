@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/budget"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/zmtp"
 )
@@ -47,7 +48,7 @@ type reader struct {
 	flush      func() // has a PONG written
 
 	peer    *broker.Peer // attach sets these three
-	account *broker.ByteAccount
+	account *budget.Account
 	session *zmtp.Session // nil without CURVE
 	pong    bool          // a PONG waits to be written
 
@@ -75,7 +76,7 @@ var errStopped = errors.New("the connection is being ended")
 func (r *reader) prepare() { r.room, r.idle = r.space, r.releaseIdle }
 
 // attach has what comes go to a peer of the broker's. It is called before next.
-func (r *reader) attach(p *broker.Peer, account *broker.ByteAccount, session *zmtp.Session) {
+func (r *reader) attach(p *broker.Peer, account *budget.Account, session *zmtp.Session) {
 	r.peer, r.account, r.session = p, account, session
 }
 
@@ -172,7 +173,7 @@ const earlyFrom = 1 << 20
 func (r *reader) charged(n int, wait bool) (*slab, error) {
 	account, current := r.account, r.current(false)
 	if current >= earlyFrom && r.peer.Idle() {
-		account, current = r.peer.Early(), broker.NoFree
+		account, current = r.peer.Early(), budget.NoFree
 	}
 	size := int64(n)
 	if class, ok := slabClass(n); ok {
@@ -187,9 +188,9 @@ func (r *reader) charged(n int, wait bool) (*slab, error) {
 // await waits until there is room in the budget, or the connection is being ended.
 // What the peer has had delivered does not wait with it: the room may have to come
 // from that. The peer is not corked afterwards.
-func (r *reader) await(account *broker.ByteAccount, size, current int64) bool {
+func (r *reader) await(account *budget.Account, size, current int64) bool {
 	r.uncork()
-	if current != broker.NoFree {
+	if current != budget.NoFree {
 		current = r.current(true) // nobody would be left to make room for the last slab
 	}
 	r.vitals.pauseReading()

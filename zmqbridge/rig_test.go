@@ -16,6 +16,7 @@ import (
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/zmqbridge"
 	"github.com/zioflow/gateway/zmtp"
@@ -27,7 +28,7 @@ type rig struct {
 	t      *testing.T
 	broker *broker.Broker
 	bridge zmqbridge.Bridge
-	offers chan broker.Offer
+	offers chan routing.Offer
 	policy *access.Policy // nil without CURVE
 	server pair           // CURVE's keys
 	client pair           // that are known
@@ -43,8 +44,8 @@ type setup struct {
 	curve  bool
 }
 
-// Find implements broker.Factory.
-func (g *rig) Find(ctx context.Context, r *broker.Request) error {
+// Find implements routing.Factory.
+func (g *rig) Find(ctx context.Context, r *routing.Request) error {
 	o, err := r.Offer()
 	if err != nil {
 		return err
@@ -79,7 +80,7 @@ func (g *rig) logged(words ...string) []string {
 
 func newRig(t *testing.T, change func(*setup)) *rig {
 	t.Helper()
-	g := &rig{t: t, offers: make(chan broker.Offer)}
+	g := &rig{t: t, offers: make(chan routing.Offer)}
 	s := setup{Options: broker.DefaultOptions()}
 	log := slog.New(slog.NewTextHandler(g, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	s.bridge = zmqbridge.DefaultOptions(s.Options)
@@ -97,7 +98,7 @@ func newRig(t *testing.T, change func(*setup)) *rig {
 	if g.broker, err = broker.New(s.Options); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.broker.AddRoute(broker.Route{Name: "test", Factory: g}); err != nil {
+	if _, err := g.broker.AddRoute(routing.Route{Name: "test", Factory: g}); err != nil {
 		t.Fatal(err)
 	}
 	if g.bridge, err = zmqbridge.Open(g.broker, s.bridge); err != nil {
@@ -190,14 +191,14 @@ func (g *rig) opens(taker, giver *raw, credit int64) {
 	giver.want(zio.PAY)
 }
 
-func (g *rig) offered() broker.Offer {
+func (g *rig) offered() routing.Offer {
 	g.t.Helper()
 	select {
 	case o := <-g.offers:
 		return o
 	case <-time.After(patient):
 		g.t.Fatal("no flow was offered")
-		return broker.Offer{}
+		return routing.Offer{}
 	}
 }
 

@@ -38,7 +38,7 @@ func (k *keeper) all() []transport.Delivery {
 }
 
 // flowOf is the flow that was opened last.
-func (g *rig) flowOf() *broker.Flow {
+func (g *rig) flowOf() *relay.Flow {
 	for f := range g.broker.FlowsBefore(broker.Latest) {
 		return f
 	}

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/budget"
 )
 
 // slab is memory into which a connection reads, and in which messages lie until
@@ -15,7 +15,7 @@ import (
 type slab struct {
 	refs    atomic.Int32
 	class   int
-	account *broker.ByteAccount // charged with the slab's size; nil if none
+	account *budget.Account // charged with the slab's size; nil if none
 	data    []byte
 }
 
@@ -147,7 +147,7 @@ func newSlabFor(n int) *slab {
 }
 
 // charge puts the slab on an account, which has been charged for it already.
-func (s *slab) charged(a *broker.ByteAccount) *slab {
+func (s *slab) charged(a *budget.Account) *slab {
 	s.account = a
 	return s
 }

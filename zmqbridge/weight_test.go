@@ -6,15 +6,18 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/listeners"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/native"
 	"github.com/zioflow/gateway/zmqbridge"
 )
 
-// offers implements broker.ListenerSink.
-type offers chan broker.Offer
+// offers implements listeners.Sink.
+type offers chan routing.Offer
 
-func (o offers) Offer(offer broker.Offer) error { o <- offer; return nil }
+func (o offers) Offer(offer routing.Offer) error { o <- offer; return nil }
 
 func (o offers) Withdraw(uint64, flow.Reason) {}
 
@@ -26,11 +29,11 @@ func TestManySmallPartsCount(t *testing.T) {
 		o.Routers, o.Stall = []string{"tcp://127.0.0.1:*"}, time.Minute
 	})
 	sink := make(offers, 1)
-	if _, err := b.Listen(broker.ListenerSpec{Name: "giver", Sink: sink}); err != nil {
+	if _, err := b.Listen(listeners.Spec{Name: "giver", Sink: sink}); err != nil {
 		t.Fatal(err)
 	}
-	outbox := broker.NewOutbox(100)
-	giver := b.Attach(outbox, broker.PeerInfo{Transport: "test"})
+	outbox := transport.NewOutbox(100)
+	giver := b.Attach(outbox, transport.PeerInfo{Transport: "test"})
 	defer giver.Leave("the test is over")
 	say := func(label []byte, payload [][]byte) {
 		giver.Receive(&zio.Message{Form: zio.FormFlow, Label: label, Payload: payload})

@@ -3,7 +3,8 @@ package zmqbridge
 import (
 	"sync"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/budget"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/zmtp"
 )
@@ -13,8 +14,8 @@ import (
 type writer struct {
 	single  bool // the peer takes messages of one part
 	vitals  *vitals
-	output  *broker.ByteAccount // these two are set before anything is delivered
-	session *zmtp.Session       // nil without CURVE
+	output  *budget.Account // these two are set before anything is delivered
+	session *zmtp.Session   // nil without CURVE
 
 	batch   *batch // nil while nothing is being written
 	carries bool   // there are messages in the batch, or were in the last one
@@ -73,7 +74,7 @@ func (w *writer) write(s *socket, wait bool) (int, error) {
 // sent is messages that have left, their weight, and the DATs among them.
 type sent struct {
 	messages, weight int64
-	data             broker.Count
+	data             transport.Count
 }
 
 // advance takes note that n bytes were written, and returns the messages that have

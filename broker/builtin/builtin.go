@@ -13,6 +13,9 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/logs"
 )
@@ -44,7 +47,7 @@ const Attribute = "builtin"
 func (h *Handlers) AddRoutes() error {
 	var wrong error
 	for _, name := range []string{"dump", "generate"} {
-		r := broker.Route{Name: name, Match: asked(name), Factory: h.Named(name)}
+		r := routing.Route{Name: name, Match: asked(name), Factory: h.Named(name)}
 		wrong = errors.Join(wrong, h.broker.AddNamedRoute(r))
 	}
 	return wrong
@@ -55,14 +58,14 @@ func (h *Handlers) AddRoutes() error {
 // there are routes of these names.
 func (h *Handlers) AddDefaultRoutes() error {
 	return errors.Join(
-		h.broker.AddDefaultRoute(broker.Route{Name: "dump", Match: towards(zio.Inject), Factory: h.Dump()}),
-		h.broker.AddDefaultRoute(broker.Route{Name: "generate", Match: towards(zio.Extract), Factory: h.Generate()}),
+		h.broker.AddDefaultRoute(routing.Route{Name: "dump", Match: towards(zio.Inject), Factory: h.Dump()}),
+		h.broker.AddDefaultRoute(routing.Route{Name: "generate", Match: towards(zio.Extract), Factory: h.Generate()}),
 	)
 }
 
 // Named returns the factory of that name, "dump" or "generate"; nil for any
 // other.
-func (h *Handlers) Named(name string) broker.Factory {
+func (h *Handlers) Named(name string) routing.Factory {
 	switch name {
 	case "dump":
 		return h.Dump()
@@ -75,28 +78,28 @@ func (h *Handlers) Named(name string) broker.Factory {
 // towards matches the BOTs whose handler has that direction.
 type towards zio.Direction
 
-// Match implements broker.Match.
-func (d towards) Match(v *broker.View) bool { return v.Direction == zio.Direction(d) }
+// Match implements matching.Match.
+func (d towards) Match(v *matching.View) bool { return v.Direction == zio.Direction(d) }
 
 // String is the match as a CEL expression.
 func (d towards) String() string { return fmt.Sprintf("direction == '%v'", zio.Direction(d)) }
 
-// Explain implements broker.Explainer.
-func (d towards) Explain(v *broker.View) string {
+// Explain implements matching.Explainer.
+func (d towards) Explain(v *matching.View) string {
 	return fmt.Sprintf("direction is %q", v.Direction.String())
 }
 
 // asked matches the BOTs that ask for the handler of that name.
 type asked string
 
-// Match implements broker.Match.
-func (a asked) Match(v *broker.View) bool { return v.Attributes()[Attribute] == string(a) }
+// Match implements matching.Match.
+func (a asked) Match(v *matching.View) bool { return v.Attributes()[Attribute] == string(a) }
 
 // String is the match as a CEL expression.
 func (a asked) String() string { return fmt.Sprintf("attributes.%s == '%s'", Attribute, string(a)) }
 
-// Explain implements broker.Explainer.
-func (a asked) Explain(v *broker.View) string {
+// Explain implements matching.Explainer.
+func (a asked) Explain(v *matching.View) string {
 	switch value, found := v.Attributes()[Attribute]; {
 	case !found:
 		return fmt.Sprintf("attributes.%s is missing", Attribute)
@@ -106,20 +109,20 @@ func (a asked) Explain(v *broker.View) string {
 	return "is true"
 }
 
-// factory is a broker.Factory that serves every flow in a goroutine of its own.
+// factory is a routing.Factory that serves every flow in a goroutine of its own.
 type factory struct {
 	handlers  *Handlers
 	name      string
 	direction zio.Direction
 	// prepare reads the offered BOT; an error refuses the flow.
-	prepare func(broker.Offer) (serve, error)
+	prepare func(routing.Offer) (serve, error)
 }
 
 // serve takes part in a flow from the client's BOT to the EOT.
 type serve func(context.Context, *session) error
 
-// Find implements broker.Factory.
-func (f factory) Find(_ context.Context, r *broker.Request) error {
+// Find implements routing.Factory.
+func (f factory) Find(_ context.Context, r *routing.Request) error {
 	offer, err := r.Offer()
 	if err != nil {
 		return err
@@ -149,8 +152,8 @@ func (f factory) mismatch(handler zio.Direction) string {
 	return fmt.Sprintf("%s serves clients that %v, this one will %v", f.name, f.direction.Reverse(), handler.Reverse())
 }
 
-// Explain implements broker.Explainer.
-func (f factory) Explain(v *broker.View) string {
+// Explain implements matching.Explainer.
+func (f factory) Explain(v *matching.View) string {
 	if v.Direction != f.direction {
 		return "but the flow ends with rejected: " + f.mismatch(v.Direction)
 	}
@@ -160,16 +163,16 @@ func (f factory) Explain(v *broker.View) string {
 // session is a built-in handler's side of one flow.
 type session struct {
 	peer   *broker.Peer
-	outbox *broker.Outbox
+	outbox *transport.Outbox
 	say    func(kind, message string, arguments ...any) // logs, unless the client has caused too much
 	credit int64                                        // agreed
 	seqno  uint64
-	batch  []broker.Delivery
+	batch  []transport.Delivery
 }
 
-func newSession(h *Handlers, name string, id broker.FlowID, client broker.PeerInfo) *session {
-	outbox := broker.NewOutbox(h.broker.Options().OutboxLimit())
-	info := broker.PeerInfo{Transport: "builtin", Identity: name}
+func newSession(h *Handlers, name string, id transport.FlowID, client transport.PeerInfo) *session {
+	outbox := transport.NewOutbox(h.broker.Options().OutboxLimit())
+	info := transport.PeerInfo{Transport: "builtin", Identity: name}
 	return &session{
 		outbox: outbox,
 		peer:   h.broker.Attach(outbox, info),
@@ -182,7 +185,7 @@ func newSession(h *Handlers, name string, id broker.FlowID, client broker.PeerIn
 
 // reasonOf is why a session's flow ended, as far as the session can tell.
 func reasonOf(err error) flow.Reason {
-	if end, ok := errors.AsType[*broker.EndError](err); ok {
+	if end, ok := errors.AsType[*flow.Error](err); ok {
 		return end.Reason
 	}
 	if err == nil {
@@ -192,7 +195,7 @@ func reasonOf(err error) flow.Reason {
 }
 
 // accept sends the handler's BOT and waits for the client's.
-func (s *session) accept(o broker.Offer) error {
+func (s *session) accept(o routing.Offer) error {
 	credit := o.Credit
 	if credit == 0 {
 		credit = defaultCredit
@@ -207,7 +210,7 @@ func (s *session) accept(o broker.Offer) error {
 		return err
 	}
 	if first[0].Type != zio.BOT {
-		return &broker.EndError{Reason: first[0].Reason, Detail: first[0].Detail}
+		return &flow.Error{Reason: first[0].Reason, Detail: first[0].Detail}
 	}
 	first[0].Message.Release()
 	s.credit = first[0].Credit
@@ -247,7 +250,7 @@ func (s *session) pay(n int64) error {
 }
 
 // take waits for messages; the caller releases them.
-func (s *session) take(ctx context.Context) ([]broker.Delivery, error) {
+func (s *session) take(ctx context.Context) ([]transport.Delivery, error) {
 	if batch := s.batch; len(batch) > 0 {
 		s.batch = nil
 		return batch, nil
@@ -256,7 +259,7 @@ func (s *session) take(ctx context.Context) ([]broker.Delivery, error) {
 }
 
 // finish answers the other side's EOT, unless the flow is over.
-func (s *session) finish(eot broker.Delivery) error {
+func (s *session) finish(eot transport.Delivery) error {
 	if eot.Reason == flow.NotEnded {
 		s.send([]byte(`{"flow":"EOT"}`), nil)
 		return nil
@@ -264,5 +267,5 @@ func (s *session) finish(eot broker.Delivery) error {
 	if eot.Reason == flow.Completed {
 		return nil
 	}
-	return &broker.EndError{Reason: eot.Reason, Detail: eot.Detail}
+	return &flow.Error{Reason: eot.Reason, Detail: eot.Detail}
 }

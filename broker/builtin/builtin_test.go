@@ -13,6 +13,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/builtin"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -21,10 +22,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // client is a client of the built-in handlers, in memory.
 type client struct {
 	t      *testing.T
-	outbox *broker.Outbox
+	outbox *transport.Outbox
 	peer   *broker.Peer
 	seqno  uint64
-	queue  []broker.Delivery
+	queue  []transport.Delivery
 }
 
 // start makes a broker with nothing but the built-in handlers, whose log goes to
@@ -39,8 +40,8 @@ func start(t *testing.T, log *bytes.Buffer) (c *client, stop func()) {
 	if err := handlers.AddDefaultRoutes(); err != nil {
 		t.Fatal(err)
 	}
-	c = &client{t: t, outbox: broker.NewOutbox(100)}
-	c.peer = b.Attach(c.outbox, broker.PeerInfo{Transport: "fake"})
+	c = &client{t: t, outbox: transport.NewOutbox(100)}
+	c.peer = b.Attach(c.outbox, transport.PeerInfo{Transport: "fake"})
 	return c, func() {
 		b.Close(flow.Draining, "")
 		handlers.Wait()
@@ -52,7 +53,7 @@ func (c *client) send(label string, parts ...[]byte) {
 	c.seqno++
 }
 
-func (c *client) next() broker.Delivery {
+func (c *client) next() transport.Delivery {
 	c.t.Helper()
 	if len(c.queue) == 0 {
 		batch, err := c.outbox.Take(context.Background(), nil)
@@ -66,7 +67,7 @@ func (c *client) next() broker.Delivery {
 	return d
 }
 
-func (c *client) want(t zio.Type) broker.Delivery {
+func (c *client) want(t zio.Type) transport.Delivery {
 	c.t.Helper()
 	d := c.next()
 	if d.Type != t {
@@ -147,8 +148,8 @@ func TestByName(t *testing.T) {
 		`{"flow":"BOT","direction":"extract","credit":2,"builtin":["dump"]}`:             {zio.EOT, flow.NoHandler, ""},
 		`{"flow":"BOT","direction":"extract","credit":2,"builtin":"dump","builtin":"x"}`: {zio.EOT, flow.NoHandler, ""},
 	} {
-		c := &client{t: t, outbox: broker.NewOutbox(100)}
-		c.peer = b.Attach(c.outbox, broker.PeerInfo{Transport: "fake"})
+		c := &client{t: t, outbox: transport.NewOutbox(100)}
+		c.peer = b.Attach(c.outbox, transport.PeerInfo{Transport: "fake"})
 		c.send(label)
 		answer := c.next()
 		if route, _ := c.peer.Flow().TakenBy(); answer.Type != want.kind || answer.Reason != want.reason || route != want.route {

@@ -3,22 +3,23 @@ package builtin
 import (
 	"context"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
 // Dump returns a factory whose handlers take: they count messages and bytes,
 // check that seqno rises by one, and log a line at the end.
-func (h *Handlers) Dump() broker.Factory {
+func (h *Handlers) Dump() routing.Factory {
 	return factory{
 		handlers: h, name: "dump", direction: zio.Inject,
-		prepare: func(o broker.Offer) (serve, error) { return dump, nil },
+		prepare: func(o routing.Offer) (serve, error) { return dump, nil },
 	}
 }
 
 func dump(ctx context.Context, s *session) (err error) {
 	var (
-		data broker.Count
+		data transport.Count
 		gaps uint64
 		next uint64
 	)

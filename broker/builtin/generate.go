@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -18,11 +19,11 @@ const (
 // Generate returns a factory whose handlers give `count` DATs (default 10) of
 // `size` bytes (default 64), both attributes of the client's BOT. Byte i of the
 // n-th payload, both from 0, is (n+i) mod 251.
-func (h *Handlers) Generate() broker.Factory {
+func (h *Handlers) Generate() routing.Factory {
 	limit := int64(h.broker.Options().MaxMessage)
 	return factory{
 		handlers: h, name: "generate", direction: zio.Extract,
-		prepare: func(o broker.Offer) (serve, error) {
+		prepare: func(o routing.Offer) (serve, error) {
 			attributes := zio.Attributes(o.Bot.Label)
 			count, err := integer(attributes, "count", defaultCount, 1<<53)
 			if err != nil {
@@ -114,7 +115,7 @@ func generate(ctx context.Context, s *session, count uint64, size int) error {
 }
 
 // collect waits for messages and answers the credit in them, or the EOT.
-func (s *session) collect(ctx context.Context) (paid uint64, eot *broker.Delivery, err error) {
+func (s *session) collect(ctx context.Context) (paid uint64, eot *transport.Delivery, err error) {
 	batch, err := s.take(ctx)
 	if err != nil {
 		return 0, nil, err

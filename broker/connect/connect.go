@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/matching"
 	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/internal/slots"
@@ -137,7 +138,7 @@ func (c *Connector) Factory(route string, t Target) (*Factory, error) {
 	return &Factory{connector: c, route: route, target: t}, nil
 }
 
-// Factory is a broker.Factory that connects to a handler for every flow.
+// Factory is a routing.Factory that connects to a handler for every flow.
 type Factory struct {
 	connector *Connector
 	route     string
@@ -147,8 +148,8 @@ type Factory struct {
 // Target is where the factory connects to.
 func (f *Factory) Target() Target { return f.target }
 
-// Explain implements broker.Explainer.
-func (f *Factory) Explain(*broker.View) string {
+// Explain implements matching.Explainer.
+func (f *Factory) Explain(*matching.View) string {
 	if taken, limit := f.connector.slots.Taken(f.route, f.target.MaxFlows); taken >= limit {
 		return fmt.Sprintf("%d of at most %d flows are with its handler: a flow waits until the pending deadline, "+
 			"then ends with overloaded", taken, limit)

@@ -15,6 +15,11 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/connect"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/listeners"
+	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/native"
 	"github.com/zioflow/gateway/zmqbridge/reach"
@@ -70,7 +75,7 @@ func setUp(t *testing.T, target connect.Target, change func(*broker.Options)) *b
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.broker.AddRoute(broker.Route{Name: "far", Factory: factory}); err != nil {
+	if _, err := b.broker.AddRoute(routing.Route{Name: "far", Factory: factory}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -88,14 +93,14 @@ func setUp(t *testing.T, target connect.Target, change func(*broker.Options)) *b
 type client struct {
 	t      *testing.T
 	peer   *broker.Peer
-	outbox *broker.Outbox
+	outbox *transport.Outbox
 	seqno  uint64
-	queue  []broker.Delivery
+	queue  []transport.Delivery
 }
 
 func (b *bench) open(label string, payload ...[]byte) *client {
-	c := &client{t: b.t, outbox: broker.NewOutbox(100)}
-	c.peer = b.broker.Attach(c.outbox, broker.PeerInfo{Transport: "test", Address: "here"})
+	c := &client{t: b.t, outbox: transport.NewOutbox(100)}
+	c.peer = b.broker.Attach(c.outbox, transport.PeerInfo{Transport: "test", Address: "here"})
 	c.send(label, payload...)
 	return c
 }
@@ -108,7 +113,7 @@ func (c *client) send(label string, payload ...[]byte) {
 }
 
 // take waits for a message with that type, and returns it.
-func (c *client) take(want zio.Type) broker.Delivery {
+func (c *client) take(want zio.Type) transport.Delivery {
 	c.t.Helper()
 	if len(c.queue) == 0 {
 		ctx, cancel := context.WithTimeout(c.t.Context(), patience)
@@ -140,7 +145,7 @@ func (c *client) ends(reason flow.Reason, detail string) {
 		if err == nil {
 			continue
 		}
-		end, ok := err.(*broker.EndError) //nolint:errorlint // Take returns it so
+		end, ok := err.(*flow.Error) //nolint:errorlint // Take returns it so
 		if !ok || end.Reason != reason || !strings.Contains(end.Detail, detail) {
 			c.t.Fatalf("the flow ended %#v, want %v: %s", err, reason, detail)
 		}
@@ -244,12 +249,12 @@ func TestGive(t *testing.T) {
 }
 
 // flow is the latest one.
-func (b *bench) flow() broker.FlowInfo {
+func (b *bench) flow() relay.Info {
 	for f := range b.broker.FlowsBefore(broker.Latest) {
 		return f.Info()
 	}
 	b.t.Fatal("there is no flow")
-	return broker.FlowInfo{}
+	return relay.Info{}
 }
 
 // TestTake: the other direction; large messages cross as they are.
@@ -397,11 +402,11 @@ func TestNoClient(t *testing.T) {
 	h := listen(t, "tcp://127.0.0.1:*", "")
 	b := setUp(t, connect.Target{Address: h.server.Address}, nil)
 	offers := make(offerSink, 1)
-	if _, err := b.broker.Listen(broker.ListenerSpec{Name: "other", Sink: offers}); err != nil {
+	if _, err := b.broker.Listen(listeners.Spec{Name: "other", Sink: offers}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.broker.AddRoute(broker.Route{
-		Name: "others", Priority: 1, Match: isDirection(zio.Extract), Factory: broker.ToListeners{Name: "other"},
+	if _, err := b.broker.AddRoute(routing.Route{
+		Name: "others", Priority: 1, Match: isDirection(zio.Extract), Factory: listeners.ToListeners{Name: "other"},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -428,15 +433,15 @@ func TestNoClient(t *testing.T) {
 }
 
 // offerSink is a listener's.
-type offerSink chan broker.Offer
+type offerSink chan routing.Offer
 
-func (k offerSink) Offer(o broker.Offer) error { k <- o; return nil }
-func (offerSink) Withdraw(uint64, flow.Reason) {}
+func (k offerSink) Offer(o routing.Offer) error { k <- o; return nil }
+func (offerSink) Withdraw(uint64, flow.Reason)  {}
 
 // isDirection matches the flows of which the handler has that direction.
 type isDirection zio.Direction
 
-func (d isDirection) Match(v *broker.View) bool { return v.Direction == zio.Direction(d) }
+func (d isDirection) Match(v *matching.View) bool { return v.Direction == zio.Direction(d) }
 
 // TestMaxFlows: a handler that serves one at a time is asked for one at a time.
 func TestMaxFlows(t *testing.T) {

@@ -6,16 +6,16 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/routing"
 )
 
 // leastWait is how long a handler is tried where flows do not wait for one.
 const leastWait = 50 * time.Millisecond
 
-// Find implements broker.Factory: it connects, has the handler asked by the client's BOT,
+// Find implements routing.Factory: it connects, has the handler asked by the client's BOT,
 // and accepts the flow if the handler does.
-func (f *Factory) Find(ctx context.Context, r *broker.Request) error {
+func (f *Factory) Find(ctx context.Context, r *routing.Request) error {
 	full := func() {
 		r.IfLate(flow.Overloaded, fmt.Sprintf("the handler of route %s has as many flows as it takes", f.route))
 	}
@@ -42,10 +42,10 @@ func (f *Factory) Find(ctx context.Context, r *broker.Request) error {
 
 // reach connects to the handler. While nobody is there it waits as long as a flow waits
 // for any handler, and follows a node that comes or moves meanwhile.
-func (f *Factory) reach(ctx context.Context, r *broker.Request) (*handler, error) {
+func (f *Factory) reach(ctx context.Context, r *routing.Request) (*handler, error) {
 	wait := f.connector.options.Broker.Options().HandlerWait
-	none := func(why string) *broker.EndError {
-		return &broker.EndError{Reason: flow.NoHandler, Detail: fmt.Sprintf("the handler of route %s is not there: %s", f.route, why)}
+	none := func(why string) *flow.Error {
+		return &flow.Error{Reason: flow.NoHandler, Detail: fmt.Sprintf("the handler of route %s is not there: %s", f.route, why)}
 	}
 	limited, cancel := context.WithTimeout(ctx, max(wait, leastWait))
 	defer cancel()

@@ -12,6 +12,8 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/text"
 )
@@ -23,7 +25,7 @@ const linger = 2 * time.Second
 type handler struct {
 	factory *Factory
 	conn    Conn
-	info    broker.PeerInfo
+	info    transport.PeerInfo
 	link    *link
 	peer    *broker.Peer // nil before it is asked
 
@@ -35,13 +37,13 @@ func newHandler(f *Factory, conn Conn, address string) *handler {
 	limit := f.connector.options.Broker.Options().OutboxLimit()
 	return &handler{
 		factory: f, conn: conn, link: newLink(conn, limit), answered: make(chan struct{}),
-		info: broker.PeerInfo{Transport: "zmq-client", Address: address, Identity: f.target.Node},
+		info: transport.PeerInfo{Transport: "zmq-client", Address: address, Identity: f.target.Node},
 	}
 }
 
 // ask sends the handler the client's BOT, as the client's side of it has it, and accepts
 // the flow on behalf of the handler if that does. The error refuses the flow.
-func (h *handler) ask(ctx context.Context, r *broker.Request) error {
+func (h *handler) ask(ctx context.Context, r *routing.Request) error {
 	offer, err := r.Offer()
 	if err != nil {
 		return err
@@ -74,7 +76,7 @@ func (h *handler) ask(ctx context.Context, r *broker.Request) error {
 
 // credit is the offer to the handler. Where the client leaves it to the handler that is
 // all there may be: a native handler cannot be told later that it has less than it said.
-func (h *handler) credit(r *broker.Request, offer broker.Offer) int64 {
+func (h *handler) credit(r *routing.Request, offer routing.Offer) int64 {
 	if offer.Credit > 0 {
 		return offer.Credit
 	}
@@ -103,7 +105,7 @@ func (h *handler) sendBot(ctx context.Context, bot *zio.Message, label []byte) e
 
 // accepted reads what the handler says to the BOT, and returns the label by which the
 // broker knows it; an error if it refuses.
-func (h *handler) accepted(answer *zio.Message, offer broker.Offer, credit int64) ([]byte, error) {
+func (h *handler) accepted(answer *zio.Message, offer routing.Offer, credit int64) ([]byte, error) {
 	head, err := zio.Peek(answer.Label)
 	if err != nil {
 		return nil, h.broken(err.Error())
@@ -112,7 +114,7 @@ func (h *handler) accepted(answer *zio.Message, offer broker.Offer, credit int64
 	case zio.BOT:
 	case zio.EOT:
 		h.sawEOT()
-		return nil, &broker.EndError{Reason: flow.Rejected, Detail: refusal(answer.Label)}
+		return nil, &flow.Error{Reason: flow.Rejected, Detail: refusal(answer.Label)}
 	default:
 		return nil, h.broken(fmt.Sprintf("answers a BOT with a %v", head.Type))
 	}
@@ -140,7 +142,7 @@ func refusal(label []byte) string {
 }
 
 func (h *handler) broken(detail string) error {
-	return &broker.EndError{Reason: flow.ProtocolError, Detail: text.Detail("the handler: " + detail)}
+	return &flow.Error{Reason: flow.ProtocolError, Detail: text.Detail("the handler: " + detail)}
 }
 
 // lost is what an error of the connection means while the handler is asked.
@@ -148,14 +150,14 @@ func (h *handler) lost(err error) error {
 	if errors.Is(err, zio.ErrMalformed) {
 		return h.broken(err.Error())
 	}
-	return &broker.EndError{Reason: flow.PeerGone, Detail: text.Detail("the handler: " + err.Error())}
+	return &flow.Error{Reason: flow.PeerGone, Detail: text.Detail("the handler: " + err.Error())}
 }
 
 // abandon gives up a handler that has not become one, and tells it.
 func (h *handler) abandon(why error) {
 	if h.asked && !h.hasAnswered() {
 		reason := flow.NotEnded
-		if end, ok := errors.AsType[*broker.EndError](why); ok {
+		if end, ok := errors.AsType[*flow.Error](why); ok {
 			reason = end.Reason
 		}
 		h.sayEOT(reason, why.Error())
@@ -261,7 +263,7 @@ func (h *handler) write(ctx context.Context) {
 		h.outlive(wanted)
 		done()
 	}()
-	var batch []broker.Delivery
+	var batch []transport.Delivery
 	for {
 		var err error
 		if batch, err = h.link.Take(wanted, batch); err != nil || h.send(ctx, batch) != nil {
@@ -289,8 +291,8 @@ func (h *handler) outlive(ctx context.Context) {
 }
 
 // send writes deliveries, and returns when they have left.
-func (h *handler) send(ctx context.Context, batch []broker.Delivery) error {
-	var data broker.Count
+func (h *handler) send(ctx context.Context, batch []transport.Delivery) error {
+	var data transport.Count
 	for i, d := range batch {
 		if d.Type == zio.DAT {
 			data.Messages++

@@ -3,15 +3,15 @@ package connect
 import (
 	"math"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/routes"
+	"github.com/zioflow/gateway/broker/routing"
 )
 
 // Kind is the kind of the routes whose handlers c connects to.
 func (c *Connector) Kind() routes.Kind {
 	return routes.Kind{
 		Name: "connect", Close: c.Close,
-		Make: func(route string, f *routes.Fields) (broker.Factory, error) {
+		Make: func(route string, f *routes.Fields) (routing.Factory, error) {
 			target := Target{
 				Address: f.Text("address"), Node: f.Text("node"), Port: f.Text("port"), ServerKey: f.Text("server_key"),
 				MaxFlows: int(f.Integer("max_flows", 0, math.MaxInt32)),
@@ -21,7 +21,7 @@ func (c *Connector) Kind() routes.Kind {
 			}
 			return c.Factory(route, target)
 		},
-		Describe: func(f broker.Factory) (map[string]any, bool) {
+		Describe: func(f routing.Factory) (map[string]any, bool) {
 			own, ok := f.(*Factory)
 			if !ok {
 				return nil, false

@@ -3,33 +3,33 @@ package connect
 import (
 	"sync"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/internal/text"
 )
 
-// link is the broker.Link of a handler that was connected to: an outbox that goes on when
+// link is the transport.Link of a handler that was connected to: an outbox that goes on when
 // the flow has ended, as an EOT may have to be repeated.
 type link struct {
-	*broker.Outbox
+	*transport.Outbox
 	conn  Conn
 	over  chan struct{} // closed when the flow has ended
 	ended sync.Once     // for closing it
 
 	mu     sync.Mutex
-	left   broker.Count    // guarded by mu; DATs that have left
-	end    broker.EndError // guarded by mu; of the flow, or why there is none
+	left   transport.Count // guarded by mu; DATs that have left
+	end    flow.Error      // guarded by mu; of the flow, or why there is none
 	reason *string         // guarded by mu; an operator's, who has ended the connection; nil before
 }
 
 func newLink(conn Conn, limit int) *link {
-	return &link{Outbox: broker.NewOutbox(limit), conn: conn, over: make(chan struct{})}
+	return &link{Outbox: transport.NewOutbox(limit), conn: conn, over: make(chan struct{})}
 }
 
-// Deliver implements broker.Link. The client's BOT goes no further: the handler has had
+// Deliver implements transport.Link. The client's BOT goes no further: the handler has had
 // it.
-func (l *link) Deliver(d broker.Delivery) error {
+func (l *link) Deliver(d transport.Delivery) error {
 	if d.Type == zio.BOT {
 		d.Message.Release()
 		return nil
@@ -37,11 +37,11 @@ func (l *link) Deliver(d broker.Delivery) error {
 	return l.Outbox.Deliver(d)
 }
 
-// Ended implements broker.Link.
+// Ended implements transport.Link.
 func (l *link) Ended(reason flow.Reason, detail string) {
 	l.ended.Do(func() {
 		l.mu.Lock()
-		l.end = broker.EndError{Reason: reason, Detail: detail}
+		l.end = flow.Error{Reason: reason, Detail: detail}
 		l.mu.Unlock()
 		close(l.over)
 	})
@@ -51,31 +51,31 @@ func (l *link) Ended(reason flow.Reason, detail string) {
 func (l *link) refusal() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return &broker.EndError{Reason: l.end.Reason, Detail: text.Detail("the handler: " + l.end.Detail)}
+	return &flow.Error{Reason: l.end.Reason, Detail: text.Detail("the handler: " + l.end.Detail)}
 }
 
 // departed takes note of DATs that have left.
-func (l *link) departed(data broker.Count) {
+func (l *link) departed(data transport.Count) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.left.Messages += data.Messages
 	l.left.Bytes += data.Bytes
 }
 
-// Departed implements broker.Departed.
-func (l *link) Departed() broker.Count {
+// Departed implements transport.Departed.
+func (l *link) Departed() transport.Count {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.left
 }
 
-// Moved implements broker.Mover.
+// Moved implements transport.Mover.
 func (l *link) Moved() uint64 {
 	s := l.conn.Stats()
 	return s.BytesIn + s.BytesOut
 }
 
-// Disconnect implements broker.Disconnector.
+// Disconnect implements transport.Disconnector.
 func (l *link) Disconnect(detail string) {
 	l.mu.Lock()
 	l.reason = &detail
@@ -93,11 +93,11 @@ func (l *link) disconnected() (detail string, was bool) {
 	return *l.reason, true
 }
 
-// Describe implements broker.Describer.
-func (l *link) Describe() broker.LinkInfo {
+// Describe implements transport.Describer.
+func (l *link) Describe() transport.LinkInfo {
 	s := l.conn.Stats()
 	messages, bytes := l.Queued()
-	return broker.LinkInfo{
+	return transport.LinkInfo{
 		Protocol: s.Protocol, Mechanism: s.Mechanism, BytesIn: s.BytesIn, BytesOut: s.BytesOut,
 		QueuedMessages: messages, QueuedBytes: bytes, LastSeen: s.LastSeen,
 	}

@@ -8,11 +8,11 @@ import (
 
 	"cel.dev/cel-go/cel"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/matching"
 )
 
-// CEL is a compiled expression. It implements broker.Match and
-// broker.Explainer, and may be used concurrently.
+// CEL is a compiled expression. It implements matching.Match and
+// matching.Explainer, and may be used concurrently.
 type CEL struct {
 	text    string
 	ast     *cel.Ast
@@ -38,7 +38,7 @@ var environment = func() *cel.Env {
 }()
 
 // variables are a view's values of what environment declares.
-func variables(v *broker.View) map[string]any {
+func variables(v *matching.View) map[string]any {
 	return map[string]any{
 		"attributes":     v.Attributes(),
 		"direction":      v.Direction.String(),
@@ -93,9 +93,9 @@ func positions(issues *cel.Issues) error {
 // String is the expression as it was given.
 func (c *CEL) String() string { return c.text }
 
-// Match implements broker.Match. What can't be evaluated, such as an attribute
+// Match implements matching.Match. What can't be evaluated, such as an attribute
 // that the BOT does not have, is false.
-func (c *CEL) Match(v *broker.View) bool {
+func (c *CEL) Match(v *matching.View) bool {
 	matched, err := truth(c.program, variables(v))
 	return err == nil && matched
 }

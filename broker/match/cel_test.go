@@ -4,18 +4,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
 func TestMatch(t *testing.T) {
 	t.Parallel()
-	view := &broker.View{
+	view := &matching.View{
 		Label: []byte(`{"flow":"BOT","direction":"extract","stream":"raw","run":7,"big":18446744073709551615,` +
 			`"gain":1.5,"tags":["a","b"],"det":{"name":"apa1"},"ort":"Genève"}`),
 		Direction: zio.Inject, Credit: 4,
-		Peer: broker.PeerInfo{Transport: "zmq-server", Address: "10.0.0.1", Identity: "reader"},
+		Peer: transport.PeerInfo{Transport: "zmq-server", Address: "10.0.0.1", Identity: "reader"},
 	}
 	for expression, want := range map[string]bool{
 		`true`:                                                    true,
@@ -70,7 +71,7 @@ func TestCompileNamesPositionAndCause(t *testing.T) {
 func TestCostIsBounded(t *testing.T) {
 	t.Parallel()
 	list := "[" + strings.Repeat("1,", 300) + "1]"
-	view := &broker.View{Label: []byte(`{"l":` + list + `}`)}
+	view := &matching.View{Label: []byte(`{"l":` + list + `}`)}
 	const expression = `attributes.l.all(a, attributes.l.all(b, attributes.l.all(c, a == b && b == c)))`
 	compiled, err := match.Compile(expression)
 	if err != nil {
@@ -83,10 +84,10 @@ func TestCostIsBounded(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	t.Parallel()
-	view := &broker.View{
+	view := &matching.View{
 		Label:     []byte(`{"stream":"cooked","run":7,"det":{"name":"apa1"},"tags":["a"]}`),
 		Direction: zio.Inject, Credit: 4,
-		Peer: broker.PeerInfo{Transport: "grpc"},
+		Peer: transport.PeerInfo{Transport: "grpc"},
 	}
 	for expression, want := range map[string]string{
 		`attributes.stream == 'cooked'`:                        `is true`,

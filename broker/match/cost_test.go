@@ -5,14 +5,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/matching"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
 // hostileView is a BOT of a client that wants matching to cost much.
-func hostileView() *broker.View {
-	return &broker.View{
+func hostileView() *matching.View {
+	return &matching.View{
 		Label: []byte(`{"x":"` + strings.Repeat("a", 30_000) + `b","l":[` + strings.Repeat("1,", 3000) + `1],` +
 			`"nan":NaN,"short":"raw-17"}`),
 		Direction: zio.Inject, Credit: 4,
@@ -79,7 +79,7 @@ func TestRightsAreCheaper(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	view := &broker.View{Label: []byte(`{"l":[` + strings.Repeat("1,", 500) + `1]}`)}
+	view := &matching.View{Label: []byte(`{"l":[` + strings.Repeat("1,", 500) + `1]}`)}
 	if right.Match(view) || !whole.Match(view) {
 		t.Errorf("500 elements: a right is %v, a match %v; want false, true", right.Match(view), whole.Match(view))
 	}
@@ -112,7 +112,7 @@ func TestCompilationIsBounded(t *testing.T) {
 // false, others are as they are.
 func TestUnreadAttributesAreNoValue(t *testing.T) {
 	t.Parallel()
-	view := &broker.View{Label: []byte(`{"nan":NaN,"big":1e999,"twice":1,"twice":2,"ok":1}`), Direction: zio.Inject}
+	view := &matching.View{Label: []byte(`{"nan":NaN,"big":1e999,"twice":1,"twice":2,"ok":1}`), Direction: zio.Inject}
 	for expression, want := range map[string]bool{
 		`attributes.ok == 1`:                        true,
 		`has(attributes.nan) && attributes.ok == 1`: true,

@@ -10,12 +10,12 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/matching"
 )
 
-// Explain implements broker.Explainer. It names the part of the expression that
+// Explain implements matching.Explainer. It names the part of the expression that
 // is not true, and what that part is about.
-func (c *CEL) Explain(v *broker.View) string {
+func (c *CEL) Explain(v *matching.View) string {
 	matched, err := truth(c.program, variables(v))
 	switch {
 	case err == nil && matched:

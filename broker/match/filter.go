@@ -6,8 +6,9 @@ import (
 
 	"cel.dev/cel-go/cel"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -65,8 +66,8 @@ var stateNames = map[flow.Phase]string{
 // Match tells whether a flow is selected, and what it cost to find that out, in units
 // of some 0.2 µs: some 60,000 at the most. What can't be evaluated, such as an attribute that the flow does not
 // have, is false.
-func (f *Filter) Match(i *broker.FlowInfo, now time.Time) (matched bool, cost uint64) {
-	variables := &flowVariables{FlowInfo: i, now: now}
+func (f *Filter) Match(i *relay.Info, now time.Time) (matched bool, cost uint64) {
+	variables := &flowVariables{Info: i, now: now}
 	result, details, err := f.program.Eval(variables)
 	cost = variables.cost
 	if spent := details.ActualCost(); spent != nil {
@@ -82,7 +83,7 @@ func (f *Filter) Match(i *broker.FlowInfo, now time.Time) (matched bool, cost ui
 // flowVariables is a flow's values of what flowEnvironment declares, each made
 // when it is asked for. It implements cel.Activation.
 type flowVariables struct {
-	*broker.FlowInfo
+	*relay.Info
 	now        time.Time
 	attributes map[string]any // nil until they are asked for
 	cost       uint64         // of reading them
@@ -148,7 +149,7 @@ func (v *flowVariables) ResolveName(name string) (any, bool) {
 	}
 }
 
-func peerVariable(p *broker.PeerInfo, name string) (any, bool) {
+func peerVariable(p *transport.PeerInfo, name string) (any, bool) {
 	switch name {
 	case "transport":
 		return p.Transport, true

@@ -10,13 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/match/jsonnet"
+	"github.com/zioflow/gateway/broker/matching"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
 // Rules is a ruleset of ZIO's: it takes a BOT if one of its rules is true. It
-// implements broker.Match and broker.Explainer, and may be used concurrently.
+// implements matching.Match and matching.Explainer, and may be used concurrently.
 type Rules struct {
 	text  string
 	rules []rule
@@ -135,16 +135,16 @@ func parseAttr(text json.RawMessage) (map[string]any, error) {
 // String is the ruleset as it was given.
 func (r *Rules) String() string { return r.text }
 
-// Match implements broker.Match: whether one of the rules is true. A rule that
+// Match implements matching.Match: whether one of the rules is true. A rule that
 // can't be evaluated, for want of an attribute say, is false.
-func (r *Rules) Match(v *broker.View) bool {
+func (r *Rules) Match(v *matching.View) bool {
 	_, found := r.first(v)
 	return found
 }
 
 // Attr returns the attr of the first rule that is true; nil if it has none, or
 // if none is true. Not to be changed.
-func (r *Rules) Attr(v *broker.View) map[string]any {
+func (r *Rules) Attr(v *matching.View) map[string]any {
 	if i, found := r.first(v); found {
 		return r.rules[i].attr
 	}
@@ -152,7 +152,7 @@ func (r *Rules) Attr(v *broker.View) map[string]any {
 }
 
 // first returns which rule is the first true one.
-func (r *Rules) first(v *broker.View) (index int, found bool) {
+func (r *Rules) first(v *matching.View) (index int, found bool) {
 	left := maxSpent // of all rules together
 	for i := range r.rules {
 		if is, err := r.rules[i].eval(v, &left); err == nil && is {
@@ -163,15 +163,15 @@ func (r *Rules) first(v *broker.View) (index int, found bool) {
 }
 
 // eval evaluates a rule over what it sees of a BOT.
-func (r *rule) eval(v *broker.View, left *int) (bool, error) {
+func (r *rule) eval(v *matching.View, left *int) (bool, error) {
 	return r.test.true(&scope{attr: r.attr, view: v, left: left})
 }
 
 // maxExplained is how many rules are explained one by one.
 const maxExplained = 5
 
-// Explain implements broker.Explainer.
-func (r *Rules) Explain(v *broker.View) string {
+// Explain implements matching.Explainer.
+func (r *Rules) Explain(v *matching.View) string {
 	left := maxSpent
 	var words []string
 	for i := range r.rules {
@@ -192,7 +192,7 @@ func (r *Rules) Explain(v *broker.View) string {
 }
 
 // why says which part of a false rule is false, and what that part is about.
-func (r *rule) why(v *broker.View) string {
+func (r *rule) why(v *matching.View) string {
 	left := maxSpent
 	s := &scope{attr: r.attr, view: v, left: &left}
 	part := &r.test

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/matching"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -41,7 +41,7 @@ func TestRulesAreTriedInOrder(t *testing.T) {
 		{`{"type":"x"}`, zio.Inject, nil, `rule 1: (= direction 'extract') is false: direction is "inject"; ` +
 			`rule 2: (or (= type 'depo') (= type 'frame')) is false: type is "x"`},
 	} {
-		view := &broker.View{Label: []byte(tt.label), Direction: tt.direction}
+		view := &matching.View{Label: []byte(tt.label), Direction: tt.direction}
 		if got := rules.Explain(view); got != tt.explained {
 			t.Errorf("%s\n got %s\nwant %s", tt.label, got, tt.explained)
 		}
@@ -61,7 +61,7 @@ func TestJSONRulesKeepIntegers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	view := &broker.View{Label: []byte(`{"id":9007199254740993}`)}
+	view := &matching.View{Label: []byte(`{"id":9007199254740993}`)}
 	if got := rules.Attr(view)["run"]; got != int64(9007199254740993) {
 		t.Errorf("attr is %v", got)
 	}
@@ -117,7 +117,7 @@ func TestReadRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !rules.Match(&broker.View{Label: []byte(`{"type":"depo"}`)}) {
+	if !rules.Match(&matching.View{Label: []byte(`{"type":"depo"}`)}) {
 		t.Error("a rule that was imported does not match")
 	}
 	if _, err := match.ReadRules(t.Context(), write("rules/plain.json", `[{"rule":"true"}]`)); err != nil {

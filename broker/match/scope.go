@@ -4,7 +4,7 @@ import (
 	"errors"
 	"math/big"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/matching"
 )
 
 // scope is what a rule's identifiers stand for, as in ZIO: its own attr; then the
@@ -13,7 +13,7 @@ import (
 // may hold.
 type scope struct {
 	attr map[string]any
-	view *broker.View
+	view *matching.View
 	left *int // of what evaluation may cost
 }
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/matching"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -20,8 +20,8 @@ func ruleset(t testing.TB, rule string) string {
 	return string(text)
 }
 
-func ruleView() *broker.View {
-	return &broker.View{
+func ruleView() *matching.View {
+	return &matching.View{
 		Label: []byte(`{"flow":"BOT","direction":"extract","credit":4,"name":"Manfred","a":3,"b":2,"gain":1.5,"yes":true,` +
 			`"none":null,"big":18446744073709551615,"level":1,"order":"row","network":"daq","equal":5,"tags":["x"],` +
 			`"origin":99,"quote":"it's"}`),

@@ -8,8 +8,8 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/ledger"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -18,7 +18,7 @@ import (
 var knownWords = map[string][]string{
 	"state":      {stateNames[flow.Pending], stateNames[flow.Active], stateNames[flow.HalfClosed], stateNames[flow.Ended]},
 	"direction":  {zio.Extract.String(), zio.Inject.String()},
-	"held_up_by": {broker.ByGiver.String(), broker.ByTaker.String(), broker.ByGateway.String(), ""},
+	"held_up_by": {ledger.ByGiver.String(), ledger.ByTaker.String(), ledger.ByGateway.String(), ""},
 	"reason":     append(reasonWords(), ""),
 }
 

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/relay"
 )
 
 // TestFilterWords: a comparison with what can never be is refused, with its place.
@@ -43,15 +43,15 @@ func TestFilterSinceDAT(t *testing.T) {
 	now := time.Unix(10_000, 0)
 	ago := func(minutes int) time.Time { return now.Add(-time.Duration(minutes) * time.Minute) }
 	for name, c := range map[string]struct {
-		info broker.FlowInfo
+		info relay.Info
 		want bool
 	}{
-		"a DAT just now":           {broker.FlowInfo{Opened: ago(30), LastDAT: ago(9)}, false},
-		"a DAT long ago":           {broker.FlowInfo{Opened: ago(30), LastDAT: ago(11)}, true},
-		"none, opened just now":    {broker.FlowInfo{Opened: ago(9)}, false},
-		"none, opened long ago":    {broker.FlowInfo{Opened: ago(11)}, true},
-		"ended soon after its DAT": {broker.FlowInfo{Phase: flow.Ended, Opened: ago(90), LastDAT: ago(60), Ended: ago(59)}, false},
-		"ended long after its DAT": {broker.FlowInfo{Phase: flow.Ended, Opened: ago(90), LastDAT: ago(60), Ended: ago(30)}, true},
+		"a DAT just now":           {relay.Info{Opened: ago(30), LastDAT: ago(9)}, false},
+		"a DAT long ago":           {relay.Info{Opened: ago(30), LastDAT: ago(11)}, true},
+		"none, opened just now":    {relay.Info{Opened: ago(9)}, false},
+		"none, opened long ago":    {relay.Info{Opened: ago(11)}, true},
+		"ended soon after its DAT": {relay.Info{Phase: flow.Ended, Opened: ago(90), LastDAT: ago(60), Ended: ago(59)}, false},
+		"ended long after its DAT": {relay.Info{Phase: flow.Ended, Opened: ago(90), LastDAT: ago(60), Ended: ago(30)}, true},
 	} {
 		if got, _ := filter.Match(&c.info, now); got != c.want {
 			t.Errorf("%s: %t", name, got)

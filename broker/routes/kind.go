@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/routing"
 )
 
@@ -26,10 +26,10 @@ type Kind struct {
 	// *FieldError. It has no effect: it is called for every check of the routes as well,
 	// and a route that is replaced has another factory. What a kind remembers it remembers
 	// by the route's name.
-	Make func(route string, fields *Fields) (broker.Factory, error)
+	Make func(route string, fields *Fields) (routing.Factory, error)
 	// Describe is the inverse: the fields, without those that are not set; false for a
 	// factory of another kind.
-	Describe func(broker.Factory) (fields map[string]any, ok bool)
+	Describe func(routing.Factory) (fields map[string]any, ok bool)
 	// RunsCommands: whoever may add such a route may run any program as the gateway's
 	// user.
 	RunsCommands bool
@@ -47,7 +47,7 @@ func (k Kinds) RunsCommands(d Description) bool {
 }
 
 // describe is what describes the factory; nil if it is of no kind.
-func (k Kinds) describe(f broker.Factory) Description {
+func (k Kinds) describe(f routing.Factory) Description {
 	for _, kind := range k {
 		if fields, ok := kind.Describe(f); ok {
 			return Description{kind.Name: fields}
@@ -57,7 +57,7 @@ func (k Kinds) describe(f broker.Factory) Description {
 }
 
 // factory makes the factory that is described.
-func (k Kinds) factory(route string, d Description) (broker.Factory, error) {
+func (k Kinds) factory(route string, d Description) (routing.Factory, error) {
 	var chosen *Kind
 	for _, name := range slices.Sorted(maps.Keys(d)) {
 		i := slices.IndexFunc(k, func(kind Kind) bool { return kind.Name == name })
@@ -102,15 +102,15 @@ func (k Kinds) names() string {
 func Listener() Kind {
 	return Kind{
 		Name: "listener",
-		Make: func(_ string, f *Fields) (broker.Factory, error) {
+		Make: func(_ string, f *Fields) (routing.Factory, error) {
 			name := f.Required("name")
 			if n := len(name); n > maxName {
 				f.Wrong("name", "has %d bytes, %d are allowed", n, maxName)
 			}
-			return broker.ToListeners{Name: name}, f.Done()
+			return listeners.ToListeners{Name: name}, f.Done()
 		},
-		Describe: func(f broker.Factory) (map[string]any, bool) {
-			to, ok := f.(broker.ToListeners)
+		Describe: func(f routing.Factory) (map[string]any, bool) {
+			to, ok := f.(listeners.ToListeners)
 			return map[string]any{"name": to.Name}, ok
 		},
 	}

@@ -6,8 +6,9 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/routing"
 )
 
 // maxName bounds the names of routes and listeners, in bytes.
@@ -32,8 +33,8 @@ type Maker struct{ Kinds Kinds }
 
 // Make makes a route of its description, unless the context ends before that. The
 // error is a *FieldError.
-func (m Maker) Make(ctx context.Context, s Spec) (broker.Route, error) {
-	r := broker.Route{Name: s.Name, Priority: s.Priority, MaxCredit: s.MaxCredit}
+func (m Maker) Make(ctx context.Context, s Spec) (routing.Route, error) {
+	r := routing.Route{Name: s.Name, Priority: s.Priority, MaxCredit: s.MaxCredit}
 	switch {
 	case s.Name == "":
 		return r, wrong("name", "is missing")
@@ -51,7 +52,7 @@ func (m Maker) Make(ctx context.Context, s Spec) (broker.Route, error) {
 }
 
 // match compiles what the route takes; nil for every BOT.
-func (s Spec) match(ctx context.Context) (broker.Match, error) {
+func (s Spec) match(ctx context.Context) (matching.Match, error) {
 	given := 0
 	for _, text := range []string{s.Match, s.Rules, s.RulesFile} {
 		if text != "" {
@@ -60,7 +61,7 @@ func (s Spec) match(ctx context.Context) (broker.Match, error) {
 	}
 	var (
 		field    string
-		compiled broker.Match
+		compiled matching.Match
 		err      error
 	)
 	switch {
@@ -85,7 +86,7 @@ func (s Spec) match(ctx context.Context) (broker.Match, error) {
 // SpecOf describes a route as it was made. The text of a rules file stands in
 // Rules. A listeners' own route has their expressions as Match, and their name
 // as that of their factory.
-func (m Maker) SpecOf(r broker.Route) Spec {
+func (m Maker) SpecOf(r routing.Route) Spec {
 	s := Spec{Name: r.Name, Priority: r.Priority, MaxCredit: r.MaxCredit, Factory: m.Kinds.describe(r.Factory)}
 	switch text := r.Match.(type) {
 	case *match.Rules:

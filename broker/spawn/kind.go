@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/routes"
 	"github.com/zioflow/gateway/broker/routing"
 )
@@ -16,7 +15,7 @@ import (
 func (s *Spawner) Kind() routes.Kind {
 	return routes.Kind{
 		Name: "exec", RunsCommands: true, Close: s.Close,
-		Make: func(route string, f *routes.Fields) (broker.Factory, error) {
+		Make: func(route string, f *routes.Fields) (routing.Factory, error) {
 			command := Command{
 				Arguments: f.Texts("command"), MaxProcesses: int(f.Integer("max_processes", 0, math.MaxInt32)), MaxTime: f.Duration("max_time"),
 			}
@@ -29,7 +28,7 @@ func (s *Spawner) Kind() routes.Kind {
 			}
 			return made, err
 		},
-		Describe: func(f broker.Factory) (map[string]any, bool) {
+		Describe: func(f routing.Factory) (map[string]any, bool) {
 			own, ok := f.(*Factory)
 			if !ok {
 				return nil, false

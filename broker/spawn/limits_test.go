@@ -14,16 +14,18 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/matching"
+	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/spawn"
 )
 
-func (b *bench) only(name string) broker.Route {
+func (b *bench) only(name string) routing.Route {
 	b.t.Helper()
 	m, err := match.Compile(fmt.Sprintf("attributes.which == %q", name))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return broker.Route{Name: name, Match: m}
+	return routing.Route{Name: name, Match: m}
 }
 
 const waits = `echo up $ZIO_GATEWAY_FLOW; exec sleep 1000`
@@ -36,7 +38,7 @@ func TestPlaces(t *testing.T) {
 	b.route(b.only("one"), one)
 	b.route(b.only("any"), sh(waits))
 	explained := func() string {
-		view := &broker.View{Label: []byte(`{"which":"any"}`)}
+		view := &matching.View{Label: []byte(`{"which":"any"}`)}
 		verdicts, err := b.broker.Explain(t.Context(), view)
 		if err != nil {
 			t.Fatal(err)
@@ -82,7 +84,7 @@ func TestNoPlaceIsOverloaded(t *testing.T) {
 	b := setUp(t, func(o *broker.Options, _ *spawn.Options) { o.PendingTimeout = 1500 * time.Millisecond })
 	one := sh(`echo task $(cat); exec sleep 1000`)
 	one.MaxProcesses = 1
-	b.route(broker.Route{Name: "r"}, one)
+	b.route(routing.Route{Name: "r"}, one)
 	late := b.open("")
 	b.wantEnd(late, flow.HandlerTimeout, "command sh did not accept in time")
 	b.said("task ")
@@ -107,7 +109,7 @@ func TestCommandsWaitForTheAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.broker.AddRoute(broker.Route{Name: "r", Factory: factory}); err != nil {
+	if _, err := b.broker.AddRoute(routing.Route{Name: "r", Factory: factory}); err != nil {
 		t.Fatal(err)
 	}
 	gone, stays := b.open(""), b.open("")
@@ -163,7 +165,7 @@ func descriptors(t *testing.T) int {
 // What a command writes does not flood the log.
 func TestOutputIsBounded(t *testing.T) {
 	b := setUp(t, nil)
-	b.route(broker.Route{Name: "r"}, sh(`head -c 5000 /dev/zero | tr '\0' x; echo; printf 'bad \377 byte\r\n'; `+
+	b.route(routing.Route{Name: "r"}, sh(`head -c 5000 /dev/zero | tr '\0' x; echo; printf 'bad \377 byte\r\n'; `+
 		`i=0; while [ $i -lt 5000 ]; do echo line $i; i=$((i+1)); done; printf last`))
 	b.wantEnd(b.open(""), flow.Rejected, "status 0")
 	b.stop()
@@ -219,7 +221,7 @@ func TestWhatHidesIsKilled(t *testing.T) {
 		if err := syscall.Mkfifo(gate, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		b.route(broker.Route{Name: "r"}, spawn.Command{Arguments: []string{"sh", "-c", daemon + `cat "$0"; exit 4`, gate}})
+		b.route(routing.Route{Name: "r"}, spawn.Command{Arguments: []string{"sh", "-c", daemon + `cat "$0"; exit 4`, gate}})
 		client := b.open("")
 		daemon, another := b.said("daemon "), b.said("another ")
 		if err := os.WriteFile(gate, nil, 0o600); err != nil {
@@ -231,7 +233,7 @@ func TestWhatHidesIsKilled(t *testing.T) {
 	})
 	t.Run("flow ends", func(t *testing.T) {
 		b := setUp(t, nil)
-		b.route(broker.Route{Name: "r"}, sh(daemon+`exec sleep 1000`))
+		b.route(routing.Route{Name: "r"}, sh(daemon+`exec sleep 1000`))
 		client := b.open("")
 		daemon, another := b.said("daemon "), b.said("another ")
 		client.Leave("gone")
@@ -240,7 +242,7 @@ func TestWhatHidesIsKilled(t *testing.T) {
 	})
 	t.Run("command heeds nothing", func(t *testing.T) {
 		b := setUp(t, nil)
-		b.route(broker.Route{Name: "r"}, sh(daemon+`trap '' TERM; while :; do sleep 1000; done`))
+		b.route(routing.Route{Name: "r"}, sh(daemon+`trap '' TERM; while :; do sleep 1000; done`))
 		client := b.open("")
 		daemon, another := b.said("daemon "), b.said("another ")
 		client.Leave("gone")
@@ -251,7 +253,7 @@ func TestWhatHidesIsKilled(t *testing.T) {
 	t.Run("keeper is slow", func(t *testing.T) { // as on a machine that has much to do
 		const grace = 50 * time.Millisecond
 		b := setUp(t, func(_ *broker.Options, o *spawn.Options) { o.Grace = grace })
-		b.route(broker.Route{Name: "r"}, sh(`echo keeper $PPID; `+daemon+`exec sleep 1000`))
+		b.route(routing.Route{Name: "r"}, sh(`echo keeper $PPID; `+daemon+`exec sleep 1000`))
 		client := b.open("")
 		keeper, err := strconv.Atoi(b.said("keeper "))
 		if err != nil {
@@ -272,7 +274,7 @@ func TestWhatHidesIsKilled(t *testing.T) {
 	})
 	t.Run("keeper is killed", func(t *testing.T) {
 		b := setUp(t, nil)
-		b.route(broker.Route{Name: "r"}, sh(`sleep 1000 & echo child $!; echo command $$; kill -9 $PPID; exec sleep 1000`))
+		b.route(routing.Route{Name: "r"}, sh(`sleep 1000 & echo child $!; echo command $$; kill -9 $PPID; exec sleep 1000`))
 		client := b.open("")
 		child, command := b.said("child "), b.said("command ")
 		b.wantEnd(client, flow.Rejected, "was killed by SIGKILL before it accepted")
@@ -284,7 +286,7 @@ func TestWhatHidesIsKilled(t *testing.T) {
 // What a command has started goes when the command exits, whatever it ignores.
 func TestWhatACommandLeavesIsKilled(t *testing.T) {
 	b := setUp(t, nil)
-	b.route(broker.Route{Name: "r"}, sh(`(trap '' TERM HUP; exec sleep 1000) & echo child $!; exit 4`))
+	b.route(routing.Route{Name: "r"}, sh(`(trap '' TERM HUP; exec sleep 1000) & echo child $!; exit 4`))
 	b.wantEnd(b.open(""), flow.Rejected, "status 4")
 	b.wantGone(b.said("child "))
 }

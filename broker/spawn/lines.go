@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/internal/logs"
 )
 
@@ -27,7 +27,7 @@ var routeLines = logs.Options{Burst: 1000, Rate: 100}
 // route.
 type sayer func(level slog.Level, kind, message string, arguments ...any)
 
-func (f *Factory) sayer(id broker.FlowID) sayer {
+func (f *Factory) sayer(id transport.FlowID) sayer {
 	lines, route := f.spawner.lines, f.route
 	return func(level slog.Level, kind, message string, arguments ...any) {
 		arguments = append([]any{"flow", id, "route", route}, arguments...)

@@ -16,8 +16,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // pipeDelay is how long a command's output may stay open when its keeper is gone:
@@ -46,7 +46,7 @@ type process struct {
 }
 
 // newProcess prepares a command. If it is not started, close it.
-func newProcess(f *Factory, id broker.FlowID, task []byte, environment []string) (*process, error) {
+func newProcess(f *Factory, id transport.FlowID, task []byte, environment []string) (*process, error) {
 	say := f.sayer(id)
 	p := &process{
 		spawner: f.spawner, say: say, name: f.command.Arguments[0], maxTime: f.command.MaxTime,

@@ -14,8 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/matching"
 	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/internal/slots"
@@ -144,7 +144,7 @@ func (s *Spawner) Factory(route string, c Command) (*Factory, error) {
 	return &Factory{spawner: s, route: route, command: c}, nil
 }
 
-// Factory is a broker.Factory that starts a command for every flow.
+// Factory is a routing.Factory that starts a command for every flow.
 type Factory struct {
 	spawner *Spawner
 	route   string
@@ -154,8 +154,8 @@ type Factory struct {
 // Command is what the factory starts.
 func (f *Factory) Command() Command { return f.command }
 
-// Explain implements broker.Explainer.
-func (f *Factory) Explain(*broker.View) string {
+// Explain implements matching.Explainer.
+func (f *Factory) Explain(*matching.View) string {
 	running, limit := f.spawner.slots.Taken(f.route, f.command.MaxProcesses)
 	if running < limit {
 		return ""
@@ -164,9 +164,9 @@ func (f *Factory) Explain(*broker.View) string {
 		"then ends with overloaded", running, limit)
 }
 
-// Find implements broker.Factory: it starts the command and waits until that has
+// Find implements routing.Factory: it starts the command and waits until that has
 // accepted, or has ended without.
-func (f *Factory) Find(ctx context.Context, r *broker.Request) error {
+func (f *Factory) Find(ctx context.Context, r *routing.Request) error {
 	select {
 	case <-f.spawner.located:
 	case <-ctx.Done():
@@ -196,7 +196,7 @@ func (f *Factory) Find(ctx context.Context, r *broker.Request) error {
 }
 
 // start starts the command for a request and has it looked after.
-func (f *Factory) start(r *broker.Request) (*process, error) {
+func (f *Factory) start(r *routing.Request) (*process, error) {
 	name := f.command.Arguments[0]
 	r.IfLate(flow.HandlerTimeout, fmt.Sprintf("command %s did not accept in time", name))
 	offer, err := r.Offer()

@@ -22,7 +22,9 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/spawn"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -160,7 +162,7 @@ func (b *bench) said(prefix string) string {
 	return strings.TrimPrefix(text, "command: "+prefix)
 }
 
-func (b *bench) route(r broker.Route, c spawn.Command) {
+func (b *bench) route(r routing.Route, c spawn.Command) {
 	b.t.Helper()
 	factory, err := b.spawner.Factory(r.Name, c)
 	if err != nil {
@@ -177,21 +179,21 @@ func sh(script string) spawn.Command { return spawn.Command{Arguments: []string{
 // peer is one side of a flow, in memory.
 type peer struct {
 	*broker.Peer
-	end chan *broker.EndError
+	end chan *flow.Error
 }
 
 func (b *bench) attach() *peer {
-	p := &peer{end: make(chan *broker.EndError, 10)}
-	p.Peer = b.broker.Attach(p, broker.PeerInfo{Transport: "test", Address: "a<b", Name: "me"})
+	p := &peer{end: make(chan *flow.Error, 10)}
+	p.Peer = b.broker.Attach(p, transport.PeerInfo{Transport: "test", Address: "a<b", Name: "me"})
 	return p
 }
 
-func (p *peer) Deliver(d broker.Delivery) error { d.Message.Release(); return nil }
-func (p *peer) Queued() (messages, bytes int64) { return 0, 0 }
-func (p *peer) Flush()                          {}
+func (p *peer) Deliver(d transport.Delivery) error { d.Message.Release(); return nil }
+func (p *peer) Queued() (messages, bytes int64)    { return 0, 0 }
+func (p *peer) Flush()                             {}
 
 func (p *peer) Ended(reason flow.Reason, detail string) {
-	p.end <- &broker.EndError{Reason: reason, Detail: detail}
+	p.end <- &flow.Error{Reason: reason, Detail: detail}
 }
 
 func (p *peer) send(label string, payload ...[]byte) {
@@ -253,7 +255,7 @@ func TestCommandIsToldOfItsFlow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.route(broker.Route{Name: "r", Match: rules, MaxCredit: 3}, sh(`echo pid $$; echo task $(cat); echo end; env | sed 's/^/env /'; exec sleep 1000`))
+	b.route(routing.Route{Name: "r", Match: rules, MaxCredit: 3}, sh(`echo pid $$; echo task $(cat); echo end; env | sed 's/^/env /'; exec sleep 1000`))
 	client := b.open(`,"path":"a<b","big":18446744073709551615`, []byte{0, 255}, nil)
 	pid := b.said("pid ")
 	var task struct {
@@ -315,7 +317,7 @@ func TestCommandIsToldOfItsFlow(t *testing.T) {
 func TestWhatACommandIsToldIsBounded(t *testing.T) {
 	b := setUp(t, nil)
 	// The whole task need not cross the log, which cuts it: its parts do.
-	b.route(broker.Route{Name: "r"}, sh(`cat > "$TMPDIR/task"; echo read; exec sleep 1000`))
+	b.route(routing.Route{Name: "r"}, sh(`cat > "$TMPDIR/task"; echo read; exec sleep 1000`))
 	folder := t.TempDir()
 	t.Setenv("TMPDIR", folder)
 	const large = 1_700_000
@@ -398,7 +400,7 @@ func TestCommandThatFails(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.route(broker.Route{Name: name, Match: only}, tt.command)
+			b.route(routing.Route{Name: name, Match: only}, tt.command)
 			b.wantEnd(b.open(fmt.Sprintf(`,"which":%q`, name), make([]byte, 1<<20)), tt.reason, tt.detail)
 		})
 	}
@@ -425,7 +427,7 @@ func TestCommandEndsWithItsFlow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := setUp(t, nil)
-			b.route(broker.Route{Name: "r"}, spawn.Command{Arguments: []string{"sh", "-c", children, tt.trap}})
+			b.route(routing.Route{Name: "r"}, spawn.Command{Arguments: []string{"sh", "-c", children, tt.trap}})
 			client, handler := b.open(""), (*peer)(nil)
 			parent, child := b.said("parent "), b.said("child ")
 			var task struct{ CID uint64 }
@@ -449,7 +451,7 @@ func TestCommandEndsWithItsFlow(t *testing.T) {
 func TestCommandMayFinish(t *testing.T) {
 	b := setUp(t, func(_ *broker.Options, o *spawn.Options) { o.Grace = patience })
 	gate := t.TempDir() + "/gate" // stays open once it is
-	b.route(broker.Route{Name: "r"}, spawn.Command{Arguments: []string{"sh", "-c",
+	b.route(routing.Route{Name: "r"}, spawn.Command{Arguments: []string{"sh", "-c",
 		`trap 'echo stopped' TERM; echo task $(cat); until [ -e "$0" ]; do sleep 0.01; done; echo finished`, gate}})
 	client := b.open("")
 	var task struct{ CID uint64 }

@@ -8,27 +8,28 @@ import (
 	"os"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
 // task is what a command reads on its standard input: one JSON object, then the
 // end of the file. docs/routes.md describes it.
 type task struct {
-	Flow      broker.FlowID   `json:"flow"`
-	Route     string          `json:"route"`
-	CID       uint64          `json:"cid"`
-	Direction string          `json:"direction"`
-	Credit    int64           `json:"credit"`
-	Deadline  time.Time       `json:"deadline"`
-	Client    client          `json:"client"`
-	Label     json.RawMessage `json:"label"`
-	LabelText string          `json:"label_text,omitempty"` // where Label is not all of it
-	Coord     coord           `json:"coord"`
-	Payload   [][]byte        `json:"payload"` // base64
-	Attr      map[string]any  `json:"attr,omitempty"`
-	LeftOut   *leftOut        `json:"left_out,omitempty"`
+	Flow      transport.FlowID `json:"flow"`
+	Route     string           `json:"route"`
+	CID       uint64           `json:"cid"`
+	Direction string           `json:"direction"`
+	Credit    int64            `json:"credit"`
+	Deadline  time.Time        `json:"deadline"`
+	Client    client           `json:"client"`
+	Label     json.RawMessage  `json:"label"`
+	LabelText string           `json:"label_text,omitempty"` // where Label is not all of it
+	Coord     coord            `json:"coord"`
+	Payload   [][]byte         `json:"payload"` // base64
+	Attr      map[string]any   `json:"attr,omitempty"`
+	LeftOut   *leftOut         `json:"left_out,omitempty"`
 }
 
 // leftOut is what a task does not show of a BOT.
@@ -63,7 +64,7 @@ type coord struct {
 }
 
 // describe is the task of a command that is to accept an offer.
-func describe(r *broker.Request, o broker.Offer) ([]byte, error) {
+func describe(r *routing.Request, o routing.Offer) ([]byte, error) {
 	label, odd, err := plainLabel(o.Bot.Label)
 	if err != nil {
 		return nil, err
@@ -164,7 +165,7 @@ func plainLabel(label []byte) (plain []byte, odd []omitted, err error) {
 	return append(plain, '}'), odd, nil
 }
 
-func clientOf(p broker.PeerInfo) client {
+func clientOf(p transport.PeerInfo) client {
 	return client{Transport: p.Transport, Address: p.Address, Identity: p.Identity, Name: p.Name}
 }
 
@@ -173,7 +174,7 @@ func clientOf(p broker.PeerInfo) client {
 var inherited = []string{"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"}
 
 // environment is a command's.
-func (f *Factory) environment(r *broker.Request, o broker.Offer) []string {
+func (f *Factory) environment(r *routing.Request, o routing.Offer) []string {
 	var variables []string
 	for _, name := range inherited {
 		if value, set := os.LookupEnv(name); set {

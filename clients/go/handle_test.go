@@ -16,8 +16,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/listeners"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	zioflow "github.com/zioflow/gateway/clients/go"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
@@ -26,10 +28,10 @@ import (
 // deaf is the link of a native client that hears nothing.
 type deaf struct{}
 
-func (deaf) Deliver(d broker.Delivery) error { d.Message.Release(); return nil }
-func (deaf) Flush()                          {}
-func (deaf) Ended(flow.Reason, string)       {}
-func (deaf) Queued() (messages, bytes int64) { return 0, 0 }
+func (deaf) Deliver(d transport.Delivery) error { d.Message.Release(); return nil }
+func (deaf) Flush()                             {}
+func (deaf) Ended(flow.Reason, string)          {}
+func (deaf) Queued() (messages, bytes int64)    { return 0, 0 }
 
 // What a native client may write that not everybody reads, and what is larger than is
 // received here.
@@ -48,7 +50,7 @@ func TestOffer_leftOut(t *testing.T) {
 			`{"flow":"BOT","direction":"extract","credit":2,"x":NaN,"run":1}`: {0, map[string]any{"run": 1.0}, zioflow.LeftOut{}},
 			`{"flow":"BOT","direction":"extract","credit":2,"run":1}`:         {64 << 20, map[string]any{"run": int64(1)}, zioflow.LeftOut{PayloadBytes: 64 << 20, PayloadParts: 1}},
 		} {
-			client := m.broker.Attach(deaf{}, broker.PeerInfo{Transport: "fake"})
+			client := m.broker.Attach(deaf{}, transport.PeerInfo{Transport: "fake"})
 			bot := &zio.Message{Label: []byte(label)}
 			if c.payload > 0 {
 				bot.Payload = [][]byte{make([]byte, c.payload)}
@@ -429,7 +431,7 @@ func TestHandle_flowsGoOn(t *testing.T) {
 func TestOfferByCID(t *testing.T) {
 	setup{}.run(t, func(t *testing.T, m *memory, g *zioflow.Gateway) {
 		offers := make(chan uint64, 1)
-		listener, err := m.broker.Listen(broker.ListenerSpec{Name: "other means", Sink: cidSink(offers)})
+		listener, err := m.broker.Listen(listeners.Spec{Name: "other means", Sink: cidSink(offers)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -469,5 +471,5 @@ func TestOfferByCID(t *testing.T) {
 // cidSink takes the cids of offers.
 type cidSink chan uint64
 
-func (s cidSink) Offer(o broker.Offer) error { s <- o.CID; return nil }
-func (cidSink) Withdraw(uint64, flow.Reason) {}
+func (s cidSink) Offer(o routing.Offer) error { s <- o.CID; return nil }
+func (cidSink) Withdraw(uint64, flow.Reason)  {}

@@ -31,7 +31,7 @@ type Listener struct {
 	Name, Match string
 	// MaxFlows bounds Flows, offers included; 0 for no bound.
 	MaxFlows, Flows int
-	// Transport, Address, Identity and Holder are who it is: as broker.PeerInfo, with its
+	// Transport, Address, Identity and Holder are who it is: as transport.PeerInfo, with its
 	// Name as Holder.
 	Transport, Address, Identity, Holder string
 }

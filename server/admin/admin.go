@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/contract"
 	"github.com/zioflow/gateway/zre/nodes"
@@ -64,7 +65,7 @@ type Service struct {
 	process Process
 	routes  RouteOptions
 	nodes   *nodes.Table
-	caller  func(context.Context) broker.PeerInfo
+	caller  func(context.Context) transport.PeerInfo
 	stop    context.Context // ends when watchers have to go
 	shown   shownFlows
 
@@ -80,7 +81,7 @@ type Options struct {
 	// Nodes is what discovery knows of others; it may be empty.
 	Nodes *nodes.Table
 	// Caller is who makes a call, for the log.
-	Caller func(context.Context) broker.PeerInfo
+	Caller func(context.Context) transport.PeerInfo
 	// Log takes what operators did.
 	Log *slog.Logger
 }

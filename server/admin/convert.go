@@ -7,18 +7,20 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/ledger"
+	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/contract"
 )
 
 // heldUp is whom a flow waits for in the contract's words.
-var heldUp = map[broker.HeldUpBy]gatewayv1.HeldUpBy{
-	broker.ByGiver:   gatewayv1.HeldUpBy_HELD_UP_BY_GIVER,
-	broker.ByTaker:   gatewayv1.HeldUpBy_HELD_UP_BY_TAKER,
-	broker.ByGateway: gatewayv1.HeldUpBy_HELD_UP_BY_GATEWAY,
+var heldUp = map[ledger.HeldUpBy]gatewayv1.HeldUpBy{
+	ledger.ByGiver:   gatewayv1.HeldUpBy_HELD_UP_BY_GIVER,
+	ledger.ByTaker:   gatewayv1.HeldUpBy_HELD_UP_BY_TAKER,
+	ledger.ByGateway: gatewayv1.HeldUpBy_HELD_UP_BY_GATEWAY,
 }
 
 // What operators see, in lists and of a single flow.
@@ -29,7 +31,7 @@ var (
 
 // toFlow is a flow as an operator sees it, with so much of its attributes. What does
 // not apply is not set.
-func toFlow(i *broker.FlowInfo, limits contract.AttributeLimits) *gatewayv1.Flow {
+func toFlow(i *relay.Info, limits contract.AttributeLimits) *gatewayv1.Flow {
 	attributes, left := contract.Attributes(i.Label, limits)
 	f := &gatewayv1.Flow{
 		Id: uint64(i.ID), State: stateOf(i.Phase), Reason: contract.ReasonOf(i.Reason), Detail: i.Detail,
@@ -41,7 +43,7 @@ func toFlow(i *broker.FlowInfo, limits contract.AttributeLimits) *gatewayv1.Flow
 		LastDat: timeOf(i.LastDAT), LastPay: timeOf(i.LastPAY),
 		HeldUpBy: heldUp[i.HeldUpBy], Waits: toWaits(i.Waits),
 	}
-	if i.Handler != (broker.PeerInfo{}) {
+	if i.Handler != (transport.PeerInfo{}) {
 		f.Handler = contract.ToPeer(i.Handler)
 	}
 	if i.Phase == flow.Active || i.Phase == flow.HalfClosed {
@@ -53,12 +55,12 @@ func toFlow(i *broker.FlowInfo, limits contract.AttributeLimits) *gatewayv1.Flow
 	return f
 }
 
-func toTraffic(t broker.Traffic) *gatewayv1.Traffic {
+func toTraffic(t ledger.Traffic) *gatewayv1.Traffic {
 	return &gatewayv1.Traffic{Messages: t.Messages, Dats: t.DATs, Bytes: t.Bytes}
 }
 
 // toWaits is nil for a flow that was never active.
-func toWaits(w broker.Waits) *gatewayv1.Waits {
+func toWaits(w ledger.Waits) *gatewayv1.Waits {
 	total := w.Total()
 	if total <= 0 {
 		return nil

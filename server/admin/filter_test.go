@@ -14,6 +14,9 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/listeners"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -21,7 +24,7 @@ import (
 // ignoring is a listener that accepts nothing.
 type ignoring struct{}
 
-func (ignoring) Offer(broker.Offer) error     { return nil }
+func (ignoring) Offer(routing.Offer) error    { return nil }
 func (ignoring) Withdraw(uint64, flow.Reason) {}
 
 // manyFlows is an admin service of a broker in which so many flows, with such
@@ -35,11 +38,11 @@ func manyFlows(t *testing.T, n int, attributes string) *Service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close(flow.Draining, "the test is over") })
-	if _, err := b.Listen(broker.ListenerSpec{Name: "ignoring", Sink: ignoring{}}); err != nil {
+	if _, err := b.Listen(listeners.Spec{Name: "ignoring", Sink: ignoring{}}); err != nil {
 		t.Fatal(err)
 	}
 	for range n {
-		p := b.Attach(broker.NewOutbox(10), broker.PeerInfo{Transport: "test"})
+		p := b.Attach(transport.NewOutbox(10), transport.PeerInfo{Transport: "test"})
 		p.Receive(&zio.Message{Form: zio.FormFlow, Label: []byte(`{"flow":"BOT","direction":"extract","credit":5` + attributes + `}`)})
 		t.Cleanup(func() { p.Leave("done") })
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/match"
+	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/transport"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/contract"
 )
@@ -30,7 +32,7 @@ func (s *Service) ListFlows(ctx context.Context, request *gatewayv1.ListFlowsReq
 	}
 	response := &gatewayv1.ListFlowsResponse{}
 	now := time.Now()
-	for f := range s.broker.FlowsBefore(broker.FlowID(p.before)) {
+	for f := range s.broker.FlowsBefore(transport.FlowID(p.before)) {
 		if err := ctx.Err(); err != nil {
 			return nil, status.FromContextError(err).Err()
 		}
@@ -84,7 +86,7 @@ func newSelection(states []gatewayv1.FlowState, filter string) (*selection, erro
 	return s, nil
 }
 
-func (s *selection) takes(info *broker.FlowInfo, now time.Time) bool {
+func (s *selection) takes(info *relay.Info, now time.Time) bool {
 	switch {
 	case len(s.states) > 0 && !s.states[stateOf(info.Phase)]:
 		return false
@@ -111,7 +113,7 @@ func (s *selection) tooCostly(most uint64) error {
 
 // GetFlow shows one flow.
 func (s *Service) GetFlow(_ context.Context, request *gatewayv1.GetFlowRequest) (*gatewayv1.GetFlowResponse, error) {
-	f := s.broker.Flow(broker.FlowID(request.GetId()))
+	f := s.broker.Flow(transport.FlowID(request.GetId()))
 	if f == nil {
 		return nil, noFlow(request.GetId())
 	}
@@ -125,7 +127,7 @@ func (s *Service) EndFlow(_ context.Context, request *gatewayv1.EndFlowRequest) 
 	if detail == "" {
 		detail = "an operator ended the flow"
 	}
-	info, err := s.broker.EndFlow(broker.FlowID(request.GetId()), detail)
+	info, err := s.broker.EndFlow(transport.FlowID(request.GetId()), detail)
 	switch {
 	case errors.Is(err, broker.ErrNoFlow):
 		return nil, noFlow(request.GetId())
@@ -136,7 +138,7 @@ func (s *Service) EndFlow(_ context.Context, request *gatewayv1.EndFlowRequest) 
 }
 
 // single is one flow as operators see it.
-func (s *Service) single(info *broker.FlowInfo) *gatewayv1.Flow {
+func (s *Service) single(info *relay.Info) *gatewayv1.Flow {
 	flow := toFlow(info, singleAttributes)
 	flow.Node = s.ownName()
 	return flow

@@ -51,7 +51,7 @@ func (s *Service) DisconnectPeer(ctx context.Context, request *gatewayv1.Disconn
 	return &gatewayv1.DisconnectPeerResponse{Peer: connected}, nil
 }
 
-// mechanisms are the words of broker.LinkInfo in the contract's.
+// mechanisms are the words of transport.LinkInfo in the contract's.
 var mechanisms = map[string]gatewayv1.Mechanism{
 	"NULL": gatewayv1.Mechanism_MECHANISM_NONE, "none": gatewayv1.Mechanism_MECHANISM_NONE,
 	"CURVE": gatewayv1.Mechanism_MECHANISM_CURVE,

@@ -11,9 +11,11 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/match/jsonnet"
+	"github.com/zioflow/gateway/broker/matching"
 	"github.com/zioflow/gateway/broker/routes"
+	"github.com/zioflow/gateway/broker/routing"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/contract"
@@ -156,7 +158,7 @@ func (s *Service) TestRoute(ctx context.Context, request *gatewayv1.TestRouteReq
 const maxExplanation = 8 << 10
 
 // toView is what routes would see of a BOT. Its label is made as in Open.
-func toView(request *gatewayv1.TestRouteRequest) (*broker.View, error) {
+func toView(request *gatewayv1.TestRouteRequest) (*matching.View, error) {
 	bot := request.GetBot()
 	if bot == nil {
 		return nil, contract.BadField("bot", "is missing")
@@ -175,7 +177,7 @@ func toView(request *gatewayv1.TestRouteRequest) (*broker.View, error) {
 		Origin: bot.GetOrigin(), Granule: bot.GetGranule(), Seqno: bot.GetSeqno(),
 	}}
 	peer := request.GetPeer()
-	view, err := broker.NewView(message, broker.PeerInfo{
+	view, err := matching.NewView(message, transport.PeerInfo{
 		Transport: peer.GetTransport(), Address: peer.GetAddress(), Identity: peer.GetIdentity(), Name: peer.GetName(),
 	})
 	if err != nil {
@@ -190,9 +192,9 @@ var routeErrors = []struct {
 	code   codes.Code
 	reason string
 }{
-	{broker.ErrRouteExists, codes.AlreadyExists, "ROUTE_EXISTS"},
-	{broker.ErrNoRoute, codes.NotFound, "NO_ROUTE"},
-	{broker.ErrListenersRoute, codes.FailedPrecondition, "LISTENERS_ROUTE"},
+	{routing.ErrRouteExists, codes.AlreadyExists, "ROUTE_EXISTS"},
+	{routing.ErrNoRoute, codes.NotFound, "NO_ROUTE"},
+	{routing.ErrListenersRoute, codes.FailedPrecondition, "LISTENERS_ROUTE"},
 }
 
 func routeError(err error, name string) error {
@@ -207,7 +209,7 @@ func routeError(err error, name string) error {
 }
 
 // toOrigin translates by the contract's order, which is the broker's.
-func toOrigin(o broker.Origin) gatewayv1.RouteOrigin { return gatewayv1.RouteOrigin(o) }
+func toOrigin(o routing.Origin) gatewayv1.RouteOrigin { return gatewayv1.RouteOrigin(o) }
 
 func toSpec(r *gatewayv1.Route) (routes.Spec, error) {
 	factory, err := description(r)
@@ -220,7 +222,7 @@ func toSpec(r *gatewayv1.Route) (routes.Spec, error) {
 // maxShownRules is how much of a ruleset's text is shown, in bytes.
 const maxShownRules = 64 << 10
 
-func (s *Service) toRouteStatus(r broker.RouteInfo) *gatewayv1.RouteStatus {
+func (s *Service) toRouteStatus(r routing.RouteInfo) *gatewayv1.RouteStatus {
 	spec := s.routes.Maker.SpecOf(r.Route)
 	var cut uint64
 	if n := len(spec.Rules); n > maxShownRules {

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/text"
 	"github.com/zioflow/gateway/server/contract"
@@ -130,14 +130,14 @@ func (s *Service) asking(ctx context.Context) context.Context {
 
 // Operator is who makes a call that another node has passed on: a Caller for what nodes ask
 // of each other.
-func Operator(ctx context.Context) broker.PeerInfo {
+func Operator(ctx context.Context) transport.PeerInfo {
 	value := func(key string) string {
 		if values := metadata.ValueFromIncomingContext(ctx, key); len(values) > 0 {
 			return text.Name(values[0])
 		}
 		return ""
 	}
-	return broker.PeerInfo{Transport: "grpc", Address: value(callerAddress), Name: value(callerName), Node: value(callerNode)}
+	return transport.PeerInfo{Transport: "grpc", Address: value(callerAddress), Name: value(callerName), Node: value(callerNode)}
 }
 
 // NodesMayCall tells whether a node may call that method of the others' AdminService: what

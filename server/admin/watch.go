@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/relay"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/contract"
 )
@@ -161,7 +162,7 @@ type shownFlows struct {
 }
 
 type shownFlow struct {
-	info *broker.FlowInfo
+	info *relay.Info
 	flow *gatewayv1.Flow
 }
 
@@ -174,7 +175,7 @@ func (l *shownFlows) response(w watched, node string) *gatewayv1.WatchFlowsRespo
 }
 
 // of returns a message that is not to be changed.
-func (l *shownFlows) of(info *broker.FlowInfo, node string) *gatewayv1.Flow {
+func (l *shownFlows) of(info *relay.Info, node string) *gatewayv1.Flow {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.latest {

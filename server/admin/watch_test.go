@@ -5,12 +5,13 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/relay"
 )
 
 // TestWatchQueueIsBounded: also in the bytes of labels.
 func TestWatchQueueIsBounded(t *testing.T) {
 	q := newWatchQueue(watchRoom)
-	long := &broker.FlowInfo{Phase: flow.Ended, Label: make([]byte, 1<<20)}
+	long := &relay.Info{Phase: flow.Ended, Label: make([]byte, 1<<20)}
 	for range 100 {
 		q.put(broker.Event{Flow: long}, true)
 	}

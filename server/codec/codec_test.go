@@ -11,8 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/contract"
@@ -238,7 +238,7 @@ func (c *countingCarrier) Release() { c.released++ }
 func (c *countingCarrier) Hold()    { c.released-- }
 
 // generatedResponse is a delivery as the generated code would send it.
-func generatedResponse(d broker.Delivery, members *Members) proto.Message {
+func generatedResponse(d transport.Delivery, members *Members) proto.Message {
 	m := d.Message
 	var payload [][]byte
 	for i := range m.Parts() {
@@ -270,7 +270,7 @@ func generatedResponse(d broker.Delivery, members *Members) proto.Message {
 
 // checkResponse encodes a delivery, twice, and compares it with what the generated
 // code writes; and sees that the message is released once.
-func checkResponse(t *testing.T, d broker.Delivery, members *Members) {
+func checkResponse(t *testing.T, d transport.Delivery, members *Members) {
 	t.Helper()
 	want, err := proto.MarshalOptions{Deterministic: true}.Marshal(generatedResponse(d, members))
 	if err != nil {
@@ -331,7 +331,7 @@ func TestResponsesAreWhatTheGeneratedCodeWrites(t *testing.T) {
 		"many small":    {Label: label, Payload: bytes.SplitAfter(large, []byte("7"))},
 		"long label":    {Label: bytes.Repeat(label, 5000), Payload: [][]byte{large, large}},
 	} {
-		for _, d := range []broker.Delivery{
+		for _, d := range []transport.Delivery{
 			{Type: zio.PAY, Credit: -1}, {Type: zio.PAY}, {Type: zio.PAY, Credit: 300}, {Type: zio.DAT},
 			{Type: zio.EOT}, {Type: zio.EOT, Reason: flow.PeerGone, Detail: "it left\xff"},
 		} {
@@ -365,7 +365,7 @@ func FuzzResponse(f *testing.F) {
 		if m.Ends != nil {
 			m.Ends = append(m.Ends, len(m.Payload))
 		}
-		d := broker.Delivery{Message: m, Type: zio.PAY + zio.Type(kind%3), Credit: credit, Reason: flow.Reason(kind % 16), Detail: detail}
+		d := transport.Delivery{Message: m, Type: zio.PAY + zio.Type(kind%3), Credit: credit, Reason: flow.Reason(kind % 16), Detail: detail}
 		checkResponse(t, d, OpenMembers)
 		if d.Type != zio.PAY {
 			checkResponse(t, d, GetMembers)

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/budget"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
@@ -31,7 +31,7 @@ type Inbound struct {
 	Reason flow.Reason
 	Detail string
 
-	account *broker.ByteAccount // nil where nothing was charged
+	account *budget.Account // nil where nothing was charged
 	charged int64
 }
 
@@ -87,7 +87,7 @@ func (in *Inbound) begin() {
 
 // Charge puts the message on an account, as it is here already, once there is room;
 // false if stop is closed first.
-func (in *Inbound) Charge(account *broker.ByteAccount, stop <-chan struct{}) bool {
+func (in *Inbound) Charge(account *budget.Account, stop <-chan struct{}) bool {
 	weight := int64(in.Weight())
 	if weight == 0 {
 		return true

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/server/contract"
 	"github.com/zioflow/gateway/server/grpcgo"
@@ -20,7 +20,7 @@ type outbound struct {
 	progress *Progress
 	slab     slab
 
-	delivery broker.Delivery
+	delivery transport.Delivery
 	// encoded tells that encode was called, so that the message is counted when it has
 	// left; borrowed that gRPC borrows the message, which is released then.
 	encoded, borrowed bool

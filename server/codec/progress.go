@@ -3,7 +3,7 @@ package codec
 import (
 	"sync/atomic"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -40,7 +40,7 @@ func (p *Progress) Moved() int64 { return p.Left.Messages.Load() + p.steps.Load(
 
 // Sent counts what a stream is given to send, and what of it has left: what is between them
 // is queued in an outbox, or in gRPC, not written yet. A Link over gRPC embeds it: the
-// counting methods of broker.Link are its. Make one with NewSent. It may be used
+// counting methods of transport.Link are its. Make one with NewSent. It may be used
 // concurrently.
 type Sent struct {
 	// Progress is to be given to the Writer.
@@ -68,7 +68,7 @@ func (s *Sent) Waiting() int64 {
 	return s.delivered.Messages.Load() - left
 }
 
-// Queued implements broker.Link.
+// Queued implements transport.Link.
 func (s *Sent) Queued() (messages, bytes int64) {
 	if s.emptied.Load() {
 		return 0, 0
@@ -77,12 +77,12 @@ func (s *Sent) Queued() (messages, bytes int64) {
 	return s.Waiting(), s.delivered.Bytes.Load() - left
 }
 
-// Moved implements broker.Mover.
+// Moved implements transport.Mover.
 func (s *Sent) Moved() uint64 { return uint64(s.Progress.Moved()) }
 
-// Departed implements broker.Departed: a stream has one flow.
-func (s *Sent) Departed() broker.Count {
-	return broker.Count{Messages: uint64(s.Progress.DATs.Messages.Load()), Bytes: uint64(s.Progress.DATs.Bytes.Load())}
+// Departed implements transport.Departed: a stream has one flow.
+func (s *Sent) Departed() transport.Count {
+	return transport.Count{Messages: uint64(s.Progress.DATs.Messages.Load()), Bytes: uint64(s.Progress.DATs.Bytes.Load())}
 }
 
 // entry is what one message counts for in a Progress.
@@ -92,7 +92,7 @@ type entry struct {
 	size     int64 // a DAT's payload; less than 0 for all other messages
 }
 
-func newEntry(d *broker.Delivery, p *Progress) entry {
+func newEntry(d *transport.Delivery, p *Progress) entry {
 	e := entry{progress: p, weight: d.Weight, size: d.Size}
 	if d.Type != zio.DAT {
 		e.size = -1

@@ -3,7 +3,7 @@ package codec
 import (
 	"runtime"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -25,7 +25,7 @@ func NewWriter(stream Stream, members *Members, p *Progress) *Writer {
 }
 
 // Send sends a PAY, DAT or EOT. The error is gRPC's.
-func (w *Writer) Send(d *broker.Delivery) error {
+func (w *Writer) Send(d *transport.Delivery) error {
 	o := &w.outbound
 	o.delivery, o.encoded, o.borrowed = *d, false, false
 	err := w.stream.SendMsg(o)
@@ -35,13 +35,13 @@ func (w *Writer) Send(d *broker.Delivery) error {
 	case !o.borrowed:
 		d.Message.Release()
 	}
-	o.delivery = broker.Delivery{}
+	o.delivery = transport.Delivery{}
 	return err
 }
 
 // SendBOT sends a BOT, of which response is the message of the generated code. The error
 // is gRPC's.
-func (w *Writer) SendBOT(d *broker.Delivery, response any) error {
+func (w *Writer) SendBOT(d *transport.Delivery, response any) error {
 	return w.sendGenerated(response, &borrowed{message: d.Message, entry: newEntry(d, w.outbound.progress)})
 }
 
@@ -62,14 +62,14 @@ func (w *Writer) sendGenerated(response any, of *borrowed) error {
 }
 
 // Keep counts a message as Drop does, but leaves it to the caller to release.
-func (w *Writer) Keep(d *broker.Delivery) *zio.Message {
+func (w *Writer) Keep(d *transport.Delivery) *zio.Message {
 	e := newEntry(d, w.outbound.progress)
 	e.left()
 	return d.Message
 }
 
 // Drop releases and counts a message that is not sent.
-func (w *Writer) Drop(d *broker.Delivery) {
+func (w *Writer) Drop(d *transport.Delivery) {
 	e := newEntry(d, w.outbound.progress)
 	d.Message.Release()
 	e.left()

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // Conn is a connection as gRPC serves it: in clear text, if need be once it is decrypted.
@@ -31,17 +31,17 @@ type Conn struct {
 	told      atomic.Bool  // to go away
 	explained atomic.Bool  // why it is cut has been said
 
-	calls, flows, listening int             // guarded by table.mu; that it carries: all, and those of a kind
-	goAway                  func()          // guarded by table.mu; nil before the first call
-	written                 <-chan struct{} // guarded by table.mu; see Call
-	carried                 bool            // guarded by table.mu; a flow, ever
-	peer                    broker.PeerInfo // guarded by table.mu; who calls
+	calls, flows, listening int                // guarded by table.mu; that it carries: all, and those of a kind
+	goAway                  func()             // guarded by table.mu; nil before the first call
+	written                 <-chan struct{}    // guarded by table.mu; see Call
+	carried                 bool               // guarded by table.mu; a flow, ever
+	peer                    transport.PeerInfo // guarded by table.mu; who calls
 }
 
 // Add takes in a connection that is to be served. The socket is what was accepted of it.
 func (t *Table) Add(conn, socket net.Conn) *Conn {
 	c := &Conn{Conn: conn, socket: socket, table: t, old: make(chan struct{}), gone: make(chan struct{})}
-	c.peer = broker.PeerInfo{Transport: "grpc", Address: conn.RemoteAddr().String()}
+	c.peer = transport.PeerInfo{Transport: "grpc", Address: conn.RemoteAddr().String()}
 	c.in = frames{skip: len(http2.ClientPreface), wants: never, saw: c.came}
 	c.out = frames{wants: telling, saw: c.went}
 	t.mu.Lock()

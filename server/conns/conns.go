@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/internal/logs"
 )
 
@@ -149,13 +149,13 @@ func (c *Conn) ended(call Call) bool {
 }
 
 // Who tells who calls.
-func (c *Conn) Who(peer broker.PeerInfo) {
+func (c *Conn) Who(peer transport.PeerInfo) {
 	c.table.mu.Lock()
 	defer c.table.mu.Unlock()
 	c.peer = peer
 }
 
-func (c *Conn) who() broker.PeerInfo {
+func (c *Conn) who() transport.PeerInfo {
 	c.table.mu.Lock()
 	defer c.table.mu.Unlock()
 	return c.peer

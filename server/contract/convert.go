@@ -6,7 +6,8 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -77,7 +78,7 @@ func directionFrom(bot *gatewayv1.Bot, implied zio.Direction) (zio.Direction, er
 const replySize = 2 << 20
 
 // ToBot is the other side's BOT. For a client, by names who handles the flow.
-func ToBot(d broker.Delivery, by *gatewayv1.TakenBy) *gatewayv1.Bot {
+func ToBot(d transport.Delivery, by *gatewayv1.TakenBy) *gatewayv1.Bot {
 	bot := BareBot(d.Message)
 	bot.Label, bot.Payload = string(d.Message.Label), d.Message.Payload // in one piece each: WithLabel has made it
 	bot.Attributes, bot.LeftOut = Attributes(d.Message.Label, WholeAttributes(replySize-len(bot.Label)))
@@ -107,7 +108,7 @@ func BareBot(m *zio.Message) *gatewayv1.Bot {
 }
 
 // ToTakenBy is who handles a flow.
-func ToTakenBy(f *broker.Flow) *gatewayv1.TakenBy {
+func ToTakenBy(f *relay.Flow) *gatewayv1.TakenBy {
 	route, handler := f.TakenBy()
 	return &gatewayv1.TakenBy{
 		Route: route, Transport: handler.Transport, Address: handler.Address, Identity: handler.Identity, Name: handler.Name,
@@ -116,6 +117,6 @@ func ToTakenBy(f *broker.Flow) *gatewayv1.TakenBy {
 }
 
 // ToPeer is a peer as the contract shows it.
-func ToPeer(p broker.PeerInfo) *gatewayv1.Peer {
+func ToPeer(p transport.PeerInfo) *gatewayv1.Peer {
 	return &gatewayv1.Peer{Transport: p.Transport, Address: p.Address, Identity: p.Identity, Name: p.Name, Agent: p.Agent, Node: p.Node}
 }

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/text"
 )
@@ -64,7 +64,7 @@ func ToReason(r gatewayv1.EndReason) flow.Reason {
 }
 
 // EndStatus is the status of a flow's end; nil if it completed.
-func EndStatus(end *broker.EndError, id broker.FlowID) error {
+func EndStatus(end *flow.Error, id transport.FlowID) error {
 	code := ends[end.Reason]
 	if code == codes.OK {
 		return nil
@@ -121,5 +121,5 @@ func Stopping() error { return Draining("the gateway is shutting down") }
 
 // Draining is the status of a call that should be made again, there or elsewhere.
 func Draining(detail string) error {
-	return EndStatus(&broker.EndError{Reason: flow.Draining, Detail: detail}, 0)
+	return EndStatus(&flow.Error{Reason: flow.Draining, Detail: detail}, 0)
 }

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -23,7 +22,7 @@ func TestEveryReasonHasAStatus(t *testing.T) {
 		if got := ReasonOf(reason).String(); got != want {
 			t.Errorf("%v is %s in the contract, want %s", reason, got, want)
 		}
-		err := EndStatus(&broker.EndError{Reason: reason, Detail: "why"}, 7)
+		err := EndStatus(&flow.Error{Reason: reason, Detail: "why"}, 7)
 		if status.Code(err) != code {
 			t.Errorf("%v: code %v, want %v", reason, status.Code(err), code)
 		}

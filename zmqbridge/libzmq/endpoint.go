@@ -13,6 +13,8 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/rights"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
@@ -171,11 +173,11 @@ func (e *endpoint) attach(from address, first *frames) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	info := broker.PeerInfo{
+	info := transport.PeerInfo{
 		Transport: e.wire.transport(), Identity: e.wire.identity(from),
 		Address: first.property("Peer-Address"),
 	}
-	var grant broker.Grant
+	var grant rights.Grant
 	info.Name, grant = e.options.recognize(first.property)
 	l := &link{endpoint: e, address: from, to: t}
 	p := &peer{link: l, Peer: e.broker.AttachWith(l, info, grant)}

@@ -6,12 +6,12 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
 
-// link delivers to one peer. It implements broker.Link.
+// link delivers to one peer. It implements transport.Link.
 type link struct {
 	endpoint *endpoint
 	address  address // on the socket
@@ -32,16 +32,16 @@ func (c *counter) add(bytes int64) {
 	c.bytes.Add(bytes)
 }
 
-// Deliver implements broker.Link. One flow delivers at a time, so nothing comes
+// Deliver implements transport.Link. One flow delivers at a time, so nothing comes
 // between the look at what is queued and the addition to it.
-func (l *link) Deliver(d broker.Delivery) error {
+func (l *link) Deliver(d transport.Delivery) error {
 	if l.gone.Load() {
 		d.Message.Release()
-		return broker.ErrGone
+		return transport.ErrGone
 	}
 	if !l.fits(d.Type) {
 		d.Message.Release()
-		return broker.ErrOverrun
+		return transport.ErrOverrun
 	}
 	l.delivered.add(d.Weight)
 	l.endpoint.enqueue(outgoing{l, d.Message})
@@ -51,10 +51,10 @@ func (l *link) Deliver(d broker.Delivery) error {
 // fits tells whether one more message of that type may be queued.
 func (l *link) fits(t zio.Type) bool {
 	queued, _ := l.Queued()
-	return broker.Fits(int(queued), l.endpoint.options.HighWater, t)
+	return transport.Fits(int(queued), l.endpoint.options.HighWater, t)
 }
 
-// Queued implements broker.Link.
+// Queued implements transport.Link.
 func (l *link) Queued() (messages, bytes int64) {
 	messages, bytes = l.to.left() // first, so that the difference is never too small
 	messages += l.left.messages.Load()
@@ -62,10 +62,10 @@ func (l *link) Queued() (messages, bytes int64) {
 	return l.delivered.messages.Load() - messages, l.delivered.bytes.Load() - bytes
 }
 
-// Flush implements broker.Link: the owner was woken by Deliver.
+// Flush implements transport.Link: the owner was woken by Deliver.
 func (l *link) Flush() {}
 
-// Ended implements broker.Link; the connection may carry another flow.
+// Ended implements transport.Link; the connection may carry another flow.
 func (l *link) Ended(flow.Reason, string) {}
 
 // sent takes note of what became of a message, whose frames are empty unless the error is

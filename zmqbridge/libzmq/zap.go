@@ -17,7 +17,7 @@ import (
 	zmq "github.com/pebbe/zmq4/draft"
 
 	"github.com/zioflow/gateway/access"
-	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/rights"
 	"github.com/zioflow/gateway/zmqbridge"
 )
 
@@ -228,7 +228,7 @@ func property(name, value string) string {
 
 // recognize says who has sent a message, by what libzmq knows of its connection,
 // and what that peer may do: everything where no address asks for CURVE.
-func (o *Options) recognize(property func(name string) string) (name string, grant broker.Grant) {
+func (o *Options) recognize(property func(name string) string) (name string, grant rights.Grant) {
 	if o.CurveKey == "" {
 		return "", nil
 	}
@@ -251,5 +251,5 @@ func (o *Options) recognize(property func(name string) string) (name string, gra
 // nothing is a grant of no rights.
 type nothing struct{}
 
-// Rights implements broker.Grant.
-func (nothing) Rights() broker.Rights { return broker.Rights{} }
+// Rights implements rights.Grant.
+func (nothing) Rights() rights.Rights { return rights.Rights{} }
