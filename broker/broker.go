@@ -86,6 +86,14 @@ func (b *Broker) SetLimits(options Options) error {
 	return nil
 }
 
+// setBudgets puts the limits to use. Peers that take part in no flow share what two
+// messages need: enough for BOTs that carry much, one after the other, whoever else has
+// begun to send one and does not go on.
+func (b *Broker) setBudgets(o *Options) {
+	b.budget.Resize(o.MaxBytes)
+	b.early.Resize(2*int64(o.MaxMessage) + 4<<20)
+}
+
 // Drain refuses every BOT from now on that would begin a flow; handlers still
 // reach the flows that are pending. The channel is closed when no flow is left,
 // unless Undrain comes before that: then never. Drain while draining changes

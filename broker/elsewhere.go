@@ -27,32 +27,6 @@ type Elsewhere interface {
 	Decline(ctx context.Context, by transport.PeerInfo, cid uint64, detail string) error
 }
 
-// SetElsewhere makes the broker that of a cluster's node: its cids carry that number, which
-// is below 1<<routing.NodeBits and not 0, and others' are looked for there.
-func (b *Broker) SetElsewhere(node uint16, e Elsewhere) {
-	b.router.Offers.SetNode(node)
-	b.elsewhere.Store(&e)
-}
-
-// others is the other nodes; nil for none.
-func (b *Broker) others() Elsewhere {
-	if e := b.elsewhere.Load(); e != nil {
-		return *e
-	}
-	return nil
-}
-
-// Offered tells whether an offer has this cid.
-func (b *Broker) Offered(cid uint64) bool { return b.router.Offers.Has(cid) }
-
-// AttachAccepting is AttachWith for the handler of another node, which may take what is
-// offered at this one alone.
-func (b *Broker) AttachAccepting(link transport.Link, info transport.PeerInfo, grant rights.Grant) *Peer {
-	p := b.AttachWith(link, info, grant)
-	p.near = true
-	return p
-}
-
 // maxAhead bounds what a handler may send while its cid is looked for at another node, in
 // messages.
 const maxAhead = 64

@@ -9,6 +9,7 @@ import (
 	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/matching"
 	"github.com/zioflow/gateway/broker/relay"
+	"github.com/zioflow/gateway/broker/rights"
 	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
@@ -130,3 +131,29 @@ func (b *Broker) SetRoutes(routes []routing.Route) error { return b.router.Table
 
 // Routes describes the routes in the order in which they are tried.
 func (b *Broker) Routes() []routing.RouteInfo { return b.router.Table.List() }
+
+// SetElsewhere makes the broker that of a cluster's node: its cids carry that number, which
+// is below 1<<routing.NodeBits and not 0, and others' are looked for there.
+func (b *Broker) SetElsewhere(node uint16, e Elsewhere) {
+	b.router.Offers.SetNode(node)
+	b.elsewhere.Store(&e)
+}
+
+// others is the other nodes; nil for none.
+func (b *Broker) others() Elsewhere {
+	if e := b.elsewhere.Load(); e != nil {
+		return *e
+	}
+	return nil
+}
+
+// Offered tells whether an offer has this cid.
+func (b *Broker) Offered(cid uint64) bool { return b.router.Offers.Has(cid) }
+
+// AttachAccepting is AttachWith for the handler of another node, which may take what is
+// offered at this one alone.
+func (b *Broker) AttachAccepting(link transport.Link, info transport.PeerInfo, grant rights.Grant) *Peer {
+	p := b.AttachWith(link, info, grant)
+	p.near = true
+	return p
+}

@@ -38,7 +38,7 @@ const maxWatchedLabels = 16 << 20
 // Watcher receives events. It never slows a flow: what it has no room for, it
 // misses.
 type Watcher struct {
-	broker *Broker
+	among  *watchers
 	events chan Event
 	once   sync.Once
 
@@ -50,22 +50,6 @@ type Watcher struct {
 	closed bool   // guarded by mu
 }
 
-// Watch begins to watch all flows, with room for that many events.
-func (b *Broker) Watch(room int) *Watcher {
-	w := &Watcher{broker: b, events: make(chan Event, max(1, room))}
-	b.history.begin(w)
-	return w
-}
-
-// WatchAfter is Watch that begins with the events after that one, as far as they are
-// remembered: the last maxRemembered, unless their labels have more than
-// maxWatchedLabels bytes. The Watcher has room for them besides. The error is an
-// *EventError.
-func (b *Broker) WatchAfter(room int, after uint64) (*Watcher, error) {
-	w := &Watcher{broker: b}
-	return w, b.history.resume(w, max(1, room), after)
-}
-
 // Backlog is how many events there were when the watch began.
 func (w *Watcher) Backlog() int { return w.backlog }
 
@@ -75,7 +59,7 @@ func (w *Watcher) Events() <-chan Event { return w.events }
 // Close ends the watch. Closing again does nothing.
 func (w *Watcher) Close() {
 	w.once.Do(func() {
-		w.broker.history.watchers.remove(w)
+		w.among.remove(w)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.closed = true

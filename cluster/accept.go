@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
@@ -80,27 +78,6 @@ func (k *numbers) conn(id members.ID) grpc.ClientConnInterface {
 	return nil
 }
 
-// Knows implements broker.Elsewhere.
-func (n *Node) Knows(cid uint64) bool { return len(n.numbers.of(cid)) > 0 }
-
-// Reach implements broker.Elsewhere.
-func (n *Node) Reach(a *broker.Acceptance) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.closed {
-		a.NoOffer()
-		return
-	}
-	n.carrying.Go(func() {
-		for _, m := range n.numbers.of(a.CID) {
-			if found := m.accept(a); found {
-				return
-			}
-		}
-		a.NoOffer()
-	})
-}
-
 // accept has the node's offer taken, and relays the flow; false if it has none.
 func (m *member) accept(a *broker.Acceptance) (found bool) {
 	if m.conn == nil {
@@ -111,7 +88,7 @@ func (m *member) accept(a *broker.Acceptance) (found bool) {
 	defer cancel()
 	left := context.AfterFunc(a.Context(), cancel) // the handler has, before the flow is there
 	defer left()
-	c := &carried{member: m, cancel: cancel, Outbox: transport.NewOutbox(b.Options().OutboxLimit()), Sent: codec.NewSent()}
+	c := &carried{member: m, cancel: cancel, Outbox: transport.NewUncountedOutbox(b.Options().OutboxLimit()), Sent: codec.NewSent()}
 	begin, end, err := c.askOffer(ctx, a)
 	switch {
 	case err != nil:
@@ -195,25 +172,4 @@ func (c *carried) askOffer(ctx context.Context, a *broker.Acceptance) (*gatewayv
 		return nil, &flow.Error{Reason: contract.ToReason(first.GetEot().GetReason()), Detail: text.Detail(first.GetEot().GetDetail())}, nil
 	}
 	return nil, nil, fmt.Errorf("node %s does not say what has become of the offer", m.name)
-}
-
-// Decline implements broker.Elsewhere.
-func (n *Node) Decline(ctx context.Context, by transport.PeerInfo, cid uint64, detail string) error {
-	for _, m := range n.numbers.of(cid) {
-		if m.conn == nil {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(ctx, n.options.Broker.Options().PendingTimeout)
-		_, err := gatewayv1.NewClusterServiceClient(m.conn).DeclineOffer(ctx, &gatewayv1.DeclineOfferRequest{
-			Cid: cid, Detail: detail, Handler: contract.ToPeer(by), Node: n.options.Node,
-		})
-		cancel()
-		switch status.Code(err) {
-		case codes.OK:
-			return nil
-		case codes.PermissionDenied:
-			return routing.ErrForeignOffer
-		}
-	}
-	return routing.ErrNoOffer
 }

@@ -129,7 +129,7 @@ func (c *carried) credit(o routing.Offer) int64 {
 func (c *carried) accept(ctx context.Context, o routing.Offer, bot *gatewayv1.Bot) bool {
 	b := c.member.node.options.Broker
 	by := bot.GetTakenBy()
-	c.Outbox = transport.NewOutbox(b.Options().OutboxLimit())
+	c.Outbox = transport.NewUncountedOutbox(b.Options().OutboxLimit())
 	c.peer = b.Attach(c, transport.PeerInfo{
 		Transport: by.GetTransport(), Address: by.GetAddress(), Identity: by.GetIdentity(), Name: by.GetName(), Node: c.member.name,
 	})

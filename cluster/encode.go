@@ -7,6 +7,7 @@ import (
 	"github.com/zioflow/gateway/cluster/members"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/text"
+	"github.com/zioflow/gateway/server/admin"
 )
 
 func fromBeat(b members.Beat) *gatewayv1.ClusterBeat {
@@ -78,4 +79,12 @@ func parts(t members.Table) []*gatewayv1.ReadTableResponse {
 		rest = rest[n:]
 	}
 	return all
+}
+
+// shown is a node as operators see it.
+func shown(n members.Node) admin.ClusterNode {
+	return admin.ClusterNode{
+		ID: string(n.ID), Name: n.Name, Address: n.Address, Version: n.Version, Started: n.Started, Heard: n.Heard,
+		Draining: n.Draining, Current: n.Current, Flows: n.Flows, Listeners: n.Listeners,
+	}
 }

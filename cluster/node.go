@@ -19,7 +19,6 @@ import (
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/server"
-	"github.com/zioflow/gateway/server/admin"
 )
 
 // lookPause is how soon after one look at the node's own listeners the next may follow.
@@ -362,13 +361,4 @@ func (n *Node) table() []*gatewayv1.ReadTableResponse {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return parts(n.machine.Table())
-}
-
-// Status is the cluster as this node sees it now.
-func (n *Node) Status() admin.Cluster {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	self := n.machine.Self()
-	self.Heard = time.Now()
-	return admin.Cluster{Name: n.options.Name, Self: self, Nodes: n.machine.Nodes(), Conn: n.numbers.conn}
 }

@@ -4,8 +4,6 @@ import (
 	"net"
 	"sync/atomic"
 
-	"github.com/zioflow/gateway/broker/flow"
-	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/cluster/members"
 )
 
@@ -43,42 +41,6 @@ type Stats struct {
 	CarriedOut, CarriedIn, Passed uint64
 	// BytesIn and BytesOut have gone over the connections for flows, encrypted as they are.
 	BytesIn, BytesOut uint64
-}
-
-// Stats looks at every live flow once.
-func (n *Node) Stats() Stats {
-	status := n.Status()
-	c := &n.counts
-	s := Stats{
-		Cluster: status.Name, Self: status.Self, Nodes: status.Nodes,
-		Connected: n.bus.conn.IsConnected(), Routes: -1, In: map[string]int{}, Out: map[string]int{},
-		Joined: c.joined.Load(), Left: map[members.Why]uint64{}, Refused: map[members.Refusal]uint64{},
-		TablesRead: c.tablesRead.Load(), TablesFailed: c.tablesFailed.Load(),
-		CarriedOut: c.carriedOut.Load(), CarriedIn: c.carriedIn.Load(), Passed: c.passed.Load(),
-		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
-	}
-	if n.bus.server != nil {
-		s.Routes = n.bus.server.NumRoutes()
-	}
-	for why := members.Silent; why <= members.Gone; why++ {
-		s.Left[why] = c.left[why].Load()
-	}
-	for why := members.Stranger; why <= members.Namesake; why++ {
-		s.Refused[why] = c.refused[why].Load()
-	}
-	for f := range n.options.Broker.FlowsBefore(transport.FlowID(^uint64(0))) {
-		info := f.Info()
-		if info.Phase == flow.Ended {
-			continue
-		}
-		if at := info.Client.Node; at != "" {
-			s.In[at]++
-		}
-		if at := info.Handler.Node; at != "" {
-			s.Out[at]++
-		}
-	}
-	return s
 }
 
 // countedListener counts the bytes of connections that it accepts.

@@ -42,7 +42,7 @@ func TestImportsPointInwards(t *testing.T) {
 		{"/zre/nodes", []string{module + "/zmqbridge", module + "/zmtp", module + "/zre/peers", module + "/internal"}},
 		{"/internal/flowclient", []string{zeroMQ, grpc, generated, outward, module + "/server", module + "/cmd", module + "/access"}},
 		{"/cmd", []string{zeroMQ, native}}, // but for the engine, which a build tag puts in
-		{"/server", []string{zeroMQ, module + "/zmqbridge", module + "/cmd", native, pki, writing, module + "/clients"}},
+		{"/server", []string{zeroMQ, module + "/cluster", module + "/zmqbridge", module + "/cmd", native, pki, writing, module + "/clients"}},
 		{"/server/codec", []string{module + "/server/admin"}},
 		{"/server/admin", []string{module + "/server/codec", module + "/server/grpcgo"}},
 		{"/server/contract", []string{module + "/server/admin", module + "/server/codec", module + "/server/grpcgo"}},

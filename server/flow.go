@@ -80,7 +80,7 @@ func (s *flowService) newFlowStream(ctx context.Context) *flowStream {
 func (s *flowService) newStream(ctx context.Context) *flowStream {
 	x := &flowStream{
 		ctx:      ctx,
-		outbox:   transport.NewOutbox(s.broker.Options().OutboxLimit()),
+		outbox:   transport.NewUncountedOutbox(s.broker.Options().OutboxLimit()),
 		caller:   callerOf(ctx),
 		grace:    s.grace,
 		answered: make(chan struct{}),

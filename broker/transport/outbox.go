@@ -11,8 +11,9 @@ import (
 // queues what is delivered until that goroutine takes it. One goroutine takes;
 // all else may be called concurrently.
 type Outbox struct {
-	limit int
-	wake  chan struct{} // holds a token when there may be something to take
+	limit   int
+	counted bool          // by the outbox itself
+	wake    chan struct{} // holds a token when there may be something to take
 
 	mu     sync.Mutex
 	queue  []Delivery // guarded by mu
@@ -26,6 +27,12 @@ type Outbox struct {
 // NewOutbox makes an outbox that holds limit messages at the most. A flow puts
 // no more than its credit and a BOT and an EOT into it.
 func NewOutbox(limit int) *Outbox {
+	return &Outbox{limit: limit, counted: true, wake: make(chan struct{}, 1)}
+}
+
+// NewUncountedOutbox makes one for a Link that knows when its messages have left, and counts
+// them from their delivery till then: Queued is that Link's own, the outbox's is 0.
+func NewUncountedOutbox(limit int) *Outbox {
 	return &Outbox{limit: limit, wake: make(chan struct{}, 1)}
 }
 
@@ -51,8 +58,10 @@ func (o *Outbox) put(d Delivery) error {
 		return ErrOverrun
 	}
 	o.queue = append(o.queue, d)
-	o.waits.Messages++
-	o.waits.Bytes += uint64(d.Weight)
+	if o.counted {
+		o.waits.Messages++
+		o.waits.Bytes += uint64(d.Weight)
+	}
 	return nil
 }
 

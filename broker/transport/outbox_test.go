@@ -42,3 +42,43 @@ func TestTakeReturnsWhatIsThereWhenTheContextEnds(t *testing.T) {
 		}
 	})
 }
+
+// What Take has returned counts until the next Take, unless the Link counts by itself.
+func TestQueued(t *testing.T) {
+	t.Parallel()
+	for _, counted := range []bool{true, false} {
+		o := transport.NewUncountedOutbox(10)
+		if counted {
+			o = transport.NewOutbox(10)
+		}
+		want := func(messages, weight int64) {
+			t.Helper()
+			if !counted {
+				messages, weight = 0, 0
+			}
+			if m, b := o.Queued(); m != messages || b != weight {
+				t.Errorf("counted %v: %d messages of %d bytes are queued, want %d of %d", counted, m, b, messages, weight)
+			}
+		}
+		dat := transport.Delivery{Type: zio.DAT, Message: &zio.Message{Payload: [][]byte{make([]byte, 1000)}}}.Weighed()
+		deliver := func() {
+			if err := o.Deliver(dat); err != nil {
+				t.Fatal(err)
+			}
+		}
+		deliver()
+		deliver()
+		want(2, 2*dat.Weight)
+		if batch, err := o.Take(t.Context(), nil); err != nil || len(batch) != 2 {
+			t.Fatalf("%d deliveries, %v", len(batch), err)
+		}
+		deliver()
+		want(3, 3*dat.Weight)
+		if batch, err := o.Take(t.Context(), nil); err != nil || len(batch) != 1 {
+			t.Fatalf("%d deliveries, %v", len(batch), err)
+		}
+		want(1, dat.Weight)
+		o.Close()
+		want(0, 0)
+	}
+}

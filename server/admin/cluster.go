@@ -3,10 +3,10 @@ package admin
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 
-	"github.com/zioflow/gateway/cluster/members"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
@@ -14,10 +14,24 @@ import (
 type Cluster struct {
 	Name string
 	// Self is the node that tells; Nodes are the others.
-	Self  members.Node
-	Nodes []members.Node
-	// Conn is a connection to another node; nil if there is none.
-	Conn func(members.ID) grpc.ClientConnInterface
+	Self  ClusterNode
+	Nodes []ClusterNode
+	// Conn is a connection to another node, by its ID; nil if there is none.
+	Conn func(id string) grpc.ClientConnInterface
+}
+
+// ClusterNode is a node of a cluster, as another one knows it.
+type ClusterNode struct {
+	// ID is its own, from its start to its end. Name is as people know it, Address where others
+	// reach it, Version its program's.
+	ID, Name, Address, Version string
+	// Started is by its own clock, Heard by that of the node that tells.
+	Started, Heard time.Time
+	// Draining: it refuses new flows. Current: all that it has said of its listeners has come.
+	Draining, Current bool
+	// Flows and Listeners are how many it has.
+	Flows     uint64
+	Listeners int
 }
 
 // clusterOf is a cluster in the contract's words; nil for none.
@@ -26,9 +40,9 @@ func clusterOf(c *Cluster) *gatewayv1.ClusterStatus {
 		return nil
 	}
 	told := &gatewayv1.ClusterStatus{Name: c.Name}
-	add := func(n members.Node, self bool) {
+	add := func(n ClusterNode, self bool) {
 		told.Nodes = append(told.Nodes, &gatewayv1.ClusterNode{
-			Name: n.Name, Id: string(n.ID), Address: n.Address, Version: n.Version, Started: timeOf(n.Started),
+			Name: n.Name, Id: n.ID, Address: n.Address, Version: n.Version, Started: timeOf(n.Started),
 			Draining: n.Draining, Flows: n.Flows, Listeners: uint64(n.Listeners), Self: self, Current: n.Current, Heard: timeOf(n.Heard),
 		})
 	}

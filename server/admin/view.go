@@ -54,9 +54,9 @@ func (s *Service) cluster() []node {
 	if c == nil {
 		return nil
 	}
-	all := []node{{id: string(c.Self.ID), name: c.Self.Name}}
+	all := []node{{id: c.Self.ID, name: c.Self.Name}}
 	for _, other := range c.Nodes {
-		n := node{id: string(other.ID), name: other.Name, wrong: "it is not connected"}
+		n := node{id: other.ID, name: other.Name, wrong: "it is not connected"}
 		if c.Conn != nil {
 			if n.conn = c.Conn(other.ID); n.conn != nil {
 				n.wrong = ""
@@ -416,7 +416,7 @@ func behind(c *Cluster) (all []*gatewayv1.Unreachable) {
 	}
 	for _, n := range c.Nodes {
 		if !n.Current {
-			all = append(all, &gatewayv1.Unreachable{Node: n.Name, NodeId: string(n.ID), Reason: "not all that it has said of its listeners has come yet"})
+			all = append(all, &gatewayv1.Unreachable{Node: n.Name, NodeId: n.ID, Reason: "not all that it has said of its listeners has come yet"})
 		}
 	}
 	return all

@@ -61,3 +61,19 @@ func (b *Broker) EndFlow(id transport.FlowID, detail string) (relay.Info, error)
 	}
 	return info, nil
 }
+
+// Watch begins to watch all flows, with room for that many events.
+func (b *Broker) Watch(room int) *Watcher {
+	w := &Watcher{among: &b.history.watchers, events: make(chan Event, max(1, room))}
+	b.history.begin(w)
+	return w
+}
+
+// WatchAfter is Watch that begins with the events after that one, as far as they are
+// remembered: the last maxRemembered, unless their labels have more than
+// maxWatchedLabels bytes. The Watcher has room for them besides. The error is an
+// *EventError.
+func (b *Broker) WatchAfter(room int, after uint64) (*Watcher, error) {
+	w := &Watcher{among: &b.history.watchers}
+	return w, b.history.resume(w, max(1, room), after)
+}
