@@ -22,7 +22,7 @@ func serveInto(t *testing.T, output *os.File, arguments ...string) *program {
 	t.Helper()
 	p := &program{file: filepath.Join(t.TempDir(), "ready.json"), log: newLogBuffer(), exited: make(chan error, 1)}
 	arguments = append(append([]string{"serve", "--ready-file", p.file}, ephemeral...), arguments...)
-	p.command = gatewayCommand(t, 3*patience, arguments, nil)
+	p.command = gatewayCommand(t, lifetime, arguments, nil)
 	p.command.Stdout, p.command.Stderr = output, output
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)

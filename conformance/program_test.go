@@ -80,6 +80,10 @@ var ephemeral = []string{
 	"--zmq-server=tcp://127.0.0.1:0", "--zmq-router=tcp://127.0.0.1:0", "--grpc=127.0.0.1:0", "--http=127.0.0.1:0",
 }
 
+// lifetime bounds that of a gateway whose test does not end: parallel tests wait for each
+// other, and do so while their gateways run.
+const lifetime = 15 * time.Minute
+
 // serve runs `gateway serve` with these arguments and environment in addition to
 // ephemeral addresses, until the test's end.
 func serve(t *testing.T, arguments, environment []string) *program {
@@ -97,7 +101,7 @@ func serveBy(t *testing.T, change func(*exec.Cmd), addresses, arguments, environ
 	t.Helper()
 	p := &program{file: filepath.Join(t.TempDir(), "ready.json"), log: newLogBuffer(), exited: make(chan error, 1)}
 	arguments = append(append([]string{"serve", "--ready-file", p.file}, addresses...), arguments...)
-	p.command = gatewayCommand(t, 3*patience, arguments, environment)
+	p.command = gatewayCommand(t, lifetime, arguments, environment)
 	p.command.Stderr = p.log
 	change(p.command)
 	stdout, err := p.command.StdoutPipe()
