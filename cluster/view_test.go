@@ -229,6 +229,16 @@ func (w *watching) until(prefix string) {
 	}
 }
 
+// reaches waits until the node is told by another what flows it has, so that no watch of both
+// finds it slow.
+func (n *node) reaches(other *node) {
+	n.t.Helper()
+	until(n.t, "it replies", func() bool {
+		r, err := n.admin().ListFlows(n.t.Context(), &gatewayv1.ListFlowsRequest{Node: other.name})
+		return err == nil && len(r.GetUnreachable()) == 0
+	})
+}
+
 // TestWatchAll: a watch tells of the flows of all nodes, of one that goes and of one that
 // comes, and goes on where another has ended.
 func TestWatchAll(t *testing.T) {
@@ -243,6 +253,7 @@ func TestWatchAll(t *testing.T) {
 		s.next()
 		return s
 	}
+	a.reaches(b)
 	w, only := a.watch(&gatewayv1.WatchFlowsRequest{}), a.watch(&gatewayv1.WatchFlowsRequest{Node: "b"})
 	generate(a)
 	w.want("a/1 pending", "a/1 active")
@@ -267,6 +278,7 @@ func TestWatchAll(t *testing.T) {
 
 	c := r.start("c", a)
 	a.knows(2, 0)
+	a.reaches(c)
 	ctx, cancel := context.WithCancel(t.Context())
 	var opening sync.WaitGroup
 	opening.Go(func() { // until c is watched: that is soon, but not when
