@@ -141,7 +141,7 @@ func TestMetrics(t *testing.T) {
 	collected := startSpanCollector(t)
 	p := serve(t, []string{
 		"--default-routes",
-		"--otlp-endpoint=" + collected.url, "--grpc-rate-limit=200", "--drain-grace=1m", "--pending-timeout=500ms",
+		"--otlp-endpoint=" + collected.URL, "--grpc-rate-limit=200", "--drain-grace=1m", "--pending-timeout=500ms",
 		"--eot-timeout=500ms", "--max-message=4194304",
 	}, []string{"OTEL_BSP_SCHEDULE_DELAY=50"})
 	scrapes := []scrape{p.scrape(t)}
@@ -249,7 +249,7 @@ func (p *program) driveMetrics(t *testing.T, collected *spanCollector) (scrapes 
 	p.signal(t, syscall.SIGTERM) // stalled keeps it draining
 	scrapes = append(scrapes, p.scrapeUntil(t, "draining", func(s scrape) bool { return s["zio_gateway_draining"] == 1 }))
 	stalled.giver.leave()
-	<-collected.spans
+	collected.next(t)
 	return append(scrapes, p.scrapeUntil(t, "spans", func(s scrape) bool {
 		return s[`zio_gateway_spans_total{result="exported"}`] > 0
 	}))

@@ -75,7 +75,7 @@ func TestDashboard(t *testing.T) {
 	s.keygen(t, "server", s.keys)
 	route := freeAddress(t)
 	p := serve(t, []string{
-		"--default-routes", "--otlp-endpoint=" + collected.url, "--tls-cert=" + s.file("server.pem"), "--tls-key=" + s.file("server.key"),
+		"--default-routes", "--otlp-endpoint=" + collected.URL, "--tls-cert=" + s.file("server.pem"), "--tls-key=" + s.file("server.key"),
 		"--cluster=lab", "--cluster-node=a", "--cluster-listen=" + route, "--cluster-peer=127.0.0.1:0", "--insecure=cluster",
 	}, []string{"OTEL_BSP_SCHEDULE_DELAY=50"})
 	serve(t, []string{

@@ -1,71 +1,48 @@
 package main_test
 
 import (
-	"context"
 	"encoding/hex"
-	"net"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/grpc"
 
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/spans"
 )
 
-// spanCollector is an OpenTelemetry collector.
+// spanCollector takes one span after the other.
 type spanCollector struct {
-	collectorpb.UnimplementedTraceServiceServer
-	url   string
-	spans chan *tracepb.Span
+	*spans.Collector
+	waiting []*tracepb.Span
 }
 
 func startSpanCollector(t *testing.T) *spanCollector {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &spanCollector{url: "http://" + listener.Addr().String(), spans: make(chan *tracepb.Span, 1000)}
-	s := grpc.NewServer()
-	collectorpb.RegisterTraceServiceServer(s, c)
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(listener) }()
-	t.Cleanup(func() {
-		s.Stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	return c
-}
-
-// Export implements collectorpb.TraceServiceServer.
-func (c *spanCollector) Export(_ context.Context, r *collectorpb.ExportTraceServiceRequest) (*collectorpb.ExportTraceServiceResponse, error) {
-	for _, resource := range r.GetResourceSpans() {
-		for _, scope := range resource.GetScopeSpans() {
-			for _, span := range scope.GetSpans() {
-				c.spans <- span
-			}
-		}
-	}
-	return &collectorpb.ExportTraceServiceResponse{}, nil
+	return &spanCollector{Collector: spans.Start(t)}
 }
 
 func (c *spanCollector) next(t *testing.T) *tracepb.Span {
 	t.Helper()
-	select {
-	case span := <-c.spans:
-		return span
-	case <-time.After(patience):
-		t.Fatal("no span has come")
-		return nil
+	for deadline := time.After(patience); len(c.waiting) == 0; {
+		select {
+		case batch := <-c.Batches:
+			for _, resource := range batch.GetResourceSpans() {
+				for _, scope := range resource.GetScopeSpans() {
+					c.waiting = append(c.waiting, scope.GetSpans()...)
+				}
+			}
+		case <-deadline:
+			t.Fatal("no span has come")
+		}
 	}
+	span := c.waiting[0]
+	c.waiting = c.waiting[1:]
+	return span
 }
 
 // TestTraceCrossesTheGateway: on every transport, the handler sees the client's
@@ -79,7 +56,7 @@ func TestTraceCrossesTheGateway(t *testing.T) {
 	)
 	collected := startSpanCollector(t)
 	// A minute: only the stop sends what there is before.
-	p := serve(t, []string{"--default-routes"}, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collected.url, "OTEL_BSP_SCHEDULE_DELAY=60000"})
+	p := serve(t, []string{"--default-routes"}, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collected.URL, "OTEL_BSP_SCHEDULE_DELAY=60000"})
 	l := p.listen(t, &gatewayv1.ListenRequest{Name: "all"})
 	for _, via := range transports {
 		client, handler := p.dial(t, via), p.dial(t, via)

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zioflow/gateway/internal/pki"
+	"github.com/zioflow/gateway/internal/spans"
 	"github.com/zioflow/gateway/telemetry"
 )
 
@@ -30,7 +31,7 @@ import (
 // there is a configuration for it.
 func startHTTPCollector(t *testing.T, path string, encrypted ...*tls.Config) *collector {
 	t.Helper()
-	c := &collector{batches: make(chan *collectorpb.ExportTraceServiceRequest, 100)}
+	c := &collector{&spans.Collector{Batches: make(chan *collectorpb.ExportTraceServiceRequest, 100)}}
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text, err := io.ReadAll(r.Body)
 		batch := new(collectorpb.ExportTraceServiceRequest)
@@ -38,7 +39,7 @@ func startHTTPCollector(t *testing.T, path string, encrypted ...*tls.Config) *co
 			http.Error(w, "not here, or not so: "+r.URL.Path, http.StatusNotFound)
 			return
 		}
-		c.batches <- batch
+		c.Batches <- batch
 		w.Header().Set("Content-Type", "application/x-protobuf")
 	}))
 	if len(encrypted) > 0 {
@@ -49,7 +50,7 @@ func startHTTPCollector(t *testing.T, path string, encrypted ...*tls.Config) *co
 		s.Start()
 	}
 	t.Cleanup(s.Close)
-	c.address = s.URL
+	c.URL = s.URL
 	return c
 }
 
@@ -85,13 +86,13 @@ func TestProtocols(t *testing.T) {
 			}
 			for variable, value := range c.env {
 				if strings.HasPrefix(value, "/") {
-					value = to.address + value
+					value = to.URL + value
 				}
 				t.Setenv(variable, value)
 			}
 			o := telemetry.ExportOptions{Protocol: c.protocol, Metrics: telemetry.NewMetrics("v1")}
 			if c.endpoint != "" {
-				o.Endpoint = to.address + c.endpoint
+				o.Endpoint = to.URL + c.endpoint
 			}
 			oneSpan(t, exportBy(t, o))
 			if spans, _ := to.spans(); len(spans) != 1 {
@@ -139,7 +140,7 @@ func TestProtocolsOverTLS(t *testing.T) {
 	send := func(scheme string, want int) {
 		t.Helper()
 		for protocol, to := range collectors {
-			_, address, _ := strings.Cut(to.address, "://")
+			_, address, _ := strings.Cut(to.URL, "://")
 			oneSpan(t, exportBy(t, telemetry.ExportOptions{Endpoint: scheme + "://" + address, Protocol: protocol, Metrics: telemetry.NewMetrics("v1")}))
 			if spans, _ := to.spans(); len(spans) != want {
 				t.Errorf("%s to %s: %d spans have come", protocol, scheme, len(spans))
@@ -208,7 +209,7 @@ func slowGRPC(t *testing.T) string {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}))
-	collectorpb.RegisterTraceServiceServer(s, &collector{})
+	collectorpb.RegisterTraceServiceServer(s, &spans.Collector{})
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(s.Stop)
 	return "http://" + l.Addr().String()
@@ -284,6 +285,6 @@ func TestLastSpansAreSent(t *testing.T) {
 	t.Parallel()
 	to := startHTTPCollector(t, "/v1/traces")
 	m := telemetry.NewMetrics("v1")
-	oneSpan(t, exportBy(t, telemetry.ExportOptions{Endpoint: to.address, Protocol: "http/protobuf", Metrics: m}))
+	oneSpan(t, exportBy(t, telemetry.ExportOptions{Endpoint: to.URL, Protocol: "http/protobuf", Metrics: m}))
 	wantSeries(t, m, map[string]string{`spans_total{result="exported"}`: "1", `spans_total{result="failed"}`: "0"})
 }

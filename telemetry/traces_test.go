@@ -2,16 +2,13 @@ package telemetry_test
 
 import (
 	"cmp"
-	"context"
 	"encoding/hex"
 	"log/slog"
-	"net"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
@@ -20,48 +17,24 @@ import (
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/relay"
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/internal/spans"
 	"github.com/zioflow/gateway/telemetry"
 )
 
 // collector is an OpenTelemetry collector that keeps what it is sent.
-type collector struct {
-	collectorpb.UnimplementedTraceServiceServer
-	address string
-	batches chan *collectorpb.ExportTraceServiceRequest
-}
+type collector struct{ *spans.Collector }
 
 func startCollector(t *testing.T, options ...grpc.ServerOption) *collector {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &collector{address: "http://" + listener.Addr().String(), batches: make(chan *collectorpb.ExportTraceServiceRequest, 100)}
-	s := grpc.NewServer(options...)
-	collectorpb.RegisterTraceServiceServer(s, c)
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(listener) }()
-	t.Cleanup(func() {
-		s.Stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	return c
+	return &collector{spans.Start(t, options...)}
 }
 
-// Export implements collectorpb.TraceServiceServer.
-func (c *collector) Export(_ context.Context, r *collectorpb.ExportTraceServiceRequest) (*collectorpb.ExportTraceServiceResponse, error) {
-	c.batches <- r
-	return &collectorpb.ExportTraceServiceResponse{}, nil
-}
-
-// spans answers all that has come, in the order of their flows, and the
+// spans returns all that has come, in the order of their flows, and the
 // attributes of who sent them.
 func (c *collector) spans() (spans []*tracepb.Span, resource string) {
 	for {
 		select {
-		case batch := <-c.batches:
+		case batch := <-c.Batches:
 			for _, r := range batch.GetResourceSpans() {
 				resource = attributes(r.GetResource().GetAttributes())
 				for _, scope := range r.GetScopeSpans() {
@@ -113,7 +86,7 @@ func exportBy(t *testing.T, o telemetry.ExportOptions) *telemetry.Traces {
 func TestTraces(t *testing.T) {
 	to := startCollector(t)
 	m := telemetry.NewMetrics("v1")
-	traces := export(t, to.address, m)
+	traces := export(t, to.URL, m)
 	b, stop := newBroker(t, m, traces)
 
 	attach(t, b).take(`,"count":3,"size":100,` +
@@ -210,7 +183,7 @@ func wantSpan(t *testing.T, s *tracepb.Span, events string, code tracepb.Status_
 func TestUnsampledTrace(t *testing.T) {
 	to := startCollector(t)
 	m := telemetry.NewMetrics("v1")
-	traces := export(t, to.address, m)
+	traces := export(t, to.URL, m)
 	b, stop := newBroker(t, m, traces)
 	attach(t, b).take(`,"count":1,"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"`)
 	stop()
@@ -226,7 +199,7 @@ func TestUnsampledTrace(t *testing.T) {
 // TestSpanHasRoute: the route that a flow took is in its span.
 func TestSpanHasRoute(t *testing.T) {
 	to := startCollector(t)
-	traces := export(t, to.address, telemetry.NewMetrics("v1"))
+	traces := export(t, to.URL, telemetry.NewMetrics("v1"))
 	f := &relay.Info{ID: 1, Opened: time.Now(), Phase: flow.Ended, Reason: flow.Overloaded, Route: "mine"}
 	traces.Observe(broker.Event{Time: time.Now(), Flow: f})
 	if err := traces.Close(t.Context()); err != nil {
