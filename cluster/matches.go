@@ -9,7 +9,7 @@ import (
 )
 
 // maxMatches is how many compiled expressions are kept: most listeners have the same as
-// others.
+// others. No more wait to be compiled.
 const maxMatches = 1024
 
 // matches are the expressions of other nodes' listeners. To compile one takes so long that
@@ -20,7 +20,7 @@ type matches struct {
 
 	mu      sync.Mutex
 	kept    map[string]*expression // guarded by mu
-	waiting []*expression          // guarded by mu; to be compiled
+	waiting []*expression          // guarded by mu; to be compiled, at most maxMatches
 	running bool                   // guarded by mu; somebody does
 	ended   bool                   // guarded by mu
 	done    sync.WaitGroup
@@ -45,6 +45,9 @@ func (k *matches) of(text string) matching.Match {
 	}
 	e := &expression{text: text, log: k.log}
 	k.kept[text] = e
+	if len(k.waiting) >= maxMatches { // it is compiled when it is needed
+		return e
+	}
 	k.waiting = append(k.waiting, e)
 	if !k.running && !k.ended {
 		k.running = true

@@ -32,6 +32,11 @@ func TestMatches(t *testing.T) {
 	}
 	for i := range 2 * maxMatches {
 		k.of(fmt.Sprintf("credit == %d", i))
+		k.mu.Lock()
+		if len(k.kept) > maxMatches || len(k.waiting) > maxMatches {
+			t.Fatalf("%d are kept, %d wait", len(k.kept), len(k.waiting))
+		}
+		k.mu.Unlock()
 	}
 	k.close()
 	k.of("credit == 1 && credit == 2") // after the end nothing is begun
