@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,14 +99,8 @@ func (m *member) accept(a *broker.Acceptance) (found bool) {
 		return true
 	}
 	left()
-	client := begin.GetClient()
-	info := transport.PeerInfo{
-		Transport: client.GetTransport(), Address: client.GetAddress(), Identity: client.GetIdentity(), Name: client.GetName(), Agent: client.GetAgent(),
-		Node: client.GetNode(),
-	}
-	if info.Node == "" {
-		info.Node = m.name
-	}
+	info := contract.FromPeer(begin.GetClient())
+	info.Node = cmp.Or(info.Node, m.name)
 	bot := begin.GetBot()
 	message := &zio.Message{
 		Level: byte(bot.GetLevel()), Form: zio.FormFlow, Label: []byte(bot.GetLabel()),

@@ -19,6 +19,7 @@ import (
 	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/cluster/members"
+	"github.com/zioflow/gateway/cluster/wire"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server"
 	"github.com/zioflow/gateway/server/codec"
@@ -157,7 +158,7 @@ func (m *member) tryTable() (t members.Table, err error) {
 			return t, fmt.Errorf("another node is at its address %s", m.conn.CanonicalTarget())
 		}
 		t.Number = part.GetNumber()
-		t.Listeners = append(t.Listeners, toListeners(part.GetListeners())...)
+		t.Listeners = append(t.Listeners, wire.ToListeners(part.GetListeners())...)
 		if most := m.node.options.members.MaxListeners; len(t.Listeners) > most {
 			return t, fmt.Errorf("it has more than %d listeners", most)
 		}

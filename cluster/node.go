@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zioflow/gateway/cluster/members"
+	"github.com/zioflow/gateway/cluster/wire"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/server"
@@ -258,12 +259,12 @@ func (n *Node) decode(subject string, data []byte) members.Event {
 	case "beat":
 		var b gatewayv1.ClusterBeat
 		if proto.Unmarshal(data, &b) == nil && b.GetNodeId() == from && b.GetNode() != "" {
-			return members.Heard{Beat: toBeat(&b)}
+			return members.Heard{Beat: wire.ToBeat(&b)}
 		}
 	case "table":
 		var c gatewayv1.ClusterChange
 		if proto.Unmarshal(data, &c) == nil && c.GetNodeId() == from {
-			return members.Told{Change: toChange(&c)}
+			return members.Told{Change: wire.ToChange(&c)}
 		}
 	}
 	return nil
@@ -278,9 +279,9 @@ func (n *Node) step(e members.Event) {
 	for _, effect := range effects {
 		switch e := effect.(type) {
 		case members.Say:
-			n.bus.publish("beat", string(n.id), fromBeat(e.Beat))
+			n.bus.publish("beat", string(n.id), wire.FromBeat(e.Beat))
 		case members.Tell:
-			n.bus.publish("table", string(n.id), fromChange(e.Change))
+			n.bus.publish("table", string(n.id), wire.FromChange(e.Change))
 		default:
 			n.do(effect)
 		}
@@ -360,5 +361,5 @@ func (n *Node) alive(ctx context.Context, nodeID string) (context.Context, conte
 func (n *Node) table() []*gatewayv1.ReadTableResponse {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return parts(n.machine.Table())
+	return wire.FromTable(n.machine.Table())
 }

@@ -5,8 +5,7 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/zioflow/gateway/broker/flow"
-	"github.com/zioflow/gateway/broker/transport"
+	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/cluster/members"
 	"github.com/zioflow/gateway/server/admin"
 )
@@ -54,11 +53,11 @@ func (n *Node) Stats() Stats {
 	for why := members.Stranger; why <= members.Namesake; why++ {
 		s.Refused[why] = c.refused[why].Load()
 	}
-	for f := range n.options.Broker.FlowsBefore(transport.FlowID(^uint64(0))) {
-		info := f.Info()
-		if info.Phase == flow.Ended {
+	for f := range n.options.Broker.FlowsBefore(broker.Latest) {
+		if f.Over() {
 			continue
 		}
+		info := f.Info()
 		if at := info.Client.Node; at != "" {
 			s.In[at]++
 		}

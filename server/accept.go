@@ -2,9 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
-	"io"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -18,17 +15,18 @@ import (
 	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
-	"github.com/zioflow/gateway/server/codec"
 	"github.com/zioflow/gateway/server/contract"
-	"github.com/zioflow/gateway/server/grpcgo"
 )
 
 // Accept relays a flow that was offered here, and of which the handler is at another node:
 // the stream is the handler.
 func (s *carryService) Accept(stream grpc.BidiStreamingServer[gatewayv1.AcceptRequest, gatewayv1.AcceptResponse]) error {
-	begin, err := recvOffer(stream)
-	if err != nil {
+	begin, err := recvBegin(stream.Context(), stream.Recv)
+	switch {
+	case err != nil:
 		return err
+	case begin.GetBot().GetCid() == 0:
+		return contract.BadField("begin.bot.cid", "is missing")
 	}
 	if !s.broker.Offered(begin.GetBot().GetCid()) {
 		return errNoOffer
@@ -44,44 +42,10 @@ func (s *carryService) Accept(stream grpc.BidiStreamingServer[gatewayv1.AcceptRe
 		}
 	}
 	x.attach(s.broker.AttachAccepting(x, farPeer(begin.GetHandler(), begin.GetNode()), grant))
-	defer x.returned()
-	defer x.unwind()
-	if err := x.bot(begin.GetBot(), zio.NoDirection); err != nil {
-		return err
-	}
-	s.streams.Go(func() { s.reading(ctx, x, func() { readOpen(ctx, stream, x) }) })
-	out := newSender(stream, x, codec.OpenMembers)
-	out.begun = true // as in Carry
-	err = relayFlow(ctx, out, sendAccepted)
-	if ctx.Err() != nil {
-		x.leave(nodeGone(ctx, begin.GetNode()))
-	}
-	return err
+	return s.relay(ctx, stream, x, begin.GetBot(), begin.GetNode(), sendAccepted)
 }
 
 var errNoOffer = status.Error(codes.NotFound, routing.ErrNoOffer.Error())
-
-// recvOffer receives a stream's first message.
-func recvOffer(stream grpc.BidiStreamingServer[gatewayv1.AcceptRequest, gatewayv1.AcceptResponse]) (*gatewayv1.AcceptedOffer, error) {
-	ctx := stream.Context()
-	timer := time.AfterFunc(firstTimeout, func() { _ = grpcgo.Abort(ctx) })
-	defer timer.Stop()
-	first, err := stream.Recv()
-	switch begin := first.GetBegin(); {
-	case errors.Is(err, io.EOF):
-		return nil, contract.BadField("begin", "must come first")
-	case err != nil:
-		return nil, err
-	case begin == nil:
-		return nil, contract.BadField("begin", "must come first")
-	case begin.GetNode() == "" || begin.GetNodeId() == "":
-		return nil, contract.BadField("begin.node", "is missing")
-	case begin.GetBot().GetCid() == 0:
-		return nil, contract.BadField("begin.bot.cid", "is missing")
-	default:
-		return begin, nil
-	}
-}
 
 // farGrant is what a handler of another node may do, as far as that does not see to it.
 type farGrant struct{ match matching.Match }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"net"
 	"strings"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
@@ -23,6 +22,7 @@ import (
 	"github.com/zioflow/gateway/broker/rights"
 	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/internal/crowd"
 	"github.com/zioflow/gateway/internal/text"
 	"github.com/zioflow/gateway/server/contract"
 )
@@ -116,18 +116,7 @@ func hostOf(ctx context.Context) string {
 	if !ok {
 		return ""
 	}
-	return host(p.Addr)
-}
-
-func host(address net.Addr) string {
-	if address.Network() == "unix" {
-		return "unix"
-	}
-	name, _, err := net.SplitHostPort(address.String())
-	if err != nil {
-		return address.String()
-	}
-	return name
+	return crowd.Host(p.Addr)
 }
 
 // caller is who makes a call.

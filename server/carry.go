@@ -27,7 +27,7 @@ type carryService struct {
 
 // Carry relays a flow of which the client is at another node: the stream is the client.
 func (s *carryService) Carry(stream grpc.BidiStreamingServer[gatewayv1.CarryRequest, gatewayv1.CarryResponse]) error {
-	begin, err := recvBegin(stream)
+	begin, err := recvBegin(stream.Context(), stream.Recv)
 	if err != nil {
 		return err
 	}
@@ -40,47 +40,61 @@ func (s *carryService) Carry(stream grpc.BidiStreamingServer[gatewayv1.CarryRequ
 		return contract.EndStatus(&flow.Error{Reason: flow.NoHandler, Detail: err.Error()}, 0)
 	}
 	x.attach(peer)
+	return s.relay(ctx, stream, x, begin.GetBot(), begin.GetNode(), sendCarried)
+}
+
+// relay relays between the flow that the BOT opens, or accepts, and the stream of a node.
+func (s *carryService) relay(
+	ctx context.Context, stream grpc.ServerStream, x *flowStream, bot *gatewayv1.Bot, node string,
+	send func(*sender, *transport.Delivery, error) error,
+) error {
 	defer x.returned()
 	defer x.unwind()
-	if err := x.bot(begin.GetBot(), zio.NoDirection); err != nil {
+	if err := x.bot(bot, zio.NoDirection); err != nil {
 		return err
 	}
 	s.streams.Go(func() { s.reading(ctx, x, func() { readOpen(ctx, stream, x) }) })
 	out := newSender(stream, x, codec.OpenMembers)
-	out.begun = true // the client's node wants the EOT in any case, and not the status
-	err = relayFlow(ctx, out, sendCarried)
+	out.begun = true // the other node wants the EOT in any case, and not the status
+	err := relayFlow(ctx, out, send)
 	if ctx.Err() != nil {
-		x.leave(nodeGone(ctx, begin.GetNode()))
+		x.leave(nodeGone(ctx, node))
 	}
 	return err
 }
 
+// fromNode is what the stream of another node begins with: it says whose it is.
+type fromNode interface {
+	comparable
+	GetNode() string
+	GetNodeId() string
+}
+
 // recvBegin receives a stream's first message.
-func recvBegin(stream grpc.BidiStreamingServer[gatewayv1.CarryRequest, gatewayv1.CarryResponse]) (*gatewayv1.CarriedFlow, error) {
-	ctx := stream.Context()
+func recvBegin[B fromNode, Q interface{ GetBegin() B }](ctx context.Context, recv func() (Q, error)) (begin B, err error) {
+	var none B
 	timer := time.AfterFunc(firstTimeout, func() { _ = grpcgo.Abort(ctx) })
 	defer timer.Stop()
-	first, err := stream.Recv()
-	switch begin := first.GetBegin(); {
-	case errors.Is(err, io.EOF):
-		return nil, contract.BadField("begin", "must come first")
-	case err != nil:
-		return nil, err
-	case begin == nil:
-		return nil, contract.BadField("begin", "must come first")
-	case begin.GetNode() == "" || begin.GetNodeId() == "":
-		return nil, contract.BadField("begin.node", "is missing")
-	default:
-		return begin, nil
+	first, err := recv()
+	if err == nil {
+		begin = first.GetBegin()
 	}
+	switch {
+	case errors.Is(err, io.EOF) || err == nil && begin == none:
+		return none, contract.BadField("begin", "must come first")
+	case err != nil:
+		return none, err
+	case begin.GetNode() == "" || begin.GetNodeId() == "":
+		return none, contract.BadField("begin.node", "is missing")
+	}
+	return begin, nil
 }
 
 // farPeer is who a peer is that is connected to that node.
 func farPeer(p *gatewayv1.Peer, node string) transport.PeerInfo {
-	return transport.PeerInfo{
-		Transport: p.GetTransport(), Address: p.GetAddress(), Identity: p.GetIdentity(), Name: p.GetName(), Agent: p.GetAgent(),
-		Node: node,
-	}
+	info := contract.FromPeer(p)
+	info.Node = node
+	return info
 }
 
 // sendCarried sends one message, unless an earlier one failed, and releases it.

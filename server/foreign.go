@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/credentials"
 
+	"github.com/zioflow/gateway/internal/crowd"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/internal/sniff"
 )
@@ -47,7 +48,7 @@ func (w *sniffingCredentials) ServerHandshake(conn net.Conn) (net.Conn, credenti
 // foreign takes note of a connection that speaks ZMTP.
 func (w *sniffingCredentials) foreign(from net.Addr) {
 	w.counters.foreign.WithLabelValues("zmtp").Inc()
-	address := host(from)
+	address := crowd.Host(from)
 	w.lines.Log(context.Background(), slog.LevelWarn, "foreign_connection", logs.Of("", address), "connection refused",
 		"endpoint", front, "address", address, "cause", "foreign",
 		"detail", "the peer speaks ZeroMQ, this is the address for gRPC: CLIENT sockets belong at --zmq-server, DEALER sockets at --zmq-router")

@@ -21,6 +21,7 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/crowd"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/server/admin"
 	"github.com/zioflow/gateway/server/codec"
@@ -143,7 +144,7 @@ func (c *toldPeers) Clone() credentials.TransportCredentials {
 func (c *toldPeers) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	secured, info, err := c.TransportCredentials.ServerHandshake(conn)
 	if err != nil && !wentAway(err) {
-		address := host(conn.RemoteAddr())
+		address := crowd.Host(conn.RemoteAddr())
 		c.lines.Log(context.Background(), slog.LevelWarn, "cluster_stranger", logs.Of("", address), "connection refused",
 			"endpoint", "cluster-peer", "address", address, "detail", "TLS handshake: "+err.Error())
 	}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/zioflow/gateway/access"
+	"github.com/zioflow/gateway/internal/crowd"
 )
 
 // TLSFiles are the files that encrypt a server's connections, in PEM.
@@ -103,7 +104,7 @@ func (h *toldHandshake) Clone() credentials.TransportCredentials {
 func (h *toldHandshake) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	encrypted, info, err := h.TransportCredentials.ServerHandshake(conn)
 	if err != nil && !wentAway(err) {
-		h.policy.Deny(front, host(conn.RemoteAddr()), handshakeDenial(err))
+		h.policy.Deny(front, crowd.Host(conn.RemoteAddr()), handshakeDenial(err))
 	}
 	return encrypted, info, err
 }

@@ -6,10 +6,9 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/zioflow/gateway/cluster/members"
-	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/cluster/wire"
 )
 
 // What a node and a listener look like: as in a site of some size.
@@ -36,30 +35,16 @@ const frame = uint64(len("RMSG $G zio.lab123.table.  1234\r\n\r\n")) + 26
 // own head, trailers.
 const grpcFrame = 150
 
-func beatSize(b members.Beat) uint64 {
-	return frame + uint64(proto.Size(&gatewayv1.ClusterBeat{
-		NodeId: string(b.ID), Node: b.Name, Protocol: b.Protocol, Started: timestamppb.New(b.Started), Number: b.Number,
-		PeerAddress: b.Address, Version: b.Version, Flows: b.Flows,
-	}))
-}
+func beatSize(b members.Beat) uint64 { return frame + uint64(proto.Size(wire.FromBeat(b))) }
 
-func changeSize(c members.Change) uint64 {
-	return frame + uint64(proto.Size(&gatewayv1.ClusterChange{NodeId: string(c.ID), Number: c.Number, Set: encoded(c.Set), Removed: c.Removed}))
-}
+func changeSize(c members.Change) uint64 { return frame + uint64(proto.Size(wire.FromChange(c))) }
 
-func tableSize(t members.Table) uint64 {
-	return grpcFrame + uint64(proto.Size(&gatewayv1.ReadTableResponse{NodeId: string(t.ID), Number: t.Number, Listeners: encoded(t.Listeners)}))
-}
-
-func encoded(all []members.Listener) []*gatewayv1.ClusterListener {
-	told := make([]*gatewayv1.ClusterListener, len(all))
-	for i, l := range all {
-		told[i] = &gatewayv1.ClusterListener{
-			Id: l.ID, Name: l.Name, Match: l.Match, MaxFlows: uint32(l.MaxFlows), Flows: uint32(l.Flows),
-			Peer: &gatewayv1.Peer{Transport: l.Transport, Address: l.Address, Identity: l.Identity, Name: l.Holder},
-		}
+// tableSize is that of a table in all its parts.
+func tableSize(t members.Table) (size uint64) {
+	for _, part := range wire.FromTable(t) {
+		size += uint64(proto.Size(part))
 	}
-	return told
+	return grpcFrame + size
 }
 
 // copied is a listener with texts of its own, as it comes from the network.

@@ -8,6 +8,7 @@ import (
 	"net"
 
 	"github.com/zioflow/gateway/gateway/config"
+	"github.com/zioflow/gateway/internal/crowd"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/internal/sniff"
 )
@@ -46,7 +47,7 @@ func (f *foreign) look(first []byte, conn net.Conn) (ends bool) {
 		if host, _, err := net.SplitHostPort(address); err == nil && conn.RemoteAddr().Network() != "unix" {
 			address = host
 		}
-		f.lines.Log(context.Background(), slog.LevelWarn, "foreign_connection", logs.Of("", address), "connection refused",
+		f.lines.Log(context.Background(), slog.LevelWarn, "foreign_connection", logs.Of("", crowd.Host(conn.RemoteAddr())), "connection refused",
 			"endpoint", config.HTTPTransport, "address", address, "cause", "foreign", "detail", b.detail)
 		break
 	}

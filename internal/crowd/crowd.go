@@ -60,7 +60,7 @@ type Visitor struct {
 // Enter takes a connection in, as a stranger's. It may close another one for it, or,
 // where all who are known fill the room, this one.
 func (c *Crowd) Enter(conn net.Conn) *Visitor {
-	v := &Visitor{crowd: c, conn: conn, host: host(conn), calls: rate.NewLimiter(rate.Limit(c.limits.Calls), c.limits.Burst)}
+	v := &Visitor{crowd: c, conn: conn, host: Host(conn.RemoteAddr()), calls: rate.NewLimiter(rate.Limit(c.limits.Calls), c.limits.Burst)}
 	v.rush.fewer = make(chan struct{}, 1)
 	if out := c.add(v); out != nil {
 		_ = out.conn.Close() // who reads from it sees that
@@ -180,14 +180,14 @@ func (c *Crowd) Count() (strangers, known int, closed uint64) {
 	return c.strangers, c.known, c.closed
 }
 
-// host is where a connection comes from, without the port.
-func host(conn net.Conn) string {
-	if network := conn.RemoteAddr().Network(); network == "unix" {
-		return network
+// Host is where a connection comes from, without its port: "unix" for all that come by sockets
+// of this machine.
+func Host(from net.Addr) string {
+	if from.Network() == "unix" {
+		return "unix"
 	}
-	address := conn.RemoteAddr().String()
-	if name, _, err := net.SplitHostPort(address); err == nil {
+	if name, _, err := net.SplitHostPort(from.String()); err == nil {
 		return name
 	}
-	return address
+	return from.String()
 }

@@ -227,26 +227,17 @@ func (v *View) ListFlows(ctx context.Context, request *gatewayv1.ListFlowsReques
 	if _, err := newSelection(request.GetStates(), request.GetFilter()); err != nil {
 		return nil, err
 	}
-	response := &gatewayv1.ListFlowsResponse{}
-	l := listing[*gatewayv1.Flow]{
+	l := listing[*gatewayv1.Flow, *gatewayv1.ListFlowsRequest, *gatewayv1.ListFlowsResponse]{
 		Service: v.Service, node: request.GetNode(), token: request.GetPageToken(),
-		query: fmt.Sprint(request.GetStates(), request.GetFilter()), size: request.GetPageSize(), id: (*gatewayv1.Flow).GetId,
-		here: func(ctx context.Context, size int32, token string) ([]*gatewayv1.Flow, string, error) {
-			r, err := v.Service.ListFlows(ctx, ofFlows(request, size, token))
-			return r.GetFlows(), r.GetNextPageToken(), err
+		query: fmt.Sprint(request.GetStates(), request.GetFilter()), size: request.GetPageSize(),
+		request: func(size int32, token string) *gatewayv1.ListFlowsRequest {
+			return &gatewayv1.ListFlowsRequest{States: request.GetStates(), Filter: request.GetFilter(), PageSize: size, PageToken: token}
 		},
-		there: func(ctx context.Context, c gatewayv1.AdminServiceClient, size int32, token string) ([]*gatewayv1.Flow, string, error) {
-			r, err := c.ListFlows(ctx, ofFlows(request, size, token))
-			return r.GetFlows(), r.GetNextPageToken(), err
-		},
+		here: v.Service.ListFlows, there: gatewayv1.AdminServiceClient.ListFlows,
+		entries: (*gatewayv1.ListFlowsResponse).GetFlows, id: (*gatewayv1.Flow).GetId,
 	}
-	var err error
-	response.Flows, response.NextPageToken, response.Unreachable, err = l.page(ctx, all)
-	return response, err
-}
-
-func ofFlows(request *gatewayv1.ListFlowsRequest, size int32, token string) *gatewayv1.ListFlowsRequest {
-	return &gatewayv1.ListFlowsRequest{States: request.GetStates(), Filter: request.GetFilter(), PageSize: size, PageToken: token}
+	flows, next, unreachable, err := l.page(ctx, all)
+	return &gatewayv1.ListFlowsResponse{Flows: flows, NextPageToken: next, Unreachable: unreachable}, err
 }
 
 // ListPeers shows who is connected, to one node after the other.
@@ -255,36 +246,30 @@ func (v *View) ListPeers(ctx context.Context, request *gatewayv1.ListPeersReques
 	if len(all) == 0 && request.GetNode() == "" {
 		return v.Service.ListPeers(ctx, request)
 	}
-	response := &gatewayv1.ListPeersResponse{}
-	of := func(size int32, token string) *gatewayv1.ListPeersRequest {
-		return &gatewayv1.ListPeersRequest{Transport: request.GetTransport(), PageSize: size, PageToken: token}
-	}
-	l := listing[*gatewayv1.ConnectedPeer]{
-		Service: v.Service, node: request.GetNode(), token: request.GetPageToken(), query: request.GetTransport(),
-		size: request.GetPageSize(), id: (*gatewayv1.ConnectedPeer).GetId,
-		here: func(ctx context.Context, size int32, token string) ([]*gatewayv1.ConnectedPeer, string, error) {
-			r, err := v.Service.ListPeers(ctx, of(size, token))
-			return r.GetPeers(), r.GetNextPageToken(), err
+	l := listing[*gatewayv1.ConnectedPeer, *gatewayv1.ListPeersRequest, *gatewayv1.ListPeersResponse]{
+		Service: v.Service, node: request.GetNode(), token: request.GetPageToken(),
+		query: request.GetTransport(), size: request.GetPageSize(),
+		request: func(size int32, token string) *gatewayv1.ListPeersRequest {
+			return &gatewayv1.ListPeersRequest{Transport: request.GetTransport(), PageSize: size, PageToken: token}
 		},
-		there: func(ctx context.Context, c gatewayv1.AdminServiceClient, size int32, token string) ([]*gatewayv1.ConnectedPeer, string, error) {
-			r, err := c.ListPeers(ctx, of(size, token))
-			return r.GetPeers(), r.GetNextPageToken(), err
-		},
+		here: v.Service.ListPeers, there: gatewayv1.AdminServiceClient.ListPeers,
+		entries: (*gatewayv1.ListPeersResponse).GetPeers, id: (*gatewayv1.ConnectedPeer).GetId,
 	}
-	var err error
-	response.Peers, response.NextPageToken, response.Unreachable, err = l.page(ctx, all)
-	return response, err
+	peers, next, unreachable, err := l.page(ctx, all)
+	return &gatewayv1.ListPeersResponse{Peers: peers, NextPageToken: next, Unreachable: unreachable}, err
 }
 
 // listing is a list of which each node has a part: those of one node come after those of the
 // other, in the order of the nodes.
-type listing[T proto.Message] struct {
+type listing[T proto.Message, Q any, R interface{ GetNextPageToken() string }] struct {
 	*Service
 	node, token, query string
 	size               int32
+	request            func(size int32, token string) Q // what a node is asked for
+	here               func(context.Context, Q) (R, error)
+	there              func(gatewayv1.AdminServiceClient, context.Context, Q, ...grpc.CallOption) (R, error)
+	entries            func(R) []T
 	id                 func(T) uint64
-	here               func(ctx context.Context, size int32, token string) (entries []T, next string, err error)
-	there              func(ctx context.Context, c gatewayv1.AdminServiceClient, size int32, token string) (entries []T, next string, err error)
 }
 
 // part is what a node has of a listing.
@@ -297,7 +282,7 @@ type part[T any] struct {
 
 // page is a page. Where nodes have not answered it ends behind those that were asked with
 // them: a call waits for silent ones once.
-func (l *listing[T]) page(ctx context.Context, all []node) (entries []T, next string, unreachable []*gatewayv1.Unreachable, err error) {
+func (l *listing[T, Q, R]) page(ctx context.Context, all []node) (entries []T, next string, unreachable []*gatewayv1.Unreachable, err error) {
 	p, err := newPage(&gatewayv1.ListFlowsRequest{PageSize: l.size}, l.query)
 	if err != nil {
 		return nil, "", nil, err
@@ -348,7 +333,7 @@ func (l *listing[T]) page(ctx context.Context, all []node) (entries []T, next st
 }
 
 // ask asks nodes at once; the first of them for what comes after the token.
-func (l *listing[T]) ask(ctx context.Context, nodes []node, size int32, token string) []part[T] {
+func (l *listing[T, Q, R]) ask(ctx context.Context, nodes []node, size int32, token string) []part[T] {
 	parts := make([]part[T], len(nodes))
 	limited, cancel := context.WithTimeout(l.asking(ctx), patience)
 	defer cancel()
@@ -358,17 +343,20 @@ func (l *listing[T]) ask(ctx context.Context, nodes []node, size int32, token st
 		if i == 0 {
 			first = token
 		}
-		part := &parts[i]
+		part, request := &parts[i], l.request(size, first)
 		asking.Go(func() {
+			var response R
 			switch {
 			case n.wrong != "":
 				part.silent = n.wrong
+				return
 			case n.self():
-				part.entries, part.next, part.err = l.here(ctx, size, first)
+				response, part.err = l.here(ctx, request)
 			default:
-				part.entries, part.next, part.err = l.there(limited, gatewayv1.NewAdminServiceClient(n.conn), size, first)
+				response, part.err = l.there(gatewayv1.NewAdminServiceClient(n.conn), limited, request)
 				part.silent = silence(limited, part.err)
 			}
+			part.entries, part.next = l.entries(response), response.GetNextPageToken()
 			for _, entry := range part.entries {
 				mark(entry, n.name)
 			}

@@ -120,3 +120,11 @@ func ToTakenBy(f *relay.Flow) *gatewayv1.TakenBy {
 func ToPeer(p transport.PeerInfo) *gatewayv1.Peer {
 	return &gatewayv1.Peer{Transport: p.Transport, Address: p.Address, Identity: p.Identity, Name: p.Name, Agent: p.Agent, Node: p.Node}
 }
+
+// FromPeer is a peer that another node tells of.
+func FromPeer(p *gatewayv1.Peer) transport.PeerInfo {
+	return transport.PeerInfo{
+		Transport: p.GetTransport(), Address: p.GetAddress(), Identity: p.GetIdentity(), Name: p.GetName(), Agent: p.GetAgent(),
+		Node: p.GetNode(),
+	}
+}

@@ -1,0 +1,78 @@
+// Package wire is what nodes say to each other, as messages of the contract.
+package wire
+
+import (
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/zioflow/gateway/cluster/members"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/text"
+)
+
+// FromBeat is a beat as it is sent.
+func FromBeat(b members.Beat) *gatewayv1.ClusterBeat {
+	return &gatewayv1.ClusterBeat{
+		NodeId: string(b.ID), Node: b.Name, Protocol: b.Protocol, Started: timestamppb.New(b.Started), Number: b.Number,
+		Draining: b.Draining, Leaving: b.Leaving, PeerAddress: b.Address, Version: b.Version, Flows: b.Flows,
+	}
+}
+
+// ToBeat is a beat that has come: its texts are cut to what a name may be.
+func ToBeat(b *gatewayv1.ClusterBeat) members.Beat {
+	return members.Beat{
+		ID: members.ID(b.GetNodeId()), Name: text.Name(b.GetNode()), Protocol: b.GetProtocol(), Started: b.GetStarted().AsTime(),
+		Number: b.GetNumber(), Draining: b.GetDraining(), Leaving: b.GetLeaving(), Address: b.GetPeerAddress(),
+		Version: text.Name(b.GetVersion()), Flows: b.GetFlows(),
+	}
+}
+
+// FromChange is a change as it is sent.
+func FromChange(c members.Change) *gatewayv1.ClusterChange {
+	return &gatewayv1.ClusterChange{NodeId: string(c.ID), Number: c.Number, Set: fromListeners(c.Set), Removed: c.Removed}
+}
+
+// ToChange is a change that has come.
+func ToChange(c *gatewayv1.ClusterChange) members.Change {
+	return members.Change{ID: members.ID(c.GetNodeId()), Number: c.GetNumber(), Set: ToListeners(c.GetSet()), Removed: c.GetRemoved()}
+}
+
+func fromListeners(all []members.Listener) []*gatewayv1.ClusterListener {
+	told := make([]*gatewayv1.ClusterListener, len(all))
+	for i, l := range all {
+		told[i] = &gatewayv1.ClusterListener{
+			Id: l.ID, Name: l.Name, Match: l.Match, MaxFlows: uint32(l.MaxFlows), Flows: uint32(l.Flows),
+			Peer: &gatewayv1.Peer{Transport: l.Transport, Address: l.Address, Identity: l.Identity, Name: l.Holder},
+		}
+	}
+	return told
+}
+
+// ToListeners are listeners that have come.
+func ToListeners(told []*gatewayv1.ClusterListener) []members.Listener {
+	all := make([]members.Listener, len(told))
+	for i, l := range told {
+		p := l.GetPeer()
+		all[i] = members.Listener{
+			ID: l.GetId(), Name: l.GetName(), Match: l.GetMatch(), MaxFlows: int(l.GetMaxFlows()), Flows: int(l.GetFlows()),
+			Transport: p.GetTransport(), Address: p.GetAddress(), Identity: p.GetIdentity(), Holder: p.GetName(),
+		}
+	}
+	return all
+}
+
+// maxPart is about how large a part of a table is, in bytes.
+const maxPart = 256 << 10
+
+// FromTable is a table in the parts in which it is read: one at the least.
+func FromTable(t members.Table) []*gatewayv1.ReadTableResponse {
+	var all []*gatewayv1.ReadTableResponse
+	for rest := t.Listeners; len(rest) > 0 || len(all) == 0; {
+		size, n := 0, 0
+		for ; n < len(rest) && size < maxPart; n++ {
+			size += rest[n].Size()
+		}
+		all = append(all, &gatewayv1.ReadTableResponse{NodeId: string(t.ID), Number: t.Number, Listeners: fromListeners(rest[:n])})
+		rest = rest[n:]
+	}
+	return all
+}
