@@ -1,9 +1,24 @@
 #!/usr/bin/env bash
 # Runs all tests: what `make test` does once everything is there. Goes on after
-# a failure, and fails in the end.
+# a failure, and fails in the end, with the failed tests as its last lines.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# The part that runs the tests is this script again: what it prints is kept, for the last
+# lines, and signals that whoever started us ignores are not ignored by the programs under
+# test, some of which are stopped by Ctrl-C.
+if [[ ${1-} != --inner ]]; then
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
+  if env --default-signal=INT,QUIT "${BASH_SOURCE[0]}" --inner 2>&1 | tee "$log"; then
+    exit 0
+  fi
+  echo "== Failed"
+  grep -E '^(=== FAIL: |FAILED |ERROR |not ok |== failed: )' "$log" | grep -v ' (re-run ' | sort -u | tail -n 15 | cut -c 1-200
+  exit 1
+fi
+
 . "$root/scripts/env-test.sh"
 cd "$root"
 
@@ -13,17 +28,20 @@ export GORACE=atexit_sleep_ms=50
 go_test() {
   gotestsum --format pkgname --format-hide-empty-pkg -- -ldflags=-w -timeout 15m "$@" || status=1
 }
+other() {
+  "$@" || { status=1 && echo "== failed: $*"; }
+}
 
 status=0
 
 echo "== generated code"
-scripts/gen.sh --check || status=1
+other scripts/gen.sh --check
 
 echo "== Go"
 go_test -race ./...
 
 echo "== Go, the benchmarks' chart"
-(cd bench/chart && go test ./...) || status=1
+other go -C bench/chart test ./...
 
 # Too slow with the race detector: messages of 60 MB through every pairing. And it
 # allocates, where a test says that nothing does.
@@ -42,14 +60,14 @@ with_libzmq -short -run "^Test($both)" ./conformance
 
 echo "== Other systems"
 # Linux itself is built above.
-CROSS_TARGETS="darwin/arm64 windows/amd64" scripts/cross.sh || status=1
+other env CROSS_TARGETS="darwin/arm64 windows/amd64" scripts/cross.sh
 
 if [[ -d clients/python/tests ]]; then
   echo "== Python"
-  (cd clients/python && "$root/.deps/python/bin/python" -m pytest -q -n 2 --dist worksteal) || status=1
+  other env -C clients/python "$root/.deps/python/bin/python" -m pytest -q -n 2 --dist worksteal
 fi
 
 echo "== Node"
-npm --prefix clients/node test --silent || status=1
+other npm --prefix clients/node test --silent
 
 exit $status
