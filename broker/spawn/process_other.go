@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
+	"github.com/zioflow/gateway/broker/transport"
 )
 
 // pipeDelay is how long a command's output may stay open when the command is
@@ -32,7 +32,7 @@ type process struct {
 	late    bool          // set before exited is closed: stopped after maxTime
 }
 
-func newProcess(f *Factory, id broker.FlowID, task []byte, environment []string) (*process, error) {
+func newProcess(f *Factory, id transport.FlowID, task []byte, environment []string) (*process, error) {
 	say := f.sayer(id)
 	p := &process{
 		spawner: f.spawner, say: say, name: f.command.Arguments[0], maxTime: f.command.MaxTime,
