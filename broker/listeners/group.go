@@ -21,6 +21,7 @@ type group struct {
 
 	mu        sync.Mutex
 	listeners []*Listener // guarded by mu; in order of registration, replaced whole
+	near      int         // guarded by mu; how many of them are no far ones
 }
 
 // newGroup makes a group with the route that leads to it.
@@ -82,7 +83,7 @@ func (g *group) Size() int {
 func (g *group) Far() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return !slices.ContainsFunc(g.listeners, func(l *Listener) bool { return !l.far() })
+	return g.near == 0
 }
 
 // Takes implements routing.Announced: the matches of the listeners count, and what they
@@ -117,6 +118,9 @@ func (g *group) add(l *Listener) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.listeners = append(slices.Clone(g.listeners), l)
+	if !l.far() {
+		g.near++
+	}
 }
 
 // remove takes a listener out, for which nobody waits any more. It returns whether
@@ -126,6 +130,9 @@ func (g *group) remove(l *Listener) bool {
 	defer g.mu.Unlock()
 	g.listeners = slices.DeleteFunc(slices.Clone(g.listeners), func(other *Listener) bool { return other == l })
 	l.left = true
+	if !l.far() {
+		g.near--
+	}
 	for l.waiting.Len() > 0 {
 		w := l.waiting.Front().Value.(*waiter)
 		w.leave(l)

@@ -182,16 +182,10 @@ func (r *Registry) List() []Info {
 }
 
 // Count is how many are registered, far ones left out.
-func (r *Registry) Count() (n int) {
-	for announced := range r.Table.EachAnnounced {
-		listeners, _ := announced.(*group).snapshot()
-		for _, l := range listeners {
-			if !l.far() {
-				n++
-			}
-		}
-	}
-	return n
+func (r *Registry) Count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.near)
 }
 
 // ID is the listener's number, never used twice while the broker lives.

@@ -104,7 +104,7 @@ func (r *Request) search(why string) (*Entry, error) {
 	defer vacancy.End()
 	for {
 		routes := r.router.Table.Now()
-		found, err := r.firstOf(routes.order, asked)
+		found, err := r.firstOf(routes, asked)
 		if found != nil || err != nil {
 			return found, err
 		}
@@ -117,13 +117,13 @@ func (r *Request) search(why string) (*Entry, error) {
 
 // firstOf returns the first of the routes that takes the BOT, of those that came
 // after the asked ones.
-func (r *Request) firstOf(order []*Entry, asked uint64) (*Entry, error) {
+func (r *Request) firstOf(routes *Arrangement, asked uint64) (*Entry, error) {
 	e, err := r.Evaluate()
 	if err != nil {
 		return nil, err
 	}
 	defer e.End()
-	for _, entry := range order {
+	for entry := range routes.each {
 		r.step = "the match of route " + entry.Name
 		takes := false
 		if entry.announced != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,63 +26,98 @@ var (
 // ones in that of adding, the named ones, the announced ones, of priority 0, in
 // that of registration, those of other nodes behind this one's. The default ones come last, whatever the priorities.
 type Table struct {
-	present atomic.Pointer[Arrangement] // replaced whole
+	present atomic.Pointer[Arrangement] // replaced whole, with mu held; nil from a change until somebody looks
 
-	mu         sync.Mutex // for changing them
-	born       uint64     // guarded by mu; the latest route's or listener's
-	configured []*Entry   // guarded by mu
-	added      []*Entry   // guarded by mu
-	named      []*Entry   // guarded by mu
-	announced  []*Entry   // guarded by mu
-	defaults   []*Entry   // guarded by mu
+	mu         sync.Mutex    // for changing them
+	born       uint64        // guarded by mu; the latest route's or listener's
+	configured []*Entry      // guarded by mu
+	added      []*Entry      // guarded by mu
+	named      []*Entry      // guarded by mu
+	defaults   []*Entry      // guarded by mu
+	front      []*Entry      // guarded by mu, replaced whole; those of all these that come before what is announced
+	back       []*Entry      // likewise; and behind it
+	announced  announcements // guarded by mu
 }
 
-// arrange puts a change to use. mu is held.
+// bear makes the entry of a route that is set. mu is held.
+func (t *Table) bear(r Route, origin Origin, flows *flowCount) *Entry {
+	t.born++
+	return &Entry{Route: r, origin: origin, born: t.born, flows: flows}
+}
+
+// arrange puts a change of the routes that are set to use. mu is held.
 func (t *Table) arrange() {
-	near, far := []*Entry(nil), []*Entry(nil)
-	for _, e := range t.announced {
-		if e.announced.Far() {
-			far = append(far, e)
-		} else {
-			near = append(near, e)
-		}
+	set := slices.Concat(t.configured, t.added, t.named)
+	slices.SortStableFunc(set, func(a, b *Entry) int { return cmp.Compare(b.Priority, a.Priority) })
+	behind := slices.IndexFunc(set, func(e *Entry) bool { return e.Priority < 0 })
+	if behind < 0 {
+		behind = len(set)
 	}
-	order := slices.Concat(t.configured, t.added, t.named, near, far)
-	slices.SortStableFunc(order, func(a, b *Entry) int { return cmp.Compare(b.Priority, a.Priority) })
-	order = append(order, t.defaults...)
-	for _, e := range order {
-		if e.born == 0 {
-			t.born++
-			e.born = t.born
-		}
+	t.front, t.back = set[:behind:behind], slices.Concat(set[behind:], t.defaults)
+	t.changed()
+}
+
+// changed has those who look see another arrangement, which is made when the first of them
+// does: many changes cost no more than one. mu is held.
+func (t *Table) changed() {
+	if before := t.present.Swap(nil); before != nil {
+		close(before.Changed)
 	}
-	before := t.Now()
-	t.present.Store(&Arrangement{order: order, Born: t.born, Changed: make(chan struct{})})
-	close(before.Changed)
 }
 
 // Arrangement is the routes, and who listens, at one moment.
 type Arrangement struct {
-	order   []*Entry      // as they are tried; not to be changed
+	order   [4][]*Entry   // as they are tried; not to be changed
 	Born    uint64        // the latest route's or listener's number, by age
 	Changed chan struct{} // closed when there is another arrangement
 }
 
 // Now returns the present arrangement.
 func (t *Table) Now() *Arrangement {
-	if t.present.Load() == nil {
-		t.present.CompareAndSwap(nil, &Arrangement{Changed: make(chan struct{})})
+	if a := t.present.Load(); a != nil {
+		return a
 	}
-	return t.present.Load()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.present.Load()
+	if a == nil {
+		t.announced.settle()
+		a = &Arrangement{
+			order: [...][]*Entry{t.front, t.announced.near, t.announced.far, t.back},
+			Born:  t.born, Changed: make(chan struct{}),
+		}
+		t.present.Store(a)
+	}
+	return a
 }
 
-// all is the routes in the order in which they are tried; not to be changed.
-func (t *Table) all() []*Entry { return t.Now().order }
+// each calls yield for the routes in the order in which they are tried. Some that were
+// announced may be there no more: nobody stands behind them.
+func (a *Arrangement) each(yield func(*Entry) bool) {
+	for _, part := range a.order {
+		for _, e := range part {
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// all is the routes in the order in which they are tried.
+func (t *Table) all() []*Entry {
+	var all []*Entry
+	for e := range t.Now().each {
+		if e.announced == nil || e.announced.Size() > 0 {
+			all = append(all, e)
+		}
+	}
+	return all
+}
 
 // askedAll says that no route takes a BOT, and how many were asked.
 func (a *Arrangement) askedAll() string {
 	routes, listeners := 0, 0
-	for _, e := range a.order {
+	for e := range a.each {
 		if e.announced == nil {
 			routes++
 		} else {
@@ -102,16 +138,17 @@ func counted(n int, what string) string {
 func (t *Table) Announced(name string) Announced {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if i := slices.IndexFunc(t.announced, called(name)); i >= 0 {
-		return t.announced[i].announced
+	if e := t.announced.byName[name]; e != nil {
+		return e.announced
 	}
 	return nil
 }
 
-// EachAnnounced calls yield for what stands behind each route that is announced.
+// EachAnnounced calls yield for what stands behind each route that is announced, in no
+// order. The table is not locked meanwhile.
 func (t *Table) EachAnnounced(yield func(Announced) bool) {
 	t.mu.Lock()
-	announced := slices.Clone(t.announced)
+	announced := slices.Collect(maps.Values(t.announced.byName))
 	t.mu.Unlock()
 	for _, e := range announced {
 		if !yield(e.announced) {
@@ -126,20 +163,20 @@ func (t *Table) EachAnnounced(yield func(Announced) bool) {
 func (t *Table) Announce(name string, join func(present *Entry, born uint64) (*Entry, error)) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := slices.IndexFunc(t.announced, called(name))
-	var present *Entry
-	if i >= 0 {
-		present = t.announced[i]
-	}
+	present := t.announced.byName[name]
 	entry, err := join(present, t.born+1)
 	if err != nil {
 		return err
 	}
 	t.born++
 	if present == nil {
-		t.announced = append(t.announced, entry)
+		t.born++
+		entry.born = t.born
+		t.announced.add(entry)
+	} else {
+		t.announced.place(present)
 	}
-	t.arrange()
+	t.changed()
 	return nil
 }
 
@@ -148,13 +185,11 @@ func (t *Table) Announce(name string, join func(present *Entry, born uint64) (*E
 func (t *Table) Withdraw(e *Entry, leave func() (last bool)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	far := e.announced.Far()
-	switch last := leave(); {
-	case last:
-		t.announced = slices.DeleteFunc(t.announced, func(other *Entry) bool { return other == e })
-		t.arrange()
-	case e.announced.Far() != far:
-		t.arrange()
+	if last := leave(); last {
+		t.announced.withdraw(e)
+		t.changed()
+	} else if t.announced.place(e) {
+		t.changed()
 	}
 }
 
@@ -172,7 +207,7 @@ func (t *Table) Add(r Route) (RouteInfo, error) {
 	if slices.ContainsFunc(slices.Concat(t.configured, t.added, t.defaults), called(r.Name)) {
 		return RouteInfo{}, fmt.Errorf("route %s: %w", r.Name, ErrRouteExists)
 	}
-	e := &Entry{Route: r, origin: Added, flows: new(flowCount)}
+	e := t.bear(r, Added, new(flowCount))
 	t.added = append(t.added, e)
 	t.arrange()
 	return e.info(), nil
@@ -190,7 +225,7 @@ func (t *Table) AddDefault(r Route) error {
 	if slices.ContainsFunc(slices.Concat(t.configured, t.added, t.defaults), called(r.Name)) {
 		return fmt.Errorf("route %s: %w", r.Name, ErrRouteExists)
 	}
-	t.defaults = append(t.defaults, &Entry{Route: r, origin: Default, flows: new(flowCount)})
+	t.defaults = append(t.defaults, t.bear(r, Default, new(flowCount)))
 	t.arrange()
 	return nil
 }
@@ -204,7 +239,7 @@ func (t *Table) AddNamed(r Route) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.named = append(t.named, &Entry{Route: r, origin: Named, flows: new(flowCount)})
+	t.named = append(t.named, t.bear(r, Named, new(flowCount)))
 	t.arrange()
 	return nil
 }
@@ -244,10 +279,11 @@ func (t *Table) Set(routes []Route) error {
 	before := slices.Concat(t.configured, t.added)
 	configured := make([]*Entry, len(routes))
 	for i, r := range routes {
-		configured[i] = &Entry{Route: r, origin: Configured, flows: new(flowCount)}
+		flows := new(flowCount)
 		if old := slices.IndexFunc(before, called(r.Name)); old >= 0 {
-			configured[i].flows = before[old].flows
+			flows = before[old].flows
 		}
+		configured[i] = t.bear(r, Configured, flows)
 	}
 	t.configured = configured
 	t.added = slices.DeleteFunc(t.added, func(e *Entry) bool { return slices.ContainsFunc(configured, called(e.Name)) })
@@ -269,7 +305,7 @@ func (t *Table) Remove(name string) (RouteInfo, error) {
 			return removed.info(), nil
 		}
 	}
-	if slices.ContainsFunc(t.announced, called(name)) {
+	if t.announced.byName[name] != nil {
 		return RouteInfo{}, fmt.Errorf("route %s: %w", name, ErrListenersRoute)
 	}
 	return RouteInfo{}, fmt.Errorf("route %s: %w", name, ErrNoRoute)
