@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -69,9 +70,11 @@ func (s *handlerService) Listen(request *gatewayv1.ListenRequest, stream grpc.Se
 	}})
 	for err == nil {
 		select {
-		case event := <-sink.events:
-			err = stream.Send(event.response())
-			sink.sent(event)
+		case <-sink.come:
+			if event, waits := sink.next(); waits {
+				err = stream.Send(event.response())
+				sink.sent(event)
+			}
 		case <-stream.Context().Done():
 			return status.FromContextError(stream.Context().Err()).Err()
 		case <-listener.Gone():
@@ -109,13 +112,17 @@ func declined(err error) error {
 }
 
 // listenSink implements listeners.Sink with a queue that is bounded in number
-// and bytes. Its methods but sent and returned may be called concurrently.
+// and bytes, and holds nothing while it is empty. Its methods but next, sent and returned may
+// be called concurrently.
 type listenSink struct {
-	size   int // of an offer
-	events chan listenEvent
-	weight atomic.Int64 // of what waits, and of the event that is being sent
-	taken  atomic.Int64 // events sent
-	stall  stall        // begins when the listener counts as gone
+	size   int           // of an offer
+	come   chan struct{} // receives while events wait
+	weight atomic.Int64  // of what waits, and of the event that is being sent
+	taken  atomic.Int64  // events sent
+	stall  stall         // begins when the listener counts as gone
+
+	mu     sync.Mutex
+	events []listenEvent // guarded by mu; the oldest first
 }
 
 // listenEvent is something that a listener is to be told. It becomes a response
@@ -126,7 +133,7 @@ type listenEvent struct {
 }
 
 func (s *handlerService) sink(ctx context.Context, size int) *listenSink {
-	k := &listenSink{size: size, events: make(chan listenEvent, maxOffers)}
+	k := &listenSink{size: size, come: make(chan struct{}, 1)}
 	k.stall.ctx, k.stall.timeout, k.stall.moved = ctx, s.stall, k.taken.Load
 	k.stall.waits = func() bool { return true } // what it was offered last
 	k.stall.tell = func() {
@@ -158,15 +165,46 @@ func (k *listenSink) Withdraw(cid uint64, reason flow.Reason) {
 }
 
 func (k *listenSink) put(event listenEvent) error {
-	if k.weight.Add(event.weight)-event.weight <= maxOfferBytes {
-		select {
-		case k.events <- event:
-			return nil
-		default:
-		}
+	if k.weight.Add(event.weight)-event.weight > maxOfferBytes || !k.append(event) {
+		k.weight.Add(-event.weight)
+		return errBehind
 	}
-	k.weight.Add(-event.weight)
-	return errBehind
+	return nil
+}
+
+// append has an event wait; false if as many wait as may.
+func (k *listenSink) append(event listenEvent) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.events) >= maxOffers {
+		return false
+	}
+	k.events = append(k.events, event)
+	k.wake()
+	return true
+}
+
+func (k *listenSink) wake() {
+	select {
+	case k.come <- struct{}{}:
+	default:
+	}
+}
+
+// next takes the event that has waited longest, if there is one.
+func (k *listenSink) next() (event listenEvent, waits bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.events) == 0 {
+		return event, false
+	}
+	event, k.events[0] = k.events[0], listenEvent{}
+	if k.events = k.events[1:]; len(k.events) > 0 {
+		k.wake()
+	} else {
+		k.events = nil
+	}
+	return event, true
 }
 
 // sent takes note of an event that was sent.

@@ -327,7 +327,8 @@ func TestListenerThatDoesNotRead(t *testing.T) {
 			t.Fatalf("offer %d: %v", i, err)
 		}
 	}
-	k.sent(<-k.events)
+	event, _ := k.next()
+	k.sent(event)
 	for i := range 2 {
 		if err := k.Offer(half); (err != nil) != (i == 1) {
 			t.Errorf("offer %d with %d bytes waiting: %v", i, k.weight.Load(), err)
@@ -335,5 +336,36 @@ func TestListenerThatDoesNotRead(t *testing.T) {
 	}
 	if k.stall.timer == nil {
 		t.Error("who does not read is not watched")
+	}
+}
+
+// TestListenerQueue: what waits comes in its order, up to a number; nothing is held where
+// nothing waits.
+func TestListenerQueue(t *testing.T) {
+	service := &handlerService{log: logs.NewSampler(nil, logs.Options{}), stall: time.Hour}
+	k := service.sink(t.Context(), 2*maxOfferBytes)
+	defer k.stall.finish()
+	for range 2 {
+		for i := range uint64(maxOffers) {
+			k.Withdraw(i, flow.PeerGone)
+		}
+		if err := k.put(listenEvent{}); err == nil {
+			t.Errorf("more than %d wait", maxOffers)
+		}
+		for i := range uint64(maxOffers) {
+			select {
+			case <-k.come:
+			default:
+				t.Fatalf("nobody is told that %d wait", maxOffers-i)
+			}
+			event, waits := k.next()
+			if got := event.response().GetWithdrawn().GetCid(); !waits || got != i {
+				t.Fatalf("in the place of %d comes %d", i, got)
+			}
+			k.sent(event)
+		}
+		if event, waits := k.next(); waits || cap(k.events) > 0 {
+			t.Errorf("nothing waits: %v, and there is room for %d", event, cap(k.events))
+		}
 	}
 }
