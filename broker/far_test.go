@@ -1,6 +1,8 @@
 package broker_test
 
 import (
+	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -138,10 +140,51 @@ func TestCarriedClient(t *testing.T) {
 	if len(first.offers) > 0 {
 		t.Error("another listener was offered it")
 	}
+	if in, out := b.Carried(); in["a"] != 1 || len(in) != 1 || len(out) != 0 {
+		t.Errorf("carried are %v and %v, of the two one has ended", in, out)
+	}
 	second.Close()
 	if _, err := b.AttachCarried(&quiet{}, transport.PeerInfo{Node: "a"}, second.ID()); err == nil {
 		t.Error("a listener that has left has a flow")
 	}
+}
+
+// TestCarriedAreCounted while they last, by the node at which their client or their handler is,
+// however they end.
+func TestCarriedAreCounted(t *testing.T) {
+	t.Parallel()
+	b, err := broker.New(broker.DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close(flow.Draining, "the test is over")
+	want := func(when string, wantIn, wantOut map[string]int) {
+		t.Helper()
+		if in, out := b.Carried(); !maps.Equal(in, wantIn) || !maps.Equal(out, wantOut) {
+			t.Errorf("%s: %v come from other nodes, %v go to them, want %v and %v", when, in, out, wantIn, wantOut)
+		}
+	}
+	_, offers := listens(t, b, "raw", "", "", 0)
+	accept := func(node string) *broker.Peer {
+		t.Helper()
+		handler := b.Attach(&quiet{ended: make(chan struct{})}, transport.PeerInfo{Transport: "test", Node: node})
+		handler.Receive(&zio.Message{Form: zio.FormFlow, Label: fmt.Appendf(nil, `{"flow":"BOT","direction":"inject","credit":1,"cid":%d}`, offers.next(t).CID)})
+		return handler
+	}
+	local, ended := opens(b, "")
+	want("here", nil, nil)
+	accept("c")
+	want("accepted elsewhere", nil, map[string]int{"c": 1})
+	far, _ := opens(b, "d")
+	want("of a client elsewhere", map[string]int{"d": 1}, map[string]int{"c": 1})
+	handler := accept("c")
+	want("of two", map[string]int{"d": 1}, map[string]int{"c": 2})
+	local.Leave("gone")
+	<-ended.ended
+	want("one has ended", map[string]int{"d": 1}, map[string]int{"c": 1})
+	handler.Leave("gone")
+	far.Leave("gone")
+	want("both", nil, nil)
 }
 
 // TestNamesOfTheCluster: a name that somebody holds at another node is his here.

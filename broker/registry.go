@@ -30,6 +30,7 @@ type registry struct {
 	why      string                     // guarded by mu; it drains, in words
 	closed   bool                       // guarded by mu
 	idle     chan struct{}              // guarded by mu; the present or next drain's
+	away     [2]map[string]int          // guarded by mu; flows that have not ended of which that side is at another node, by its name
 }
 
 // registered is a flow with what the registry knows of it.
@@ -74,6 +75,7 @@ func (r *registry) register(f *relay.Flow) *flow.Error {
 	r.running++
 	r.live.Add(1)
 	r.pending++
+	r.count(flow.Client, f.Peers()[flow.Client].Node, 1)
 	return nil
 }
 
@@ -169,10 +171,24 @@ func (r *registry) close() {
 func (r *registry) Live() int64 { return r.live.Load() }
 
 // Settled implements relay.Registry.
-func (r *registry) Settled() {
+func (r *registry) Settled(handler transport.PeerInfo) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pending--
+	r.count(flow.Handler, handler.Node, 1)
+}
+
+// count counts flows of which a side is at that node; empty for this one. mu is held.
+func (r *registry) count(side flow.Side, node string, n int) {
+	if node == "" {
+		return
+	}
+	if r.away[side] == nil {
+		r.away[side] = map[string]int{}
+	}
+	if r.away[side][node] += n; r.away[side][node] == 0 {
+		delete(r.away[side], node)
+	}
 }
 
 // Retired implements relay.Registry: it moves the flow from the live ones to the
@@ -196,6 +212,9 @@ func (r *registry) retire(f *relay.Flow, reason flow.Reason, adds *relay.Totals)
 	r.totals.Add(adds)
 	r.running--
 	r.live.Add(-1)
+	for side, peer := range f.Peers() {
+		r.count(flow.Side(side), peer.Node, -1)
+	}
 	r.drained()
 	switch keep := r.limits().KeepEnded; {
 	case len(r.ended) < keep:

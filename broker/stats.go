@@ -71,6 +71,18 @@ func (b *Broker) Stats() Stats {
 	return s
 }
 
+// Carried counts the flows that have not ended of which a side is at another node of the
+// cluster, by the node's name: in those whose client is, out those whose handler is.
+func (b *Broker) Carried() (in, out map[string]int) {
+	r := &b.registry
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	in, out = map[string]int{}, map[string]int{}
+	maps.Copy(in, r.away[flow.Client])
+	maps.Copy(out, r.away[flow.Handler])
+	return in, out
+}
+
 // snapshot returns the totals of the flows that have ended, and all others: no
 // flow is in neither or in both.
 func (r *registry) snapshot(s *Stats) (relay.Totals, []*relay.Flow) {

@@ -78,6 +78,7 @@ func TestClusterMetrics(t *testing.T) {
 	handler.eot()
 	client.ends()
 	a.has(map[string]float64{"flows out b": 0, "flows_carried_total out": 1})
+	b.has(map[string]float64{"flows in a": 0, "flows_carried_total in": 1})
 	b.Drain()
 	a.has(map[string]float64{"nodes serving": 1, "nodes draining": 1})
 	b.stop()

@@ -5,7 +5,6 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/cluster/members"
 	"github.com/zioflow/gateway/server/admin"
 )
@@ -32,13 +31,13 @@ func (n *Node) nodes() (self members.Node, others []members.Node) {
 	return self, n.machine.Nodes()
 }
 
-// Stats looks at every live flow once.
+// Stats is how the node is now.
 func (n *Node) Stats() Stats {
 	self, others := n.nodes()
 	c := &n.counts
 	s := Stats{
 		Cluster: n.options.Name, Self: self, Nodes: others,
-		Connected: n.bus.conn.IsConnected(), Routes: -1, In: map[string]int{}, Out: map[string]int{},
+		Connected: n.bus.conn.IsConnected(), Routes: -1,
 		Joined: c.joined.Load(), Left: map[members.Why]uint64{}, Refused: map[members.Refusal]uint64{},
 		TablesRead: c.tablesRead.Load(), TablesFailed: c.tablesFailed.Load(),
 		CarriedOut: c.carriedOut.Load(), CarriedIn: c.carriedIn.Load(), Passed: c.passed.Load(),
@@ -53,17 +52,6 @@ func (n *Node) Stats() Stats {
 	for why := members.Stranger; why <= members.Namesake; why++ {
 		s.Refused[why] = c.refused[why].Load()
 	}
-	for f := range n.options.Broker.FlowsBefore(broker.Latest) {
-		if f.Over() {
-			continue
-		}
-		info := f.Info()
-		if at := info.Client.Node; at != "" {
-			s.In[at]++
-		}
-		if at := info.Handler.Node; at != "" {
-			s.Out[at]++
-		}
-	}
+	s.In, s.Out = n.options.Broker.Carried()
 	return s
 }

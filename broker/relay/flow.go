@@ -419,7 +419,7 @@ var errAccepted = errors.New("a handler has come")
 func (f *Flow) enter(before flow.Phase) {
 	phase := f.state.Phase()
 	if before == flow.Pending {
-		f.host.Registry.Settled()
+		f.host.Registry.Settled(f.infos[flow.Handler])
 		cause := errAccepted
 		if phase == flow.Ended {
 			cause = &flow.Error{Reason: f.state.Reason(), Detail: f.state.Detail()}
@@ -490,5 +490,6 @@ func (f *Flow) End(reason flow.Reason, detail string) (info Info, ended bool) {
 // Limits are those in force when the flow was opened; not to be changed.
 func (f *Flow) Limits() *Limits { return f.limits }
 
-// Peers are those who take part, by side. It is for Registry.Retired: the flow is locked.
+// Peers are those who take part, by side. It is for a Registry, before the flow is shared, or in
+// Retired: the flow is locked.
 func (f *Flow) Peers() [2]transport.PeerInfo { return f.infos }

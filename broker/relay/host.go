@@ -35,8 +35,9 @@ type Host struct {
 type Registry interface {
 	// Live is how many there are.
 	Live() int64
-	// Settled tells that one waits for a handler no more.
-	Settled()
+	// Settled tells that one waits for a handler no more, and who that is: nobody if it has
+	// ended without.
+	Settled(handler transport.PeerInfo)
 	// Retired tells that one has ended, why, and what it adds to the sums.
 	Retired(*Flow, flow.Reason, Totals)
 	// Watched tells whether anybody wants to be told of phases, Publish tells of one.
