@@ -121,6 +121,25 @@ func TestOneView(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("log level and configuration", func(t *testing.T) {
+		r, err := a.admin().SetLogLevel(t.Context(), &gatewayv1.SetLogLevelRequest{Node: "c", Level: "debug"})
+		if err != nil || r.GetPrevious() != "info" || r.GetNode() != "c" {
+			t.Errorf("got %v, %v", r, err)
+		}
+		own, _ := a.admin().GetStatus(t.Context(), &gatewayv1.GetStatusRequest{})
+		if s, err := a.admin().GetStatus(t.Context(), &gatewayv1.GetStatusRequest{Node: "c"}); err != nil || s.GetLogLevel() != "debug" || own.GetLogLevel() != "info" {
+			t.Errorf("c logs from %s on, a from %s, %v", s.GetLogLevel(), own.GetLogLevel(), err)
+		}
+		if r, err := a.admin().Reload(t.Context(), &gatewayv1.ReloadRequest{Node: "c"}); err != nil || r.GetNode() != "c" {
+			t.Errorf("reloaded: %v, %v", r, err)
+		}
+		if s, err := a.admin().GetStatus(t.Context(), &gatewayv1.GetStatusRequest{Node: "c"}); err != nil || s.GetLogLevel() != "info" {
+			t.Errorf("reloaded, c logs from %s on, %v", s.GetLogLevel(), err)
+		}
+		until(t, "the log of c says who has asked", func() bool {
+			return strings.Contains(c.log.String(), `msg="asked by another node" for="log level" by=`) && strings.Contains(c.log.String(), "msg=\"asked by another node\" for=reload")
+		})
+	})
 	t.Run("no such node", func(t *testing.T) {
 		if _, err := a.admin().Drain(t.Context(), &gatewayv1.DrainRequest{Node: "d"}); status.Code(err) != codes.NotFound {
 			t.Error(err)

@@ -1,11 +1,13 @@
 package operate_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/zioflow/gateway/cli/exit"
 	"github.com/zioflow/gateway/gateway"
+	"github.com/zioflow/gateway/gateway/config"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
@@ -23,8 +25,17 @@ func clustered(name string, join *rig) func(*gateway.Config) {
 // TestCluster: the commands show what all nodes have, and steer any of them.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	a := newRig(t, clustered("a", nil))
-	b := newRig(t, clustered("b", a))
+	a := newRig(t, clustered("a", nil), func(c *gateway.Config) {
+		c.Reread = func() (*config.Revision, error) { return nil, errors.New("there is no file") }
+	})
+	b := newRig(t, clustered("b", a), func(c *gateway.Config) {
+		now := *c
+		c.Reread = func() (*config.Revision, error) {
+			return &config.Revision{Config: now, Taken: func() (changes, needRestart []string) {
+				return []string{"max-flows: 7, was 8", "max-credit: 7, was 8"}, nil
+			}}, nil
+		}
+	})
 	a.until(t, func() bool {
 		return len(a.gateway.Status().Cluster.Nodes) == 1 && len(b.gateway.Status().Cluster.Nodes) == 1
 	})
@@ -58,13 +69,26 @@ func TestCluster(t *testing.T) {
 		t.Error("another drains than b")
 	}
 	a.run(t, "undrain", "--node", "b").columns(t, "node b takes new flows")
+
+	a.run(t, "log-level", "debug", "--node", "b").contains(t, "the log level is debug, it was info;")
+	a.run(t, "log-level", "--all-nodes").columns(t, "a: info", "b: debug")
+	a.run(t, "log-level", "warn", "--all-nodes").columns(t, "a: the log level is warn, it was info; …*", "b: the log level is warn, it was debug; …*")
+	a.run(t, "log-level", "--all-nodes", "--node", "b").fails(t, exit.Usage, "say one of the two")
+	a.run(t, "reload", "--node", "b").columns(t, "max-flows: 7, was 8", "max-credit: 7, was 8")
+	a.run(t, "reload", "--node", "a").fails(t, exit.Refused, "the configuration in force is the one before")
+	some := a.run(t, "reload", "--all-nodes")
+	some.fails(t, exit.Refused, "it failed at 1 of 2 nodes")
+	if !strings.HasPrefix(some.out, "b: max-flows: 7, was 8\nb: max-credit: ") || !strings.HasPrefix(some.err, "a: ") {
+		t.Errorf("out %q, err %q", some.out, some.err)
+	}
 }
 
 // TestNoCluster: without one, a node is nobody.
 func TestNoCluster(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	for _, command := range [][]string{{"flows"}, {"peers"}, {"listeners"}, {"status"}, {"drain"}, {"end", "--yes", "1"}, {"disconnect", "--yes", "1"}} {
+	for _, command := range [][]string{{"flows"}, {"peers"}, {"listeners"}, {"status"}, {"drain"}, {"log-level"}, {"log-level", "warn"}, {"reload"}, {"end", "--yes", "1"}, {"disconnect", "--yes", "1"}} {
 		r.run(t, append(command, "--node", "b")...).fails(t, exit.NotFound, "the gateway is in no cluster: it has no nodes")
 	}
+	r.run(t, "log-level", "--all-nodes").fails(t, exit.NotFound, "the gateway is in no cluster: it has no nodes")
 }

@@ -131,13 +131,15 @@ func limitsOf(o broker.Options) *gatewayv1.Limits {
 }
 
 // Drain refuses new flows.
-func (s *Service) Drain(context.Context, *gatewayv1.DrainRequest) (*gatewayv1.DrainResponse, error) {
+func (s *Service) Drain(ctx context.Context, _ *gatewayv1.DrainRequest) (*gatewayv1.DrainResponse, error) {
+	s.tellAsked(ctx, "drain")
 	s.process.Drain()
 	return &gatewayv1.DrainResponse{Flows: uint64(s.broker.Live()), Node: s.ownName()}, nil
 }
 
 // Undrain takes new flows again.
-func (s *Service) Undrain(context.Context, *gatewayv1.UndrainRequest) (*gatewayv1.UndrainResponse, error) {
+func (s *Service) Undrain(ctx context.Context, _ *gatewayv1.UndrainRequest) (*gatewayv1.UndrainResponse, error) {
+	s.tellAsked(ctx, "undrain")
 	if err := s.process.Undrain(); err != nil {
 		return nil, notNow("DRAINING", "gateway", err)
 	}
@@ -152,21 +154,31 @@ var levels = map[string]slog.Level{
 func levelName(l slog.Level) string { return strings.ToLower(l.String()) }
 
 // SetLogLevel changes what is logged.
-func (s *Service) SetLogLevel(_ context.Context, request *gatewayv1.SetLogLevelRequest) (*gatewayv1.SetLogLevelResponse, error) {
+func (s *Service) SetLogLevel(ctx context.Context, request *gatewayv1.SetLogLevelRequest) (*gatewayv1.SetLogLevelResponse, error) {
 	level, known := levels[request.GetLevel()]
 	if !known {
 		return nil, contract.BadField("level", "is %q, want debug, info, warn or error", request.GetLevel())
 	}
-	return &gatewayv1.SetLogLevelResponse{Previous: levelName(s.process.SetLogLevel(level))}, nil
+	s.tellAsked(ctx, "log level", slog.String("level", levelName(level)))
+	return &gatewayv1.SetLogLevelResponse{Previous: levelName(s.process.SetLogLevel(level)), Node: s.ownName()}, nil
 }
 
 // Reload puts the configuration to use anew.
-func (s *Service) Reload(context.Context, *gatewayv1.ReloadRequest) (*gatewayv1.ReloadResponse, error) {
+func (s *Service) Reload(ctx context.Context, _ *gatewayv1.ReloadRequest) (*gatewayv1.ReloadResponse, error) {
+	s.tellAsked(ctx, "reload")
 	reloaded, err := s.process.Reload()
 	if err != nil {
 		return nil, notNow("CONFIGURATION", "gateway", err)
 	}
-	return &gatewayv1.ReloadResponse{Changes: reloaded.Changes, NeedRestart: reloaded.NeedRestart}, nil
+	return &gatewayv1.ReloadResponse{Changes: reloaded.Changes, NeedRestart: reloaded.NeedRestart, Node: s.ownName()}, nil
+}
+
+// tellAsked logs what another node has asked for, and on whose behalf. What is asked of the
+// gateway itself is in the log as a call.
+func (s *Service) tellAsked(ctx context.Context, what string, more ...slog.Attr) {
+	if by := s.caller(ctx); by.Node != "" {
+		s.log.LogAttrs(ctx, slog.LevelInfo, "asked by another node", append([]slog.Attr{slog.String("for", what), slog.Any("by", by)}, more...)...)
+	}
 }
 
 // notNow is FAILED_PRECONDITION with the cause, unless that is a status already.

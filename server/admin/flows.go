@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -122,11 +123,12 @@ func (s *Service) GetFlow(_ context.Context, request *gatewayv1.GetFlowRequest) 
 }
 
 // EndFlow ends a flow.
-func (s *Service) EndFlow(_ context.Context, request *gatewayv1.EndFlowRequest) (*gatewayv1.EndFlowResponse, error) {
+func (s *Service) EndFlow(ctx context.Context, request *gatewayv1.EndFlowRequest) (*gatewayv1.EndFlowResponse, error) {
 	detail := request.GetDetail()
 	if detail == "" {
 		detail = "an operator ended the flow"
 	}
+	s.tellAsked(ctx, "end flow", slog.Uint64("flow", request.GetId()))
 	info, err := s.broker.EndFlow(transport.FlowID(request.GetId()), detail)
 	switch {
 	case errors.Is(err, broker.ErrNoFlow):

@@ -23,8 +23,12 @@ import (
 	"github.com/zioflow/gateway/server/contract"
 )
 
-// patience is how long another node may take to answer an operator's call.
-const patience = time.Second
+// patience is how long another node may take to answer an operator's call, reloadPatience one
+// that has it read its configuration, which may be a program's.
+const (
+	patience       = time.Second
+	reloadPatience = 5 * time.Second
+)
 
 // askedAtOnce bounds how many nodes are asked at a time, and so what their answers hold.
 const askedAtOnce = 16
@@ -141,14 +145,17 @@ func Operator(ctx context.Context) transport.PeerInfo {
 }
 
 // NodesMayCall tells whether a node may call that method of the others' AdminService: what
-// shows flows and peers, ends them, and drains. Whether the operator may, the node has asked.
+// shows flows and peers, ends them, drains, and sets the log's level; and has the node read its own
+// configuration again, in which nobody else has a say. Whether the operator may, the node has
+// asked.
 func NodesMayCall(fullMethod string) bool {
 	switch fullMethod {
 	case gatewayv1.AdminService_GetStatus_FullMethodName, gatewayv1.AdminService_ListFlows_FullMethodName,
 		gatewayv1.AdminService_GetFlow_FullMethodName, gatewayv1.AdminService_WatchFlows_FullMethodName,
 		gatewayv1.AdminService_EndFlow_FullMethodName, gatewayv1.AdminService_ListPeers_FullMethodName,
 		gatewayv1.AdminService_DisconnectPeer_FullMethodName, gatewayv1.AdminService_Drain_FullMethodName,
-		gatewayv1.AdminService_Undrain_FullMethodName:
+		gatewayv1.AdminService_Undrain_FullMethodName, gatewayv1.AdminService_SetLogLevel_FullMethodName,
+		gatewayv1.AdminService_Reload_FullMethodName:
 		return true
 	}
 	return false
@@ -156,6 +163,13 @@ func NodesMayCall(fullMethod string) bool {
 
 // single has the node of that name do a call, or this one.
 func single[Q, R any](ctx context.Context, v *View, name string, request Q, here func(context.Context, Q) (R, error),
+	there func(gatewayv1.AdminServiceClient, context.Context, Q, ...grpc.CallOption) (R, error),
+) (R, error) {
+	return within(ctx, v, patience, name, request, here, there)
+}
+
+// within is single for a call that may take that long.
+func within[Q, R any](ctx context.Context, v *View, most time.Duration, name string, request Q, here func(context.Context, Q) (R, error),
 	there func(gatewayv1.AdminServiceClient, context.Context, Q, ...grpc.CallOption) (R, error),
 ) (R, error) {
 	n, err := v.one(name)
@@ -166,22 +180,24 @@ func single[Q, R any](ctx context.Context, v *View, name string, request Q, here
 	if n.self() {
 		return here(ctx, request)
 	}
-	limited, cancel := context.WithTimeout(v.asking(ctx), patience)
+	limited, cancel := context.WithTimeout(v.asking(ctx), most)
 	defer cancel()
 	response, err := there(gatewayv1.NewAdminServiceClient(n.conn), limited, request)
-	if why := silence(limited, err); why != "" && ctx.Err() == nil {
+	if why := silence(limited, most, err); why != "" && ctx.Err() == nil {
 		err = unavailable(n, why)
 	}
 	return response, err
 }
 
-// silence says why a node has not answered; empty if it has.
-func silence(ctx context.Context, err error) string {
+// silence says why a node has not answered within that time; empty if it has.
+func silence(ctx context.Context, within time.Duration, err error) string {
 	switch code := status.Code(err); {
 	case err == nil:
 		return ""
 	case code == codes.DeadlineExceeded || ctx.Err() != nil:
-		return fmt.Sprintf("nothing has come within %v", patience)
+		return fmt.Sprintf("nothing has come within %v", within)
+	case code == codes.PermissionDenied: // the operator may: that was asked here
+		return "it lets no other node do this, as it is of an earlier version"
 	case code == codes.Unavailable || code == codes.Canceled || code == codes.Unimplemented || code == codes.Internal || code == codes.Unknown:
 		return text.Detail(status.Convert(err).Message())
 	}
@@ -216,6 +232,16 @@ func (v *View) Drain(ctx context.Context, request *gatewayv1.DrainRequest) (*gat
 // Undrain takes new flows again.
 func (v *View) Undrain(ctx context.Context, request *gatewayv1.UndrainRequest) (*gatewayv1.UndrainResponse, error) {
 	return single(ctx, v, request.GetNode(), request, v.Service.Undrain, gatewayv1.AdminServiceClient.Undrain)
+}
+
+// SetLogLevel changes what is logged.
+func (v *View) SetLogLevel(ctx context.Context, request *gatewayv1.SetLogLevelRequest) (*gatewayv1.SetLogLevelResponse, error) {
+	return single(ctx, v, request.GetNode(), request, v.Service.SetLogLevel, gatewayv1.AdminServiceClient.SetLogLevel)
+}
+
+// Reload has the configuration put to use anew.
+func (v *View) Reload(ctx context.Context, request *gatewayv1.ReloadRequest) (*gatewayv1.ReloadResponse, error) {
+	return within(ctx, v, reloadPatience, request.GetNode(), request, v.Service.Reload, gatewayv1.AdminServiceClient.Reload)
 }
 
 // ListFlows shows the flows that are selected, of one node after the other.
@@ -354,7 +380,7 @@ func (l *listing[T, Q, R]) ask(ctx context.Context, nodes []node, size int32, to
 				response, part.err = l.here(ctx, request)
 			default:
 				response, part.err = l.there(gatewayv1.NewAdminServiceClient(n.conn), limited, request)
-				part.silent = silence(limited, part.err)
+				part.silent = silence(limited, patience, part.err)
 			}
 			part.entries, part.next = l.entries(response), response.GetNextPageToken()
 			for _, entry := range part.entries {

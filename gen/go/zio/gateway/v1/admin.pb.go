@@ -4403,7 +4403,9 @@ func (*UndrainResponse) Descriptor() ([]byte, []int) {
 type SetLogLevelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// debug, info, warn or error.
-	Level         string `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	Level string `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	// At which node of the cluster; empty for the one that is called.
+	Node          string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4445,11 +4447,20 @@ func (x *SetLogLevelRequest) GetLevel() string {
 	return ""
 }
 
+func (x *SetLogLevelRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // SetLogLevelResponse tells what it was.
 type SetLogLevelResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The level before.
-	Previous      string `protobuf:"bytes,1,opt,name=previous,proto3" json:"previous,omitempty"`
+	Previous string `protobuf:"bytes,1,opt,name=previous,proto3" json:"previous,omitempty"`
+	// The node of the cluster of which it is the level; empty without one.
+	Node          string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4491,9 +4502,18 @@ func (x *SetLogLevelResponse) GetPrevious() string {
 	return ""
 }
 
-// ReloadRequest is empty.
+func (x *SetLogLevelResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+// ReloadRequest names the gateway.
 type ReloadRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which node of the cluster; empty for the one that is called. Each reads its own files.
+	Node          string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4528,13 +4548,22 @@ func (*ReloadRequest) Descriptor() ([]byte, []int) {
 	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
+func (x *ReloadRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // ReloadResponse tells what has changed.
 type ReloadResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One line for each thing that changed; empty when nothing did.
 	Changes []string `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
 	// Options that differ in the file but need a restart.
-	NeedRestart   []string `protobuf:"bytes,2,rep,name=need_restart,json=needRestart,proto3" json:"need_restart,omitempty"`
+	NeedRestart []string `protobuf:"bytes,2,rep,name=need_restart,json=needRestart,proto3" json:"need_restart,omitempty"`
+	// The node of the cluster that has read it; empty without one.
+	Node          string `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4581,6 +4610,13 @@ func (x *ReloadResponse) GetNeedRestart() []string {
 		return x.NeedRestart
 	}
 	return nil
+}
+
+func (x *ReloadResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
 }
 
 var File_zio_gateway_v1_admin_proto protoreflect.FileDescriptor
@@ -4911,15 +4947,19 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x04node\x18\x02 \x01(\tR\x04node\".\n" +
 	"\x0eUndrainRequest\x12\x1c\n" +
 	"\x04node\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"\x11\n" +
-	"\x0fUndrainResponse\"K\n" +
+	"\x0fUndrainResponse\"i\n" +
 	"\x12SetLogLevelRequest\x125\n" +
-	"\x05level\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1aR\x05debugR\x04infoR\x04warnR\x05errorR\x05level\"1\n" +
+	"\x05level\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1aR\x05debugR\x04infoR\x04warnR\x05errorR\x05level\x12\x1c\n" +
+	"\x04node\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"E\n" +
 	"\x13SetLogLevelResponse\x12\x1a\n" +
-	"\bprevious\x18\x01 \x01(\tR\bprevious\"\x0f\n" +
-	"\rReloadRequest\"M\n" +
+	"\bprevious\x18\x01 \x01(\tR\bprevious\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"-\n" +
+	"\rReloadRequest\x12\x1c\n" +
+	"\x04node\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"a\n" +
 	"\x0eReloadResponse\x12\x18\n" +
 	"\achanges\x18\x01 \x03(\tR\achanges\x12!\n" +
-	"\fneed_restart\x18\x02 \x03(\tR\vneedRestart*\x88\x01\n" +
+	"\fneed_restart\x18\x02 \x03(\tR\vneedRestart\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node*\x88\x01\n" +
 	"\tFlowState\x12\x1a\n" +
 	"\x16FLOW_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FLOW_STATE_PENDING\x10\x01\x12\x15\n" +

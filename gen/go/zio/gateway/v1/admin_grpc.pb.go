@@ -51,8 +51,8 @@ const (
 //
 // In a cluster, requests may name a node, by its name or its id; one that is called asks it.
 // Without, lists are of all nodes, and say which have not answered, and everything else
-// concerns the node that is called. A node that does not answer costs a second: alone, it is
-// UNAVAILABLE.
+// concerns the node that is called. A node that does not answer costs a second, with Reload five:
+// alone, it is UNAVAILABLE.
 type AdminServiceClient interface {
 	// GetStatus sums the gateway up: what it serves, how full it is, its limits.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
@@ -335,8 +335,8 @@ func (c *adminServiceClient) Reload(ctx context.Context, in *ReloadRequest, opts
 //
 // In a cluster, requests may name a node, by its name or its id; one that is called asks it.
 // Without, lists are of all nodes, and say which have not answered, and everything else
-// concerns the node that is called. A node that does not answer costs a second: alone, it is
-// UNAVAILABLE.
+// concerns the node that is called. A node that does not answer costs a second, with Reload five:
+// alone, it is UNAVAILABLE.
 type AdminServiceServer interface {
 	// GetStatus sums the gateway up: what it serves, how full it is, its limits.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
