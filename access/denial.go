@@ -30,6 +30,8 @@ const (
 	ExpiredToken Cause = "expired_token"
 	// BadJWT: the signature, issuer, audience or a claim of a JWT is wrong.
 	BadJWT Cause = "bad_jwt"
+	// NoKeys: a JWT's issuer has not told its keys, so that it cannot be verified just now.
+	NoKeys Cause = "no_issuer_keys"
 	// UnknownKey: no identity has the CURVE key.
 	UnknownKey Cause = "unknown_key"
 	// NoCurve: a peer without CURVE came to an endpoint that wants it.
@@ -44,7 +46,7 @@ const (
 // Causes are all that can be counted, with those of refused BOTs.
 var Causes = []Cause{
 	NoCredentials, NoCertificate, BadCertificate, Handshake, UnknownCertificate, UnknownToken, ExpiredToken,
-	BadJWT, UnknownKey, NoCurve, WrongRole, Remote, "direction", "attributes", "flows", "cid", "name",
+	BadJWT, NoKeys, UnknownKey, NoCurve, WrongRole, Remote, "direction", "attributes", "flows", "cid", "name",
 }
 
 // CauseWords are the Causes as they are counted.

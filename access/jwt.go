@@ -38,7 +38,7 @@ func (r *Rules) verify(ctx context.Context, token string) (*jwtCredential, error
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	default:
-		return nil, &Denial{Cause: BadJWT, Detail: "the JWT can't be verified: " + err.Error()}
+		return nil, &Denial{Cause: NoKeys, Detail: "the JWT can't be verified: " + err.Error()}
 	}
 	claims := jwt.MapClaims{}
 	parser := jwt.NewParser(jwt.WithValidMethods(jwks.Algorithms), jwt.WithIssuer(name), jwt.WithAudience(from.audience),

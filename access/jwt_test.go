@@ -281,7 +281,7 @@ func TestJWTIssuerAway(t *testing.T) {
 		l := &login{Server: s, keys: map[string]crypto.Signer{}}
 		l.rotate(t, "k1")
 		_, err := l.policy(t, "").Token(context.Background(), sign(t, jwt.SigningMethodES256, "k1", l.key("k1"), l.claims(nil)))
-		wantDenial(t, what, err, access.BadJWT)
+		wantDenial(t, what, err, access.NoKeys)
 		s.Close()
 	}
 }

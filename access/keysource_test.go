@@ -126,7 +126,11 @@ func TestJWKSetForSomethingElse(t *testing.T) {
 			}
 			continue
 		}
-		wantDenial(t, what, err, access.BadJWT)
+		cause := access.NoKeys // as there is none that is good
+		if what == "for another" {
+			cause = access.BadJWT
+		}
+		wantDenial(t, what, err, cause)
 		if err != nil && !strings.Contains(err.Error(), c.word) {
 			t.Errorf("%s: %v, want %q in it", what, err, c.word)
 		}

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/broker/flow"
@@ -58,7 +59,7 @@ func (g *gatekeeper) admit(ctx context.Context) (context.Context, error) {
 			return nil, status.FromContextError(err).Err()
 		}
 		g.policy.Deny(front, address, denial)
-		return nil, contract.WithDetails(status.New(codes.Unauthenticated, denial.Detail), denialInfo(string(denial.Cause)))
+		return nil, refused(denial)
 	}
 	c := &caller{gatekeeper: g, principal: principal, address: address}
 	method, _ := grpc.Method(ctx)       // the server has set it
@@ -68,6 +69,17 @@ func (g *gatekeeper) admit(ctx context.Context) (context.Context, error) {
 		}
 	}
 	return context.WithValue(ctx, callerKey{}, c), nil
+}
+
+// refused is the status for who is not let in. Where the issuer of a JWT cannot be asked it is
+// none of the caller's doing, who may try again; why it cannot be is for the log.
+func refused(denial *access.Denial) error {
+	info := denialInfo(string(denial.Cause))
+	if denial.Cause != access.NoKeys {
+		return contract.WithDetails(status.New(codes.Unauthenticated, denial.Detail), info)
+	}
+	return contract.WithDetails(status.New(codes.Unavailable, "the JWT can't be verified just now: the gateway has not got its issuer's keys"),
+		info, &errdetails.RetryInfo{RetryDelay: durationpb.New(contract.RetryDelay)})
 }
 
 // welcome takes note of a connection whose caller was let in: by the gatekeeper or,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"log/slog"
 	"net"
 	"os"
@@ -220,6 +221,24 @@ func TestWhoIsNotLetIn(t *testing.T) {
 	}
 	if _, err := healthpb.NewHealthClient(conn).Check(g.ctx, &healthpb.HealthCheckRequest{}); err != nil {
 		t.Errorf("health check: %v", err)
+	}
+}
+
+// TestIssuerAway: who shows a JWT whose issuer cannot be asked may try again, and is not told
+// what the gateway knows of its network.
+func TestIssuerAway(t *testing.T) {
+	g := startGuarded(t, nil)
+	g.policy.Replace(rulesOf(t, identities+`
+jwt: [{issuer: 'http://127.0.0.1:1', audience: gateway, jwks: 'http://127.0.0.1:1/keys', name-prefix: 'jwt:'}]
+`))
+	part := base64.RawURLEncoding.EncodeToString
+	caller, _ := g.as(t, part([]byte(`{"alg":"ES256","kid":"k"}`))+"."+part([]byte(`{"iss":"http://127.0.0.1:1"}`))+"."+part([]byte("signed")), nil)
+	err := openEnd(t, caller, taking(1))
+	wantStatus[*errdetails.RetryInfo](t, err, codes.Unavailable, "the JWT can't be verified just now: the gateway has not got its issuer's keys")
+	wantStatus[*errdetails.ErrorInfo](t, err, codes.Unavailable, "")
+	g.wantCounted(t, "no_issuer_keys")
+	if n := g.logged("connection refused"); n == 0 {
+		t.Error("the log does not say why the issuer cannot be asked")
 	}
 }
 
