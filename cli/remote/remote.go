@@ -227,3 +227,26 @@ func words(text string) string {
 func InOptions(text string) string {
 	return strings.NewReplacer("zioflow: ", "", "leave WithTLS out", "leave --tls-ca out", "give WithTLS", "give --tls-ca").Replace(text)
 }
+
+// First is the address for a client where the environment has those at which a gateway is to
+// serve, of which there may be several, and which may be of all interfaces or none: the first of
+// them that can be reached. It is empty if none can. One address alone is what it is.
+func First(addresses string) string {
+	for address := range strings.SplitSeq(addresses, ",") {
+		address = strings.TrimSpace(address)
+		if address == "" || address == "none" {
+			continue
+		}
+		scheme, rest, found := strings.Cut(address, "://")
+		if !found {
+			scheme, rest = "", address
+		} else {
+			scheme += "://"
+		}
+		if port, all := strings.CutPrefix(rest, "*:"); all {
+			rest = "127.0.0.1:" + port
+		}
+		return scheme + rest
+	}
+	return ""
+}

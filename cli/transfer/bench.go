@@ -16,6 +16,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/zioflow/gateway/broker/zio"
+	"github.com/zioflow/gateway/cli/remote"
 	"github.com/zioflow/gateway/cli/tables"
 	zioflow "github.com/zioflow/gateway/clients/go"
 )
@@ -73,7 +74,7 @@ func (c *Bench) run() error {
 		taker.Address = c.ToAddress
 	}
 	if taker.Via == "grpc" && giver.Via != "grpc" && taker.Address == "" {
-		taker.Address = c.GRPC
+		taker.Address = remote.First(c.GRPC)
 	}
 	gateway, _, err := giver.dial()
 	if err != nil {

@@ -35,6 +35,12 @@ func TestBench(t *testing.T) {
 	if got := run(t, s.command(t, "grpc", "bench", "--count=100", "--size=0")); got.code != 0 || strings.Count(got.out, "\n") != 3 || !strings.Contains(got.out, "DELAY P50") {
 		t.Errorf("the table is %+v", got)
 	}
+	// The environment has where the gateway is to serve.
+	listed := command(t, "bench", "--via=zmq-router", "--address="+addresses["zmq-router"], "--to=grpc", "--count=10", "--size=0")
+	listed.Env = append(listed.Env, "ZIO_GATEWAY_GRPC=none,"+s.GRPC+",unix:/nowhere")
+	if got := run(t, listed); got.code != 0 {
+		t.Errorf("with several addresses: %+v", got)
+	}
 }
 
 // TestBenchFails: where a side cannot reach the gateway, that is the error, and both end.

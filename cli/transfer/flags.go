@@ -77,18 +77,18 @@ func (t *terms) address(variable, otherwise string) string {
 	if t.CID == 0 {
 		return cmp.Or(t.Address, otherwise)
 	}
-	return cmp.Or(t.Address, os.Getenv(variable), otherwise)
+	return cmp.Or(t.Address, remote.First(os.Getenv(variable)), otherwise)
 }
 
 // named is the gateway that a context describes, or the default one, for who has not said
 // by --address where it is.
 func (t *terms) named() (contexts.Context, error) {
 	if t.CID != 0 { // it was started by a gateway, which has said all
-		return contexts.Context{Address: cmp.Or(t.Address, os.Getenv("ZIO_GATEWAY_GRPC"), remote.DefaultAddress)}, nil
+		return contexts.Context{Address: cmp.Or(t.Address, remote.First(os.Getenv("ZIO_GATEWAY_GRPC")), remote.DefaultAddress)}, nil
 	}
 	flags := remote.Flags{Context: t.Context, Address: t.Address}
 	if t.Via != "grpc" {
-		flags.Address = t.GRPC
+		flags.Address = remote.First(t.GRPC)
 	}
 	return flags.Resolve()
 }
