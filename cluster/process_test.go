@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,11 +118,21 @@ func (p *process) dial(options ...grpc.DialOption) {
 	p.conn = conn
 }
 
+// signal sends a signal. SIGSTOP stops a process when one of its threads is run next: by then
+// it may have done much.
 func (p *process) signal(s syscall.Signal) {
 	p.t.Helper()
 	if err := p.command.Process.Signal(s); err != nil {
 		p.t.Fatal(err)
 	}
+	if s != syscall.SIGSTOP || runtime.GOOS != "linux" {
+		return
+	}
+	until(p.t, "it has stopped", func() bool {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.command.Process.Pid))
+		_, state, _ := strings.Cut(string(text), ") ") // behind its name
+		return err == nil && strings.HasPrefix(state, "T")
+	})
 }
 
 // kill is kill -9. Killing again does nothing.
