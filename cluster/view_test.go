@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -56,6 +57,7 @@ func TestOneView(t *testing.T) {
 			t.Errorf("by pages of %d the flows are %v, want %v; %v", size, got, all, silent)
 		}
 	}
+	t.Run("in one order", func(t *testing.T) { oneOrder(t, b) })
 	if got, _ := b.flows(&gatewayv1.ListFlowsRequest{Node: "c", PageSize: 2, Filter: "id > 1"}); !slices.Equal(got, all[2:4]) {
 		t.Errorf("the flows of c are %v", got)
 	}
@@ -165,6 +167,61 @@ func TestOneView(t *testing.T) {
 	})
 }
 
+// oneOrder looks at what a node shows of the flows of all, in an order.
+func oneOrder(t *testing.T, n *node) {
+	t.Helper()
+	down := []string{"c/3", "a/2", "c/2", "a/1", "c/1"}
+	for size := range int32(7) {
+		for order, want := range map[string][]string{"id desc": down, "id": slices.Collect(reversed(down))} {
+			if got, silent := n.flows(&gatewayv1.ListFlowsRequest{PageSize: size, OrderBy: order}); !slices.Equal(got, want) || silent != nil {
+				t.Errorf("by pages of %d, %s, the flows are %v, want %v; %v", size, order, got, want, silent)
+			}
+		}
+	}
+	if got, _ := n.flows(&gatewayv1.ListFlowsRequest{Node: "c", PageSize: 2, OrderBy: "opened"}); !slices.Equal(got, []string{"c/1", "c/2", "c/3"}) {
+		t.Errorf("the flows of c are %v", got)
+	}
+	first, err := n.admin().ListFlows(t.Context(), &gatewayv1.ListFlowsRequest{PageSize: 3, OrderBy: "bytes_per_second", Filter: "id < 3"})
+	if err != nil || len(first.GetFlows()) != 3 || first.GetTotalSize() != 4 || first.GetPrecedingSize() != 0 {
+		t.Fatalf("the first ones are %v, %v", first, err)
+	}
+	next, err := n.admin().ListFlows(t.Context(), &gatewayv1.ListFlowsRequest{
+		PageSize: 3, OrderBy: "bytes_per_second", Filter: "id < 3", PageToken: first.GetNextPageToken(),
+	})
+	if err != nil || next.GetTotalSize() != 4 || next.GetPrecedingSize() != 3 { // nothing moves, so that rates do not change
+		t.Errorf("the next ones are %v, %v", next, err)
+	}
+	for _, wrong := range []*gatewayv1.ListFlowsRequest{{OrderBy: "colour"}, {OrderBy: "id", PageToken: "x"}, {OrderBy: "id", Filter: "1"}} {
+		if _, err := n.admin().ListFlows(t.Context(), wrong); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("%v: %v", wrong, err)
+		}
+	}
+	s, err := n.admin().GetStatus(t.Context(), &gatewayv1.GetStatusRequest{AllNodes: true})
+	if err != nil || len(s.GetCluster().GetNodes()) != 3 || s.GetActiveFlows() != 0 {
+		t.Fatalf("the status is %v, %v", s, err)
+	}
+	var nodes []string
+	for _, of := range s.GetNodeStatuses() {
+		nodes = append(nodes, fmt.Sprint(of.GetNode(), " ", of.GetStatus().GetActiveFlows()))
+		if of.GetNodeId() == "" || of.GetStatus().GetCluster() != nil || of.GetStatus().GetLimits().GetMaxBytes() == 0 {
+			t.Errorf("the status of %s is %v", of.GetNode(), of)
+		}
+	}
+	if want := []string{"a 2", "b 0", "c 3"}; !slices.Equal(nodes, want) || len(s.GetUnreachable()) != 0 {
+		t.Errorf("the statuses are %v, want %v; %v", nodes, want, s.GetUnreachable())
+	}
+}
+
+func reversed[T any](s []T) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, v := range slices.Backward(s) {
+			if !yield(v) {
+				return
+			}
+		}
+	}
+}
+
 // TestSilentNode: one that does not answer is named, and what the others have is shown.
 func TestSilentNode(t *testing.T) {
 	t.Parallel()
@@ -179,9 +236,15 @@ func TestSilentNode(t *testing.T) {
 	b.signal(syscall.SIGSTOP)
 	defer b.signal(syscall.SIGCONT)
 	dead := func(n *node) bool { return len(n.Status().Cluster.Nodes) < 2 } // as this machine is slow
-	flows, silent := a.flows(&gatewayv1.ListFlowsRequest{})
-	if !slices.Equal(flows, []string{"c/1"}) || !dead(a) && !slices.Equal(silent, []string{"b: nothing has come within 1s"}) {
-		t.Errorf("the flows are %v, without %v", flows, silent)
+	for _, order := range []string{"", "messages_per_second desc"} {
+		flows, silent := a.flows(&gatewayv1.ListFlowsRequest{OrderBy: order})
+		if !slices.Equal(flows, []string{"c/1"}) || !dead(a) && !slices.Equal(silent, []string{"b: nothing has come within 1s"}) {
+			t.Errorf("the flows are %v, without %v", flows, silent)
+		}
+	}
+	if s, err := a.admin().GetStatus(t.Context(), &gatewayv1.GetStatusRequest{AllNodes: true}); err != nil || len(s.GetNodeStatuses()) != 2 ||
+		!dead(a) && (len(s.GetUnreachable()) != 1 || s.GetUnreachable()[0].GetNode() != "b") {
+		t.Errorf("the statuses are %v, %v", s, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -89,6 +89,9 @@ func (f *Flow) Begin(id transport.FlowID, now time.Time) { f.id, f.opened = id, 
 // ID is the flow's number.
 func (f *Flow) ID() transport.FlowID { return f.id }
 
+// Opened is when the flow was.
+func (f *Flow) Opened() time.Time { return f.opened }
+
 // GoDirectly has the flow go there instead of having a route looked for. It is called before
 // the flow is shared.
 func (f *Flow) GoDirectly(to routing.Direct) { f.request.Go(to) }

@@ -12,6 +12,7 @@ import (
 	"github.com/zioflow/gateway/cli/console"
 	"github.com/zioflow/gateway/cli/remote"
 	"github.com/zioflow/gateway/cli/tables"
+	"github.com/zioflow/gateway/cli/top"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
@@ -25,6 +26,10 @@ type selectFlags struct {
 var live = []gatewayv1.FlowState{
 	gatewayv1.FlowState_FLOW_STATE_PENDING, gatewayv1.FlowState_FLOW_STATE_ACTIVE, gatewayv1.FlowState_FLOW_STATE_HALF_CLOSED,
 }
+
+// maxOrdered is how many flows a gateway puts in order on a page. Beyond it all are asked for:
+// by the next page their order may be another one.
+const maxOrdered = 1000
 
 // states are those that were named, otherwise live ones.
 func (s *selectFlags) states() []gatewayv1.FlowState {
@@ -73,9 +78,49 @@ func (f *flowsCommand) Run(c *console.Console) error {
 
 // list asks for no more than is shown.
 func (f *flowsCommand) list(ctx context.Context, g *remote.Gateway, states []gatewayv1.FlowState) (*gatewayv1.ListFlowsResponse, error) {
+	if f.Limit > 0 && f.Limit <= maxOrdered && f.orderedThere(states) {
+		return f.listOrdered(ctx, g, states)
+	}
 	return listed(ctx, g, &gatewayv1.ListFlowsRequest{Filter: f.Filter, States: states, Node: f.Node}, func(list *gatewayv1.ListFlowsResponse) bool {
 		return f.Sort != "id" || f.Limit <= 0 || len(list.GetFlows()) < f.Limit
 	})
+}
+
+// listOrdered has the gateway find the first ones. Where one page has no room for them, some
+// may be on the next one again.
+func (f *flowsCommand) listOrdered(ctx context.Context, g *remote.Gateway, states []gatewayv1.FlowState) (*gatewayv1.ListFlowsResponse, error) {
+	list, known := &gatewayv1.ListFlowsResponse{}, map[top.ID]bool{}
+	request := &gatewayv1.ListFlowsRequest{Filter: f.Filter, States: states, Node: f.Node, OrderBy: orders[f.Sort][0], PageSize: int32(f.Limit)}
+	for {
+		page, err := ordered(ctx, g, request)
+		if err != nil {
+			return nil, err
+		}
+		for _, flow := range page.GetFlows() {
+			if id := top.IDOf(flow); !known[id] {
+				known[id] = true
+				list.Flows = append(list.Flows, flow)
+			}
+		}
+		list.Unreachable, list.TotalSize = page.GetUnreachable(), page.GetTotalSize()
+		request.PageToken = page.GetNextPageToken()
+		if request.PageToken == "" || len(list.GetFlows()) >= f.Limit {
+			return list, nil
+		}
+	}
+}
+
+// orderedThere tells whether the gateway knows the order. The age of flows that have ended is
+// none that it puts them in order by.
+func (f *flowsCommand) orderedThere(states []gatewayv1.FlowState) bool {
+	switch f.Sort {
+	case "id":
+		return false
+	case "age":
+		return len(states) > 0 && !slices.Contains(states, gatewayv1.FlowState_FLOW_STATE_ENDED)
+	default:
+		return true
+	}
 }
 
 // listed are the pages of flows in one, while more says so.

@@ -3,7 +3,6 @@
 package top
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -19,19 +18,39 @@ import (
 type Source struct {
 	// Address is where it is, for the title.
 	Address string
-	// Look returns what it has now: the flows that have not ended and for which the filter,
-	// a CEL expression, is true; all for an empty one.
-	Look func(ctx context.Context, filter string) (Seen, error)
+	// Look returns what it has now.
+	Look func(ctx context.Context, q Query) (Seen, error)
 	// Flow returns all about a flow.
 	Flow func(ctx context.Context, id ID) (*gatewayv1.Flow, error)
 	// End ends a flow.
 	End func(ctx context.Context, id ID) error
 }
 
+// Query is which flows a look is for, of those that have not ended.
+type Query struct {
+	// Filter is a CEL expression that has to be true for them; empty for all.
+	Filter string
+	// Sort is their order: one of Sorts. Backward, they come the other way round.
+	Sort     string
+	Backward bool
+	// Page is where to go on: Next of an earlier look; empty to begin with the first one.
+	Page string
+	// Rows is how many, at the most.
+	Rows int
+	// Keep is a flow that is shown in any case while it goes on; none if its number is 0.
+	Keep ID
+}
+
 // Seen is what a look has shown.
 type Seen struct {
 	Status *gatewayv1.GetStatusResponse
-	Flows  []*gatewayv1.Flow
+	// Flows are those that were asked for, Next is where more of them begin; empty if none do.
+	Flows []*gatewayv1.Flow
+	Next  string
+	// Total is how many there are on all pages, Preceding how many come before these.
+	Total, Preceding uint64
+	// Kept is the one to keep, where it is not among Flows; nil if it is, or has ended.
+	Kept *gatewayv1.Flow
 	// Silent are nodes of a cluster that have not answered.
 	Silent []*gatewayv1.Unreachable
 }
@@ -42,7 +61,8 @@ type ID struct {
 	Number uint64
 }
 
-func idOf(f *gatewayv1.Flow) ID { return ID{f.GetNode(), f.GetId()} }
+// IDOf is a flow's.
+func IDOf(f *gatewayv1.Flow) ID { return ID{f.GetNode(), f.GetId()} }
 
 // Options are how a view begins.
 type Options struct {
@@ -69,14 +89,17 @@ type Model struct {
 	now     func() time.Time
 
 	width, height int
-	status        *gatewayv1.GetStatusResponse // nil before the first look
-	flows         []*gatewayv1.Flow            // sorted
-	silent        []*gatewayv1.Unreachable     // nodes that had not answered
-	at            time.Time                    // of the look
-	failure       string                       // of the last look or deed; empty for none
-	rate, bytes   float64                      // of the gateway
-	total         []float64                    // bytes each second, of the last looks
-	trends        map[ID][]float64             // likewise, of each flow
+	seen          Seen             // of the last look that did not fail; its Status is nil before
+	sums          sums             // of Status
+	at            time.Time        // of the look
+	failure       string           // of the last look or deed; empty for none
+	rate, bytes   float64          // of the gateway, or of all nodes
+	total         []float64        // bytes each second, of the last looks
+	trends        map[ID][]float64 // likewise, of each flow that is shown
+
+	pages    []string // where the pages before and this one begin, but for the first
+	backward bool     // pages are counted from the last one
+	arrival  arrival  // which flow of the next look to select
 
 	mode     mode
 	typed    string // in modes that ask
@@ -85,6 +108,7 @@ type Model struct {
 	detail   *gatewayv1.Flow
 	paused   bool
 	looks    int // number of the look that is awaited; others are late and not taken
+	asked    int // rows of that look
 }
 
 // mode is what keys do.
@@ -135,10 +159,14 @@ func (m *Model) Init() tea.Cmd { return m.look() }
 // look asks the gateway anew; whatever was asked before is late.
 func (m *Model) look() tea.Cmd {
 	m.looks++
-	number, filter := m.looks, m.options.Filter
+	m.asked = m.rows()
+	number, query := m.looks, Query{Filter: m.options.Filter, Sort: m.options.Sort, Backward: m.backward, Rows: m.asked, Keep: m.selected}
+	if len(m.pages) > 0 {
+		query.Page = m.pages[len(m.pages)-1]
+	}
 	return func() tea.Msg {
 		begin := m.now()
-		seen, err := m.source.Look(m.context, filter)
+		seen, err := m.source.Look(m.context, query)
 		at := m.now()
 		return look{number, seen, err, at, at.Sub(begin)}
 	}
@@ -148,7 +176,9 @@ func (m *Model) look() tea.Cmd {
 func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 	switch message := message.(type) {
 	case tea.WindowSizeMsg:
-		m.width, m.height = message.Width, message.Height
+		if m.width, m.height = message.Width, message.Height; m.rows() != m.asked {
+			return m, m.look()
+		}
 	case tea.KeyPressMsg:
 		return m, m.key(message)
 	case tea.PasteMsg:
@@ -161,7 +191,9 @@ func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 		}
 	case look:
 		if message.number == m.looks {
-			m.take(message)
+			if again := m.take(message); again {
+				return m, m.look()
+			}
 			wait := max(m.options.Interval, share*message.took)
 			return m, tea.Tick(wait, func(time.Time) tea.Msg { return tick(message.number) })
 		}
@@ -183,25 +215,48 @@ func (m *Model) done(d deed) tea.Cmd {
 	return nil
 }
 
-// take has a look be the one that is shown; one that failed leaves the last one.
-func (m *Model) take(l look) {
+// take has a look be the one that is shown; one that failed leaves the last one. It tells
+// whether another look is needed for there to be a whole page.
+func (m *Model) take(l look) (again bool) {
 	m.failure = ""
 	if l.err != nil {
 		m.failure = l.err.Error()
-		return
+		return false
 	}
-	if passed := l.at.Sub(m.at).Seconds(); m.status != nil && passed > 0 && l.Status.GetMessages() >= m.status.GetMessages() {
-		m.rate = float64(l.Status.GetMessages()-m.status.GetMessages()) / passed
-		m.bytes = float64(l.Status.GetBytes()-m.status.GetBytes()) / passed
+	switch {
+	case m.backward && l.Next == "": // the first page, from the other end
+		m.backward, m.pages, again = false, nil, true
+	case len(l.Flows) == 0 && len(m.pages) > 0: // there are no more so many
+		m.pages = m.pages[:len(m.pages)-1]
+		return true
+	}
+	if m.backward || again {
+		slices.Reverse(l.Flows)
+		l.Preceding = l.Total - min(l.Total, l.Preceding+uint64(len(l.Flows)))
+	}
+	before, passed := m.sums, l.at.Sub(m.at).Seconds()
+	m.sums = sumsOf(l.Status)
+	if m.seen.Status != nil && passed > 0 {
+		messages, bytes := m.sums.since(before)
+		m.rate, m.bytes = float64(messages)/passed, float64(bytes)/passed
 		m.total = longer(m.total, m.bytes, 3*trendLength)
 	}
-	m.status, m.flows, m.silent, m.at = l.Status, l.Flows, l.Silent, l.at
-	trends := make(map[ID][]float64, len(l.Flows))
-	for _, f := range l.Flows {
-		trends[idOf(f)] = longer(m.trends[idOf(f)], f.GetBytesPerSecond(), trendLength)
+	m.seen, m.at = l.Seen, l.at
+	trends := make(map[ID][]float64, len(l.Flows)+1)
+	for _, f := range m.flows() {
+		trends[IDOf(f)] = longer(m.trends[IDOf(f)], f.GetBytesPerSecond(), trendLength)
 	}
 	m.trends = trends
-	m.sort()
+	m.arrive()
+	return again
+}
+
+// flows are those that are shown: a page, and behind it the selected one if it is on another.
+func (m *Model) flows() []*gatewayv1.Flow {
+	if m.seen.Kept == nil {
+		return m.seen.Flows
+	}
+	return append(slices.Clip(m.seen.Flows), m.seen.Kept)
 }
 
 // longer is a series with one more value, and the first one gone if it has too many.
@@ -212,40 +267,93 @@ func longer(series []float64, value float64, most int) []float64 {
 	return append(series, value)
 }
 
-func (m *Model) sort() {
-	slices.SortStableFunc(m.flows, func(a, b *gatewayv1.Flow) int {
-		order := 0
-		switch m.options.Sort {
-		case "rate":
-			order = cmp.Compare(b.GetMessagesPerSecond(), a.GetMessagesPerSecond())
-		case "bytes":
-			order = cmp.Compare(b.GetBytesPerSecond(), a.GetBytesPerSecond())
-		case "age":
-			order = a.GetOpened().AsTime().Compare(b.GetOpened().AsTime())
-		case "taker":
-			order = cmp.Compare(b.GetWaits().GetTakerShare(), a.GetWaits().GetTakerShare())
+// arrival is which flow is selected when a page comes.
+type arrival int
+
+const (
+	stay arrival = iota // the one that was
+	first
+	last
+)
+
+// arrive selects a flow of a page that has come.
+func (m *Model) arrive() {
+	if flows := m.seen.Flows; m.arrival != stay && len(flows) > 0 {
+		m.selected, m.seen.Kept = IDOf(flows[0]), nil
+		if m.arrival == last {
+			m.selected = IDOf(flows[len(flows)-1])
 		}
-		return cmp.Or(order, cmp.Compare(a.GetNode(), b.GetNode()), cmp.Compare(b.GetId(), a.GetId()))
-	})
+	}
+	m.arrival = stay
 }
 
-// position is the selected flow's; the first one's if that has gone.
+// begin goes to the first page, or to the last one.
+func (m *Model) begin(backward bool, a arrival) tea.Cmd {
+	m.pages, m.backward, m.arrival = nil, backward, a
+	if a != stay {
+		m.selected = ID{}
+	}
+	return m.look()
+}
+
+// turn goes to the next page, or to the one before, and selects a flow of it; nil if there is none.
+func (m *Model) turn(forward bool, a arrival) tea.Cmd {
+	switch {
+	case forward != m.backward && m.seen.Next != "":
+		m.pages = append(m.pages, m.seen.Next)
+	case forward == m.backward && len(m.pages) > 0:
+		m.pages = m.pages[:len(m.pages)-1]
+	default:
+		return nil
+	}
+	m.arrival, m.selected = a, ID{}
+	return m.look()
+}
+
+// position is the selected flow's among those that are shown; the first one's if that has gone.
 func (m *Model) position() int {
-	return max(0, slices.IndexFunc(m.flows, func(f *gatewayv1.Flow) bool { return idOf(f) == m.selected }))
+	return max(0, slices.IndexFunc(m.flows(), func(f *gatewayv1.Flow) bool { return IDOf(f) == m.selected }))
 }
 
 // current is the selected flow; nil if there is none.
 func (m *Model) current() *gatewayv1.Flow {
-	if len(m.flows) == 0 {
-		return nil
+	if flows := m.flows(); len(flows) > 0 {
+		return flows[m.position()]
 	}
-	return m.flows[m.position()]
+	return nil
 }
 
-func (m *Model) move(by int) {
-	if len(m.flows) > 0 {
-		m.selected = idOf(m.flows[min(max(m.position()+by, 0), len(m.flows)-1)])
+// move selects another flow of those that are shown.
+func (m *Model) move(to int) {
+	if flows := m.flows(); len(flows) > 0 {
+		m.selected = IDOf(flows[min(max(to, 0), len(flows)-1)])
 	}
+}
+
+// step selects the flow above or below, on another page if need be.
+func (m *Model) step(by int) tea.Cmd {
+	to, edge := m.position()+by, first
+	if by < 0 {
+		edge = last
+	}
+	if to < 0 || to >= len(m.flows()) {
+		return m.turn(by > 0, edge)
+	}
+	m.move(to)
+	return nil
+}
+
+// leaf goes a page further, or to this one's end if there is no other.
+func (m *Model) leaf(forward bool) tea.Cmd {
+	if turned := m.turn(forward, first); turned != nil {
+		return turned
+	}
+	to := 0
+	if forward {
+		to = len(m.seen.Flows) - 1
+	}
+	m.move(to)
+	return nil
 }
 
 // key is what a key does.
@@ -266,21 +374,21 @@ func (m *Model) key(k tea.KeyPressMsg) tea.Cmd {
 	case "q":
 		return tea.Quit
 	case "up", "k":
-		m.move(-1)
+		return m.step(-1)
 	case "down", "j":
-		m.move(1)
+		return m.step(1)
 	case "pgup":
-		m.move(-m.rows())
+		return m.leaf(false)
 	case "pgdown":
-		m.move(m.rows())
+		return m.leaf(true)
 	case "home":
-		m.move(-len(m.flows))
+		return m.begin(false, first)
 	case "end":
-		m.move(len(m.flows))
+		return m.begin(true, last)
 	case "s":
 		sorts := Sorts()
 		m.options.Sort = sorts[(slices.Index(sorts, m.options.Sort)+1)%len(sorts)]
-		m.sort()
+		return m.begin(false, stay)
 	case "space":
 		if m.paused = !m.paused; !m.paused {
 			return m.look()
@@ -289,7 +397,7 @@ func (m *Model) key(k tea.KeyPressMsg) tea.Cmd {
 		m.mode, m.typed = filtering, m.options.Filter
 	case "e":
 		if m.current() != nil {
-			m.selected, m.mode = idOf(m.current()), ending
+			m.selected, m.mode = IDOf(m.current()), ending
 		}
 	case "enter":
 		return m.openDetail()
@@ -302,9 +410,9 @@ func (m *Model) openDetail() tea.Cmd {
 	if f == nil {
 		return nil
 	}
-	m.selected, m.mode, m.detail = idOf(f), detailing, f
+	m.selected, m.mode, m.detail = IDOf(f), detailing, f
 	return func() tea.Msg {
-		detail, err := m.source.Flow(m.context, idOf(f))
+		detail, err := m.source.Flow(m.context, IDOf(f))
 		return deed{detail: detail, err: err}
 	}
 }
@@ -315,7 +423,8 @@ func (m *Model) filterKey(k tea.KeyPressMsg) tea.Cmd {
 		m.mode = listing
 	case "enter":
 		m.mode, m.options.Filter = listing, m.typed
-		return m.look()
+		m.selected = ID{}
+		return m.begin(false, stay)
 	case "backspace":
 		if runes := []rune(m.typed); len(runes) > 0 {
 			m.typed = string(runes[:len(runes)-1])

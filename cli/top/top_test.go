@@ -1,9 +1,12 @@
 package top_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,18 +46,43 @@ func newFake(t *testing.T, flows int) *fake {
 	}
 	f.Model = top.New(t.Context(), top.Source{
 		Address: "here:1",
-		Look: func(_ context.Context, filter string) (top.Seen, error) {
-			f.filters = append(f.filters, filter)
-			return top.Seen{Status: f.status, Flows: append([]*gatewayv1.Flow(nil), f.flows...), Silent: f.silent}, f.err
-		},
+		Look:    func(_ context.Context, q top.Query) (top.Seen, error) { return f.look(q), f.err },
 		Flow: func(_ context.Context, id top.ID) (*gatewayv1.Flow, error) {
 			return &gatewayv1.Flow{Id: id.Number, Detail: "all about it"}, f.err
 		},
 		End: func(_ context.Context, id top.ID) error { f.ended = append(f.ended, id); return f.err },
 	}, top.Options{Sort: "rate", Interval: time.Millisecond})
 	f.do(f.Init())
-	f.Update(tea.WindowSizeMsg{Width: 100, Height: 12})
+	_, command := f.Update(tea.WindowSizeMsg{Width: 100, Height: 12})
+	f.do(command)
 	return f
+}
+
+// look is what a gateway returns: pages go on behind a number of flows.
+func (f *fake) look(q top.Query) top.Seen {
+	f.filters = append(f.filters, q.Filter)
+	all := slices.Clone(f.flows)
+	slices.SortStableFunc(all, func(a, b *gatewayv1.Flow) int {
+		if q.Sort == "bytes" {
+			return cmp.Compare(b.GetBytesPerSecond(), a.GetBytesPerSecond())
+		}
+		return cmp.Compare(b.GetMessagesPerSecond(), a.GetMessagesPerSecond())
+	})
+	if q.Backward {
+		slices.Reverse(all)
+	}
+	from, _ := strconv.Atoi(q.Page)
+	from = min(from, len(all))
+	to := min(from+q.Rows, len(all))
+	seen := top.Seen{Status: f.status, Flows: all[from:to], Silent: f.silent, Total: uint64(len(all)), Preceding: uint64(from)}
+	if to < len(all) {
+		seen.Next = strconv.Itoa(to)
+	}
+	is := func(flow *gatewayv1.Flow) bool { return top.IDOf(flow) == q.Keep }
+	if i := slices.IndexFunc(all, is); i >= 0 && !slices.ContainsFunc(seen.Flows, is) {
+		seen.Kept = all[i]
+	}
+	return seen
 }
 
 // do runs a command, and what comes of it but for the next look.
@@ -74,7 +102,7 @@ func (f *fake) press(keys ...string) {
 	f.t.Helper()
 	named := map[string]tea.KeyPressMsg{
 		"up": {Code: tea.KeyUp}, "down": {Code: tea.KeyDown}, "enter": {Code: tea.KeyEnter}, "esc": {Code: tea.KeyEscape},
-		"pgdown": {Code: tea.KeyPgDown}, "end": {Code: tea.KeyEnd}, "home": {Code: tea.KeyHome},
+		"pgdown": {Code: tea.KeyPgDown}, "pgup": {Code: tea.KeyPgUp}, "end": {Code: tea.KeyEnd}, "home": {Code: tea.KeyHome},
 		"space": {Code: tea.KeySpace, Text: " "}, "backspace": {Code: tea.KeyBackspace}, "ctrl+u": {Code: 'u', Mod: tea.ModCtrl},
 	}
 	for _, key := range keys {
@@ -124,13 +152,14 @@ func TestView(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, 3)
 	f.status.ActiveFlows, f.status.Messages, f.status.Draining = 3, 0, true
+	f.press("space", "space") // which looks again
 	f.sees(0, "gateway 1.2.3 at here:1")
 	f.sees(0, "draining")
 	f.sees(1, "flows 3 active, 0 pending")
 	f.sees(2, "data 0/s 0 B/s")
 	f.sees(3, "3 shown")
 	f.sees(4, "ID STATE RATE BYTES TREND")
-	f.sees(5, "3 active 30/s 1000 B/s █ 0")
+	f.sees(5, "3 active 30/s 1000 B/s ███ 0")
 	f.sees(5, `grpc \u001b[2Jevil`)
 	f.press("s")
 	f.sees(5, "1 active 10/s")
@@ -141,29 +170,75 @@ func TestView(t *testing.T) {
 func TestSelect(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, 40)
-	if f.selected() != "40" {
-		t.Errorf("first, %s is selected", f.selected())
-	}
-	f.press("down", "down", "s")
-	if f.selected() != "38" {
-		t.Errorf("%s is selected", f.selected())
-	}
+	f.wants("40", "40 39 38 37 36")
+	f.press("down", "down", "s") // by bytes, 38 is on the last page but one
+	f.wants("38", "1 2 3 4 5 38")
+	f.sees(3, "1 to 5 of 40 shown")
 	f.sees(10, "38 active")
-	f.press("home")
-	if f.selected() != "1" {
-		t.Errorf("at the top is %s", f.selected())
-	}
-	f.press("pgdown")
-	if f.selected() != "7" {
-		t.Errorf("a page further is %s", f.selected())
-	}
-	f.press("end", "down")
-	if f.selected() != "40" {
-		t.Errorf("at the end is %s", f.selected())
-	}
+	f.press("up")
+	f.wants("5", "1 2 3 4 5 38")
+	f.press("space", "space")
+	f.wants("5", "1 2 3 4 5")
 	f.flows = nil
-	f.press("space", "space", "up", "enter", "e")
+	f.press("space", "space", "up", "enter", "e", "pgdown", "end", "home")
 	f.sees(4, "no flows")
+	f.sees(11, "q quit")
+}
+
+// TestPages: only what is shown is asked for, and keys go on from page to page, whichever end
+// they are counted from.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, 12)
+	f.wants("12", "12 11 10 9 8")
+	f.press("down", "down", "down", "down", "down")
+	f.wants("7", "7 6 5 4 3")
+	f.sees(3, "6 to 10 of 12 shown")
+	f.press("pgdown")
+	f.wants("2", "2 1")
+	f.press("down", "down", "pgdown")
+	f.wants("1", "2 1")
+	f.press("pgup")
+	f.wants("7", "7 6 5 4 3")
+	f.press("up")
+	f.wants("8", "12 11 10 9 8")
+	f.press("up", "pgup", "pgup")
+	f.wants("12", "12 11 10 9 8")
+	f.press("end")
+	f.wants("1", "5 4 3 2 1")
+	f.sees(3, "8 to 12 of 12 shown")
+	f.press("down")
+	f.wants("1", "5 4 3 2 1")
+	f.press("pgup")
+	f.wants("10", "10 9 8 7 6")
+	f.sees(3, "3 to 7 of 12 shown")
+	f.press("down", "pgdown")
+	f.wants("5", "5 4 3 2 1")
+	f.press("pgup", "up") // a page of two, were it counted from the end
+	f.wants("11", "12 11 10 9 8")
+	f.press("home")
+	f.wants("12", "12 11 10 9 8")
+	f.press("pgdown", "pgdown")
+	f.flows = f.flows[8:] // with which there is one page
+	f.press("space", "space")
+	f.wants("12", "12 11 10 9")
+	f.sees(3, "4 shown")
+	f.press("end", "up")
+	f.wants("10", "12 11 10 9")
+}
+
+// wants is which flow is to be selected, and which are to be seen.
+func (f *fake) wants(selected, seen string) {
+	f.t.Helper()
+	var ids []string
+	for _, line := range f.screen()[5:11] {
+		if words := strings.Fields(line); len(words) > 0 {
+			ids = append(ids, words[0])
+		}
+	}
+	if got := strings.Join(ids, " "); got != seen || f.selected() != selected {
+		f.t.Errorf("of %s, %s is selected, want %s of %s", got, f.selected(), selected, seen)
+	}
 }
 
 func TestFilter(t *testing.T) {
@@ -172,7 +247,7 @@ func TestFilter(t *testing.T) {
 	f.press("f", "a", "b", "backspace", " ", "=")
 	f.sees(11, "filter (CEL): a =█")
 	f.press("esc", "f", "x", "ctrl+u", "i", "d", "enter")
-	if got := fmt.Sprintf("%q", f.filters); got != `["" "id"]` {
+	if got := fmt.Sprintf("%q", f.filters); got != `["" "" "id"]` {
 		t.Errorf("the filters were %s", got)
 	}
 	f.sees(3, "1 shown by filter: id")
@@ -206,11 +281,29 @@ func TestEnd(t *testing.T) {
 func TestNodes(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, 2)
+	node := func(id string, active, messages, bytes uint64) *gatewayv1.NodeStatus {
+		return &gatewayv1.NodeStatus{Node: id, NodeId: id, Status: &gatewayv1.GetStatusResponse{
+			ActiveFlows: active, Peers: 2 * active, Messages: messages, Bytes: bytes, Draining: id == "b",
+			QueuedBytes: 1 << 20, Limits: &gatewayv1.Limits{MaxBytes: 1 << 30},
+		}}
+	}
 	f.status.Cluster = &gatewayv1.ClusterStatus{Name: "lab", Nodes: make([]*gatewayv1.ClusterNode, 3)}
 	f.flows[0].Id, f.flows[1].Id, f.flows[0].Node, f.flows[1].Node = 7, 7, "a", "b"
-	f.silent = []*gatewayv1.Unreachable{{Node: "c", Reason: "nothing has come"}}
+	f.status.NodeStatuses = []*gatewayv1.NodeStatus{node("a", 1, 100, 0), node("b", 1, 1000, 0)}
 	f.press("space", "space") // which looks again
-	f.sees(3, "2 shown, cluster lab of 3 nodes")
+	f.sees(1, "flows 2 active, 0 pending, 0 half-closed peers 4 listeners 0")
+	f.sees(2, "data 0/s 0 B/s")
+	f.sees(2, "queued 2.0 MiB of 2.0 GiB")
+	f.sees(3, "2 shown, cluster lab: 2 nodes")
+	f.sees(0, "1 of 2 nodes drain")
+	silent := []*gatewayv1.Unreachable{{Node: "c", NodeId: "c", Reason: "nothing has come"}}
+	f.status = &gatewayv1.GetStatusResponse{Cluster: f.status.GetCluster(), Unreachable: silent, NodeStatuses: []*gatewayv1.NodeStatus{
+		node("a", 1, 150, 2048), node("b", 1, 10, 0), node("new", 3, 5000, 0),
+	}}
+	f.silent = silent
+	f.press("space", "space")
+	f.sees(1, "flows 5 active")
+	f.sees(3, "2 shown, cluster lab: 3 nodes, without c")
 	f.sees(11, "node c does not answer: nothing has come")
 	f.press("home", "e", "y", "down", "e", "y")
 	if fmt.Sprint(f.ended) != "[{b 7} {a 7}]" {
@@ -247,19 +340,5 @@ func TestRun(t *testing.T) {
 	time.AfterFunc(0, cancel)
 	if err := top.Run(ctx, f.Model, tea.WithInput(strings.NewReader("")), tea.WithOutput(out)); err != nil {
 		t.Error(err)
-	}
-}
-
-func BenchmarkView10000(b *testing.B) {
-	flows := make([]*gatewayv1.Flow, 10_000)
-	for i := range flows {
-		flows[i] = &gatewayv1.Flow{Id: uint64(i), Opened: timestamppb.Now(), BytesPerSecond: float64(i * 7 % 1000)}
-	}
-	m := top.New(b.Context(), top.Source{Look: func(context.Context, string) (top.Seen, error) {
-		return top.Seen{Status: &gatewayv1.GetStatusResponse{}, Flows: append([]*gatewayv1.Flow(nil), flows...)}, nil
-	}}, top.Options{Sort: "bytes"})
-	for b.Loop() {
-		m.Update(m.Init()())
-		_ = m.View()
 	}
 }

@@ -37,6 +37,7 @@ func (a Admin) FlowPages(ctx context.Context, request *gatewayv1.ListFlowsReques
 	return responses(request.GetPageToken(), (*gatewayv1.ListFlowsResponse).GetNextPageToken, func(token string) (*gatewayv1.ListFlowsResponse, error) {
 		return a.ListFlows(ctx, &gatewayv1.ListFlowsRequest{
 			States: request.GetStates(), Filter: request.GetFilter(), Node: request.GetNode(), PageSize: pageSize(request), PageToken: token,
+			OrderBy: request.GetOrderBy(),
 		})
 	})
 }

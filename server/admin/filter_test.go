@@ -29,7 +29,7 @@ func (ignoring) Withdraw(uint64, flow.Reason) {}
 
 // manyFlows is an admin service of a broker in which so many flows, with such
 // attributes, wait to be accepted.
-func manyFlows(t *testing.T, n int, attributes string) *Service {
+func manyFlows(t testing.TB, n int, attributes string) *Service {
 	t.Helper()
 	options := broker.DefaultOptions()
 	options.PendingTimeout = time.Hour

@@ -21,8 +21,11 @@ import (
 	"github.com/zioflow/gateway/server/contract"
 )
 
-// ListFlows shows the flows that are selected, the latest first.
+// ListFlows shows the flows that are selected, in the order that is asked for.
 func (s *Service) ListFlows(ctx context.Context, request *gatewayv1.ListFlowsRequest) (*gatewayv1.ListFlowsResponse, error) {
+	if request.GetOrderBy() != "" {
+		return s.listOrdered(ctx, request)
+	}
 	selected, err := newSelection(request.GetStates(), request.GetFilter())
 	if err != nil {
 		return nil, err
@@ -87,9 +90,22 @@ func newSelection(states []gatewayv1.FlowState, filter string) (*selection, erro
 	return s, nil
 }
 
+// takesFlow is takes for a flow in that phase; it is looked at whole only if it has to be.
+func (s *selection) takesFlow(f *relay.Flow, phase flow.Phase, now time.Time) bool {
+	if s.filter == nil || !s.takesPhase(phase) {
+		return s.takesPhase(phase)
+	}
+	info := f.Info()
+	return s.takes(&info, now)
+}
+
+func (s *selection) takesPhase(phase flow.Phase) bool {
+	return len(s.states) == 0 || s.states[stateOf(phase)]
+}
+
 func (s *selection) takes(info *relay.Info, now time.Time) bool {
 	switch {
-	case len(s.states) > 0 && !s.states[stateOf(info.Phase)]:
+	case !s.takesPhase(info.Phase):
 		return false
 	case s.filter == nil:
 		return true

@@ -206,6 +206,9 @@ func silence(ctx context.Context, within time.Duration, err error) string {
 
 // GetStatus sums a gateway up.
 func (v *View) GetStatus(ctx context.Context, request *gatewayv1.GetStatusRequest) (*gatewayv1.GetStatusResponse, error) {
+	if request.GetAllNodes() {
+		return v.statuses(ctx, request)
+	}
 	return single(ctx, v, request.GetNode(), request, v.Service.GetStatus, gatewayv1.AdminServiceClient.GetStatus)
 }
 
@@ -244,11 +247,15 @@ func (v *View) Reload(ctx context.Context, request *gatewayv1.ReloadRequest) (*g
 	return within(ctx, v, reloadPatience, request.GetNode(), request, v.Service.Reload, gatewayv1.AdminServiceClient.Reload)
 }
 
-// ListFlows shows the flows that are selected, of one node after the other.
+// ListFlows shows the flows that are selected, of one node after the other unless there is
+// an order for all.
 func (v *View) ListFlows(ctx context.Context, request *gatewayv1.ListFlowsRequest) (*gatewayv1.ListFlowsResponse, error) {
 	all := v.cluster()
 	if len(all) == 0 && request.GetNode() == "" {
 		return v.Service.ListFlows(ctx, request)
+	}
+	if request.GetOrderBy() != "" {
+		return v.listOrdered(ctx, request, all)
 	}
 	if _, err := newSelection(request.GetStates(), request.GetFilter()); err != nil {
 		return nil, err
@@ -360,36 +367,53 @@ func (l *listing[T, Q, R]) page(ctx context.Context, all []node) (entries []T, n
 
 // ask asks nodes at once; the first of them for what comes after the token.
 func (l *listing[T, Q, R]) ask(ctx context.Context, nodes []node, size int32, token string) []part[T] {
+	request := func(i int) Q {
+		if i > 0 {
+			return l.request(size, "")
+		}
+		return l.request(size, token)
+	}
 	parts := make([]part[T], len(nodes))
-	limited, cancel := context.WithTimeout(l.asking(ctx), patience)
+	for i, a := range ask(ctx, l.Service, nodes, request, l.here, l.there) {
+		parts[i] = part[T]{entries: l.entries(a.response), next: a.response.GetNextPageToken(), err: a.err, silent: a.silent}
+		for _, entry := range parts[i].entries {
+			mark(entry, nodes[i].name)
+		}
+	}
+	return parts
+}
+
+// answer is what a node has said.
+type answer[R any] struct {
+	response R
+	err      error
+	silent   string // why it has not answered
+}
+
+// ask makes a call to nodes at once: to each its own request, by its place among them.
+func ask[Q, R any](ctx context.Context, s *Service, nodes []node, request func(i int) Q, here func(context.Context, Q) (R, error),
+	there func(gatewayv1.AdminServiceClient, context.Context, Q, ...grpc.CallOption) (R, error),
+) []answer[R] {
+	answers := make([]answer[R], len(nodes))
+	limited, cancel := context.WithTimeout(s.asking(ctx), patience)
 	defer cancel()
 	var asking sync.WaitGroup
 	for i, n := range nodes {
-		first := ""
-		if i == 0 {
-			first = token
-		}
-		part, request := &parts[i], l.request(size, first)
+		a := &answers[i]
 		asking.Go(func() {
-			var response R
 			switch {
 			case n.wrong != "":
-				part.silent = n.wrong
-				return
+				a.silent = n.wrong
 			case n.self():
-				response, part.err = l.here(ctx, request)
+				a.response, a.err = here(ctx, request(i))
 			default:
-				response, part.err = l.there(gatewayv1.NewAdminServiceClient(n.conn), limited, request)
-				part.silent = silence(limited, patience, part.err)
-			}
-			part.entries, part.next = l.entries(response), response.GetNextPageToken()
-			for _, entry := range part.entries {
-				mark(entry, n.name)
+				a.response, a.err = there(gatewayv1.NewAdminServiceClient(n.conn), limited, request(i))
+				a.silent = silence(limited, patience, a.err)
 			}
 		})
 	}
 	asking.Wait()
-	return parts
+	return answers
 }
 
 // mark has an entry say at which node it is.

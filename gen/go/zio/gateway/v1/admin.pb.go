@@ -890,7 +890,9 @@ func (x *Waits) GetGatewayShare() float64 {
 type GetStatusRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which node of the cluster; empty for the one that is called.
-	Node          string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Besides, every node of the cluster as it is; not with node.
+	AllNodes      bool `protobuf:"varint,2,opt,name=all_nodes,json=allNodes,proto3" json:"all_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -930,6 +932,13 @@ func (x *GetStatusRequest) GetNode() string {
 		return x.Node
 	}
 	return ""
+}
+
+func (x *GetStatusRequest) GetAllNodes() bool {
+	if x != nil {
+		return x.AllNodes
+	}
+	return false
 }
 
 // GetStatusResponse sums the gateway up.
@@ -972,7 +981,12 @@ type GetStatusResponse struct {
 	// Nodes that it has found.
 	Nodes uint64 `protobuf:"varint,18,opt,name=nodes,proto3" json:"nodes,omitempty"`
 	// The cluster that the gateway is a node of; not set without one.
-	Cluster       *ClusterStatus `protobuf:"bytes,19,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Cluster *ClusterStatus `protobuf:"bytes,19,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// With all_nodes, the nodes that have answered, in the order of their names, the one
+	// that is called included; empty without a cluster.
+	NodeStatuses []*NodeStatus `protobuf:"bytes,20,rep,name=node_statuses,json=nodeStatuses,proto3" json:"node_statuses,omitempty"`
+	// With all_nodes, those that have not.
+	Unreachable   []*Unreachable `protobuf:"bytes,21,rep,name=unreachable,proto3" json:"unreachable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1140,6 +1154,84 @@ func (x *GetStatusResponse) GetCluster() *ClusterStatus {
 	return nil
 }
 
+func (x *GetStatusResponse) GetNodeStatuses() []*NodeStatus {
+	if x != nil {
+		return x.NodeStatuses
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetUnreachable() []*Unreachable {
+	if x != nil {
+		return x.Unreachable
+	}
+	return nil
+}
+
+// NodeStatus is a node of the cluster as it sums itself up.
+type NodeStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Its id.
+	NodeId string `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	// What it says of itself, but for what it says of the cluster.
+	Status        *GetStatusResponse `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeStatus) Reset() {
+	*x = NodeStatus{}
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeStatus) ProtoMessage() {}
+
+func (x *NodeStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeStatus.ProtoReflect.Descriptor instead.
+func (*NodeStatus) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *NodeStatus) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *NodeStatus) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *NodeStatus) GetStatus() *GetStatusResponse {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
 // ClusterStatus is a cluster as one of its nodes sees it.
 type ClusterStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1153,7 +1245,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[7]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1257,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[7]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1270,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ClusterStatus) GetName() string {
@@ -1226,7 +1318,7 @@ type ClusterNode struct {
 
 func (x *ClusterNode) Reset() {
 	*x = ClusterNode{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[8]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1238,7 +1330,7 @@ func (x *ClusterNode) String() string {
 func (*ClusterNode) ProtoMessage() {}
 
 func (x *ClusterNode) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[8]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,7 +1343,7 @@ func (x *ClusterNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterNode.ProtoReflect.Descriptor instead.
 func (*ClusterNode) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ClusterNode) GetName() string {
@@ -1346,7 +1438,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[9]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1450,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[9]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1463,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Endpoint) GetTransport() string {
@@ -1424,7 +1516,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[10]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1528,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[10]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1541,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Limits) GetMaxCredit() int64 {
@@ -1547,14 +1639,22 @@ type ListFlowsRequest struct {
 	// one page; those that begin meanwhile are on none.
 	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only those of this node of the cluster; empty for all nodes.
-	Node          string `protobuf:"bytes,5,opt,name=node,proto3" json:"node,omitempty"`
+	Node string `protobuf:"bytes,5,opt,name=node,proto3" json:"node,omitempty"`
+	// In which order: id, opened, messages_per_second, bytes_per_second,
+	// waits.giver_share, waits.taker_share or waits.gateway_share, with " desc" behind it
+	// for the greatest first; empty for the latest first. Flows that have the same are in
+	// the order of their nodes and numbers; without desc all is the other way round. In a
+	// cluster all nodes' flows are in one order. Numbers change while pages are read: the
+	// next page begins behind what the last flow of the page before had then, so that a
+	// flow may be on two pages or on none.
+	OrderBy       string `protobuf:"bytes,6,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListFlowsRequest) Reset() {
 	*x = ListFlowsRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[11]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +1666,7 @@ func (x *ListFlowsRequest) String() string {
 func (*ListFlowsRequest) ProtoMessage() {}
 
 func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[11]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +1679,7 @@ func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsRequest.ProtoReflect.Descriptor instead.
 func (*ListFlowsRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListFlowsRequest) GetStates() []FlowState {
@@ -1617,22 +1717,34 @@ func (x *ListFlowsRequest) GetNode() string {
 	return ""
 }
 
+func (x *ListFlowsRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return ""
+}
+
 // ListFlowsResponse is a page of flows.
 type ListFlowsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The latest first; those of one node after those of another, by the nodes' names.
+	// As order_by says. Without: the latest first, those of one node after those of another,
+	// by the nodes' names.
 	Flows []*Flow `protobuf:"bytes,1,rep,name=flows,proto3" json:"flows,omitempty"`
 	// Empty when there are no more.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// Nodes that have not answered, of those that this page is about.
-	Unreachable   []*Unreachable `protobuf:"bytes,3,rep,name=unreachable,proto3" json:"unreachable,omitempty"`
+	Unreachable []*Unreachable `protobuf:"bytes,3,rep,name=unreachable,proto3" json:"unreachable,omitempty"`
+	// How many flows are selected, on all pages; only with order_by.
+	TotalSize uint64 `protobuf:"varint,4,opt,name=total_size,json=totalSize,proto3" json:"total_size,omitempty"`
+	// How many of them come before those of this page; only with order_by.
+	PrecedingSize uint64 `protobuf:"varint,5,opt,name=preceding_size,json=precedingSize,proto3" json:"preceding_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListFlowsResponse) Reset() {
 	*x = ListFlowsResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[12]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +1756,7 @@ func (x *ListFlowsResponse) String() string {
 func (*ListFlowsResponse) ProtoMessage() {}
 
 func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[12]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +1769,7 @@ func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsResponse.ProtoReflect.Descriptor instead.
 func (*ListFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListFlowsResponse) GetFlows() []*Flow {
@@ -1681,6 +1793,20 @@ func (x *ListFlowsResponse) GetUnreachable() []*Unreachable {
 	return nil
 }
 
+func (x *ListFlowsResponse) GetTotalSize() uint64 {
+	if x != nil {
+		return x.TotalSize
+	}
+	return 0
+}
+
+func (x *ListFlowsResponse) GetPrecedingSize() uint64 {
+	if x != nil {
+		return x.PrecedingSize
+	}
+	return 0
+}
+
 // GetFlowRequest names a flow.
 type GetFlowRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1694,7 +1820,7 @@ type GetFlowRequest struct {
 
 func (x *GetFlowRequest) Reset() {
 	*x = GetFlowRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[13]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1832,7 @@ func (x *GetFlowRequest) String() string {
 func (*GetFlowRequest) ProtoMessage() {}
 
 func (x *GetFlowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[13]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1845,7 @@ func (x *GetFlowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFlowRequest.ProtoReflect.Descriptor instead.
 func (*GetFlowRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetFlowRequest) GetId() uint64 {
@@ -1747,7 +1873,7 @@ type GetFlowResponse struct {
 
 func (x *GetFlowResponse) Reset() {
 	*x = GetFlowResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[14]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1759,7 +1885,7 @@ func (x *GetFlowResponse) String() string {
 func (*GetFlowResponse) ProtoMessage() {}
 
 func (x *GetFlowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[14]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1772,7 +1898,7 @@ func (x *GetFlowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFlowResponse.ProtoReflect.Descriptor instead.
 func (*GetFlowResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetFlowResponse) GetFlow() *Flow {
@@ -1806,7 +1932,7 @@ type WatchFlowsRequest struct {
 
 func (x *WatchFlowsRequest) Reset() {
 	*x = WatchFlowsRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[15]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1818,7 +1944,7 @@ func (x *WatchFlowsRequest) String() string {
 func (*WatchFlowsRequest) ProtoMessage() {}
 
 func (x *WatchFlowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[15]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1831,7 +1957,7 @@ func (x *WatchFlowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchFlowsRequest.ProtoReflect.Descriptor instead.
 func (*WatchFlowsRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchFlowsRequest) GetFilter() string {
@@ -1882,7 +2008,7 @@ type NodeEventNumber struct {
 
 func (x *NodeEventNumber) Reset() {
 	*x = NodeEventNumber{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +2020,7 @@ func (x *NodeEventNumber) String() string {
 func (*NodeEventNumber) ProtoMessage() {}
 
 func (x *NodeEventNumber) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[16]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +2033,7 @@ func (x *NodeEventNumber) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeEventNumber.ProtoReflect.Descriptor instead.
 func (*NodeEventNumber) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *NodeEventNumber) GetNodeId() string {
@@ -1954,7 +2080,7 @@ type WatchFlowsResponse struct {
 
 func (x *WatchFlowsResponse) Reset() {
 	*x = WatchFlowsResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1966,7 +2092,7 @@ func (x *WatchFlowsResponse) String() string {
 func (*WatchFlowsResponse) ProtoMessage() {}
 
 func (x *WatchFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[17]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1979,7 +2105,7 @@ func (x *WatchFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchFlowsResponse.ProtoReflect.Descriptor instead.
 func (*WatchFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchFlowsResponse) GetTime() *timestamppb.Timestamp {
@@ -2046,7 +2172,7 @@ type EndFlowRequest struct {
 
 func (x *EndFlowRequest) Reset() {
 	*x = EndFlowRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2058,7 +2184,7 @@ func (x *EndFlowRequest) String() string {
 func (*EndFlowRequest) ProtoMessage() {}
 
 func (x *EndFlowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[18]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2071,7 +2197,7 @@ func (x *EndFlowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndFlowRequest.ProtoReflect.Descriptor instead.
 func (*EndFlowRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *EndFlowRequest) GetId() uint64 {
@@ -2106,7 +2232,7 @@ type EndFlowResponse struct {
 
 func (x *EndFlowResponse) Reset() {
 	*x = EndFlowResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2118,7 +2244,7 @@ func (x *EndFlowResponse) String() string {
 func (*EndFlowResponse) ProtoMessage() {}
 
 func (x *EndFlowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[19]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2131,7 +2257,7 @@ func (x *EndFlowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndFlowResponse.ProtoReflect.Descriptor instead.
 func (*EndFlowResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *EndFlowResponse) GetFlow() *Flow {
@@ -2158,7 +2284,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2170,7 +2296,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[20]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2183,7 +2309,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListPeersRequest) GetTransport() string {
@@ -2229,7 +2355,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2241,7 +2367,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[21]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2254,7 +2380,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListPeersResponse) GetPeers() []*ConnectedPeer {
@@ -2321,7 +2447,7 @@ type ConnectedPeer struct {
 
 func (x *ConnectedPeer) Reset() {
 	*x = ConnectedPeer{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2333,7 +2459,7 @@ func (x *ConnectedPeer) String() string {
 func (*ConnectedPeer) ProtoMessage() {}
 
 func (x *ConnectedPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[22]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2346,7 +2472,7 @@ func (x *ConnectedPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectedPeer.ProtoReflect.Descriptor instead.
 func (*ConnectedPeer) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ConnectedPeer) GetId() uint64 {
@@ -2455,7 +2581,7 @@ type DisconnectPeerRequest struct {
 
 func (x *DisconnectPeerRequest) Reset() {
 	*x = DisconnectPeerRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2593,7 @@ func (x *DisconnectPeerRequest) String() string {
 func (*DisconnectPeerRequest) ProtoMessage() {}
 
 func (x *DisconnectPeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[23]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2606,7 @@ func (x *DisconnectPeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectPeerRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectPeerRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DisconnectPeerRequest) GetPeerId() uint64 {
@@ -2515,7 +2641,7 @@ type DisconnectPeerResponse struct {
 
 func (x *DisconnectPeerResponse) Reset() {
 	*x = DisconnectPeerResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2527,7 +2653,7 @@ func (x *DisconnectPeerResponse) String() string {
 func (*DisconnectPeerResponse) ProtoMessage() {}
 
 func (x *DisconnectPeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[24]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2540,7 +2666,7 @@ func (x *DisconnectPeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectPeerResponse.ProtoReflect.Descriptor instead.
 func (*DisconnectPeerResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DisconnectPeerResponse) GetPeer() *ConnectedPeer {
@@ -2566,7 +2692,7 @@ type ListListenersRequest struct {
 
 func (x *ListListenersRequest) Reset() {
 	*x = ListListenersRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2578,7 +2704,7 @@ func (x *ListListenersRequest) String() string {
 func (*ListListenersRequest) ProtoMessage() {}
 
 func (x *ListListenersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[25]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2591,7 +2717,7 @@ func (x *ListListenersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListListenersRequest.ProtoReflect.Descriptor instead.
 func (*ListListenersRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListListenersRequest) GetPageSize() int32 {
@@ -2630,7 +2756,7 @@ type ListListenersResponse struct {
 
 func (x *ListListenersResponse) Reset() {
 	*x = ListListenersResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2642,7 +2768,7 @@ func (x *ListListenersResponse) String() string {
 func (*ListListenersResponse) ProtoMessage() {}
 
 func (x *ListListenersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[26]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2655,7 +2781,7 @@ func (x *ListListenersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListListenersResponse.ProtoReflect.Descriptor instead.
 func (*ListListenersResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListListenersResponse) GetListeners() []*Listener {
@@ -2704,7 +2830,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2716,7 +2842,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[27]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2729,7 +2855,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Listener) GetId() uint64 {
@@ -2805,7 +2931,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2817,7 +2943,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[28]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2830,7 +2956,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListNodesRequest) GetName() string {
@@ -2869,7 +2995,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2881,7 +3007,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[29]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2894,7 +3020,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -2946,7 +3072,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2958,7 +3084,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[30]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2971,7 +3097,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Node) GetId() uint64 {
@@ -3053,7 +3179,7 @@ type NodePort struct {
 
 func (x *NodePort) Reset() {
 	*x = NodePort{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3065,7 +3191,7 @@ func (x *NodePort) String() string {
 func (*NodePort) ProtoMessage() {}
 
 func (x *NodePort) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[31]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3078,7 +3204,7 @@ func (x *NodePort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodePort.ProtoReflect.Descriptor instead.
 func (*NodePort) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *NodePort) GetName() string {
@@ -3113,7 +3239,7 @@ type WatchNodesRequest struct {
 
 func (x *WatchNodesRequest) Reset() {
 	*x = WatchNodesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3125,7 +3251,7 @@ func (x *WatchNodesRequest) String() string {
 func (*WatchNodesRequest) ProtoMessage() {}
 
 func (x *WatchNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[32]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3138,7 +3264,7 @@ func (x *WatchNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchNodesRequest.ProtoReflect.Descriptor instead.
 func (*WatchNodesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WatchNodesRequest) GetName() string {
@@ -3171,7 +3297,7 @@ type WatchNodesResponse struct {
 
 func (x *WatchNodesResponse) Reset() {
 	*x = WatchNodesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3183,7 +3309,7 @@ func (x *WatchNodesResponse) String() string {
 func (*WatchNodesResponse) ProtoMessage() {}
 
 func (x *WatchNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[33]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3196,7 +3322,7 @@ func (x *WatchNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchNodesResponse.ProtoReflect.Descriptor instead.
 func (*WatchNodesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WatchNodesResponse) GetTime() *timestamppb.Timestamp {
@@ -3264,7 +3390,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3276,7 +3402,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[34]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3289,7 +3415,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Route) GetName() string {
@@ -3413,7 +3539,7 @@ type BuiltinFactory struct {
 
 func (x *BuiltinFactory) Reset() {
 	*x = BuiltinFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3425,7 +3551,7 @@ func (x *BuiltinFactory) String() string {
 func (*BuiltinFactory) ProtoMessage() {}
 
 func (x *BuiltinFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[35]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3438,7 +3564,7 @@ func (x *BuiltinFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuiltinFactory.ProtoReflect.Descriptor instead.
 func (*BuiltinFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *BuiltinFactory) GetName() string {
@@ -3459,7 +3585,7 @@ type ListenerFactory struct {
 
 func (x *ListenerFactory) Reset() {
 	*x = ListenerFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3471,7 +3597,7 @@ func (x *ListenerFactory) String() string {
 func (*ListenerFactory) ProtoMessage() {}
 
 func (x *ListenerFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[36]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3484,7 +3610,7 @@ func (x *ListenerFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListenerFactory.ProtoReflect.Descriptor instead.
 func (*ListenerFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListenerFactory) GetName() string {
@@ -3511,7 +3637,7 @@ type ExecFactory struct {
 
 func (x *ExecFactory) Reset() {
 	*x = ExecFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3523,7 +3649,7 @@ func (x *ExecFactory) String() string {
 func (*ExecFactory) ProtoMessage() {}
 
 func (x *ExecFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[37]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3536,7 +3662,7 @@ func (x *ExecFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecFactory.ProtoReflect.Descriptor instead.
 func (*ExecFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ExecFactory) GetCommand() []string {
@@ -3580,7 +3706,7 @@ type ConnectFactory struct {
 
 func (x *ConnectFactory) Reset() {
 	*x = ConnectFactory{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3592,7 +3718,7 @@ func (x *ConnectFactory) String() string {
 func (*ConnectFactory) ProtoMessage() {}
 
 func (x *ConnectFactory) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[38]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3605,7 +3731,7 @@ func (x *ConnectFactory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectFactory.ProtoReflect.Descriptor instead.
 func (*ConnectFactory) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ConnectFactory) GetAddress() string {
@@ -3663,7 +3789,7 @@ type RouteStatus struct {
 
 func (x *RouteStatus) Reset() {
 	*x = RouteStatus{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3675,7 +3801,7 @@ func (x *RouteStatus) String() string {
 func (*RouteStatus) ProtoMessage() {}
 
 func (x *RouteStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[39]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3688,7 +3814,7 @@ func (x *RouteStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStatus.ProtoReflect.Descriptor instead.
 func (*RouteStatus) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RouteStatus) GetRoute() *Route {
@@ -3741,7 +3867,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3753,7 +3879,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[40]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3766,7 +3892,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListRoutesRequest) GetPageSize() int32 {
@@ -3796,7 +3922,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3808,7 +3934,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[41]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3821,7 +3947,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*RouteStatus {
@@ -3849,7 +3975,7 @@ type AddRouteRequest struct {
 
 func (x *AddRouteRequest) Reset() {
 	*x = AddRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3861,7 +3987,7 @@ func (x *AddRouteRequest) String() string {
 func (*AddRouteRequest) ProtoMessage() {}
 
 func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[42]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3874,7 +4000,7 @@ func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteRequest.ProtoReflect.Descriptor instead.
 func (*AddRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AddRouteRequest) GetRoute() *Route {
@@ -3895,7 +4021,7 @@ type AddRouteResponse struct {
 
 func (x *AddRouteResponse) Reset() {
 	*x = AddRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3907,7 +4033,7 @@ func (x *AddRouteResponse) String() string {
 func (*AddRouteResponse) ProtoMessage() {}
 
 func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[43]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3920,7 +4046,7 @@ func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteResponse.ProtoReflect.Descriptor instead.
 func (*AddRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AddRouteResponse) GetRoute() *RouteStatus {
@@ -3941,7 +4067,7 @@ type RemoveRouteRequest struct {
 
 func (x *RemoveRouteRequest) Reset() {
 	*x = RemoveRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3953,7 +4079,7 @@ func (x *RemoveRouteRequest) String() string {
 func (*RemoveRouteRequest) ProtoMessage() {}
 
 func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[44]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3966,7 +4092,7 @@ func (x *RemoveRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RemoveRouteRequest) GetName() string {
@@ -3987,7 +4113,7 @@ type RemoveRouteResponse struct {
 
 func (x *RemoveRouteResponse) Reset() {
 	*x = RemoveRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3999,7 +4125,7 @@ func (x *RemoveRouteResponse) String() string {
 func (*RemoveRouteResponse) ProtoMessage() {}
 
 func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[45]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4012,7 +4138,7 @@ func (x *RemoveRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRouteResponse.ProtoReflect.Descriptor instead.
 func (*RemoveRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RemoveRouteResponse) GetRoute() *RouteStatus {
@@ -4035,7 +4161,7 @@ type TestRouteRequest struct {
 
 func (x *TestRouteRequest) Reset() {
 	*x = TestRouteRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4047,7 +4173,7 @@ func (x *TestRouteRequest) String() string {
 func (*TestRouteRequest) ProtoMessage() {}
 
 func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[46]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4060,7 +4186,7 @@ func (x *TestRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteRequest.ProtoReflect.Descriptor instead.
 func (*TestRouteRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TestRouteRequest) GetBot() *Bot {
@@ -4091,7 +4217,7 @@ type TestRouteResponse struct {
 
 func (x *TestRouteResponse) Reset() {
 	*x = TestRouteResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4103,7 +4229,7 @@ func (x *TestRouteResponse) String() string {
 func (*TestRouteResponse) ProtoMessage() {}
 
 func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[47]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4116,7 +4242,7 @@ func (x *TestRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRouteResponse.ProtoReflect.Descriptor instead.
 func (*TestRouteResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TestRouteResponse) GetRoute() string {
@@ -4152,7 +4278,7 @@ type RouteVerdict struct {
 
 func (x *RouteVerdict) Reset() {
 	*x = RouteVerdict{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4164,7 +4290,7 @@ func (x *RouteVerdict) String() string {
 func (*RouteVerdict) ProtoMessage() {}
 
 func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[48]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4177,7 +4303,7 @@ func (x *RouteVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteVerdict.ProtoReflect.Descriptor instead.
 func (*RouteVerdict) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RouteVerdict) GetRoute() string {
@@ -4226,7 +4352,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4238,7 +4364,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[49]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4251,7 +4377,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *DrainRequest) GetNode() string {
@@ -4274,7 +4400,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4286,7 +4412,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[50]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4299,7 +4425,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DrainResponse) GetFlows() uint64 {
@@ -4327,7 +4453,7 @@ type UndrainRequest struct {
 
 func (x *UndrainRequest) Reset() {
 	*x = UndrainRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4339,7 +4465,7 @@ func (x *UndrainRequest) String() string {
 func (*UndrainRequest) ProtoMessage() {}
 
 func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[51]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4352,7 +4478,7 @@ func (x *UndrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainRequest.ProtoReflect.Descriptor instead.
 func (*UndrainRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *UndrainRequest) GetNode() string {
@@ -4371,7 +4497,7 @@ type UndrainResponse struct {
 
 func (x *UndrainResponse) Reset() {
 	*x = UndrainResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4383,7 +4509,7 @@ func (x *UndrainResponse) String() string {
 func (*UndrainResponse) ProtoMessage() {}
 
 func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[52]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4396,7 +4522,7 @@ func (x *UndrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainResponse.ProtoReflect.Descriptor instead.
 func (*UndrainResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 // SetLogLevelRequest names a level.
@@ -4412,7 +4538,7 @@ type SetLogLevelRequest struct {
 
 func (x *SetLogLevelRequest) Reset() {
 	*x = SetLogLevelRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[53]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4424,7 +4550,7 @@ func (x *SetLogLevelRequest) String() string {
 func (*SetLogLevelRequest) ProtoMessage() {}
 
 func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[53]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4437,7 +4563,7 @@ func (x *SetLogLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelRequest.ProtoReflect.Descriptor instead.
 func (*SetLogLevelRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SetLogLevelRequest) GetLevel() string {
@@ -4467,7 +4593,7 @@ type SetLogLevelResponse struct {
 
 func (x *SetLogLevelResponse) Reset() {
 	*x = SetLogLevelResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[54]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4479,7 +4605,7 @@ func (x *SetLogLevelResponse) String() string {
 func (*SetLogLevelResponse) ProtoMessage() {}
 
 func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[54]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4492,7 +4618,7 @@ func (x *SetLogLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLogLevelResponse.ProtoReflect.Descriptor instead.
 func (*SetLogLevelResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *SetLogLevelResponse) GetPrevious() string {
@@ -4520,7 +4646,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[55]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4532,7 +4658,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[55]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4545,7 +4671,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ReloadRequest) GetNode() string {
@@ -4570,7 +4696,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[56]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4582,7 +4708,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_admin_proto_msgTypes[56]
+	mi := &file_zio_gateway_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4595,7 +4721,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_zio_gateway_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ReloadResponse) GetChanges() []string {
@@ -4677,9 +4803,10 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"giverShare\x12\x1f\n" +
 	"\vtaker_share\x18\x05 \x01(\x01R\n" +
 	"takerShare\x12#\n" +
-	"\rgateway_share\x18\x06 \x01(\x01R\fgatewayShare\"0\n" +
+	"\rgateway_share\x18\x06 \x01(\x01R\fgatewayShare\"M\n" +
 	"\x10GetStatusRequest\x12\x1c\n" +
-	"\x04node\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"\xb3\x06\n" +
+	"\x04node\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\x12\x1b\n" +
+	"\tall_nodes\x18\x02 \x01(\bR\ballNodes\"\xb3\a\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x124\n" +
 	"\astarted\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12\x1a\n" +
@@ -4703,10 +4830,17 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"configured\x12\x12\n" +
 	"\x04node\x18\x11 \x01(\tR\x04node\x12\x14\n" +
 	"\x05nodes\x18\x12 \x01(\x04R\x05nodes\x127\n" +
-	"\acluster\x18\x13 \x01(\v2\x1d.zio.gateway.v1.ClusterStatusR\acluster\x1a=\n" +
+	"\acluster\x18\x13 \x01(\v2\x1d.zio.gateway.v1.ClusterStatusR\acluster\x12?\n" +
+	"\rnode_statuses\x18\x14 \x03(\v2\x1a.zio.gateway.v1.NodeStatusR\fnodeStatuses\x12=\n" +
+	"\vunreachable\x18\x15 \x03(\v2\x1b.zio.gateway.v1.UnreachableR\vunreachable\x1a=\n" +
 	"\x0fEndedFlowsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"V\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"t\n" +
+	"\n" +
+	"NodeStatus\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x17\n" +
+	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x129\n" +
+	"\x06status\x18\x03 \x01(\v2!.zio.gateway.v1.GetStatusResponseR\x06status\"V\n" +
 	"\rClusterStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x1b.zio.gateway.v1.ClusterNodeR\x05nodes\"\xcb\x02\n" +
@@ -4742,7 +4876,7 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"eotTimeout\x12<\n" +
 	"\fidle_timeout\x18\t \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12<\n" +
 	"\fhandler_wait\x18\n" +
-	" \x01(\v2\x19.google.protobuf.DurationR\vhandlerWait\"\xe8\x01\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\vhandlerWait\"\x8c\x02\n" +
 	"\x10ListFlowsRequest\x12B\n" +
 	"\x06states\x18\x01 \x03(\x0e2\x19.zio.gateway.v1.FlowStateB\x0f\xbaH\f\x92\x01\t\"\a\x82\x01\x04\x10\x01 \x00R\x06states\x12 \n" +
 	"\x06filter\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06filter\x12'\n" +
@@ -4750,11 +4884,15 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\tpageToken\x12\x1c\n" +
-	"\x04node\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"\xa6\x01\n" +
+	"\x04node\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\x12\"\n" +
+	"\border_by\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18@R\aorderBy\"\xec\x01\n" +
 	"\x11ListFlowsResponse\x12*\n" +
 	"\x05flows\x18\x01 \x03(\v2\x14.zio.gateway.v1.FlowR\x05flows\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12=\n" +
-	"\vunreachable\x18\x03 \x03(\v2\x1b.zio.gateway.v1.UnreachableR\vunreachable\"G\n" +
+	"\vunreachable\x18\x03 \x03(\v2\x1b.zio.gateway.v1.UnreachableR\vunreachable\x12\x1d\n" +
+	"\n" +
+	"total_size\x18\x04 \x01(\x04R\ttotalSize\x12%\n" +
+	"\x0epreceding_size\x18\x05 \x01(\x04R\rprecedingSize\"G\n" +
 	"\x0eGetFlowRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\x04B\a\xbaH\x042\x02 \x00R\x02id\x12\x1c\n" +
 	"\x04node\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\";\n" +
@@ -5025,7 +5163,7 @@ func file_zio_gateway_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_zio_gateway_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_zio_gateway_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_zio_gateway_v1_admin_proto_goTypes = []any{
 	(FlowState)(0),                 // 0: zio.gateway.v1.FlowState
 	(HeldUpBy)(0),                  // 1: zio.gateway.v1.HeldUpBy
@@ -5039,186 +5177,190 @@ var file_zio_gateway_v1_admin_proto_goTypes = []any{
 	(*Waits)(nil),                  // 9: zio.gateway.v1.Waits
 	(*GetStatusRequest)(nil),       // 10: zio.gateway.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),      // 11: zio.gateway.v1.GetStatusResponse
-	(*ClusterStatus)(nil),          // 12: zio.gateway.v1.ClusterStatus
-	(*ClusterNode)(nil),            // 13: zio.gateway.v1.ClusterNode
-	(*Endpoint)(nil),               // 14: zio.gateway.v1.Endpoint
-	(*Limits)(nil),                 // 15: zio.gateway.v1.Limits
-	(*ListFlowsRequest)(nil),       // 16: zio.gateway.v1.ListFlowsRequest
-	(*ListFlowsResponse)(nil),      // 17: zio.gateway.v1.ListFlowsResponse
-	(*GetFlowRequest)(nil),         // 18: zio.gateway.v1.GetFlowRequest
-	(*GetFlowResponse)(nil),        // 19: zio.gateway.v1.GetFlowResponse
-	(*WatchFlowsRequest)(nil),      // 20: zio.gateway.v1.WatchFlowsRequest
-	(*NodeEventNumber)(nil),        // 21: zio.gateway.v1.NodeEventNumber
-	(*WatchFlowsResponse)(nil),     // 22: zio.gateway.v1.WatchFlowsResponse
-	(*EndFlowRequest)(nil),         // 23: zio.gateway.v1.EndFlowRequest
-	(*EndFlowResponse)(nil),        // 24: zio.gateway.v1.EndFlowResponse
-	(*ListPeersRequest)(nil),       // 25: zio.gateway.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),      // 26: zio.gateway.v1.ListPeersResponse
-	(*ConnectedPeer)(nil),          // 27: zio.gateway.v1.ConnectedPeer
-	(*DisconnectPeerRequest)(nil),  // 28: zio.gateway.v1.DisconnectPeerRequest
-	(*DisconnectPeerResponse)(nil), // 29: zio.gateway.v1.DisconnectPeerResponse
-	(*ListListenersRequest)(nil),   // 30: zio.gateway.v1.ListListenersRequest
-	(*ListListenersResponse)(nil),  // 31: zio.gateway.v1.ListListenersResponse
-	(*Listener)(nil),               // 32: zio.gateway.v1.Listener
-	(*ListNodesRequest)(nil),       // 33: zio.gateway.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),      // 34: zio.gateway.v1.ListNodesResponse
-	(*Node)(nil),                   // 35: zio.gateway.v1.Node
-	(*NodePort)(nil),               // 36: zio.gateway.v1.NodePort
-	(*WatchNodesRequest)(nil),      // 37: zio.gateway.v1.WatchNodesRequest
-	(*WatchNodesResponse)(nil),     // 38: zio.gateway.v1.WatchNodesResponse
-	(*Route)(nil),                  // 39: zio.gateway.v1.Route
-	(*BuiltinFactory)(nil),         // 40: zio.gateway.v1.BuiltinFactory
-	(*ListenerFactory)(nil),        // 41: zio.gateway.v1.ListenerFactory
-	(*ExecFactory)(nil),            // 42: zio.gateway.v1.ExecFactory
-	(*ConnectFactory)(nil),         // 43: zio.gateway.v1.ConnectFactory
-	(*RouteStatus)(nil),            // 44: zio.gateway.v1.RouteStatus
-	(*ListRoutesRequest)(nil),      // 45: zio.gateway.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),     // 46: zio.gateway.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),        // 47: zio.gateway.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),       // 48: zio.gateway.v1.AddRouteResponse
-	(*RemoveRouteRequest)(nil),     // 49: zio.gateway.v1.RemoveRouteRequest
-	(*RemoveRouteResponse)(nil),    // 50: zio.gateway.v1.RemoveRouteResponse
-	(*TestRouteRequest)(nil),       // 51: zio.gateway.v1.TestRouteRequest
-	(*TestRouteResponse)(nil),      // 52: zio.gateway.v1.TestRouteResponse
-	(*RouteVerdict)(nil),           // 53: zio.gateway.v1.RouteVerdict
-	(*DrainRequest)(nil),           // 54: zio.gateway.v1.DrainRequest
-	(*DrainResponse)(nil),          // 55: zio.gateway.v1.DrainResponse
-	(*UndrainRequest)(nil),         // 56: zio.gateway.v1.UndrainRequest
-	(*UndrainResponse)(nil),        // 57: zio.gateway.v1.UndrainResponse
-	(*SetLogLevelRequest)(nil),     // 58: zio.gateway.v1.SetLogLevelRequest
-	(*SetLogLevelResponse)(nil),    // 59: zio.gateway.v1.SetLogLevelResponse
-	(*ReloadRequest)(nil),          // 60: zio.gateway.v1.ReloadRequest
-	(*ReloadResponse)(nil),         // 61: zio.gateway.v1.ReloadResponse
-	nil,                            // 62: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	nil,                            // 63: zio.gateway.v1.Node.HeadersEntry
-	(EndReason)(0),                 // 64: zio.gateway.v1.EndReason
-	(*Peer)(nil),                   // 65: zio.gateway.v1.Peer
-	(Direction)(0),                 // 66: zio.gateway.v1.Direction
-	(*structpb.Struct)(nil),        // 67: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),  // 68: google.protobuf.Timestamp
-	(*LeftOut)(nil),                // 69: zio.gateway.v1.LeftOut
-	(*durationpb.Duration)(nil),    // 70: google.protobuf.Duration
-	(*Bot)(nil),                    // 71: zio.gateway.v1.Bot
+	(*NodeStatus)(nil),             // 12: zio.gateway.v1.NodeStatus
+	(*ClusterStatus)(nil),          // 13: zio.gateway.v1.ClusterStatus
+	(*ClusterNode)(nil),            // 14: zio.gateway.v1.ClusterNode
+	(*Endpoint)(nil),               // 15: zio.gateway.v1.Endpoint
+	(*Limits)(nil),                 // 16: zio.gateway.v1.Limits
+	(*ListFlowsRequest)(nil),       // 17: zio.gateway.v1.ListFlowsRequest
+	(*ListFlowsResponse)(nil),      // 18: zio.gateway.v1.ListFlowsResponse
+	(*GetFlowRequest)(nil),         // 19: zio.gateway.v1.GetFlowRequest
+	(*GetFlowResponse)(nil),        // 20: zio.gateway.v1.GetFlowResponse
+	(*WatchFlowsRequest)(nil),      // 21: zio.gateway.v1.WatchFlowsRequest
+	(*NodeEventNumber)(nil),        // 22: zio.gateway.v1.NodeEventNumber
+	(*WatchFlowsResponse)(nil),     // 23: zio.gateway.v1.WatchFlowsResponse
+	(*EndFlowRequest)(nil),         // 24: zio.gateway.v1.EndFlowRequest
+	(*EndFlowResponse)(nil),        // 25: zio.gateway.v1.EndFlowResponse
+	(*ListPeersRequest)(nil),       // 26: zio.gateway.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),      // 27: zio.gateway.v1.ListPeersResponse
+	(*ConnectedPeer)(nil),          // 28: zio.gateway.v1.ConnectedPeer
+	(*DisconnectPeerRequest)(nil),  // 29: zio.gateway.v1.DisconnectPeerRequest
+	(*DisconnectPeerResponse)(nil), // 30: zio.gateway.v1.DisconnectPeerResponse
+	(*ListListenersRequest)(nil),   // 31: zio.gateway.v1.ListListenersRequest
+	(*ListListenersResponse)(nil),  // 32: zio.gateway.v1.ListListenersResponse
+	(*Listener)(nil),               // 33: zio.gateway.v1.Listener
+	(*ListNodesRequest)(nil),       // 34: zio.gateway.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),      // 35: zio.gateway.v1.ListNodesResponse
+	(*Node)(nil),                   // 36: zio.gateway.v1.Node
+	(*NodePort)(nil),               // 37: zio.gateway.v1.NodePort
+	(*WatchNodesRequest)(nil),      // 38: zio.gateway.v1.WatchNodesRequest
+	(*WatchNodesResponse)(nil),     // 39: zio.gateway.v1.WatchNodesResponse
+	(*Route)(nil),                  // 40: zio.gateway.v1.Route
+	(*BuiltinFactory)(nil),         // 41: zio.gateway.v1.BuiltinFactory
+	(*ListenerFactory)(nil),        // 42: zio.gateway.v1.ListenerFactory
+	(*ExecFactory)(nil),            // 43: zio.gateway.v1.ExecFactory
+	(*ConnectFactory)(nil),         // 44: zio.gateway.v1.ConnectFactory
+	(*RouteStatus)(nil),            // 45: zio.gateway.v1.RouteStatus
+	(*ListRoutesRequest)(nil),      // 46: zio.gateway.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),     // 47: zio.gateway.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),        // 48: zio.gateway.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),       // 49: zio.gateway.v1.AddRouteResponse
+	(*RemoveRouteRequest)(nil),     // 50: zio.gateway.v1.RemoveRouteRequest
+	(*RemoveRouteResponse)(nil),    // 51: zio.gateway.v1.RemoveRouteResponse
+	(*TestRouteRequest)(nil),       // 52: zio.gateway.v1.TestRouteRequest
+	(*TestRouteResponse)(nil),      // 53: zio.gateway.v1.TestRouteResponse
+	(*RouteVerdict)(nil),           // 54: zio.gateway.v1.RouteVerdict
+	(*DrainRequest)(nil),           // 55: zio.gateway.v1.DrainRequest
+	(*DrainResponse)(nil),          // 56: zio.gateway.v1.DrainResponse
+	(*UndrainRequest)(nil),         // 57: zio.gateway.v1.UndrainRequest
+	(*UndrainResponse)(nil),        // 58: zio.gateway.v1.UndrainResponse
+	(*SetLogLevelRequest)(nil),     // 59: zio.gateway.v1.SetLogLevelRequest
+	(*SetLogLevelResponse)(nil),    // 60: zio.gateway.v1.SetLogLevelResponse
+	(*ReloadRequest)(nil),          // 61: zio.gateway.v1.ReloadRequest
+	(*ReloadResponse)(nil),         // 62: zio.gateway.v1.ReloadResponse
+	nil,                            // 63: zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	nil,                            // 64: zio.gateway.v1.Node.HeadersEntry
+	(EndReason)(0),                 // 65: zio.gateway.v1.EndReason
+	(*Peer)(nil),                   // 66: zio.gateway.v1.Peer
+	(Direction)(0),                 // 67: zio.gateway.v1.Direction
+	(*structpb.Struct)(nil),        // 68: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),  // 69: google.protobuf.Timestamp
+	(*LeftOut)(nil),                // 70: zio.gateway.v1.LeftOut
+	(*durationpb.Duration)(nil),    // 71: google.protobuf.Duration
+	(*Bot)(nil),                    // 72: zio.gateway.v1.Bot
 }
 var file_zio_gateway_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: zio.gateway.v1.Flow.state:type_name -> zio.gateway.v1.FlowState
-	64, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
-	65, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
-	65, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
-	66, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
-	67, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
-	68, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
-	68, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
-	68, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
+	65, // 1: zio.gateway.v1.Flow.reason:type_name -> zio.gateway.v1.EndReason
+	66, // 2: zio.gateway.v1.Flow.client:type_name -> zio.gateway.v1.Peer
+	66, // 3: zio.gateway.v1.Flow.handler:type_name -> zio.gateway.v1.Peer
+	67, // 4: zio.gateway.v1.Flow.direction:type_name -> zio.gateway.v1.Direction
+	68, // 5: zio.gateway.v1.Flow.attributes:type_name -> google.protobuf.Struct
+	69, // 6: zio.gateway.v1.Flow.opened:type_name -> google.protobuf.Timestamp
+	69, // 7: zio.gateway.v1.Flow.ended:type_name -> google.protobuf.Timestamp
+	69, // 8: zio.gateway.v1.Flow.deadline:type_name -> google.protobuf.Timestamp
 	7,  // 9: zio.gateway.v1.Flow.credit_state:type_name -> zio.gateway.v1.CreditState
 	8,  // 10: zio.gateway.v1.Flow.from_client:type_name -> zio.gateway.v1.Traffic
 	8,  // 11: zio.gateway.v1.Flow.from_handler:type_name -> zio.gateway.v1.Traffic
-	68, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
-	68, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
+	69, // 12: zio.gateway.v1.Flow.last_dat:type_name -> google.protobuf.Timestamp
+	69, // 13: zio.gateway.v1.Flow.last_pay:type_name -> google.protobuf.Timestamp
 	1,  // 14: zio.gateway.v1.Flow.held_up_by:type_name -> zio.gateway.v1.HeldUpBy
 	9,  // 15: zio.gateway.v1.Flow.waits:type_name -> zio.gateway.v1.Waits
-	69, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
-	70, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
-	70, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
-	70, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
-	68, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	14, // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
-	62, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
-	15, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
-	68, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
-	12, // 25: zio.gateway.v1.GetStatusResponse.cluster:type_name -> zio.gateway.v1.ClusterStatus
-	13, // 26: zio.gateway.v1.ClusterStatus.nodes:type_name -> zio.gateway.v1.ClusterNode
-	68, // 27: zio.gateway.v1.ClusterNode.started:type_name -> google.protobuf.Timestamp
-	68, // 28: zio.gateway.v1.ClusterNode.heard:type_name -> google.protobuf.Timestamp
-	70, // 29: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
-	70, // 30: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
-	70, // 31: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
-	70, // 32: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
-	0,  // 33: zio.gateway.v1.ListFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	5,  // 34: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
-	6,  // 35: zio.gateway.v1.ListFlowsResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
-	5,  // 36: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
-	0,  // 37: zio.gateway.v1.WatchFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
-	21, // 38: zio.gateway.v1.WatchFlowsRequest.after_events:type_name -> zio.gateway.v1.NodeEventNumber
-	68, // 39: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
-	5,  // 40: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
-	5,  // 41: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
-	27, // 42: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
-	6,  // 43: zio.gateway.v1.ListPeersResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
-	65, // 44: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
-	68, // 45: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
-	2,  // 46: zio.gateway.v1.ConnectedPeer.mechanism:type_name -> zio.gateway.v1.Mechanism
-	68, // 47: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
-	27, // 48: zio.gateway.v1.DisconnectPeerResponse.peer:type_name -> zio.gateway.v1.ConnectedPeer
-	32, // 49: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
-	6,  // 50: zio.gateway.v1.ListListenersResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
-	65, // 51: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
-	68, // 52: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
-	35, // 53: zio.gateway.v1.ListNodesResponse.nodes:type_name -> zio.gateway.v1.Node
-	12, // 54: zio.gateway.v1.ListNodesResponse.cluster:type_name -> zio.gateway.v1.ClusterStatus
-	63, // 55: zio.gateway.v1.Node.headers:type_name -> zio.gateway.v1.Node.HeadersEntry
-	36, // 56: zio.gateway.v1.Node.ports:type_name -> zio.gateway.v1.NodePort
-	68, // 57: zio.gateway.v1.Node.entered:type_name -> google.protobuf.Timestamp
-	68, // 58: zio.gateway.v1.Node.changed:type_name -> google.protobuf.Timestamp
-	68, // 59: zio.gateway.v1.WatchNodesResponse.time:type_name -> google.protobuf.Timestamp
-	3,  // 60: zio.gateway.v1.WatchNodesResponse.event:type_name -> zio.gateway.v1.NodeEvent
-	35, // 61: zio.gateway.v1.WatchNodesResponse.node:type_name -> zio.gateway.v1.Node
-	40, // 62: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
-	41, // 63: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
-	42, // 64: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
-	43, // 65: zio.gateway.v1.Route.connect:type_name -> zio.gateway.v1.ConnectFactory
-	70, // 66: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
-	39, // 67: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
-	4,  // 68: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
-	44, // 69: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
-	39, // 70: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
-	44, // 71: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	44, // 72: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
-	71, // 73: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
-	65, // 74: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
-	53, // 75: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
-	4,  // 76: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
-	10, // 77: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
-	16, // 78: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
-	18, // 79: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
-	20, // 80: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
-	23, // 81: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
-	25, // 82: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
-	28, // 83: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
-	30, // 84: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
-	33, // 85: zio.gateway.v1.AdminService.ListNodes:input_type -> zio.gateway.v1.ListNodesRequest
-	37, // 86: zio.gateway.v1.AdminService.WatchNodes:input_type -> zio.gateway.v1.WatchNodesRequest
-	45, // 87: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
-	47, // 88: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
-	49, // 89: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
-	51, // 90: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
-	54, // 91: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
-	56, // 92: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
-	58, // 93: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
-	60, // 94: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
-	11, // 95: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
-	17, // 96: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
-	19, // 97: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
-	22, // 98: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
-	24, // 99: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
-	26, // 100: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
-	29, // 101: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
-	31, // 102: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
-	34, // 103: zio.gateway.v1.AdminService.ListNodes:output_type -> zio.gateway.v1.ListNodesResponse
-	38, // 104: zio.gateway.v1.AdminService.WatchNodes:output_type -> zio.gateway.v1.WatchNodesResponse
-	46, // 105: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
-	48, // 106: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
-	50, // 107: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
-	52, // 108: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
-	55, // 109: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
-	57, // 110: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
-	59, // 111: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
-	61, // 112: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
-	95, // [95:113] is the sub-list for method output_type
-	77, // [77:95] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	70, // 16: zio.gateway.v1.Flow.left_out:type_name -> zio.gateway.v1.LeftOut
+	71, // 17: zio.gateway.v1.Waits.for_giver:type_name -> google.protobuf.Duration
+	71, // 18: zio.gateway.v1.Waits.for_taker:type_name -> google.protobuf.Duration
+	71, // 19: zio.gateway.v1.Waits.for_gateway:type_name -> google.protobuf.Duration
+	69, // 20: zio.gateway.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	15, // 21: zio.gateway.v1.GetStatusResponse.endpoints:type_name -> zio.gateway.v1.Endpoint
+	63, // 22: zio.gateway.v1.GetStatusResponse.ended_flows:type_name -> zio.gateway.v1.GetStatusResponse.EndedFlowsEntry
+	16, // 23: zio.gateway.v1.GetStatusResponse.limits:type_name -> zio.gateway.v1.Limits
+	69, // 24: zio.gateway.v1.GetStatusResponse.configured:type_name -> google.protobuf.Timestamp
+	13, // 25: zio.gateway.v1.GetStatusResponse.cluster:type_name -> zio.gateway.v1.ClusterStatus
+	12, // 26: zio.gateway.v1.GetStatusResponse.node_statuses:type_name -> zio.gateway.v1.NodeStatus
+	6,  // 27: zio.gateway.v1.GetStatusResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
+	11, // 28: zio.gateway.v1.NodeStatus.status:type_name -> zio.gateway.v1.GetStatusResponse
+	14, // 29: zio.gateway.v1.ClusterStatus.nodes:type_name -> zio.gateway.v1.ClusterNode
+	69, // 30: zio.gateway.v1.ClusterNode.started:type_name -> google.protobuf.Timestamp
+	69, // 31: zio.gateway.v1.ClusterNode.heard:type_name -> google.protobuf.Timestamp
+	71, // 32: zio.gateway.v1.Limits.pending_timeout:type_name -> google.protobuf.Duration
+	71, // 33: zio.gateway.v1.Limits.eot_timeout:type_name -> google.protobuf.Duration
+	71, // 34: zio.gateway.v1.Limits.idle_timeout:type_name -> google.protobuf.Duration
+	71, // 35: zio.gateway.v1.Limits.handler_wait:type_name -> google.protobuf.Duration
+	0,  // 36: zio.gateway.v1.ListFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
+	5,  // 37: zio.gateway.v1.ListFlowsResponse.flows:type_name -> zio.gateway.v1.Flow
+	6,  // 38: zio.gateway.v1.ListFlowsResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
+	5,  // 39: zio.gateway.v1.GetFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	0,  // 40: zio.gateway.v1.WatchFlowsRequest.states:type_name -> zio.gateway.v1.FlowState
+	22, // 41: zio.gateway.v1.WatchFlowsRequest.after_events:type_name -> zio.gateway.v1.NodeEventNumber
+	69, // 42: zio.gateway.v1.WatchFlowsResponse.time:type_name -> google.protobuf.Timestamp
+	5,  // 43: zio.gateway.v1.WatchFlowsResponse.flow:type_name -> zio.gateway.v1.Flow
+	5,  // 44: zio.gateway.v1.EndFlowResponse.flow:type_name -> zio.gateway.v1.Flow
+	28, // 45: zio.gateway.v1.ListPeersResponse.peers:type_name -> zio.gateway.v1.ConnectedPeer
+	6,  // 46: zio.gateway.v1.ListPeersResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
+	66, // 47: zio.gateway.v1.ConnectedPeer.peer:type_name -> zio.gateway.v1.Peer
+	69, // 48: zio.gateway.v1.ConnectedPeer.connected:type_name -> google.protobuf.Timestamp
+	2,  // 49: zio.gateway.v1.ConnectedPeer.mechanism:type_name -> zio.gateway.v1.Mechanism
+	69, // 50: zio.gateway.v1.ConnectedPeer.last_seen:type_name -> google.protobuf.Timestamp
+	28, // 51: zio.gateway.v1.DisconnectPeerResponse.peer:type_name -> zio.gateway.v1.ConnectedPeer
+	33, // 52: zio.gateway.v1.ListListenersResponse.listeners:type_name -> zio.gateway.v1.Listener
+	6,  // 53: zio.gateway.v1.ListListenersResponse.unreachable:type_name -> zio.gateway.v1.Unreachable
+	66, // 54: zio.gateway.v1.Listener.peer:type_name -> zio.gateway.v1.Peer
+	69, // 55: zio.gateway.v1.Listener.registered:type_name -> google.protobuf.Timestamp
+	36, // 56: zio.gateway.v1.ListNodesResponse.nodes:type_name -> zio.gateway.v1.Node
+	13, // 57: zio.gateway.v1.ListNodesResponse.cluster:type_name -> zio.gateway.v1.ClusterStatus
+	64, // 58: zio.gateway.v1.Node.headers:type_name -> zio.gateway.v1.Node.HeadersEntry
+	37, // 59: zio.gateway.v1.Node.ports:type_name -> zio.gateway.v1.NodePort
+	69, // 60: zio.gateway.v1.Node.entered:type_name -> google.protobuf.Timestamp
+	69, // 61: zio.gateway.v1.Node.changed:type_name -> google.protobuf.Timestamp
+	69, // 62: zio.gateway.v1.WatchNodesResponse.time:type_name -> google.protobuf.Timestamp
+	3,  // 63: zio.gateway.v1.WatchNodesResponse.event:type_name -> zio.gateway.v1.NodeEvent
+	36, // 64: zio.gateway.v1.WatchNodesResponse.node:type_name -> zio.gateway.v1.Node
+	41, // 65: zio.gateway.v1.Route.builtin:type_name -> zio.gateway.v1.BuiltinFactory
+	42, // 66: zio.gateway.v1.Route.listener:type_name -> zio.gateway.v1.ListenerFactory
+	43, // 67: zio.gateway.v1.Route.exec:type_name -> zio.gateway.v1.ExecFactory
+	44, // 68: zio.gateway.v1.Route.connect:type_name -> zio.gateway.v1.ConnectFactory
+	71, // 69: zio.gateway.v1.ExecFactory.max_time:type_name -> google.protobuf.Duration
+	40, // 70: zio.gateway.v1.RouteStatus.route:type_name -> zio.gateway.v1.Route
+	4,  // 71: zio.gateway.v1.RouteStatus.origin:type_name -> zio.gateway.v1.RouteOrigin
+	45, // 72: zio.gateway.v1.ListRoutesResponse.routes:type_name -> zio.gateway.v1.RouteStatus
+	40, // 73: zio.gateway.v1.AddRouteRequest.route:type_name -> zio.gateway.v1.Route
+	45, // 74: zio.gateway.v1.AddRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	45, // 75: zio.gateway.v1.RemoveRouteResponse.route:type_name -> zio.gateway.v1.RouteStatus
+	72, // 76: zio.gateway.v1.TestRouteRequest.bot:type_name -> zio.gateway.v1.Bot
+	66, // 77: zio.gateway.v1.TestRouteRequest.peer:type_name -> zio.gateway.v1.Peer
+	54, // 78: zio.gateway.v1.TestRouteResponse.verdicts:type_name -> zio.gateway.v1.RouteVerdict
+	4,  // 79: zio.gateway.v1.RouteVerdict.origin:type_name -> zio.gateway.v1.RouteOrigin
+	10, // 80: zio.gateway.v1.AdminService.GetStatus:input_type -> zio.gateway.v1.GetStatusRequest
+	17, // 81: zio.gateway.v1.AdminService.ListFlows:input_type -> zio.gateway.v1.ListFlowsRequest
+	19, // 82: zio.gateway.v1.AdminService.GetFlow:input_type -> zio.gateway.v1.GetFlowRequest
+	21, // 83: zio.gateway.v1.AdminService.WatchFlows:input_type -> zio.gateway.v1.WatchFlowsRequest
+	24, // 84: zio.gateway.v1.AdminService.EndFlow:input_type -> zio.gateway.v1.EndFlowRequest
+	26, // 85: zio.gateway.v1.AdminService.ListPeers:input_type -> zio.gateway.v1.ListPeersRequest
+	29, // 86: zio.gateway.v1.AdminService.DisconnectPeer:input_type -> zio.gateway.v1.DisconnectPeerRequest
+	31, // 87: zio.gateway.v1.AdminService.ListListeners:input_type -> zio.gateway.v1.ListListenersRequest
+	34, // 88: zio.gateway.v1.AdminService.ListNodes:input_type -> zio.gateway.v1.ListNodesRequest
+	38, // 89: zio.gateway.v1.AdminService.WatchNodes:input_type -> zio.gateway.v1.WatchNodesRequest
+	46, // 90: zio.gateway.v1.AdminService.ListRoutes:input_type -> zio.gateway.v1.ListRoutesRequest
+	48, // 91: zio.gateway.v1.AdminService.AddRoute:input_type -> zio.gateway.v1.AddRouteRequest
+	50, // 92: zio.gateway.v1.AdminService.RemoveRoute:input_type -> zio.gateway.v1.RemoveRouteRequest
+	52, // 93: zio.gateway.v1.AdminService.TestRoute:input_type -> zio.gateway.v1.TestRouteRequest
+	55, // 94: zio.gateway.v1.AdminService.Drain:input_type -> zio.gateway.v1.DrainRequest
+	57, // 95: zio.gateway.v1.AdminService.Undrain:input_type -> zio.gateway.v1.UndrainRequest
+	59, // 96: zio.gateway.v1.AdminService.SetLogLevel:input_type -> zio.gateway.v1.SetLogLevelRequest
+	61, // 97: zio.gateway.v1.AdminService.Reload:input_type -> zio.gateway.v1.ReloadRequest
+	11, // 98: zio.gateway.v1.AdminService.GetStatus:output_type -> zio.gateway.v1.GetStatusResponse
+	18, // 99: zio.gateway.v1.AdminService.ListFlows:output_type -> zio.gateway.v1.ListFlowsResponse
+	20, // 100: zio.gateway.v1.AdminService.GetFlow:output_type -> zio.gateway.v1.GetFlowResponse
+	23, // 101: zio.gateway.v1.AdminService.WatchFlows:output_type -> zio.gateway.v1.WatchFlowsResponse
+	25, // 102: zio.gateway.v1.AdminService.EndFlow:output_type -> zio.gateway.v1.EndFlowResponse
+	27, // 103: zio.gateway.v1.AdminService.ListPeers:output_type -> zio.gateway.v1.ListPeersResponse
+	30, // 104: zio.gateway.v1.AdminService.DisconnectPeer:output_type -> zio.gateway.v1.DisconnectPeerResponse
+	32, // 105: zio.gateway.v1.AdminService.ListListeners:output_type -> zio.gateway.v1.ListListenersResponse
+	35, // 106: zio.gateway.v1.AdminService.ListNodes:output_type -> zio.gateway.v1.ListNodesResponse
+	39, // 107: zio.gateway.v1.AdminService.WatchNodes:output_type -> zio.gateway.v1.WatchNodesResponse
+	47, // 108: zio.gateway.v1.AdminService.ListRoutes:output_type -> zio.gateway.v1.ListRoutesResponse
+	49, // 109: zio.gateway.v1.AdminService.AddRoute:output_type -> zio.gateway.v1.AddRouteResponse
+	51, // 110: zio.gateway.v1.AdminService.RemoveRoute:output_type -> zio.gateway.v1.RemoveRouteResponse
+	53, // 111: zio.gateway.v1.AdminService.TestRoute:output_type -> zio.gateway.v1.TestRouteResponse
+	56, // 112: zio.gateway.v1.AdminService.Drain:output_type -> zio.gateway.v1.DrainResponse
+	58, // 113: zio.gateway.v1.AdminService.Undrain:output_type -> zio.gateway.v1.UndrainResponse
+	60, // 114: zio.gateway.v1.AdminService.SetLogLevel:output_type -> zio.gateway.v1.SetLogLevelResponse
+	62, // 115: zio.gateway.v1.AdminService.Reload:output_type -> zio.gateway.v1.ReloadResponse
+	98, // [98:116] is the sub-list for method output_type
+	80, // [80:98] is the sub-list for method input_type
+	80, // [80:80] is the sub-list for extension type_name
+	80, // [80:80] is the sub-list for extension extendee
+	0,  // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_zio_gateway_v1_admin_proto_init() }
@@ -5228,7 +5370,7 @@ func file_zio_gateway_v1_admin_proto_init() {
 	}
 	file_zio_gateway_v1_flow_proto_init()
 	file_zio_gateway_v1_handler_proto_init()
-	file_zio_gateway_v1_admin_proto_msgTypes[34].OneofWrappers = []any{
+	file_zio_gateway_v1_admin_proto_msgTypes[35].OneofWrappers = []any{
 		(*Route_Builtin)(nil),
 		(*Route_Listener)(nil),
 		(*Route_Exec)(nil),
@@ -5240,7 +5382,7 @@ func file_zio_gateway_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zio_gateway_v1_admin_proto_rawDesc), len(file_zio_gateway_v1_admin_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   59,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,36 +1,70 @@
+//go:build unix
+
 package operate_test
 
 import (
 	"context"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/zioflow/gateway/cli/exit"
+	"github.com/zioflow/gateway/cli/top"
 	zioflow "github.com/zioflow/gateway/clients/go"
 )
 
-// BenchmarkMany is how long the commands take with 10,000 flows that are active:
+// BenchmarkMany is how long the commands take with 10,000 flows that are active, and how much
+// processor time, the gateway's and their own:
 //
 //	go test ./cli/operate -run - -bench Many
 func BenchmarkMany(b *testing.B) {
 	r := crowded(b)
 	for name, arguments := range map[string][]string{
-		"flows": {"flows"}, "top's": {"flows", "--sort=rate", "--limit=50"}, "json": {"flows", "--json"},
+		"flows": {"flows"}, "top's": {"flows", "--sort=rate", "--limit=50"}, "json": {"flows", "--json"}, "status": {"status"},
 		"filter": {"flows", "--filter", `attributes.run > 9990 && attributes.stream == "raw"`},
 	} {
 		b.Run(name, func(b *testing.B) {
+			calls, before := 0.0, processorTime(b)
 			for b.Loop() {
+				calls++
 				begin := time.Now()
 				if d := r.run(b, arguments...); d.code != exit.Done {
 					b.Fatal(d.err)
 				}
 				b.ReportMetric(time.Since(begin).Seconds(), "s/call")
 			}
+			b.ReportMetric((processorTime(b)-before).Seconds()/calls, "processor-s/call")
 		})
 	}
+}
+
+// BenchmarkLook is the processor time that a look of top takes with 10,000 flows, the gateway's
+// and its own:
+//
+//	go test ./cli/operate -run - -bench Look
+func BenchmarkLook(b *testing.B) {
+	source, looks := topOf(b, crowded(b)), 0.0
+	before := processorTime(b)
+	for b.Loop() {
+		looks++
+		if seen, err := source.Look(b.Context(), top.Query{Sort: "rate", Rows: 50}); err != nil || len(seen.Flows) != 50 {
+			b.Fatalf("%d flows, %v", len(seen.Flows), err)
+		}
+	}
+	b.ReportMetric((processorTime(b)-before).Seconds()/looks, "processor-s/look")
+}
+
+// processorTime is what this process has used.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // crowded is a gateway with 10,000 flows that are active.
@@ -76,6 +110,7 @@ func BenchmarkBeside(b *testing.B) {
 		}
 		return dats
 	}
+	source := topOf(b, r)
 	var alone, watched float64
 	for b.Loop() {
 		alone += count()
@@ -84,7 +119,9 @@ func BenchmarkBeside(b *testing.B) {
 		looking.Go(func() {
 			for ctx.Err() == nil {
 				began := time.Now()
-				r.run(b, "flows", "--sort=rate", "--limit=50")
+				if _, err := source.Look(b.Context(), top.Query{Sort: "rate", Rows: 50}); err != nil {
+					b.Error(err)
+				}
 				select {
 				case <-ctx.Done():
 				case <-time.After(max(time.Second, 9*time.Since(began))):

@@ -1,0 +1,4 @@
+package operate
+
+// SourceOf is what top asks.
+var SourceOf = sourceOf
