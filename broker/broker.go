@@ -2,7 +2,7 @@
 // knows neither ZeroMQ nor gRPC: a transport attaches a Link for each of its
 // peers and passes on what the peer sends.
 //
-// Locks are taken in the order Flow, route table, listener group, registry, quotas,
+// Locks are taken in the order Flow, route table, listener group, the registries, quotas,
 // offers, link, with that of the peers' table taken alone; none is held while something waits.
 package broker
 

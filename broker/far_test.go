@@ -149,6 +149,61 @@ func TestCarriedClient(t *testing.T) {
 	}
 }
 
+// TestCrossings: it is told which listeners of this node have become idle or full, or are so no
+// more, and of nothing else that flows do.
+func TestCrossings(t *testing.T) {
+	t.Parallel()
+	b, err := broker.New(broker.DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close(flow.Draining, "the test is over")
+	crossed := b.ListenersCrossed()
+	want := func(when, name string, flows int) {
+		t.Helper()
+		select {
+		case <-crossed:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: nobody was told", when)
+		}
+		if all := b.TakeCrossedListeners(); len(all) != 1 || all[0].Name != name || all[0].Flows != flows {
+			t.Errorf("%s: told was %+v, want %s with %d", when, all, name, flows)
+		}
+	}
+	several, many := listens(t, b, "many", "", "", 0)
+	clients := [3]*broker.Peer{}
+	clients[0], _ = opens(b, "")
+	many.next(t)
+	want("one of many", "many", 1)
+	clients[1], _ = opens(b, "")
+	many.next(t)
+	clients[1].Leave("gone") // of two, one is left
+	if all := b.TakeCrossedListeners(); len(all) > 0 {
+		t.Errorf("one more or less: told was %+v", all)
+	}
+	clients[0].Leave("gone")
+	want("none of many", "many", 0)
+	several.Close()
+
+	few, offers := listens(t, b, "few", "", "", 2)
+	clients[0], _ = opens(b, "")
+	offers.next(t)
+	want("one of two", "few", 1)
+	clients[1], _ = opens(b, "")
+	offers.next(t)
+	want("two of two", "few", 2)
+	clients[0].Leave("gone")
+	want("one of two again", "few", 1)
+	clients[1].Leave("gone")
+	few.Close()
+	_, far := listens(t, b, "far", "c", "", 1)
+	opens(b, "")
+	far.next(t)
+	if all := b.TakeCrossedListeners(); len(all) > 0 {
+		t.Errorf("one that has left, and one of another node: told was %+v", all)
+	}
+}
+
 // TestCarriedAreCounted while they last, by the node at which their client or their handler is,
 // however they end.
 func TestCarriedAreCounted(t *testing.T) {

@@ -183,12 +183,18 @@ func (m *member) unhold() {
 }
 
 // change takes in what has changed of the node's listeners.
-func (m *member) change(set []members.Listener, removed []uint64) {
-	for _, id := range removed {
+func (m *member) change(c *members.Changed) {
+	for _, id := range c.Removed {
 		m.remove(id)
 	}
-	for _, l := range set {
+	for _, l := range c.Set {
 		m.set(l)
+	}
+	for _, b := range c.Busy {
+		if l := m.leads[b.ID]; l != nil {
+			l.is.Flows = b.Flows
+			l.load()
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/cluster/members"
 	"github.com/zioflow/gateway/cluster/wire"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
@@ -22,8 +23,12 @@ import (
 	"github.com/zioflow/gateway/server"
 )
 
-// lookPause is how soon after one look at the node's own listeners the next may follow.
-const lookPause = 20 * time.Millisecond
+// How soon after one look at the node's own listeners the next may follow: at which there are, and
+// at those of which others have to know at once how many flows they have.
+const (
+	lookPause    = 20 * time.Millisecond
+	crossedPause = 100 * time.Millisecond
+)
 
 // speaks is the version of the protocol, which a test of others changes.
 var speaks uint32 = members.Protocol
@@ -187,6 +192,7 @@ func (n *Node) run(ctx context.Context) {
 	n.look()
 	n.step(members.Tick{})
 	changed, pause := n.options.Broker.ListenersChanged(), (<-chan time.Time)(nil)
+	crossed, rest := n.options.Broker.ListenersCrossed(), (<-chan time.Time)(nil)
 	for {
 		select {
 		case <-ticker.C:
@@ -202,6 +208,11 @@ func (n *Node) run(ctx context.Context) {
 		case <-pause:
 			changed, pause = n.options.Broker.ListenersChanged(), nil
 			n.look()
+		case <-crossed:
+			crossed, rest = nil, time.After(crossedPause)
+			n.lookAt(n.options.Broker.TakeCrossedListeners())
+		case <-rest:
+			crossed, rest = n.options.Broker.ListenersCrossed(), nil
 		case <-ctx.Done():
 			return
 		}
@@ -228,10 +239,7 @@ func (n *Node) tick() {
 func (n *Node) look() {
 	var change members.Own
 	there := map[uint64]bool{}
-	for _, l := range n.options.Broker.Listeners() {
-		if l.Peer.Node != "" {
-			continue
-		}
+	for _, l := range n.options.Broker.NearListeners() {
 		is := ofBroker(l)
 		there[l.ID] = true
 		if was, known := n.own[l.ID]; !known || was != is {
@@ -247,6 +255,21 @@ func (n *Node) look() {
 	}
 	if len(change.Set)+len(change.Removed) > 0 {
 		slices.Sort(change.Removed)
+		n.step(change)
+	}
+}
+
+// lookAt sees how many flows some of them have.
+func (n *Node) lookAt(some []listeners.Info) {
+	var change members.Own
+	for _, l := range some {
+		is := ofBroker(l)
+		if was, known := n.own[l.ID]; known && was != is { // others are seen when it is looked at all
+			n.own[l.ID] = is
+			change.Set = append(change.Set, is)
+		}
+	}
+	if len(change.Set) > 0 {
 		n.step(change)
 	}
 }
@@ -305,7 +328,7 @@ func (n *Node) do(effect members.Effect) {
 		m := n.others[e.ID]
 		n.running.Go(m.ping)
 	case members.Changed:
-		n.others[e.Node.ID].change(e.Set, e.Removed)
+		n.others[e.Node.ID].change(&e)
 	case members.Left:
 		n.counts.left[e.Why].Add(1)
 		level, why := slog.LevelWarn, fmt.Sprintf("node %s is not there any more: nothing has come of it for %v", e.Node.Name, n.options.members.Dead)

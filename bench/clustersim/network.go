@@ -49,7 +49,8 @@ type node struct {
 	started bool
 	dead    bool
 	in, out traffic
-	sends   time.Time // when it has sent, or received, the tables that it does now
+	said    [lanes]time.Time // when what it has published last comes, by lane
+	sends   time.Time        // when it has sent, or received, the tables that it does now
 	takes   time.Time
 
 	table     members.Table // as it was when it was last read
@@ -104,7 +105,9 @@ func newNetwork(o Options) *network {
 	w := &network{random: rand.New(rand.NewPCG(o.Seed, 1)), loss: o.Loss, now: time.Unix(1_000_000, 0), byID: map[members.ID]*node{}}
 	for i := range o.Nodes {
 		id := members.ID(fmt.Sprintf("%026d", i))
-		n := &node{index: i, id: id, holds: o.holds(i), machine: members.New(beat(i, id), members.DefaultOptions())}
+		self := beat(i, id)
+		self.Protocol = o.Protocol
+		n := &node{index: i, id: id, holds: o.holds(i), machine: members.New(self, members.DefaultOptions())}
 		w.nodes, w.byID[id] = append(w.nodes, n), n
 	}
 	return w
@@ -212,9 +215,13 @@ func (w *network) step(n *node, e members.Event) {
 	}
 }
 
+// publish has something come to all nodes: what one says, as with NATS, in the order in which it
+// has said it.
 func (w *network) publish(i item) {
 	for i.lane = range lanes {
-		i.at = w.now.Add(w.delay())
+		last := &i.from.said[i.lane]
+		i.at = later(w.now.Add(w.delay()), *last)
+		*last = i.at
 		w.push(i)
 	}
 }

@@ -17,10 +17,13 @@ type Options struct {
 	// Holders are how many nodes hold the listeners of all others; the rest hold the numbers
 	// of their tables, so that the whole fits into one machine's memory. At least 1.
 	Holders int
-	// Churn is how many listeners change, in a second, in the whole cluster.
+	// Churn is how many listeners change otherwise than in how many flows they have, in a second,
+	// in the whole cluster.
 	Churn int
 	// Loss is the part of what is published that does not arrive.
 	Loss float64
+	// Protocol is the version of the protocol that the nodes speak; 0 for the present one.
+	Protocol uint32
 	// Seed is chance's.
 	Seed uint64
 }
@@ -38,9 +41,10 @@ type Figures struct {
 	Start, Death, DeathMedian, Heal time.Duration
 	// StartIn and HealIn are bytes that a node has heard in that time.
 	StartIn, HealIn uint64
-	// Idle and Busy are bytes, and IdleMessages messages, that a node hears in a second:
-	// while nothing changes, and while listeners do as Options.Churn has it.
-	Idle, Busy, IdleMessages float64
+	// Idle, Changing and Busy are bytes, and IdleMessages messages, that a node hears in a second:
+	// while nothing changes, while listeners do as Options.Churn has it, and while all listeners
+	// have other numbers of flows several times a second.
+	Idle, Changing, Busy, IdleMessages float64
 	// False are deaths of nodes that lived, and were not cut off.
 	False int
 	// Memory is what a node's state machine takes that knows all, in bytes.
@@ -55,6 +59,7 @@ type Figures struct {
 const (
 	patience = 60 * time.Second
 	steady   = 5 * time.Second
+	busy     = 2 * time.Second
 	cut      = 10 * time.Second      // all that becomes of a split becomes of it within three
 	look     = 20 * time.Millisecond // how often it is looked whether all know the same
 )
@@ -81,8 +86,12 @@ func Run(o Options) (f Figures, err error) {
 	}
 	f.StartIn = w.heard()
 	f.Idle, f.IdleMessages = w.traffic(func() { w.run(steady) })
-	f.Busy, _ = w.traffic(func() { w.churn(o, perNode) })
+	f.Changing, _ = w.traffic(func() { w.churn(o, perNode) })
 	if _, err = w.agreed("changes"); err != nil {
+		return f, err
+	}
+	f.Busy, _ = w.traffic(func() { w.load(perNode) })
+	if _, err = w.agreed("load"); err != nil {
 		return f, err
 	}
 	if f.Death, f.DeathMedian, err = w.kill(w.nodes[len(w.nodes)/3]); err != nil {
@@ -143,8 +152,27 @@ func (w *network) changeOne(perNode int) {
 		return
 	}
 	l := listener(n.index, w.random.IntN(perNode))
-	l.Flows = w.random.IntN(100)
+	l.MaxFlows = 1 + w.random.IntN(100)
 	w.step(n, members.Own{Set: []members.Listener{l}})
+}
+
+// looks is how often a second a node sees how many flows its listeners have.
+const looks = 8
+
+// load has all listeners have other numbers of flows, for a time. Of a hundred one is full, or
+// idle, at a time.
+func (w *network) load(perNode int) {
+	for until := w.now.Add(busy); w.now.Before(until); {
+		for _, n := range w.nodes { // one after the other
+			var own members.Own
+			for _, l := range n.machine.Table().Listeners {
+				l.Flows = w.random.IntN(l.MaxFlows + 1)
+				own.Set = append(own.Set, l)
+			}
+			w.step(n, own)
+			w.run(time.Second / looks / time.Duration(len(w.nodes)))
+		}
+	}
 }
 
 // kill ends a node without a word, and waits until all others know.

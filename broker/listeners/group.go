@@ -163,7 +163,7 @@ func (w *waiter) serve(l *Listener) {
 	for other := range w.queued {
 		w.leave(other)
 	}
-	l.busy++
+	l.occupy(1)
 	w.turn <- l
 }
 
@@ -260,7 +260,7 @@ func (g *group) release(l *Listener) {
 
 // free gives the slot to who has waited for it longest. g.mu is held.
 func (g *group) free(l *Listener) {
-	l.busy--
+	l.occupy(-1)
 	g.admit(l)
 }
 

@@ -86,8 +86,11 @@ type Registry struct {
 
 	last uint64 // listener's number; guarded by what locks Table
 
-	mu   sync.Mutex
-	near map[uint64]*Listener // guarded by mu; those that are no far ones, by number
+	mu      sync.Mutex
+	near    map[uint64]*Listener   // guarded by mu; those that are no far ones, by number
+	crossed map[*Listener]struct{} // guarded by mu; since TakeCrossed was called last; nil where nobody asks
+
+	crossings chan struct{} // guarded by mu; receives when there are some
 }
 
 // Listen registers a listener. Flows opened from now on can reach it, and those that
@@ -127,13 +130,6 @@ func (r *Registry) Listen(spec Spec) (*Listener, error) {
 	return l, err
 }
 
-// Near returns the listener of that number, unless it is a far one; nil if there is none.
-func (r *Registry) Near(id uint64) *Listener {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.near[id]
-}
-
 // groupOf is the listeners behind an entry; nil for none.
 func groupOf(e *routing.Entry) *group {
 	if e == nil {
@@ -171,21 +167,19 @@ func (r *Registry) List() []Info {
 	for announced := range r.Table.EachAnnounced {
 		listeners, busy := announced.(*group).snapshot()
 		for i, l := range listeners {
-			infos = append(infos, Info{
-				ID: l.id, Name: l.spec.Name, Match: matching.Text(l.spec.Match), MaxFlows: l.spec.MaxFlows, Flows: busy[i],
-				Peer: l.spec.Peer, Registered: l.registered,
-			})
+			infos = append(infos, l.info(busy[i]))
 		}
 	}
 	slices.SortFunc(infos, func(a, b Info) int { return cmp.Compare(a.ID, b.ID) })
 	return infos
 }
 
-// Count is how many are registered, far ones left out.
-func (r *Registry) Count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.near)
+// info describes the listener with so many flows.
+func (l *Listener) info(flows int) Info {
+	return Info{
+		ID: l.id, Name: l.spec.Name, Match: matching.Text(l.spec.Match), MaxFlows: l.spec.MaxFlows, Flows: flows,
+		Peer: l.spec.Peer, Registered: l.registered,
+	}
 }
 
 // ID is the listener's number, never used twice while the broker lives.
@@ -197,6 +191,7 @@ func (l *Listener) Close() {
 	l.once.Do(func() {
 		l.registry.mu.Lock()
 		delete(l.registry.near, l.id)
+		delete(l.registry.crossed, l)
 		l.registry.mu.Unlock()
 		l.registry.Table.Withdraw(l.group.entry, func() (last bool) { return l.group.remove(l) })
 		close(l.gone)

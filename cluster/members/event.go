@@ -36,6 +36,12 @@ type Listener struct {
 	Transport, Address, Identity, Holder string
 }
 
+// Busy is how many flows a listener has: what changes most of it.
+type Busy struct {
+	ID    uint64
+	Flows int
+}
+
 // Change changes a node's table.
 type Change struct {
 	ID ID
@@ -43,6 +49,8 @@ type Change struct {
 	Number  uint64
 	Set     []Listener
 	Removed []uint64
+	// Busy are listeners of which nothing else has changed. Nodes of version 1 do not know it.
+	Busy []Busy
 }
 
 // Table is what a node has said of itself, up to a change.
@@ -72,7 +80,9 @@ type (
 		ID ID
 		At time.Time
 	}
-	// Own changes this node's table.
+	// Own changes this node's table. Of a listener of which nothing has changed but its Flows the
+	// others are told with the next beat or, where that matters to whom flows are offered, at
+	// once.
 	Own struct {
 		Set     []Listener
 		Removed []uint64
@@ -119,6 +129,7 @@ type (
 		Node    Node
 		Set     []Listener
 		Removed []uint64
+		Busy    []Busy
 	}
 	// Left is a node that is there no more, and with it its listeners: Why says how that was
 	// seen. Whatever stands with it is to be ended.

@@ -10,7 +10,12 @@ import (
 // Protocol is the version of what nodes say to each other, 1 the first. Nodes of the version
 // before and of the one after are taken in as well: what a version adds, the one before does
 // not look at, and can do without.
-const Protocol = 1
+//
+// Version 2 has added Change.Busy: who has one of version 1 among the others does without it.
+const Protocol = 2
+
+// busySince is the version from which on nodes know of Change.Busy.
+const busySince = 2
 
 // Options are a node's figures. DefaultOptions has all of them.
 type Options struct {
@@ -41,11 +46,13 @@ func DefaultOptions() Options {
 type Machine struct {
 	options Options
 	self    Beat
-	own     map[uint64]Listener
+	own     map[uint64]Listener // as others were told
+	load    load
 
 	nodes   map[ID]*node
 	names   map[string]*node // of some that have a name, the one that came last
 	refused map[refusal]bool
+	older   int       // nodes that do not know of Change.Busy
 	greeted int       // nodes that were greeted since the latest Tick
 	ticked  time.Time // the latest Tick, or the first event
 	now     time.Time
@@ -82,7 +89,7 @@ const maxGreetings = 3
 // and Protocol if it is not 0, which stands for the present one.
 func New(self Beat, o Options) *Machine {
 	self.Protocol = cmp.Or(self.Protocol, Protocol)
-	return &Machine{options: o, self: self, own: map[uint64]Listener{}, nodes: map[ID]*node{}, names: map[string]*node{}, refused: map[refusal]bool{}}
+	return &Machine{options: o, self: self, own: map[uint64]Listener{}, load: newLoad(), nodes: map[ID]*node{}, names: map[string]*node{}, refused: map[refusal]bool{}}
 }
 
 // Step takes an event and returns what is to be done, in that order.
@@ -186,6 +193,7 @@ func (m *Machine) tick() {
 			m.do(Probe{n.shown()})
 		}
 	}
+	m.tellLoad()
 	m.do(Say{m.self})
 }
 
@@ -229,7 +237,7 @@ func (m *Machine) heard(b Beat) {
 		n = m.join(b)
 	default:
 		was := n.beat
-		b.Name = was.Name // of a node it stays
+		b.Name, b.Protocol = was.Name, was.Protocol // of a node they stay
 		n.beat, n.heard = b, m.now
 		if was.Draining != b.Draining || was.Address != b.Address {
 			m.do(Updated{n.shown()})
@@ -257,6 +265,10 @@ func (m *Machine) join(b Beat) *node {
 	if m.greeted++; m.greeted <= maxGreetings {
 		m.do(Say{m.self}) // so that it need not wait for the next
 	}
+	if b.Protocol < busySince {
+		m.older++
+		m.retell()
+	}
 	return n
 }
 
@@ -265,6 +277,9 @@ func (m *Machine) leave(n *node, why Why) {
 	delete(m.nodes, n.beat.ID)
 	if m.names[n.beat.Name] == n {
 		delete(m.names, n.beat.Name)
+	}
+	if n.beat.Protocol < busySince {
+		m.older--
 	}
 	m.do(Left{n.shown(), why})
 }
@@ -313,7 +328,14 @@ func (m *Machine) apply(n *node, c Change) {
 		n.listeners[l.ID] = l
 		changed.Set = append(changed.Set, l)
 	}
-	if len(changed.Set)+len(changed.Removed) > 0 {
+	for _, b := range c.Busy {
+		if l, there := n.listeners[b.ID]; there && l.Flows != b.Flows {
+			l.Flows = b.Flows
+			n.listeners[b.ID] = l
+			changed.Busy = append(changed.Busy, b)
+		}
+	}
+	if len(changed.Set)+len(changed.Removed)+len(changed.Busy) > 0 {
 		changed.Node = n.shown()
 		m.do(changed)
 	}
@@ -342,38 +364,6 @@ func (m *Machine) read(t Table) {
 		if c.Number > n.number { // one that is not the next has it read again
 			m.told(c)
 		}
-	}
-}
-
-// numberSize is about what a listener's number takes.
-const numberSize = 10
-
-// Size is about what a listener takes when it is told of, in bytes.
-func (l *Listener) Size() int {
-	return 64 + len(l.Name) + len(l.Match) + len(l.Transport) + len(l.Address) + len(l.Identity) + len(l.Holder)
-}
-
-// change changes this node's own table, and tells of it in pieces.
-func (m *Machine) change(set []Listener, removed []uint64) {
-	for _, l := range set {
-		m.own[l.ID] = l
-	}
-	for _, id := range removed {
-		delete(m.own, id)
-	}
-	for len(set)+len(removed) > 0 {
-		c := Change{ID: m.self.ID}
-		room := m.options.MaxChange
-		n := min(len(removed), room/numberSize)
-		c.Removed, removed = removed[:n], removed[n:]
-		room -= n * numberSize
-		for n = 0; n < len(set) && (room > 0 || n+len(c.Removed) == 0); n++ {
-			room -= set[n].Size()
-		}
-		c.Set, set = set[:n], set[n:]
-		m.self.Number++
-		c.Number = m.self.Number
-		m.do(Tell{c})
 	}
 }
 

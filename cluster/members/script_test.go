@@ -21,13 +21,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // `self`. Rewrite what comes of an act with -rewrite.
 //
 //	b> beat [name NAME] [number N] [protocol N] [draining] [leaving]
-//	b> change N [set ID:NAME...] [removed ID...]
-//	b> table N [ID:NAME...]          what was to be fetched · b> unreadable
+//	b> change N [set LISTENER...] [removed ID...] [busy ID:FLOWS...]
+//	b> table N [LISTENER...]         what was to be fetched · b> unreadable
 //	b> bytes                         on the connection to it
-//	own [set ID:NAME...] [removed ID...] · drain · undrain · leave
+//	own [set LISTENER...] [removed ID...] · drain · undrain · leave
 //	wait DURATION                    with a tick every 500 ms
 //	stall DURATION                   this node does not run
 //	show                             what is known
+//
+// A LISTENER is ID:NAME, ID:NAME:FLOWS or ID:NAME:FLOWS/MOST. Of what was told of one, `+` is
+// all of it, `~` how many flows it has.
 //
 // `all<` is what is published; a beat that says what the one before said is not shown.
 func TestScripts(t *testing.T) {
@@ -69,8 +72,8 @@ func (p *player) Act(l script.Line) error {
 	}
 	switch words[0] {
 	case "own":
-		set, removed, err := entries(words[1:])
-		p.step(members.Own{Set: set, Removed: removed})
+		c, err := entries(words[1:])
+		p.step(members.Own{Set: c.Set, Removed: c.Removed})
 		return err
 	case "drain", "undrain":
 		p.step(members.Load{Draining: words[0] == "drain"})
@@ -119,11 +122,12 @@ func event(from members.ID, words []string) (members.Event, error) {
 		}
 		return members.Heard{Beat: b}, nil
 	case "change":
-		set, removed, err := entries(words[2:])
-		return members.Told{Change: members.Change{ID: from, Number: number(1), Set: set, Removed: removed}}, err
+		c, err := entries(words[2:])
+		c.ID, c.Number = from, number(1)
+		return members.Told{Change: c}, err
 	case "table":
-		set, _, err := entries(append([]string{"set"}, words[2:]...))
-		return members.Read{Table: members.Table{ID: from, Number: number(1), Listeners: set}}, err
+		c, err := entries(append([]string{"set"}, words[2:]...))
+		return members.Read{Table: members.Table{ID: from, Number: number(1), Listeners: c.Set}}, err
 	case "unreadable":
 		return members.Failed{ID: from}, nil
 	case "bytes":
@@ -132,26 +136,43 @@ func event(from members.ID, words []string) (members.Event, error) {
 	return nil, fmt.Errorf("unknown message")
 }
 
-// entries reads "set ID:NAME... removed ID...".
-func entries(words []string) (set []members.Listener, removed []uint64, err error) {
+// entries reads "set LISTENER... removed ID... busy ID:FLOWS...".
+func entries(words []string) (c members.Change, err error) {
 	mode := ""
 	for _, w := range words {
-		if w == "set" || w == "removed" {
+		if w == "set" || w == "removed" || w == "busy" {
 			mode = w
 			continue
 		}
-		id, name, _ := strings.Cut(w, ":")
-		n, err := strconv.ParseUint(id, 10, 64)
-		if err != nil {
-			return nil, nil, err
+		var l members.Listener
+		id, rest, _ := strings.Cut(w, ":")
+		if l.ID, err = strconv.ParseUint(id, 10, 64); err != nil {
+			return c, err
 		}
-		if mode == "set" {
-			set = append(set, members.Listener{ID: n, Name: name})
-		} else {
-			removed = append(removed, n)
+		name, flows, _ := strings.Cut(rest, ":")
+		if mode == "busy" {
+			name, flows = "", name
+		}
+		l.Name = name
+		if flows != "" {
+			flows, most, _ := strings.Cut(flows, "/")
+			if l.Flows, err = strconv.Atoi(flows); err == nil && most != "" {
+				l.MaxFlows, err = strconv.Atoi(most)
+			}
+			if err != nil {
+				return c, err
+			}
+		}
+		switch mode {
+		case "set":
+			c.Set = append(c.Set, l)
+		case "busy":
+			c.Busy = append(c.Busy, members.Busy{ID: l.ID, Flows: l.Flows})
+		default:
+			c.Removed = append(c.Removed, l.ID)
 		}
 	}
-	return set, removed, nil
+	return c, nil
 }
 
 func (p *player) step(e members.Event) {
@@ -173,7 +194,7 @@ func (p *player) line(e members.Effect) string {
 		p.said = said
 		return said
 	case members.Tell:
-		return fmt.Sprintf("all< change %d%s", e.Number, changes(e.Set, e.Removed))
+		return fmt.Sprintf("all< change %d%s", e.Number, changes(&e.Change))
 	case members.Fetch:
 		return fmt.Sprintf("%s< fetch", e.ID)
 	case members.Probe:
@@ -183,7 +204,7 @@ func (p *player) line(e members.Effect) string {
 	case members.Updated:
 		return fmt.Sprintf("self< updated %s%s", e.ID, state(e.Beat))
 	case members.Changed:
-		return fmt.Sprintf("self< changed %s%s", e.Node.ID, changes(e.Set, e.Removed))
+		return fmt.Sprintf("self< changed %s%s", e.Node.ID, changes(&members.Change{Set: e.Set, Removed: e.Removed, Busy: e.Busy}))
 	case members.Left:
 		return fmt.Sprintf("self< left %s %v", e.Node.ID, e.Why)
 	case members.Refused:
@@ -203,12 +224,21 @@ func state(b members.Beat) string {
 	return text
 }
 
-func changes(set []members.Listener, removed []uint64) (text string) {
-	for _, l := range set {
+func changes(c *members.Change) (text string) {
+	for _, l := range c.Set {
 		text += fmt.Sprintf(" +%d:%s", l.ID, l.Name)
+		switch {
+		case l.MaxFlows > 0:
+			text += fmt.Sprintf(":%d/%d", l.Flows, l.MaxFlows)
+		case l.Flows > 0:
+			text += fmt.Sprintf(":%d", l.Flows)
+		}
 	}
-	for _, id := range removed {
+	for _, id := range c.Removed {
 		text += fmt.Sprintf(" -%d", id)
+	}
+	for _, b := range c.Busy {
+		text += fmt.Sprintf(" ~%d:%d", b.ID, b.Flows)
 	}
 	return text
 }
@@ -221,6 +251,6 @@ func (p *player) show() {
 		if n.Current {
 			word = "current"
 		}
-		p.Came(fmt.Sprintf("%s< %s at %d%s", n.ID, word, table.Number, changes(table.Listeners, nil)))
+		p.Came(fmt.Sprintf("%s< %s at %d%s", n.ID, word, table.Number, changes(&members.Change{Set: table.Listeners})))
 	}
 }

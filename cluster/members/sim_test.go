@@ -26,6 +26,7 @@ type network struct {
 // host is one of them.
 type host struct {
 	machine *members.Machine
+	older   bool // it is of the version of the protocol that knows nothing of Change.Busy
 	frozen  bool
 	dead    bool
 	held    []members.Event // that came while it was frozen
@@ -55,12 +56,21 @@ func (q *queue) Pop() any {
 
 func newNetwork(t *testing.T, seed uint64, nodes int, loss float64) *network {
 	w := &network{t: t, random: rand.New(rand.NewPCG(seed, 1)), loss: loss, now: time.Unix(1000, 0), nodes: map[members.ID]*host{}}
-	for i := range nodes {
-		id := members.ID(fmt.Sprintf("n%d", i))
-		w.nodes[id] = &host{machine: members.New(members.Beat{ID: id, Name: string(id)}, members.DefaultOptions())}
-		w.push(time.Duration(w.random.IntN(500))*time.Millisecond, id, members.Tick{})
+	for range nodes {
+		w.add(members.Protocol, 0)
 	}
 	return w
+}
+
+// add adds a node of that version of the protocol, which hears others, and is heard some time
+// after it has been started.
+func (w *network) add(protocol uint32, after time.Duration) {
+	id := members.ID(fmt.Sprintf("n%d", len(w.nodes)))
+	w.nodes[id] = &host{
+		machine: members.New(members.Beat{ID: id, Name: string(id), Protocol: protocol}, members.DefaultOptions()),
+		older:   protocol == 1,
+	}
+	w.push(after+time.Duration(w.random.IntN(500))*time.Millisecond, id, members.Tick{})
 }
 
 func (w *network) push(after time.Duration, to members.ID, e members.Event) {
@@ -103,6 +113,10 @@ func (w *network) reaches(from, to members.ID) bool {
 }
 
 func (w *network) step(id members.ID, e members.Event) {
+	if told, is := e.(members.Told); is && w.nodes[id].older {
+		told.Busy = nil
+		e = told
+	}
 	for _, effect := range w.nodes[id].machine.Step(w.now, e) {
 		switch e := effect.(type) {
 		case members.Say:
@@ -172,14 +186,14 @@ func (w *network) mustAgree(when string) {
 	}
 }
 
-// churn changes tables at random.
+// churn changes tables at random: some listeners are others, some have more or less to do.
 func (w *network) churn(times int) {
 	for range times {
 		id := members.ID(fmt.Sprintf("n%d", w.random.IntN(len(w.nodes))))
 		if h := w.nodes[id]; !h.dead && !h.frozen {
 			n := uint64(w.random.IntN(20))
-			own := members.Own{Set: []members.Listener{{ID: n, Name: fmt.Sprint(w.random.Int())}}}
-			if w.random.IntN(3) == 0 {
+			own := members.Own{Set: []members.Listener{{ID: n, Name: fmt.Sprint(w.random.IntN(2)), Flows: w.random.IntN(4), MaxFlows: 3}}}
+			if w.random.IntN(10) == 0 {
 				own = members.Own{Removed: []uint64{n}}
 			}
 			w.step(id, own)
@@ -201,6 +215,28 @@ func TestTablesAgree(t *testing.T) {
 		if len(w.left) > 0 {
 			t.Errorf("seed %d: %s was taken for %v", seed, w.left[0].Node.ID, w.left[0].Why)
 		}
+	}
+}
+
+// TestOlderNodes: nodes of version 1, which come while listeners have more and less to do, know
+// the same as all others, as these do of them.
+func TestOlderNodes(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		w := newNetwork(t, seed, 3, 0.1)
+		w.churn(100)
+		w.add(1, 3*time.Second)
+		w.churn(100)
+		w.add(1, 0)
+		w.churn(20)
+		w.loss = 0
+		w.run(2 * time.Second)
+		w.mustAgree(fmt.Sprintf("seed %d", seed))
+		w.nodes["n3"].dead, w.nodes["n4"].dead = true, true
+		w.run(4 * time.Second)
+		w.churn(20)
+		w.run(2 * time.Second)
+		w.mustAgree(fmt.Sprintf("seed %d, without them", seed))
 	}
 }
 

@@ -28,12 +28,20 @@ func ToBeat(b *gatewayv1.ClusterBeat) members.Beat {
 
 // FromChange is a change as it is sent.
 func FromChange(c members.Change) *gatewayv1.ClusterChange {
-	return &gatewayv1.ClusterChange{NodeId: string(c.ID), Number: c.Number, Set: fromListeners(c.Set), Removed: c.Removed}
+	told := &gatewayv1.ClusterChange{NodeId: string(c.ID), Number: c.Number, Set: fromListeners(c.Set), Removed: c.Removed}
+	for _, b := range c.Busy {
+		told.Loads = append(told.Loads, &gatewayv1.ClusterLoad{Id: b.ID, Flows: uint32(b.Flows)})
+	}
+	return told
 }
 
 // ToChange is a change that has come.
 func ToChange(c *gatewayv1.ClusterChange) members.Change {
-	return members.Change{ID: members.ID(c.GetNodeId()), Number: c.GetNumber(), Set: ToListeners(c.GetSet()), Removed: c.GetRemoved()}
+	change := members.Change{ID: members.ID(c.GetNodeId()), Number: c.GetNumber(), Set: ToListeners(c.GetSet()), Removed: c.GetRemoved()}
+	for _, b := range c.GetLoads() {
+		change.Busy = append(change.Busy, members.Busy{ID: b.GetId(), Flows: int(b.GetFlows())})
+	}
+	return change
 }
 
 func fromListeners(all []members.Listener) []*gatewayv1.ClusterListener {

@@ -1177,6 +1177,61 @@ func (x *ClusterBeat) GetFlows() uint64 {
 	return 0
 }
 
+// ClusterLoad is how many flows a listener has.
+type ClusterLoad struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The listener's number at its node.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Flows that it has, offers included.
+	Flows         uint32 `protobuf:"varint,2,opt,name=flows,proto3" json:"flows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterLoad) Reset() {
+	*x = ClusterLoad{}
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterLoad) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterLoad) ProtoMessage() {}
+
+func (x *ClusterLoad) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterLoad.ProtoReflect.Descriptor instead.
+func (*ClusterLoad) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ClusterLoad) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ClusterLoad) GetFlows() uint32 {
+	if x != nil {
+		return x.Flows
+	}
+	return 0
+}
+
 // ClusterChange changes a node's table. Nodes publish it on zio.CLUSTER.table.ID.
 type ClusterChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1187,14 +1242,17 @@ type ClusterChange struct {
 	// Listeners that are new, or have changed.
 	Set []*ClusterListener `protobuf:"bytes,3,rep,name=set,proto3" json:"set,omitempty"`
 	// Listeners that are there no more.
-	Removed       []uint64 `protobuf:"varint,4,rep,packed,name=removed,proto3" json:"removed,omitempty"`
+	Removed []uint64 `protobuf:"varint,4,rep,packed,name=removed,proto3" json:"removed,omitempty"`
+	// Listeners of which nothing has changed but how many flows they have. Since version 2: while
+	// a node of version 1 is there, they stand in `set`.
+	Loads         []*ClusterLoad `protobuf:"bytes,10,rep,name=loads,proto3" json:"loads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClusterChange) Reset() {
 	*x = ClusterChange{}
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[14]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1264,7 @@ func (x *ClusterChange) String() string {
 func (*ClusterChange) ProtoMessage() {}
 
 func (x *ClusterChange) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[14]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1277,7 @@ func (x *ClusterChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterChange.ProtoReflect.Descriptor instead.
 func (*ClusterChange) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{14}
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ClusterChange) GetNodeId() string {
@@ -1246,6 +1304,13 @@ func (x *ClusterChange) GetSet() []*ClusterListener {
 func (x *ClusterChange) GetRemoved() []uint64 {
 	if x != nil {
 		return x.Removed
+	}
+	return nil
+}
+
+func (x *ClusterChange) GetLoads() []*ClusterLoad {
+	if x != nil {
+		return x.Loads
 	}
 	return nil
 }
@@ -1323,12 +1388,17 @@ const file_zio_gateway_v1_cluster_proto_rawDesc = "" +
 	"\fpeer_address\x18\b \x01(\tR\vpeerAddress\x12\x18\n" +
 	"\aversion\x18\t \x01(\tR\aversion\x12\x14\n" +
 	"\x05flows\x18\n" +
-	" \x01(\x04R\x05flows\"\x8d\x01\n" +
+	" \x01(\x04R\x05flows\"3\n" +
+	"\vClusterLoad\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
+	"\x05flows\x18\x02 \x01(\rR\x05flows\"\xc0\x01\n" +
 	"\rClusterChange\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x121\n" +
 	"\x03set\x18\x03 \x03(\v2\x1f.zio.gateway.v1.ClusterListenerR\x03set\x12\x18\n" +
-	"\aremoved\x18\x04 \x03(\x04R\aremoved2\x99\x03\n" +
+	"\aremoved\x18\x04 \x03(\x04R\aremoved\x121\n" +
+	"\x05loads\x18\n" +
+	" \x03(\v2\x1b.zio.gateway.v1.ClusterLoadR\x05loads2\x99\x03\n" +
 	"\x0eClusterService\x12H\n" +
 	"\x05Carry\x12\x1c.zio.gateway.v1.CarryRequest\x1a\x1d.zio.gateway.v1.CarryResponse(\x010\x01\x12K\n" +
 	"\x06Accept\x12\x1d.zio.gateway.v1.AcceptRequest\x1a\x1e.zio.gateway.v1.AcceptResponse(\x010\x01\x12Y\n" +
@@ -1348,7 +1418,7 @@ func file_zio_gateway_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_zio_gateway_v1_cluster_proto_rawDescData
 }
 
-var file_zio_gateway_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_zio_gateway_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_zio_gateway_v1_cluster_proto_goTypes = []any{
 	(*CarryRequest)(nil),          // 0: zio.gateway.v1.CarryRequest
 	(*CarriedFlow)(nil),           // 1: zio.gateway.v1.CarriedFlow
@@ -1364,55 +1434,57 @@ var file_zio_gateway_v1_cluster_proto_goTypes = []any{
 	(*PingResponse)(nil),          // 11: zio.gateway.v1.PingResponse
 	(*ClusterListener)(nil),       // 12: zio.gateway.v1.ClusterListener
 	(*ClusterBeat)(nil),           // 13: zio.gateway.v1.ClusterBeat
-	(*ClusterChange)(nil),         // 14: zio.gateway.v1.ClusterChange
-	(*Pay)(nil),                   // 15: zio.gateway.v1.Pay
-	(*Dat)(nil),                   // 16: zio.gateway.v1.Dat
-	(*Eot)(nil),                   // 17: zio.gateway.v1.Eot
-	(*Bot)(nil),                   // 18: zio.gateway.v1.Bot
-	(*Peer)(nil),                  // 19: zio.gateway.v1.Peer
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*ClusterLoad)(nil),           // 14: zio.gateway.v1.ClusterLoad
+	(*ClusterChange)(nil),         // 15: zio.gateway.v1.ClusterChange
+	(*Pay)(nil),                   // 16: zio.gateway.v1.Pay
+	(*Dat)(nil),                   // 17: zio.gateway.v1.Dat
+	(*Eot)(nil),                   // 18: zio.gateway.v1.Eot
+	(*Bot)(nil),                   // 19: zio.gateway.v1.Bot
+	(*Peer)(nil),                  // 20: zio.gateway.v1.Peer
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
 }
 var file_zio_gateway_v1_cluster_proto_depIdxs = []int32{
-	15, // 0: zio.gateway.v1.CarryRequest.pay:type_name -> zio.gateway.v1.Pay
-	16, // 1: zio.gateway.v1.CarryRequest.dat:type_name -> zio.gateway.v1.Dat
-	17, // 2: zio.gateway.v1.CarryRequest.eot:type_name -> zio.gateway.v1.Eot
+	16, // 0: zio.gateway.v1.CarryRequest.pay:type_name -> zio.gateway.v1.Pay
+	17, // 1: zio.gateway.v1.CarryRequest.dat:type_name -> zio.gateway.v1.Dat
+	18, // 2: zio.gateway.v1.CarryRequest.eot:type_name -> zio.gateway.v1.Eot
 	1,  // 3: zio.gateway.v1.CarryRequest.begin:type_name -> zio.gateway.v1.CarriedFlow
-	18, // 4: zio.gateway.v1.CarriedFlow.bot:type_name -> zio.gateway.v1.Bot
-	19, // 5: zio.gateway.v1.CarriedFlow.client:type_name -> zio.gateway.v1.Peer
-	18, // 6: zio.gateway.v1.CarryResponse.bot:type_name -> zio.gateway.v1.Bot
-	15, // 7: zio.gateway.v1.CarryResponse.pay:type_name -> zio.gateway.v1.Pay
-	16, // 8: zio.gateway.v1.CarryResponse.dat:type_name -> zio.gateway.v1.Dat
-	17, // 9: zio.gateway.v1.CarryResponse.eot:type_name -> zio.gateway.v1.Eot
-	15, // 10: zio.gateway.v1.AcceptRequest.pay:type_name -> zio.gateway.v1.Pay
-	16, // 11: zio.gateway.v1.AcceptRequest.dat:type_name -> zio.gateway.v1.Dat
-	17, // 12: zio.gateway.v1.AcceptRequest.eot:type_name -> zio.gateway.v1.Eot
+	19, // 4: zio.gateway.v1.CarriedFlow.bot:type_name -> zio.gateway.v1.Bot
+	20, // 5: zio.gateway.v1.CarriedFlow.client:type_name -> zio.gateway.v1.Peer
+	19, // 6: zio.gateway.v1.CarryResponse.bot:type_name -> zio.gateway.v1.Bot
+	16, // 7: zio.gateway.v1.CarryResponse.pay:type_name -> zio.gateway.v1.Pay
+	17, // 8: zio.gateway.v1.CarryResponse.dat:type_name -> zio.gateway.v1.Dat
+	18, // 9: zio.gateway.v1.CarryResponse.eot:type_name -> zio.gateway.v1.Eot
+	16, // 10: zio.gateway.v1.AcceptRequest.pay:type_name -> zio.gateway.v1.Pay
+	17, // 11: zio.gateway.v1.AcceptRequest.dat:type_name -> zio.gateway.v1.Dat
+	18, // 12: zio.gateway.v1.AcceptRequest.eot:type_name -> zio.gateway.v1.Eot
 	4,  // 13: zio.gateway.v1.AcceptRequest.begin:type_name -> zio.gateway.v1.AcceptedOffer
-	18, // 14: zio.gateway.v1.AcceptedOffer.bot:type_name -> zio.gateway.v1.Bot
-	19, // 15: zio.gateway.v1.AcceptedOffer.handler:type_name -> zio.gateway.v1.Peer
-	15, // 16: zio.gateway.v1.AcceptResponse.pay:type_name -> zio.gateway.v1.Pay
-	16, // 17: zio.gateway.v1.AcceptResponse.dat:type_name -> zio.gateway.v1.Dat
-	17, // 18: zio.gateway.v1.AcceptResponse.eot:type_name -> zio.gateway.v1.Eot
+	19, // 14: zio.gateway.v1.AcceptedOffer.bot:type_name -> zio.gateway.v1.Bot
+	20, // 15: zio.gateway.v1.AcceptedOffer.handler:type_name -> zio.gateway.v1.Peer
+	16, // 16: zio.gateway.v1.AcceptResponse.pay:type_name -> zio.gateway.v1.Pay
+	17, // 17: zio.gateway.v1.AcceptResponse.dat:type_name -> zio.gateway.v1.Dat
+	18, // 18: zio.gateway.v1.AcceptResponse.eot:type_name -> zio.gateway.v1.Eot
 	1,  // 19: zio.gateway.v1.AcceptResponse.begin:type_name -> zio.gateway.v1.CarriedFlow
-	19, // 20: zio.gateway.v1.DeclineOfferRequest.handler:type_name -> zio.gateway.v1.Peer
+	20, // 20: zio.gateway.v1.DeclineOfferRequest.handler:type_name -> zio.gateway.v1.Peer
 	12, // 21: zio.gateway.v1.ReadTableResponse.listeners:type_name -> zio.gateway.v1.ClusterListener
-	19, // 22: zio.gateway.v1.ClusterListener.peer:type_name -> zio.gateway.v1.Peer
-	20, // 23: zio.gateway.v1.ClusterBeat.started:type_name -> google.protobuf.Timestamp
+	20, // 22: zio.gateway.v1.ClusterListener.peer:type_name -> zio.gateway.v1.Peer
+	21, // 23: zio.gateway.v1.ClusterBeat.started:type_name -> google.protobuf.Timestamp
 	12, // 24: zio.gateway.v1.ClusterChange.set:type_name -> zio.gateway.v1.ClusterListener
-	0,  // 25: zio.gateway.v1.ClusterService.Carry:input_type -> zio.gateway.v1.CarryRequest
-	3,  // 26: zio.gateway.v1.ClusterService.Accept:input_type -> zio.gateway.v1.AcceptRequest
-	6,  // 27: zio.gateway.v1.ClusterService.DeclineOffer:input_type -> zio.gateway.v1.DeclineOfferRequest
-	8,  // 28: zio.gateway.v1.ClusterService.ReadTable:input_type -> zio.gateway.v1.ReadTableRequest
-	10, // 29: zio.gateway.v1.ClusterService.Ping:input_type -> zio.gateway.v1.PingRequest
-	2,  // 30: zio.gateway.v1.ClusterService.Carry:output_type -> zio.gateway.v1.CarryResponse
-	5,  // 31: zio.gateway.v1.ClusterService.Accept:output_type -> zio.gateway.v1.AcceptResponse
-	7,  // 32: zio.gateway.v1.ClusterService.DeclineOffer:output_type -> zio.gateway.v1.DeclineOfferResponse
-	9,  // 33: zio.gateway.v1.ClusterService.ReadTable:output_type -> zio.gateway.v1.ReadTableResponse
-	11, // 34: zio.gateway.v1.ClusterService.Ping:output_type -> zio.gateway.v1.PingResponse
-	30, // [30:35] is the sub-list for method output_type
-	25, // [25:30] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	14, // 25: zio.gateway.v1.ClusterChange.loads:type_name -> zio.gateway.v1.ClusterLoad
+	0,  // 26: zio.gateway.v1.ClusterService.Carry:input_type -> zio.gateway.v1.CarryRequest
+	3,  // 27: zio.gateway.v1.ClusterService.Accept:input_type -> zio.gateway.v1.AcceptRequest
+	6,  // 28: zio.gateway.v1.ClusterService.DeclineOffer:input_type -> zio.gateway.v1.DeclineOfferRequest
+	8,  // 29: zio.gateway.v1.ClusterService.ReadTable:input_type -> zio.gateway.v1.ReadTableRequest
+	10, // 30: zio.gateway.v1.ClusterService.Ping:input_type -> zio.gateway.v1.PingRequest
+	2,  // 31: zio.gateway.v1.ClusterService.Carry:output_type -> zio.gateway.v1.CarryResponse
+	5,  // 32: zio.gateway.v1.ClusterService.Accept:output_type -> zio.gateway.v1.AcceptResponse
+	7,  // 33: zio.gateway.v1.ClusterService.DeclineOffer:output_type -> zio.gateway.v1.DeclineOfferResponse
+	9,  // 34: zio.gateway.v1.ClusterService.ReadTable:output_type -> zio.gateway.v1.ReadTableResponse
+	11, // 35: zio.gateway.v1.ClusterService.Ping:output_type -> zio.gateway.v1.PingResponse
+	31, // [31:36] is the sub-list for method output_type
+	26, // [26:31] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_zio_gateway_v1_cluster_proto_init() }
@@ -1452,7 +1524,7 @@ func file_zio_gateway_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zio_gateway_v1_cluster_proto_rawDesc), len(file_zio_gateway_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
