@@ -162,12 +162,15 @@ func TestDeadNode(t *testing.T) {
 	lc := c.listen(&gatewayv1.ListenRequest{Name: "raw", Match: "attributes.at == 'c'"})
 	a.knows(1, 1)
 	for how, s := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "frozen": syscall.SIGSTOP} {
-		var took []time.Duration
+		var told, left []time.Duration
 		for trial := range trials(t) {
-			took = append(took, dies(t, r, a, c, lc, fmt.Sprintf("b%s%d", how, trial), s))
+			clients, tables := dies(t, r, a, c, lc, fmt.Sprintf("b%s%d", how, trial), s)
+			told, left = append(told, clients), append(left, tables)
 		}
-		slices.Sort(took)
-		t.Logf("%s: the client was told after %v (median), %v at the most, of %d", how, took[len(took)/2], took[len(took)-1], len(took))
+		for what, took := range map[string][]time.Duration{"the clients were told": told, "its listeners had left the tables of both others": left} {
+			slices.Sort(took)
+			t.Logf("%s: %s after %v (median), %v at the most, of %d", how, what, took[len(took)/2], took[len(took)-1], len(took))
+		}
 	}
 	for _, n := range []*node{a, c} {
 		for line := range strings.Lines(n.log.String()) {
@@ -178,8 +181,9 @@ func TestDeadNode(t *testing.T) {
 	}
 }
 
-// dies has one node die while it has flows of others, and returns when those were told.
-func dies(t *testing.T, r *rig, a, c *node, lc *listening, name string, s syscall.Signal) time.Duration {
+// dies has one node die while it has flows of others, and returns how long it took until those
+// were told, and until its listeners were in nobody's table any more.
+func dies(t *testing.T, r *rig, a, c *node, lc *listening, name string, s syscall.Signal) (told, left time.Duration) {
 	t.Helper()
 	options := r.config(name, a, c).Cluster
 	b := r.spawn(options, nil)
@@ -208,9 +212,10 @@ func dies(t *testing.T, r *rig, a, c *node, lc *listening, name string, s syscal
 			t.Errorf("%s was told %v %q", who, reason, detail)
 		}
 	}
-	took := time.Since(since)
+	told = time.Since(since)
 	a.knows(1, 1)
 	c.knows(1, 0)
+	left = time.Since(since)
 	client := a.open(bot) // a next flow works
 	handler = c.open(&gatewayv1.Bot{Cid: lc.next().GetCid(), Direction: inject, Credit: 1})
 	handler.next()
@@ -221,7 +226,7 @@ func dies(t *testing.T, r *rig, a, c *node, lc *listening, name string, s syscal
 	client.ends()
 	l.cancel()
 	b.kill()
-	return took
+	return told, left
 }
 
 // TestThawedNode: a node that was frozen, and taken for dead, is one of them again when it
