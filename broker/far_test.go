@@ -149,59 +149,76 @@ func TestCarriedClient(t *testing.T) {
 	}
 }
 
-// TestCrossings: it is told which listeners of this node have become idle or full, or are so no
-// more, and of nothing else that flows do.
-func TestCrossings(t *testing.T) {
+// TestListenerChanges: who wants to know is told which listeners of this node have come, left, or
+// have another number of flows; and there is a signal where they have become idle or full, or are
+// so no more.
+func TestListenerChanges(t *testing.T) {
 	t.Parallel()
 	b, err := broker.New(broker.DefaultOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close(flow.Draining, "the test is over")
-	crossed := b.ListenersCrossed()
-	want := func(when, name string, flows int) {
+	signalled := func(when string, signal <-chan struct{}) {
 		t.Helper()
 		select {
-		case <-crossed:
+		case <-signal:
 		case <-time.After(20 * time.Second):
-			t.Fatalf("%s: nobody was told", when)
-		}
-		if all := b.TakeCrossedListeners(); len(all) != 1 || all[0].Name != name || all[0].Flows != flows {
-			t.Errorf("%s: told was %+v, want %s with %d", when, all, name, flows)
+			t.Fatalf("%s: there was no signal", when)
 		}
 	}
-	several, many := listens(t, b, "many", "", "", 0)
-	clients := [3]*broker.Peer{}
-	clients[0], _ = opens(b, "")
-	many.next(t)
-	want("one of many", "many", 1)
-	clients[1], _ = opens(b, "")
-	many.next(t)
-	clients[1].Leave("gone") // of two, one is left
-	if all := b.TakeCrossedListeners(); len(all) > 0 {
-		t.Errorf("one more or less: told was %+v", all)
+	want := func(when, want string) {
+		t.Helper()
+		changed, left := b.TakeChangedListeners()
+		got := ""
+		for _, l := range changed {
+			got += fmt.Sprintf("%s:%d ", l.Name, l.Flows)
+		}
+		if got += fmt.Sprint(left); got != want {
+			t.Errorf("%s: %s, want %s", when, got, want)
+		}
 	}
-	clients[0].Leave("gone")
-	want("none of many", "many", 0)
-	several.Close()
+	many, manyOffers := listens(t, b, "many", "", "", 0)
+	want("nobody has asked", "[]")
+	came, crossed := b.ListenerChanges()
+	want("at first", "many:0 []")
+	few, fewOffers := listens(t, b, "few", "", "", 2)
+	signalled("another came", came)
+	want("another came", "few:0 []")
+	open := func(offers *desk) *broker.Peer {
+		client, _ := opens(b, "")
+		offers.next(t)
+		return client
+	}
+	first := open(manyOffers)
+	signalled("busy", crossed)
+	want("busy", "many:1 []")
+	second := open(manyOffers)
+	if len(crossed) > 0 {
+		t.Error("one more is signalled")
+	}
+	want("one more", "many:2 []")
+	first.Leave("gone")
+	second.Leave("gone")
+	signalled("idle again", crossed)
+	want("idle again", "many:0 []")
+	many.Close()
+	signalled("it has left", came)
+	want("it has left", "[1]")
 
-	few, offers := listens(t, b, "few", "", "", 2)
-	clients[0], _ = opens(b, "")
-	offers.next(t)
-	want("one of two", "few", 1)
-	clients[1], _ = opens(b, "")
-	offers.next(t)
-	want("two of two", "few", 2)
-	clients[0].Leave("gone")
-	want("one of two again", "few", 1)
-	clients[1].Leave("gone")
+	first = open(fewOffers)
+	second = open(fewOffers)
+	signalled("busy, and full", crossed)
+	want("full", "few:2 []")
+	first.Leave("gone")
+	signalled("full no more", crossed)
+	want("full no more", "few:1 []")
+	second.Leave("gone")
 	few.Close()
+	signalled("that has left", came)
 	_, far := listens(t, b, "far", "c", "", 1)
-	opens(b, "")
-	far.next(t)
-	if all := b.TakeCrossedListeners(); len(all) > 0 {
-		t.Errorf("one that has left, and one of another node: told was %+v", all)
-	}
+	open(far)
+	want("and one of another node has come", "[2]")
 }
 
 // TestCarriedAreCounted while they last, by the node at which their client or their handler is,

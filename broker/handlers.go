@@ -29,19 +29,14 @@ func (b *Broker) Listen(spec listeners.Spec) (*listeners.Listener, error) {
 // Listeners describes the listeners in the order of registration.
 func (b *Broker) Listeners() []listeners.Info { return b.listeners.List() }
 
-// NearListeners is Listeners without those of other nodes.
-func (b *Broker) NearListeners() []listeners.Info { return b.listeners.ListNear() }
+// ListenerChanges are signals of what becomes of listeners, those of other nodes left out, and
+// TakeChangedListeners is what has become of which, as listeners.Registry has both.
+func (b *Broker) ListenerChanges() (came, crossed <-chan struct{}) { return b.listeners.Changes() }
 
-// ListenersCrossed receives when some of them have become idle or full, or are so no more, and
-// TakeCrossedListeners describes these, as listeners.Registry has it.
-func (b *Broker) ListenersCrossed() <-chan struct{} { return b.listeners.Crossings() }
-
-// TakeCrossedListeners is described at ListenersCrossed.
-func (b *Broker) TakeCrossedListeners() []listeners.Info { return b.listeners.TakeCrossed() }
-
-// ListenersChanged is closed when the routes are others, or listeners have come or the last
-// of a name has left.
-func (b *Broker) ListenersChanged() <-chan struct{} { return b.router.Table.Now().Changed }
+// TakeChangedListeners is described at ListenerChanges.
+func (b *Broker) TakeChangedListeners() (changed []listeners.Info, left []uint64) {
+	return b.listeners.TakeChanged()
+}
 
 // takeOffer returns the flow that was offered with this cid, once. Its errors are those of
 // routing.Offers.Take.

@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/cluster/members"
 	"github.com/zioflow/gateway/cluster/wire"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
@@ -189,10 +187,11 @@ func (n *Node) run(ctx context.Context) {
 	ticker := time.NewTicker(n.options.members.Beat)
 	defer ticker.Stop()
 	defer n.dropAll()
+	came, crossed := n.options.Broker.ListenerChanges()
 	n.look()
 	n.step(members.Tick{})
-	changed, pause := n.options.Broker.ListenersChanged(), (<-chan time.Time)(nil)
-	crossed, rest := n.options.Broker.ListenersCrossed(), (<-chan time.Time)(nil)
+	noteCame, noteCrossed := came, crossed // nil for as long as is waited
+	var pause, rest <-chan time.Time
 	for {
 		select {
 		case <-ticker.C:
@@ -203,16 +202,16 @@ func (n *Node) run(ctx context.Context) {
 			}
 		case e := <-n.events:
 			n.step(e)
-		case <-changed:
-			changed, pause = nil, time.After(lookPause)
+		case <-noteCame: // mostly others follow
+			noteCame, pause = nil, time.After(lookPause)
 		case <-pause:
-			changed, pause = n.options.Broker.ListenersChanged(), nil
+			noteCame, pause = came, nil
 			n.look()
-		case <-crossed:
-			crossed, rest = nil, time.After(crossedPause)
-			n.lookAt(n.options.Broker.TakeCrossedListeners())
+		case <-noteCrossed: // which is told at once
+			noteCrossed, rest = nil, time.After(crossedPause)
+			n.look()
 		case <-rest:
-			crossed, rest = n.options.Broker.ListenersCrossed(), nil
+			noteCrossed, rest = crossed, nil
 		case <-ctx.Done():
 			return
 		}
@@ -238,38 +237,21 @@ func (n *Node) tick() {
 // look sees what has become of this node's own listeners.
 func (n *Node) look() {
 	var change members.Own
-	there := map[uint64]bool{}
-	for _, l := range n.options.Broker.NearListeners() {
+	changed, left := n.options.Broker.TakeChangedListeners()
+	for _, l := range changed {
 		is := ofBroker(l)
-		there[l.ID] = true
 		if was, known := n.own[l.ID]; !known || was != is {
 			n.own[l.ID] = is
 			change.Set = append(change.Set, is)
 		}
 	}
-	for id := range n.own {
-		if !there[id] {
+	for _, id := range left {
+		if _, known := n.own[id]; known {
 			delete(n.own, id)
 			change.Removed = append(change.Removed, id)
 		}
 	}
 	if len(change.Set)+len(change.Removed) > 0 {
-		slices.Sort(change.Removed)
-		n.step(change)
-	}
-}
-
-// lookAt sees how many flows some of them have.
-func (n *Node) lookAt(some []listeners.Info) {
-	var change members.Own
-	for _, l := range some {
-		is := ofBroker(l)
-		if was, known := n.own[l.ID]; known && was != is { // others are seen when it is looked at all
-			n.own[l.ID] = is
-			change.Set = append(change.Set, is)
-		}
-	}
-	if len(change.Set) > 0 {
 		n.step(change)
 	}
 }

@@ -65,6 +65,7 @@ type Listener struct {
 	lateUntil time.Time // guarded by group.mu; until then it comes last
 	elsewhere int       // guarded by group.mu; of a far one: flows that it has from others
 	held      bool      // guarded by group.mu; likewise: it takes nothing just now
+	noted     bool      // guarded by group.mu; of a near one: that busy is another has been noted
 }
 
 // Info describes a listener at one moment.
@@ -88,9 +89,9 @@ type Registry struct {
 
 	mu      sync.Mutex
 	near    map[uint64]*Listener   // guarded by mu; those that are no far ones, by number
-	crossed map[*Listener]struct{} // guarded by mu; since TakeCrossed was called last; nil where nobody asks
+	changed map[*Listener]struct{} // guarded by mu; since TakeChanged was called last; nil where nobody asks
 
-	crossings chan struct{} // guarded by mu; receives when there are some
+	came, crossed chan struct{} // guarded by mu; the signals of Changes
 }
 
 // Listen registers a listener. Flows opened from now on can reach it, and those that
@@ -120,12 +121,7 @@ func (r *Registry) Listen(spec Spec) (*Listener, error) {
 		return g.entry, nil
 	})
 	if err == nil && !l.far() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.near == nil {
-			r.near = map[uint64]*Listener{}
-		}
-		r.near[l.id] = l
+		r.enter(l)
 	}
 	return l, err
 }
@@ -189,10 +185,7 @@ func (l *Listener) ID() uint64 { return l.id }
 // refused; its flows go on. Closing again does nothing.
 func (l *Listener) Close() {
 	l.once.Do(func() {
-		l.registry.mu.Lock()
-		delete(l.registry.near, l.id)
-		delete(l.registry.crossed, l)
-		l.registry.mu.Unlock()
+		l.registry.leave(l)
 		l.registry.Table.Withdraw(l.group.entry, func() (last bool) { return l.group.remove(l) })
 		close(l.gone)
 	})
