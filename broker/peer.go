@@ -176,8 +176,9 @@ func (p *Peer) limits() *relay.Limits {
 // peer's flow, if there is one, and touches no other (BRK-19).
 func (p *Peer) Malformed(err error) { p.Fail(flow.ProtocolError, err.Error()) }
 
-// Fail ends the peer's flow because of something that the peer did. A peer that
-// has had no flow is told once; one whose flow has ended was told by that end.
+// Fail ends the peer's flow because of something that the peer did, or, of a handler inside
+// the gateway, cannot do. A peer that has had no flow is told once; one whose flow has ended was
+// told by that end.
 func (p *Peer) Fail(reason flow.Reason, detail string) {
 	if p.settle() {
 		p.forsake()

@@ -10,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/zioflow/gateway/gateway"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
 var fileFence = regexp.MustCompile("(?s)<!-- file (\\S+) -->\n```\\w+\n(.*?)```")
@@ -85,15 +88,27 @@ func TestRoutesDocumentNamesAll(t *testing.T) {
 	}
 	prose := regexp.MustCompile("(?s)```.*?```").ReplaceAllString(string(text), "")
 	words := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(prose, -1)
-	for _, want := range []string{
+	route := new(gatewayv1.Route).ProtoReflect().Descriptor()
+	for _, want := range append(fieldsOf(route), []string{
 		"and", "&", "or", `\|`, "=", "==", "eq", "!=", "ne", "<", "lt", "<=", "le", ">", "gt", ">=", "ge", "+", "add", "-", "sub", "*", "mul",
 		"attributes", "direction", "credit", "peer.transport", "peer.address", "peer.identity", "peer.name",
-		"name", "match", "rules", "rules_file", "priority", "max_credit", "builtin", "listener", "exec", "max_processes", "max_time",
-		"connect", "address", "node", "port", "server_key", "max_flows",
+		"rules_file",
 		"ZIO_GATEWAY_CID", "ZIO_GATEWAY_FLOW", "ZIO_GATEWAY_ZMQ_SERVER", "ZIO_GATEWAY_ZMQ_ROUTER", "ZIO_GATEWAY_GRPC",
-	} {
+	}...) {
 		if !slices.ContainsFunc(words, func(w []string) bool { return w[1] == want }) {
 			t.Errorf("docs/routes.md does not name `%s`", want)
 		}
 	}
+}
+
+// fieldsOf are the fields of a route and of the kinds of its factory, by their names.
+func fieldsOf(m protoreflect.MessageDescriptor) (names []string) {
+	for i := range m.Fields().Len() {
+		f := m.Fields().Get(i)
+		names = append(names, string(f.Name()))
+		if f.Message() != nil && f.ContainingOneof() != nil {
+			names = append(names, fieldsOf(f.Message())...)
+		}
+	}
+	return names
 }

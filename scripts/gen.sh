@@ -19,6 +19,13 @@ go_dir=gen/go
 python_dir=clients/python/src/zioflow/_gen
 node_dir=clients/node/src/gen
 
+for tool in .deps/python/bin/python clients/node/node_modules/.bin/protoc-gen-es; do
+  [[ -x $tool ]] || {
+    echo "gen.sh: $tool is missing: run scripts/setup.sh gen, or make gen" >&2
+    exit 1
+  }
+done
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/$go_dir" "$work/$python_dir" "$work/$node_dir"

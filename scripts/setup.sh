@@ -168,20 +168,22 @@ setup_python() {
   echo "$stamp" >"$venv/.stamp"
 }
 
-# setup_node: the packages of the conformance tests' peers, and of the client for Node.
+# setup_node: the packages of the conformance tests' peers, and of the client for Node; or of
+# one of them.
 setup_node() {
-  local dir stamp
-  for dir in conformance/node clients/node; do
-    stamp=$(sha256sum <$dir/package-lock.json)
-    [[ $(cat $dir/node_modules/.stamp 2>/dev/null) == "$stamp" ]] && continue
+  local dir stamp dirs=("$@")
+  ((${#dirs[@]})) || dirs=(conformance/node clients/node)
+  for dir in "${dirs[@]}"; do
+    stamp=$(sha256sum <"$dir"/package-lock.json)
+    [[ $(cat "$dir"/node_modules/.stamp 2>/dev/null) == "$stamp" ]] && continue
 
     want nodejs command -v node
     want npm command -v npm
     install_missing
     echo "setup: Node packages into $dir"
     # The packages bring their binaries; install scripts would only compile.
-    npm --prefix $dir ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
-    echo "$stamp" >$dir/node_modules/.stamp
+    npm --prefix "$dir" ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+    echo "$stamp" >"$dir"/node_modules/.stamp
   done
 }
 
@@ -204,7 +206,7 @@ setup_java() {
 setup_gen() {
   setup_build
   setup_python
-  setup_node
+  setup_node clients/node
   scripts/tools.sh protoc-gen-go protoc-gen-go-grpc
 }
 
@@ -254,6 +256,7 @@ setup_terminals() {
 setup_test() {
   setup_libzmq
   setup_gen
+  setup_node
   (cd conformance/peers/go && go mod download)
   setup_prometheus
   setup_proxies

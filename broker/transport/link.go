@@ -138,8 +138,8 @@ func (d Delivery) Weighed() Delivery {
 
 // PeerInfo is who is at the other end of a link.
 type PeerInfo struct {
-	// Transport is "zmq-server", "zmq-router", "grpc", "builtin", or "zmq-client": a
-	// handler that the gateway connects to.
+	// Transport is "zmq-server", "zmq-router", "grpc", "builtin" for whatever handles flows
+	// inside the gateway, or "zmq-client": a handler that the gateway connects to.
 	Transport string
 	// Address is where the peer is, as far as its transport knows.
 	Address string

@@ -195,8 +195,25 @@ func factory(r *gatewayv1.Route) string {
 		}
 		return "connect " + f.Connect.GetNode() + "/" + f.Connect.GetPort()
 	default:
+		return described(r)
+	}
+}
+
+// described is a factory that has no words of its own here: its kind, and what is set of it.
+func described(r *gatewayv1.Route) string {
+	m := r.ProtoReflect()
+	kind := m.WhichOneof(m.Descriptor().Oneofs().ByName("factory"))
+	if kind == nil {
 		return ""
 	}
+	words := []string{string(kind.Name())}
+	fields := m.Get(kind).Message()
+	for i := range fields.Descriptor().Fields().Len() {
+		if f := fields.Descriptor().Fields().Get(i); fields.Has(f) {
+			words = append(words, fmt.Sprintf("%s=%v", f.Name(), fields.Get(f)))
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // Verdicts are what every route says of a BOT.

@@ -201,3 +201,24 @@ func TestEventOfNode(t *testing.T) {
 		t.Errorf("the line is %q", line)
 	}
 }
+
+// TestRouteLeads: of every kind of factory that the contract has it is said where it leads, of
+// one that nobody has found words for as well.
+func TestRouteLeads(t *testing.T) {
+	t.Parallel()
+	kinds := (*gatewayv1.Route)(nil).ProtoReflect().Descriptor().Oneofs().ByName("factory").Fields()
+	for i := range kinds.Len() {
+		r := &gatewayv1.Route{Name: "x"}
+		r.ProtoReflect().Mutable(kinds.Get(i))
+		if got, want := tables.Route(r), "x: "+string(kinds.Get(i).Name()); !strings.HasPrefix(got, want) {
+			t.Errorf("%s is %q, want %q first", kinds.Get(i).Name(), got, want)
+		}
+	}
+	exec := &gatewayv1.Route{Factory: &gatewayv1.Route_Exec{Exec: &gatewayv1.ExecFactory{MaxProcesses: 3}}}
+	if got := tables.Described(exec); got != "exec max_processes=3" {
+		t.Errorf("by its fields it is %q", got)
+	}
+	if got := tables.Route(&gatewayv1.Route{Name: "x"}); got != "x: " {
+		t.Errorf("one that leads nowhere is %q", got)
+	}
+}

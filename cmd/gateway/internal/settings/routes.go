@@ -8,8 +8,10 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/zioflow/gateway/broker/routes"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/nearest"
 )
 
@@ -74,9 +76,22 @@ func readRoute(item any, folder string) (routes.Spec, error) {
 	return s, nil
 }
 
-// routeWords are the keys that a route, and the kinds of factories, know.
-var routeWords = strings.Fields(`name match rules rules_file priority max_credit builtin listener exec connect
-	command max_processes max_time address node port server_key max_flows`)
+// routeWords are the keys that a route, and the kinds of factories, know: those of the
+// contract, and one that only the file has.
+var routeWords = append(wordsOf(new(gatewayv1.Route).ProtoReflect().Descriptor()), "rules_file")
+
+// wordsOf are the names of a message's fields, and of those of the messages in it that are the
+// contract's.
+func wordsOf(m protoreflect.MessageDescriptor) (words []string) {
+	for i := range m.Fields().Len() {
+		f := m.Fields().Get(i)
+		words = append(words, string(f.Name()))
+		if inner := f.Message(); inner != nil && inner.ParentFile().Package() == m.ParentFile().Package() {
+			words = append(words, wordsOf(inner)...)
+		}
+	}
+	return words
+}
 
 // hintAt adds to an error that says of a route's key that it is not known what may have
 // been meant.
