@@ -28,6 +28,7 @@ type carriedCommand struct {
 	During time.Duration `default:"1s" help:"How long one turn takes, about."`
 	Firsts int           `default:"300" help:"How many flows are opened for the time until their first DAT."`
 	Clear  bool          `help:"The nodes have no keys, and speak in clear text."`
+	Delay  time.Duration `help:"How long all takes that goes from node to node, each way: for the first DAT alone."`
 	gatewayChoice
 }
 
@@ -35,9 +36,11 @@ type carriedCommand struct {
 type nodes struct {
 	*setUp
 	alone, near, far *relay
-	carried          *relay // near with far's givers
-	peer             string // far's address for nodes
-	keys             string // a folder of keys; empty for clear text
+	carried          *relay        // near with far's givers
+	peer             string        // far's address for nodes
+	between          *delayedRelay // nil where nothing is
+	echo             *echo         // nil likewise
+	keys             string        // a folder of keys; empty for clear text
 }
 
 // Run implements the command.
@@ -60,6 +63,7 @@ type carriedFigures struct {
 	alone, carried    []float64
 	cpuAlone, cpuBoth []float64 // of a message, in seconds; that of both nodes together
 	local, far, trips []time.Duration
+	bare              []time.Duration // round trips of the delay alone; none without one
 }
 
 func (c *carriedCommand) measure(p *programs) (f carriedFigures, err error) {
@@ -67,10 +71,31 @@ func (c *carriedCommand) measure(p *programs) (f carriedFigures, err error) {
 	if err != nil {
 		return f, err
 	}
-	return f, errors.Join(c.rates(n, &f), c.firsts(n, &f), n.stop())
+	if c.Delay == 0 {
+		err = c.rates(n, &f)
+	}
+	return f, errors.Join(err, c.firsts(n, &f), n.stop())
 }
 
 func (f *carriedFigures) print(size int) {
+	if len(f.alone) > 0 {
+		f.printRates(size)
+	}
+	if len(f.trips) == 0 {
+		return
+	}
+	for _, q := range []float64{.5, .99} {
+		a, b, t := quantile(f.local, q), quantile(f.far, q), quantile(f.trips, q)
+		fmt.Printf("first DAT, p%g: carried %v, on one gateway %v, a call from node to node %v: %.2f calls more, %.2f times\n",
+			100*q, b.Round(time.Microsecond), a.Round(time.Microsecond), t.Round(time.Microsecond), float64(b-a)/float64(t), float64(b)/float64(a))
+		if len(f.bare) > 0 {
+			r := quantile(f.bare, q)
+			fmt.Printf("    a byte goes there and back in %v: %.2f round trips more\n", r.Round(time.Microsecond), float64(b-a)/float64(r))
+		}
+	}
+}
+
+func (f *carriedFigures) printRates(size int) {
 	var ratio []float64
 	for i := range f.alone {
 		ratio = append(ratio, f.carried[i]/f.alone[i])
@@ -81,14 +106,6 @@ func (f *carriedFigures) print(size int) {
 	cpu, both := spreadOf(f.cpuAlone), spreadOf(f.cpuBoth)
 	fmt.Printf("CPU of a message: both nodes %.0f µs (%.0f to %.0f), one gateway %.0f µs (%.0f to %.0f)\n",
 		both.median*1e6, both.low*1e6, both.high*1e6, cpu.median*1e6, cpu.low*1e6, cpu.high*1e6)
-	if len(f.trips) == 0 {
-		return
-	}
-	for _, q := range []float64{.5, .99} {
-		a, b, t := quantile(f.local, q), quantile(f.far, q), quantile(f.trips, q)
-		fmt.Printf("first DAT, p%g: carried %v, on one gateway %v, a call from node to node %v: %.2f calls more, %.2f times\n",
-			100*q, b.Round(time.Microsecond), a.Round(time.Microsecond), t.Round(time.Microsecond), float64(b-a)/float64(t), float64(b)/float64(a))
-	}
 }
 
 // start starts all three, and waits until the one node knows the other's listener.
@@ -118,14 +135,51 @@ func (c *carriedCommand) start(p *programs) (_ *nodes, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.far, err = n.startGateway("far", "", n.flags("far", "--cluster-listen="+route, "--cluster-peer="+n.peer)...); err != nil {
+	far, near, at := n.setUp, n.setUp, n.peer
+	if c.Delay > 0 {
+		if far, near, at, err = n.apart(c.Delay); err != nil {
+			return nil, err
+		}
+	}
+	if n.far, err = far.startGateway("far", "", n.flags("far", "--cluster-listen="+route, "--cluster-peer="+at)...); err != nil {
 		return nil, err
 	}
-	if n.near, err = n.startUnheard("near", n.flags("near", "--cluster-listen=127.0.0.1:0", "--cluster-peer=127.0.0.1:0", "--cluster-join="+route)...); err != nil {
+	if n.near, err = near.startUnheard("near", n.flags("near", "--cluster-listen=127.0.0.1:0", "--cluster-peer=127.0.0.1:0", "--cluster-join="+route)...); err != nil {
 		return nil, err
 	}
 	n.carried = &relay{server: n.near.server, kind: "gateway", addresses: n.near.addresses, giversAt: n.far.addresses, desk: n.far.desk}
 	return n, n.wait()
+}
+
+// apart puts a relay between the nodes. It returns how to start them, and far's address
+// for near: a name, which is one address where far listens and another, the relay's, where
+// near connects. Calls from here go by the relay as well.
+func (n *nodes) apart(delay time.Duration) (far, near *setUp, address string, err error) {
+	const host, other = "far.bench", "127.0.0.2"
+	_, port, err := net.SplitHostPort(n.peer)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	start := func(address string) *setUp {
+		s, p := *n.setUp, *n.programs
+		var wrong error
+		p.gateway, wrong = knowing(p.gateway, n.dir, host, address)
+		s.programs, err = &p, errors.Join(err, wrong)
+		return &s
+	}
+	far, near = start("127.0.0.1"), start(other)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	by := net.JoinHostPort(other, port)
+	if n.between, err = delayBefore(n.peer, by, delay); err != nil {
+		return nil, nil, "", err
+	}
+	if n.echo, err = newEcho(delay); err != nil {
+		return nil, nil, "", err
+	}
+	n.peer = by
+	return far, near, net.JoinHostPort(host, port), nil
 }
 
 // flags make a gateway a node.
@@ -168,6 +222,12 @@ func (n *nodes) stop() error {
 			}
 			errs = append(errs, r.stop())
 		}
+	}
+	if n.between != nil {
+		errs = append(errs, n.between.stop())
+	}
+	if n.echo != nil {
+		errs = append(errs, n.echo.stop())
 	}
 	return errors.Join(append(errs, os.RemoveAll(n.dir))...)
 }
@@ -238,6 +298,13 @@ func (c *carriedCommand) firsts(n *nodes, f *carriedFigures) error {
 		}
 		if i >= c.Firsts/10 { // what came before was to warm up
 			f.local, f.far, f.trips = append(f.local, a), append(f.far, b), append(f.trips, time.Since(since))
+			if n.echo != nil {
+				bare, err := n.echo.roundTrip()
+				if err != nil {
+					return err
+				}
+				f.bare = append(f.bare, bare)
+			}
 		}
 	}
 	return nil

@@ -11,8 +11,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
 
@@ -23,6 +21,7 @@ import (
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server"
 	"github.com/zioflow/gateway/server/codec"
+	"github.com/zioflow/gateway/server/peerconn"
 )
 
 // How long a node may take to answer.
@@ -49,6 +48,10 @@ type member struct {
 	draining bool
 }
 
+// reachedAt is where a node is reached that says it is at an address: there, but in tests that
+// have something stand between.
+var reachedAt = func(address string) string { return address }
+
 // newMember connects to a node, as soon as there is something to say.
 func (n *Node) newMember(of members.Node) *member {
 	m := &member{node: n, id: of.ID, name: of.Name, draining: of.Draining, leads: map[uint64]*lead{}, ctx: n.lives.begin(of.ID)}
@@ -61,15 +64,10 @@ func (n *Node) newMember(of members.Node) *member {
 
 // dialOptions are how nodes are connected to; it is noted when bytes come.
 func (n *Node) dialOptions(note *came) []grpc.DialOption {
-	secure := insecure.NewCredentials()
-	if n.secure != nil {
-		secure = credentials.NewTLS(n.secure.Clone())
-	}
 	limit := n.options.Broker.Options().MaxMessage + server.HeadRoom
-	return []grpc.DialOption{
-		grpc.WithTransportCredentials(secure), grpc.WithNoProxy(), grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(), grpc.WithIdleTimeout(0),
+	return append(peerconn.DialOptions(n.secure != nil),
+		grpc.WithTransportCredentials(peerconn.Credentials(n.secure)), grpc.WithNoProxy(), grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(), grpc.WithIdleTimeout(0),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec.New()), grpc.MaxCallRecvMsgSize(limit), grpc.MaxCallSendMsgSize(limit)),
-		grpc.WithStaticStreamWindowSize(server.PeerStreamWindow), grpc.WithStaticConnWindowSize(server.PeerConnectionWindow),
 		experimental.WithBufferPool(new(codec.FramePool)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 20 * time.Second, PermitWithoutStream: true}),
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -77,13 +75,13 @@ func (n *Node) dialOptions(note *came) []grpc.DialOption {
 			MinConnectTimeout: dialTimeout,
 		}),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", reachedAt(address))
 			if err != nil {
 				return nil, err
 			}
 			return &notedConn{conn, note, &n.counts}, nil
 		}),
-	}
+	)
 }
 
 // came is when bytes have last come. It may be used concurrently.

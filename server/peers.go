@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
@@ -25,6 +24,7 @@ import (
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/server/admin"
 	"github.com/zioflow/gateway/server/codec"
+	"github.com/zioflow/gateway/server/peerconn"
 	"github.com/zioflow/gateway/zre/nodes"
 )
 
@@ -56,41 +56,27 @@ type Peers struct {
 	streams sync.WaitGroup // goroutines that outlive their stream's handler
 }
 
-// The windows between nodes: what a stream may send ahead is held in the other node's
-// memory, as it is for clients, and a connection has many streams.
-const (
-	// PeerStreamWindow bounds what is sent ahead on a stream, in bytes.
-	PeerStreamWindow = streamWindow
-	// PeerConnectionWindow bounds it on a connection.
-	PeerConnectionWindow = 16 << 20
-)
-
 // NewPeers makes a server that is not listening yet.
 func NewPeers(b *broker.Broker, o PeersOptions) *Peers {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	limits, lines, counters := b.Options(), logs.NewSampler(o.Log, logs.Options{}), newCounters(prometheus.NewRegistry())
-	secure := insecure.NewCredentials()
-	if o.TLS != nil {
-		secure = credentials.NewTLS(o.TLS)
-	}
 	all := []interceptor{boundStatuses(), recoverCalls(lines, counters), checkCalls(nodesMay)}
 	stop, stopped := context.WithCancel(context.Background())
 	p := &Peers{stopped: stopped}
-	p.grpc = grpc.NewServer(
-		grpc.Creds(&toldPeers{secure, logs.NewSampler(o.Log, logs.Seldom())}),
+	p.grpc = grpc.NewServer(append(peerconn.ServerOptions(o.TLS != nil),
+		grpc.Creds(&toldPeers{peerconn.Credentials(o.TLS), logs.NewSampler(o.Log, logs.Seldom())}),
 		grpc.ForceServerCodecV2(codec.New()),
 		experimental.BufferPool(new(codec.FramePool)),
 		grpc.ChainUnaryInterceptor(chainUnary(all)), grpc.ChainStreamInterceptor(chainStream(all)),
 		grpc.MaxRecvMsgSize(limits.MaxMessage+headRoom), grpc.MaxSendMsgSize(limits.MaxMessage+headRoom),
 		grpc.MaxConcurrentStreams(uint32(min(2*limits.MaxFlows+1000, math.MaxInt32))),
 		grpc.MaxHeaderListSize(maxHeaderBlock),
-		grpc.StaticStreamWindowSize(PeerStreamWindow), grpc.StaticConnWindowSize(PeerConnectionWindow),
 		grpc.ConnectionTimeout(10*time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-	)
+	)...)
 	gatewayv1.RegisterClusterServiceServer(p.grpc, &carryService{
 		flowService: flowService{
 			broker: b, log: lines, counters: counters, streams: &p.streams,
