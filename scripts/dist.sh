@@ -112,14 +112,29 @@ dist_archives() {
   done
 }
 
+# manual: the manual page and what has shells complete, as the program for this system prints
+# them, into $work/manual. The page is as old as what is packed.
+manual() {
+  local program shell
+  program=$work/bin/gateway-$(go env GOHOSTOS)-$(go env GOHOSTARCH)
+  [[ -x $program ]] || { program=$work/host && go build -o "$program" ./cmd/gateway; }
+  mkdir "$work/manual"
+  env -i "$program" man | sed "1s/\"[0-9-]*\"/\"$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)\"/" | gzip -9n >"$work/manual/gateway.1.gz"
+  for shell in bash zsh fish; do
+    env -i "$program" completion "$shell" >"$work/manual/$shell"
+  done
+}
+
 # dist_packages: .deb and .rpm, whose service is that of deploy/ but for the folder.
 dist_packages() {
   local arch packager
+  programs
+  manual
   sed 's,/usr/local/bin/gateway,/usr/bin/gateway,' deploy/zio-gateway.service >"$work/unit"
   for arch in $(linux_targets); do
     sbom "$work/bin/gateway-linux-$arch" >"$work/sbom-$arch"
     for packager in deb rpm; do
-      GOARCH=$arch VERSION=$version PROGRAM=$work/bin/gateway-linux-$arch UNIT=$work/unit SBOM=$work/sbom-$arch \
+      GOARCH=$arch VERSION=$version PROGRAM=$work/bin/gateway-linux-$arch UNIT=$work/unit MANUAL=$work/manual SBOM=$work/sbom-$arch \
         nfpm package --config deploy/packages/nfpm.yaml --packager "$packager" --target "$dist" >"$work/log" 2>&1 ||
         { cat "$work/log" >&2 && return 1; }
     done

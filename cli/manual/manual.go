@@ -57,12 +57,15 @@ func Complete(parser *kong.Kong) {
 	}
 }
 
-// scripts have a shell ask the program itself, by its environment.
+// scripts have a shell ask the program itself, by its environment. That for zsh may be read, or
+// lie as _gateway where zsh looks for functions: then it is called for the first completion.
 var scripts = map[string]string{
 	"bash": "complete -C gateway gateway\n",
-	"zsh": `(( $+functions[compdef] )) || { autoload -U compinit && compinit }
+	"zsh": `#compdef gateway
+(( $+functions[compdef] )) || { autoload -U compinit && compinit }
 autoload -U +X bashcompinit && bashcompinit
 complete -C gateway gateway
+[[ ${funcstack[1]} != _gateway ]] || _bash_complete -C gateway
 `,
 	"fish": `function __complete_gateway
     set -lx COMP_LINE (commandline -cp)

@@ -75,6 +75,21 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
+// TestZshFunction: where zsh looks for functions, its script completes from the first key on.
+func TestZshFunction(t *testing.T) {
+	t.Parallel()
+	x := newTmux(t, program(t, "127.0.0.1:1"))
+	folder := t.TempDir()
+	x.enters("gateway completion zsh >" + folder + "/_gateway && cd " + folder + " && exec zsh -f")
+	x.enters("fpath=($PWD $fpath); PS1='$ '; autoload -U compinit; compinit -u -D; clear")
+	x.wait(`^\$$`)
+	x.types("gateway vers")
+	x.press("Tab")
+	x.wait(`^\$ gateway version`)
+	x.press("Enter")
+	x.wait(`^gateway 0\.`)
+}
+
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	if out := shell(t, "bash", `gateway version; gateway --version`); strings.Count(out, "gateway 0.") != 2 || strings.Count(out, "\n") != 2 {

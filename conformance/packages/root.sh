@@ -40,11 +40,28 @@ serves() {
   wait $pid || fail "the gateway ended with $?"
 }
 
+# explained: man finds the page, and each shell completes by what is installed.
+explained() {
+  local words zsh
+  [[ $(man -w gateway) == /usr/share/man/man1/gateway.1.gz ]] || fail "man finds the page at $(man -w gateway)"
+  words=$(zcat /usr/share/man/man1/gateway.1.gz | groff -man -Tutf8 -ww -P-cbou)
+  [[ $words == *"EXIT STATUS"* && $words == *"routes test"* ]] || fail "the page is $words"
+  words=$(bash -c 'source /usr/share/bash-completion/completions/gateway; complete -p gateway')
+  [[ $words == "complete -C gateway gateway" || $words == "complete -C 'gateway' gateway" ]] || fail "bash has $words"
+  words=$(fish -c 'complete -C "gateway routes t"')
+  [[ $words == test* ]] || fail "fish has $words"
+  zsh=/usr/share/zsh/vendor-completions # Debian's
+  [[ -e $zsh/_gateway ]] || zsh=/usr/share/zsh/site-functions
+  words=$(zsh -f -c "fpath=($zsh \$fpath); autoload -U compinit; compinit -u -D; print \$_comps[gateway]")
+  [[ $words == _gateway ]] || fail "zsh has $words"
+}
+
 # installed: files, their owners and the unit are as they should be.
 installed() {
   /usr/bin/gateway --version
   id zio-gateway >/dev/null || fail "there is no user"
   [[ $(stat -c '%U:%G %a' /etc/zio-gateway) == "root:zio-gateway 750" ]] || fail "/etc/zio-gateway is $(stat -c '%U:%G %a' /etc/zio-gateway)"
   [[ $(stat -c '%U:%G %a' /etc/zio-gateway/gateway.yaml) == "root:zio-gateway 640" ]] || fail "gateway.yaml is $(stat -c '%U:%G %a' /etc/zio-gateway/gateway.yaml)"
+  explained
   systemd-analyze verify --man=no /usr/lib/systemd/system/zio-gateway.{service,socket} || fail "a unit is not valid"
 }
