@@ -1,8 +1,12 @@
 package broker_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +14,7 @@ import (
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/listeners"
+	"github.com/zioflow/gateway/broker/matching"
 	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
@@ -273,4 +278,198 @@ func TestNamesOfTheCluster(t *testing.T) {
 	}
 	listens(t, b, "raw", "", "anna", 0)
 	listens(t, b, "raw", "c", "bert", 0) // which that node has allowed
+}
+
+// leads is a factory that hands requests out, and returns what it is told.
+type leads struct {
+	requests chan *routing.Request
+	returns  chan error
+}
+
+func newLeads() *leads { return &leads{make(chan *routing.Request, 10), make(chan error, 10)} }
+
+func (l *leads) Find(ctx context.Context, r *routing.Request) error {
+	l.requests <- r
+	select {
+	case err := <-l.returns:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+func (l *leads) next(t *testing.T) *routing.Request {
+	t.Helper()
+	select {
+	case r := <-l.requests:
+		return r
+	case <-time.After(20 * time.Second):
+		t.Fatal("no flow came")
+		return nil
+	}
+}
+
+// TestFarRoutes: those of other nodes come behind a node's own of their priority, in the order of
+// the nodes' names; what one passes goes to the next, and comes back to it when it is released; and
+// a flow that came from another node takes none.
+func TestFarRoutes(t *testing.T) {
+	t.Parallel()
+	options := broker.DefaultOptions()
+	options.HandlerWait, options.PendingTimeout = time.Hour, time.Hour
+	b, err := broker.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close(flow.Draining, "the test is over")
+	here, atB, atC := newLeads(), newLeads(), newLeads()
+	far := func(node string, number uint64, priority int32, f routing.Factory) *routing.FarRoute {
+		route, err := b.AddFarRoute(routing.Route{Name: "raw", Priority: priority, Factory: f}, routing.Far{Node: node, NodeID: node, Number: number})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return route
+	}
+	far("c", 1, 0, atC)
+	far("b", 7, 0, atB)
+	routeAtB := far("b", 5, 0, atB)
+	far("d", 1, -1, atC)
+	if _, err := b.AddRoute(routing.Route{Name: "raw", Match: fromHere{}, Factory: here}); err != nil {
+		t.Fatal(err)
+	}
+	order := ""
+	for _, r := range b.Routes() {
+		if order += r.Node; r.Node != "" {
+			order += fmt.Sprint(r.Number)
+		}
+		order += " "
+	}
+	if want := " b5 b7 c1 d1 "; order != want {
+		t.Errorf("the routes are tried in the order %s, want %s", order, want)
+	}
+
+	opens(b, "")
+	atB.next(t)
+	routeAtB.Hold(&routing.Passed{Reason: flow.Overloaded, Why: "it is full"})
+	atB.returns <- &routing.Passed{Reason: flow.Overloaded, Why: "b5 is full"}
+	atB.next(t) // b7
+	if verdicts, err := b.Explain(t.Context(), &matching.View{Label: []byte(`{"flow":"BOT"}`)}); err != nil || verdicts[1].Takes || !verdicts[2].Takes ||
+		verdicts[1].Explanation != "takes every BOT; it is full" || verdicts[1].Node != "b" {
+		t.Errorf("%v, %v", verdicts, err)
+	}
+	routeAtB.Remove()
+
+	options.HandlerWait = 0
+	if err := b.SetLimits(options); err != nil {
+		t.Fatal(err)
+	}
+	_, q := opens(b, "e")
+	select {
+	case <-q.ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("a flow from another node has not ended")
+	}
+	if q.end != flow.NoHandler || len(atB.requests)+len(atC.requests) > 0 {
+		t.Errorf("a flow from another node ended %v, or is sent on", q.end)
+	}
+	if _, err := b.RemoveRoute("raw"); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.RemoveRoute("raw"); !errors.Is(err, routing.ErrFarRoute) || !strings.Contains(err.Error(), "at node b or c or d") {
+		t.Errorf("removed at another node: %v", err)
+	}
+}
+
+// fromHere takes nothing: its route is there for the order alone.
+type fromHere struct{}
+
+func (fromHere) Match(*matching.View) bool { return false }
+
+// TestPassedFlowWaits: where nobody else takes a flow it waits for the route that passed it, and
+// ends as that said.
+func TestPassedFlowWaits(t *testing.T) {
+	t.Parallel()
+	options := broker.DefaultOptions()
+	options.HandlerWait, options.PendingTimeout = time.Hour, time.Hour
+	b, err := broker.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close(flow.Draining, "the test is over")
+	f := newLeads()
+	route, err := b.AddFarRoute(routing.Route{Name: "raw", Factory: f}, routing.Far{Node: "b", NodeID: "b", Number: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opens(b, "")
+	f.next(t)
+	route.Hold(&routing.Passed{Reason: flow.Overloaded, Why: "b is full"})
+	f.returns <- &routing.Passed{Reason: flow.Overloaded, Why: "b is full"}
+	for len(f.returns) > 0 { // it was taken
+		runtime.Gosched()
+	}
+	route.Release()
+	f.next(t)
+	options.HandlerWait = 0
+	if err := b.SetLimits(options); err != nil {
+		t.Fatal(err)
+	}
+	_, q := opens(b, "")
+	f.next(t)
+	route.Hold(&routing.Passed{Reason: flow.Overloaded, Why: "b is full"})
+	for range 2 {
+		f.returns <- &routing.Passed{Reason: flow.Overloaded, Why: "b is full"}
+	}
+	_, q2 := opens(b, "") // which does not try it: it is held
+	for _, q := range []*quiet{q, q2} {
+		select {
+		case <-q.ended:
+		case <-time.After(20 * time.Second):
+			t.Fatal("it has not ended")
+		}
+		if q.end != flow.Overloaded {
+			t.Errorf("it ended %v", q.end)
+		}
+	}
+	if len(f.requests) > 0 {
+		t.Error("a route that is held is asked")
+	}
+}
+
+// TestRoutedClient: the route that was chosen elsewhere has the flow, whatever its match and the
+// others say, and counts it.
+func TestRoutedClient(t *testing.T) {
+	t.Parallel()
+	b, err := broker.New(broker.DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close(flow.Draining, "the test is over")
+	first, second := newLeads(), newLeads()
+	for name, f := range map[string]*leads{"first": first, "second": second} {
+		if _, err := b.AddRoute(routing.Route{Name: name, Match: fromHere{}, Priority: int32(len(name)), Factory: f}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	number := b.AddedRoutes()[0].Number
+	if b.AddedRoutes()[0].Name == "first" {
+		first, second = second, first
+	}
+	p, err := b.AttachRouted(&quiet{ended: make(chan struct{})}, transport.PeerInfo{Transport: "test", Node: "a"}, number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Receive(&zio.Message{Form: zio.FormFlow, Label: []byte(`{"flow":"BOT","direction":"extract","credit":1}`)})
+	second.next(t)
+	if added := b.AddedRoutes()[0]; added.Flows != 1 || added.Taken != 1 {
+		t.Errorf("it counts %d of %d flows", added.Flows, added.Taken)
+	}
+	if _, err := b.RemoveRoute(b.AddedRoutes()[0].Name); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.AttachRouted(&quiet{}, transport.PeerInfo{Node: "a"}, number); !errors.Is(err, broker.ErrNoRoute) {
+		t.Errorf("a route that was removed has a flow: %v", err)
+	}
+	if len(first.requests) > 0 {
+		t.Error("the other route has it, too")
+	}
 }

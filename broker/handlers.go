@@ -104,22 +104,24 @@ func (b *Broker) Explain(ctx context.Context, v *matching.View) ([]routing.Verdi
 // were added, for flows opened from now on. routing.ErrRouteExists when there is one of
 // that name; a listener's does not count.
 func (b *Broker) AddRoute(r routing.Route) (routing.RouteInfo, error) {
-	info, err := b.router.Table.Add(r)
-	if err == nil {
-		b.log.Info("route added", "route", r.Name, "priority", r.Priority)
-	}
-	return info, err
+	return b.router.Table.Add(r)
 }
 
+// AddFarRoute is routing.Table.AddFar.
+func (b *Broker) AddFarRoute(r routing.Route, of routing.Far) (*routing.FarRoute, error) {
+	return b.router.Table.AddFar(r, of)
+}
+
+// AddedRoutes is routing.Table.Added, AddedRoutesChanges routing.Table.AddedChanges.
+func (b *Broker) AddedRoutes() []routing.RouteInfo { return b.router.Table.Added() }
+
+// AddedRoutesChanges is described at AddedRoutes.
+func (b *Broker) AddedRoutesChanges() <-chan struct{} { return b.router.Table.AddedChanges() }
+
 // RemoveRoute removes the route of that name, configured ones until the next
-// SetRoutes; its flows go on. routing.ErrNoRoute if there is none,
-// routing.ErrListenersRoute if only listeners have the name.
+// SetRoutes; its flows go on. The error is that of routing.Table.Remove.
 func (b *Broker) RemoveRoute(name string) (routing.RouteInfo, error) {
-	info, err := b.router.Table.Remove(name)
-	if err == nil {
-		b.log.Info("route removed", "route", name, "origin", info.Origin.String())
-	}
-	return info, err
+	return b.router.Table.Remove(name)
 }
 
 // AddDefaultRoute is routing.Table.AddDefault.

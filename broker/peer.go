@@ -10,7 +10,6 @@ import (
 
 	"github.com/zioflow/gateway/broker/budget"
 	"github.com/zioflow/gateway/broker/flow"
-	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/relay"
 	"github.com/zioflow/gateway/broker/rights"
 	"github.com/zioflow/gateway/broker/routing"
@@ -37,11 +36,11 @@ type Peer struct {
 	// flow is the latest one, which may have ended; nil before the first.
 	flow   *relay.Flow
 	side   flow.Side
-	only   *listeners.Listener // whom its flow is for; nil for whoever takes it
-	warned bool                // was told that it takes part in no flow
-	told   bool                // was sent an EOT outside of a flow
-	near   bool                // may take what is offered here alone
-	away   *Acceptance         // while the offer of its BOT is looked for elsewhere; nil otherwise
+	direct *routing.Direct // where its flow goes; nil for where a route leads
+	warned bool            // was told that it takes part in no flow
+	told   bool            // was sent an EOT outside of a flow
+	near   bool            // may take what is offered here alone
+	away   *Acceptance     // while the offer of its BOT is looked for elsewhere; nil otherwise
 }
 
 // Attach tells the broker of a new peer that may do everything. The broker counts
@@ -62,8 +61,13 @@ func (b *Broker) AttachWith(link transport.Link, info transport.PeerInfo, grant 
 	return p
 }
 
-// ErrNoListener tells that there is no such listener at this node, or it has left.
-var ErrNoListener = errors.New("no such listener")
+// What another node has found for a flow and is not there any more.
+var (
+	// ErrNoListener tells that there is no such listener at this node, or it has left.
+	ErrNoListener = errors.New("no such listener")
+	// ErrNoRoute tells that no such route was added at this node, or it was removed.
+	ErrNoRoute = errors.New("no such route")
+)
 
 // AttachCarried is Attach for the client of a flow that another node has found a listener
 // for: that listener alone is offered it, whatever its match says. The error is
@@ -73,9 +77,24 @@ func (b *Broker) AttachCarried(link transport.Link, info transport.PeerInfo, lis
 	if only == nil {
 		return nil, ErrNoListener
 	}
+	return b.attachDirect(link, info, only.Directly()), nil
+}
+
+// AttachRouted is AttachCarried for a flow that another node has found a route for that was
+// added here, by its number: that route's factory finds the handler, and no other is looked for.
+// The error is ErrNoRoute.
+func (b *Broker) AttachRouted(link transport.Link, info transport.PeerInfo, route uint64) (*Peer, error) {
+	to, found := b.router.Table.Directly(route)
+	if !found {
+		return nil, ErrNoRoute
+	}
+	return b.attachDirect(link, info, to), nil
+}
+
+func (b *Broker) attachDirect(link transport.Link, info transport.PeerInfo, to routing.Direct) *Peer {
 	p := b.AttachWith(link, info, nil)
-	p.only = only
-	return p, nil
+	p.direct = &to
+	return p
 }
 
 // owner is on whose behalf the peer uses memory: the name it has proved, or the
@@ -289,8 +308,8 @@ func (p *Peer) open(m *zio.Message, bot zio.Bot) {
 		return
 	}
 	f := relay.New(&p.broker.host, p.broker.limits().flow(), &p.party, m, bot)
-	if p.only != nil {
-		f.GoDirectly(p.only.Directly())
+	if p.direct != nil {
+		f.GoDirectly(*p.direct)
 	}
 	if no := p.broker.registry.register(f); no != nil {
 		p.broker.quotas.release(p.party.Info.Name)

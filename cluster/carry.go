@@ -30,7 +30,7 @@ import (
 const linger = 10 * time.Second
 
 // carried is a flow of which one side is at another node: that side here, the handler's
-// where a listener of the other has the flow, the client's where a handler here has taken the
+// where a listener or a route of the other has the flow, the client's where a handler here has taken the
 // other's offer. It implements transport.Link and what there is besides.
 type carried struct {
 	*transport.Outbox
@@ -46,7 +46,7 @@ type carried struct {
 // carry offers a flow to the listener, and relays it if that takes it.
 func (l *lead) carry(ctx context.Context, cancel context.CancelFunc, o routing.Offer) {
 	c := &carried{member: l.member, cancel: cancel, Sent: codec.NewSent()}
-	bot, refusal, err := c.ask(ctx, l.id, o)
+	bot, refusal, err := c.ask(ctx, &gatewayv1.CarriedFlow{ListenerId: l.id}, o)
 	switch {
 	case err != nil:
 		l.pass(ctx, o, text.Detail(err.Error()))
@@ -76,9 +76,9 @@ func (l *lead) pass(ctx context.Context, o routing.Offer, why string) {
 	o.Pass()
 }
 
-// ask has the listener's node offer it the flow, and waits for the handler's BOT, or why
-// there is none.
-func (c *carried) ask(ctx context.Context, listener uint64, o routing.Offer) (*gatewayv1.Bot, *flow.Error, error) {
+// ask has the node of a listener offer it the flow, or that of a route find a handler, and waits
+// for the handler's BOT, or why there is none.
+func (c *carried) ask(ctx context.Context, to *gatewayv1.CarriedFlow, o routing.Offer) (*gatewayv1.Bot, *flow.Error, error) {
 	m := c.member
 	if m.conn == nil {
 		return nil, nil, m.wrong
@@ -92,12 +92,12 @@ func (c *carried) ask(ctx context.Context, listener uint64, o routing.Offer) (*g
 		return nil, nil, err
 	}
 	c.stream = stream
-	bot := &gatewayv1.Bot{
+	to.NodeId, to.Node, to.Client = string(m.node.id), m.node.options.Node, contract.ToPeer(o.Client)
+	to.Bot = &gatewayv1.Bot{
 		Label: string(label), Payload: o.Bot.Payload, Origin: o.Bot.Origin, Granule: o.Bot.Granule, Seqno: o.Bot.Seqno, Level: uint32(o.Bot.Level),
 	}
-	if err := stream.Send(&gatewayv1.CarryRequest{Message: &gatewayv1.CarryRequest_Begin{Begin: &gatewayv1.CarriedFlow{
-		NodeId: string(m.node.id), Node: m.node.options.Node, ListenerId: listener, Bot: bot, Client: contract.ToPeer(o.Client),
-	}}}); err != nil && !errors.Is(err, io.EOF) { // of which the reason is received
+	begin := &gatewayv1.CarryRequest{Message: &gatewayv1.CarryRequest_Begin{Begin: to}}
+	if err := stream.Send(begin); err != nil && !errors.Is(err, io.EOF) { // of which the reason is received
 		return nil, nil, err
 	}
 	first := codec.Request{Members: codec.OpenMembers}

@@ -80,7 +80,7 @@ func (l *lead) Offer(o routing.Offer) error {
 	l.member.node.carrying.Go(func() {
 		defer cancel()
 		defer l.settled(o.CID)
-		defer l.contain(o)
+		defer l.member.contain(o)
 		l.carry(ctx, cancel, o)
 	})
 	return nil
@@ -103,11 +103,11 @@ func (l *lead) settled(cid uint64) {
 }
 
 // contain ends one flow on whose way something has panicked, and nothing else.
-func (l *lead) contain(o routing.Offer) {
+func (m *member) contain(o routing.Offer) {
 	if problem := recover(); problem != nil {
-		l.member.node.log.LogAttrs(context.Background(), slog.LevelError, "carrying a flow failed",
-			slog.String("node", l.member.name), slog.String("error", fmt.Sprint(problem)), slog.String("stack", string(debug.Stack())))
-		_ = l.member.node.options.Broker.Refuse(o.CID, flow.Rejected, "the gateway failed")
+		m.node.log.LogAttrs(context.Background(), slog.LevelError, "carrying a flow failed",
+			slog.String("node", m.name), slog.String("error", fmt.Sprint(problem)), slog.String("stack", string(debug.Stack())))
+		_ = m.node.options.Broker.Refuse(o.CID, flow.Rejected, "the gateway failed")
 	}
 }
 

@@ -33,8 +33,8 @@ const (
 	redialLonger = time.Second
 )
 
-// member is another node, with the connection to it and its listeners as this node's broker
-// has them. But for ping and readTable, its methods are the loop's.
+// member is another node, with the connection to it and its listeners and routes as this node's
+// broker has them. But for ping and readTable, its methods are the loop's.
 type member struct {
 	node  *Node
 	id    members.ID
@@ -45,6 +45,7 @@ type member struct {
 	came  came             // when bytes have last come on it
 	leads map[uint64]*lead // to its listeners, by their numbers
 
+	routes   map[uint64]*farRoute // by their numbers
 	draining bool
 }
 
@@ -54,7 +55,7 @@ var reachedAt = func(address string) string { return address }
 
 // newMember connects to a node, as soon as there is something to say.
 func (n *Node) newMember(of members.Node) *member {
-	m := &member{node: n, id: of.ID, name: of.Name, draining: of.Draining, leads: map[uint64]*lead{}, ctx: n.lives.begin(of.ID)}
+	m := &member{node: n, id: of.ID, name: of.Name, draining: of.Draining, leads: map[uint64]*lead{}, routes: map[uint64]*farRoute{}, ctx: n.lives.begin(of.ID)}
 	m.conn, m.wrong = grpc.NewClient("passthrough:///"+of.Address, n.dialOptions(&m.came)...)
 	if m.wrong == nil {
 		m.conn.Connect()
@@ -115,7 +116,7 @@ func (m *member) readTable() members.Event {
 	table, err := m.tryTable()
 	if err != nil {
 		m.node.counts.tablesFailed.Add(1)
-		m.node.log.Warn("listeners of a node not read", "node", m.name, "error", err)
+		m.node.log.Warn("listeners and routes of a node not read", "node", m.name, "error", err)
 		m.pause() // the next beat has it tried again
 		return members.Failed{ID: m.id}
 	}
@@ -160,6 +161,7 @@ func (m *member) tryTable() (t members.Table, err error) {
 		if most := m.node.options.members.MaxListeners; len(t.Listeners) > most {
 			return t, fmt.Errorf("it has more than %d listeners", most)
 		}
+		m.takeRoutes(&t, wire.ToRoutes(part.GetRoutes()))
 	}
 }
 
@@ -169,30 +171,43 @@ func (m *member) update(is members.Node) {
 	for _, l := range m.leads {
 		l.load()
 	}
+	for _, r := range m.routes {
+		r.drain(m.draining)
+	}
 }
 
-// unhold has listeners be tried again that could take nothing when they were tried last.
+// unhold has listeners and routes be tried again that could take nothing when they were tried
+// last.
 func (m *member) unhold() {
 	for _, l := range m.leads {
 		if l.held.CompareAndSwap(true, false) {
 			l.load()
 		}
 	}
+	for _, r := range m.routes {
+		r.release()
+	}
 }
 
-// change takes in what has changed of the node's listeners.
-func (m *member) change(c *members.Changed) {
-	for _, id := range c.Removed {
+// change takes in what has changed of what the node has.
+func (m *member) change(e *members.Entries) {
+	for _, id := range e.Removed {
 		m.remove(id)
 	}
-	for _, l := range c.Set {
+	for _, l := range e.Set {
 		m.set(l)
 	}
-	for _, b := range c.Busy {
+	for _, b := range e.Busy {
 		if l := m.leads[b.ID]; l != nil {
 			l.is.Flows = b.Flows
 			l.load()
 		}
+	}
+	for _, id := range e.RemovedRoutes {
+		m.removeRoute(id)
+	}
+	for _, r := range e.SetRoutes {
+		m.addRoute(r)
 	}
 }
 
@@ -232,6 +247,9 @@ func (m *member) set(is members.Listener) {
 func (m *member) drop(why error) {
 	for id := range m.leads {
 		m.remove(id)
+	}
+	for id := range m.routes {
+		m.removeRoute(id)
 	}
 	m.node.lives.end(m.id, why)
 	if m.conn != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,8 +22,8 @@ import (
 	"github.com/zioflow/gateway/server"
 )
 
-// How soon after one look at the node's own listeners the next may follow: at which there are, and
-// at those of which others have to know at once how many flows they have.
+// How soon after one look at what the node itself has the next may follow: at all of it, and at
+// those listeners of which others have to know at once how many flows they have.
 const (
 	lookPause    = 20 * time.Millisecond
 	crossedPause = 100 * time.Millisecond
@@ -43,6 +44,7 @@ type Node struct {
 	listener net.Listener
 	lives    *lives
 	matches  *matches
+	ripening *ripening
 	numbers  numbers
 	events   chan members.Event // of what the loop has asked for
 	over     <-chan struct{}    // closed when the loop is to end
@@ -59,6 +61,7 @@ type Node struct {
 
 	// Of the loop alone.
 	own    map[uint64]members.Listener
+	routes map[uint64]bool // own ones that were looked at
 	others map[members.ID]*member
 }
 
@@ -75,8 +78,8 @@ func Open(o Options) (*Node, error) {
 		o.members = members.DefaultOptions()
 	}
 	n := &Node{
-		options: o, log: o.Log, lines: logs.NewSampler(o.Log, logs.Options{}), id: members.ID(strings.ToLower(rand.Text())), lives: newLives(), matches: newMatches(o.Log),
-		events: make(chan members.Event, 64), own: map[uint64]members.Listener{}, others: map[members.ID]*member{},
+		options: o, log: o.Log, lines: logs.NewSampler(o.Log, logs.Options{}), id: members.ID(strings.ToLower(rand.Text())), lives: newLives(), matches: newMatches(o.Log), ripening: newRipening(),
+		events: make(chan members.Event, 64), own: map[uint64]members.Listener{}, routes: map[uint64]bool{}, others: map[members.ID]*member{},
 	}
 	if o.Keys != nil {
 		n.secure = o.Keys.config()
@@ -105,7 +108,7 @@ func (n *Node) start() (err error) {
 	}
 	n.peers = server.NewPeers(n.options.Broker, server.PeersOptions{
 		Table: n.table, Alive: n.alive, TLS: n.secure, Stall: n.options.Stall,
-		Process: n.options.Process, Nodes: n.options.Found, Log: n.log,
+		Process: n.options.Process, Nodes: n.options.Found, Routes: n.options.Routes, Log: n.log,
 	})
 	n.options.Broker.SetElsewhere(numberOf(n.id), n)
 	n.served.Go(func() {
@@ -163,6 +166,7 @@ func (n *Node) Close(ctx context.Context) {
 	n.lives.endAll(errClosing)
 	n.carrying.Wait()
 	n.matches.close()
+	n.ripening.close()
 	if n.bus != nil {
 		n.bus.close()
 	}
@@ -188,6 +192,7 @@ func (n *Node) run(ctx context.Context) {
 	defer ticker.Stop()
 	defer n.dropAll()
 	came, crossed := n.options.Broker.ListenerChanges()
+	added := n.options.Broker.AddedRoutesChanges()
 	n.look()
 	n.step(members.Tick{})
 	noteCame, noteCrossed := came, crossed // nil for as long as is waited
@@ -209,6 +214,8 @@ func (n *Node) run(ctx context.Context) {
 			n.look()
 		case <-noteCrossed: // which is told at once
 			noteCrossed, rest = nil, time.After(crossedPause)
+			n.look()
+		case <-added:
 			n.look()
 		case <-rest:
 			noteCrossed, rest = crossed, nil
@@ -234,9 +241,17 @@ func (n *Node) tick() {
 	n.step(members.Tick{})
 }
 
-// look sees what has become of this node's own listeners.
+// look sees what has become of this node's own listeners, and of the routes that were added.
 func (n *Node) look() {
 	var change members.Own
+	n.lookListeners(&change.Entries)
+	n.lookRoutes(&change.Entries)
+	if change.Len() > 0 {
+		n.step(change)
+	}
+}
+
+func (n *Node) lookListeners(change *members.Entries) {
 	changed, left := n.options.Broker.TakeChangedListeners()
 	for _, l := range changed {
 		is := ofBroker(l)
@@ -251,9 +266,31 @@ func (n *Node) look() {
 			change.Removed = append(change.Removed, id)
 		}
 	}
-	if len(change.Set)+len(change.Removed) > 0 {
-		n.step(change)
+	slices.Sort(change.Removed)
+}
+
+func (n *Node) lookRoutes(change *members.Entries) {
+	there := map[uint64]bool{}
+	for _, r := range n.options.Broker.AddedRoutes() {
+		there[r.Number] = true
+		if n.routes[r.Number] {
+			continue
+		}
+		n.routes[r.Number] = true
+		told, err := n.ownRoute(r)
+		if err != nil {
+			n.log.Warn("route not told to other nodes", "route", r.Name, "error", err)
+			continue
+		}
+		change.SetRoutes = append(change.SetRoutes, told)
 	}
+	for id := range n.routes {
+		if !there[id] {
+			delete(n.routes, id)
+			change.RemovedRoutes = append(change.RemovedRoutes, id)
+		}
+	}
+	slices.Sort(change.RemovedRoutes)
 }
 
 // decode reads what another node has published; nil for what makes no sense, or is of no
@@ -310,7 +347,7 @@ func (n *Node) do(effect members.Effect) {
 		m := n.others[e.ID]
 		n.running.Go(m.ping)
 	case members.Changed:
-		n.others[e.Node.ID].change(&e)
+		n.others[e.Node.ID].change(&e.Entries)
 	case members.Left:
 		n.counts.left[e.Why].Add(1)
 		level, why := slog.LevelWarn, fmt.Sprintf("node %s is not there any more: nothing has come of it for %v", e.Node.Name, n.options.members.Dead)
@@ -337,6 +374,8 @@ func (n *Node) refused(e members.Refused) {
 		detail = fmt.Sprintf("there are %d already: it is not taken in", n.options.members.MaxNodes)
 	case members.Namesake:
 		detail = "there is another of its name: people cannot tell them apart"
+	case members.Excess:
+		detail = fmt.Sprintf("it has more routes than are taken from a node, %d or %d bytes: the rest is not used", n.options.members.MaxRoutes, n.options.members.MaxRouteBytes)
 	}
 	n.log.Warn("node of the cluster", "node", e.Beat.Name, "id", string(e.Beat.ID), "address", e.Beat.Address, "detail", detail)
 }

@@ -49,7 +49,7 @@ func (n *Node) Stats() Stats {
 	for why := members.Silent; why <= members.Gone; why++ {
 		s.Left[why] = c.left[why].Load()
 	}
-	for why := members.Stranger; why <= members.Namesake; why++ {
+	for why := members.Stranger; why <= members.Excess; why++ {
 		s.Refused[why] = c.refused[why].Load()
 	}
 	s.In, s.Out = n.options.Broker.Carried()

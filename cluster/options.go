@@ -39,6 +39,9 @@ type Options struct {
 	// Found is what discovery knows of others; nil for none.
 	Process admin.Process
 	Found   *nodes.Table
+	// Routes are those that operators at other nodes may add here, and how the words of added
+	// ones are read and told.
+	Routes admin.RouteOptions
 	// Version is the program's.
 	Version string
 	// Stall is as in server.Options.

@@ -11,8 +11,8 @@ import (
 type counts struct {
 	joined, tablesRead, tablesFailed, carriedOut, carriedIn, passed, bytesIn, bytesOut atomic.Uint64
 
-	left    [members.Gone + 1]atomic.Uint64     // by Why
-	refused [members.Namesake + 1]atomic.Uint64 // by Refusal
+	left    [members.Gone + 1]atomic.Uint64   // by Why
+	refused [members.Excess + 1]atomic.Uint64 // by Refusal
 }
 
 // Stats is how the node is, and what has become of it so far. Its counts never fall.
@@ -30,11 +30,11 @@ type Stats struct {
 
 	// Joined counts nodes that were taken in.
 	Joined uint64
-	// Left counts those that are there no more, by members.Why, Refused warnings by
+	// Left counts those that are there no more, by members.Why, Refused warnings, by
 	// members.Refusal.
 	Left    map[members.Why]uint64
 	Refused map[members.Refusal]uint64
-	// TablesRead and TablesFailed count attempts to read another node's listeners whole.
+	// TablesRead and TablesFailed count attempts to read another node's listeners and routes whole.
 	TablesRead, TablesFailed uint64
 	// CarriedOut counts flows that were carried to other nodes, CarriedIn those that others
 	// have asked to carry here, Passed offers that another node has not taken.

@@ -26,7 +26,7 @@ func TestClusterDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := consoleBlocks(string(text))
-	if len(blocks) < 11 || len(blocks) != strings.Count(string(text), "```console") {
+	if len(blocks) < 14 || len(blocks) != strings.Count(string(text), "```console") {
 		t.Fatalf("found %d console blocks", len(blocks))
 	}
 	folder := programFolder(t)
@@ -38,7 +38,7 @@ func TestClusterDocument(t *testing.T) {
 	}
 	for _, b := range blocks {
 		switch {
-		case strings.HasPrefix(b.command, "bin/gateway status"):
+		case strings.HasPrefix(b.command, "bin/gateway status"), strings.HasPrefix(b.command, "bin/gateway routes |"):
 			doc.await(b) // nodes hear of each other a moment later
 		case b.command == "bin/gateway listeners":
 			doc.listeners(b)

@@ -112,6 +112,7 @@ var elsewhere = map[string]string{
 	"zio_gateway_cluster_nodes":                "telemetry: TestClusterMetrics",
 	"zio_gateway_cluster_node_silence_seconds": "telemetry: TestClusterMetrics",
 	"zio_gateway_cluster_node_listeners":       "telemetry: TestClusterMetrics",
+	"zio_gateway_cluster_node_routes":          "telemetry: TestClusterMetrics",
 	"zio_gateway_cluster_node_behind":          "telemetry: TestClusterMetrics",
 	"zio_gateway_cluster_flows":                "telemetry: TestClusterMetrics",
 	"zio_gateway_cluster_flows_carried_total":  "telemetry: TestClusterMetrics",

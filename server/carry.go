@@ -35,7 +35,11 @@ func (s *carryService) Carry(stream grpc.BidiStreamingServer[gatewayv1.CarryRequ
 	defer done()
 	x := s.newStream(ctx)
 	x.carried = true
-	peer, err := s.broker.AttachCarried(x, farPeer(begin.GetClient(), begin.GetNode()), begin.GetListenerId())
+	attach, to := s.broker.AttachCarried, begin.GetListenerId()
+	if route := begin.GetRouteId(); route != 0 {
+		attach, to = s.broker.AttachRouted, route
+	}
+	peer, err := attach(x, farPeer(begin.GetClient(), begin.GetNode()), to)
 	if err != nil {
 		return contract.EndStatus(&flow.Error{Reason: flow.NoHandler, Detail: err.Error()}, 0)
 	}
@@ -128,7 +132,7 @@ func (x *flowStream) stop(reason flow.Reason, detail string) {
 	}
 }
 
-// ReadTable returns the node's listeners.
+// ReadTable returns the node's listeners and added routes.
 func (s *carryService) ReadTable(_ *gatewayv1.ReadTableRequest, stream grpc.ServerStreamingServer[gatewayv1.ReadTableResponse]) error {
 	for _, part := range s.table() {
 		if err := stream.Send(part); err != nil {

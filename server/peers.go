@@ -30,7 +30,7 @@ import (
 
 // PeersOptions configure a Peers.
 type PeersOptions struct {
-	// Table is what the node says of its listeners.
+	// Table is what the node says of its listeners and its added routes.
 	Table func() []*gatewayv1.ReadTableResponse
 	// Alive is a context that ends when the node of that id is not there any more, or ctx
 	// does; its cause says why in words.
@@ -44,6 +44,8 @@ type PeersOptions struct {
 	// discovery knows of others; nil for none.
 	Process admin.Process
 	Nodes   *nodes.Table
+	// Routes are those that operators at other nodes may add.
+	Routes admin.RouteOptions
 	// Log takes what goes wrong; nil for none.
 	Log *slog.Logger
 }
@@ -89,7 +91,7 @@ func NewPeers(b *broker.Broker, o PeersOptions) *Peers {
 			o.Nodes = nodes.NewTable()
 		}
 		gatewayv1.RegisterAdminServiceServer(p.grpc, admin.New(stop, b, admin.Options{
-			Process: o.Process, Nodes: o.Nodes, Caller: admin.Operator, Log: o.Log,
+			Process: o.Process, Routes: o.Routes, Nodes: o.Nodes, Caller: admin.Operator, Log: o.Log,
 		}))
 	}
 	return p

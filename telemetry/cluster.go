@@ -29,13 +29,13 @@ type ClusterStats struct {
 type ClusterNode struct {
 	Name string
 	// Draining: it refuses new flows. Behind: a part of what it has said of its listeners
-	// is not known here.
+	// and routes is not known here.
 	Draining, Behind bool
 	// Silent are the seconds since its latest beat; 0 of this node itself.
 	Silent float64
-	// Listeners are those that are known. In and Out are flows that are carried from it,
+	// Listeners and Routes are those that are known. In and Out are flows that are carried from it,
 	// and to it.
-	Listeners, In, Out int
+	Listeners, Routes, In, Out int
 }
 
 // WatchCluster adds the metrics of a cluster; called once. stats is called at every scrape,
@@ -48,14 +48,15 @@ var (
 	clusterNodes     = describe("cluster_nodes", "Nodes of the cluster, this one included, by state.", "state")
 	clusterSilence   = describe("cluster_node_silence_seconds", "How long a node has not been heard.", "node")
 	clusterListeners = describe("cluster_node_listeners", "Listeners of a node that are known.", "node")
-	clusterBehind    = describe("cluster_node_behind", "1 while a part of what a node has said of its listeners is not known, otherwise 0.", "node")
+	clusterAdded     = describe("cluster_node_routes", "Routes that operators have added at a node that are known.", "node")
+	clusterBehind    = describe("cluster_node_behind", "1 while a part of what a node has said of its listeners and routes is not known, otherwise 0.", "node")
 	clusterFlows     = describe("cluster_flows", "Flows that are carried from another node (in) or to it (out).", "node", "direction")
 	clusterJoined    = describe("cluster_nodes_joined_total", "Nodes that were taken in.")
 	clusterLeft      = describe("cluster_nodes_left_total", "Nodes that are there no more, by how that was seen.", "why")
-	clusterRefused   = describe("cluster_nodes_refused_total", "Nodes that were not taken in, or have the name of another, by cause.", "cause")
-	clusterTables    = describe("cluster_table_reads_total", "Attempts to read the listeners of a node whole, by result.", "result")
+	clusterRefused   = describe("cluster_nodes_refused_total", "Nodes that were not taken in, or not with all that they have, or have the name of another, by cause.", "cause")
+	clusterTables    = describe("cluster_table_reads_total", "Attempts to read the listeners and routes of a node whole, by result.", "result")
 	clusterCarried   = describe("cluster_flows_carried_total", "Flows that were carried to other nodes (out), or that they have asked to carry (in).", "direction")
-	clusterPassed    = describe("cluster_offers_passed_total", "Offers that another node did not take, and that went to the next listener.")
+	clusterPassed    = describe("cluster_offers_passed_total", "Flows that another node did not take, and that went to the next listener or route.")
 	clusterBytes     = describe("cluster_bytes_total", "Bytes on the connections for flows to and from other nodes.", "direction")
 	clusterConnected = describe("cluster_nats_connected", "1 while there is a connection to NATS, otherwise 0.")
 	clusterRoutes    = describe("cluster_nats_routes", "Connections of the node's own NATS server to those of other nodes.")
@@ -67,7 +68,7 @@ type cluster func() ClusterStats
 // Describe implements prometheus.Collector.
 func (cluster) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		clusterInfo, clusterNodes, clusterSilence, clusterListeners, clusterBehind, clusterFlows, clusterJoined, clusterLeft,
+		clusterInfo, clusterNodes, clusterSilence, clusterListeners, clusterAdded, clusterBehind, clusterFlows, clusterJoined, clusterLeft,
 		clusterRefused, clusterTables, clusterCarried, clusterPassed, clusterBytes, clusterConnected, clusterRoutes,
 	} {
 		to <- d
@@ -93,6 +94,7 @@ func (c cluster) Collect(to chan<- prometheus.Metric) {
 		}
 		gauge(clusterSilence, n.Silent, n.Name)
 		gauge(clusterListeners, float64(n.Listeners), n.Name)
+		gauge(clusterAdded, float64(n.Routes), n.Name)
 		gauge(clusterBehind, truth(n.Behind), n.Name)
 		if n.Name != s.Node {
 			gauge(clusterFlows, float64(n.In), n.Name, "in")

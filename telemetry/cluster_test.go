@@ -13,7 +13,7 @@ func TestClusterMetrics(t *testing.T) {
 	stats := telemetry.ClusterStats{
 		Cluster: "lab", Node: "a",
 		Nodes: []telemetry.ClusterNode{
-			{Name: "a", Listeners: 1}, {Name: "b", Draining: true, Behind: true, Silent: 1.5, Listeners: 2, In: 3, Out: 4},
+			{Name: "a", Listeners: 1}, {Name: "b", Draining: true, Behind: true, Silent: 1.5, Listeners: 2, Routes: 7, In: 3, Out: 4},
 		},
 		Connected: true, Routes: 5, Joined: 6, Left: map[string]uint64{"silent": 7, "gone": 0}, Refused: map[string]uint64{"stranger": 8},
 		TablesRead: 9, TablesFailed: 10, CarriedOut: 11, CarriedIn: 12, Passed: 13, BytesIn: 14, BytesOut: 15,
@@ -22,7 +22,7 @@ func TestClusterMetrics(t *testing.T) {
 	want := map[string]string{
 		`cluster_info{cluster="lab",node="a"}`: "1", `cluster_nodes{state="serving"}`: "1", `cluster_nodes{state="draining"}`: "1",
 		`cluster_node_silence_seconds{node="a"}`: "0", `cluster_node_silence_seconds{node="b"}`: "1.5",
-		`cluster_node_listeners{node="a"}`: "1", `cluster_node_listeners{node="b"}`: "2",
+		`cluster_node_listeners{node="a"}`: "1", `cluster_node_listeners{node="b"}`: "2", `cluster_node_routes{node="b"}`: "7",
 		`cluster_node_behind{node="a"}`: "0", `cluster_node_behind{node="b"}`: "1",
 		`cluster_flows{direction="in",node="b"}`: "3", `cluster_flows{direction="out",node="b"}`: "4",
 		`cluster_nodes_joined_total`: "6", `cluster_nodes_left_total{why="silent"}`: "7", `cluster_nodes_left_total{why="gone"}`: "0",
@@ -35,7 +35,7 @@ func TestClusterMetrics(t *testing.T) {
 	wantSeries(t, m, want)
 	stats.Connected, stats.Nodes = false, stats.Nodes[:1]
 	want[`cluster_nats_connected`], want[`cluster_nodes{state="draining"}`] = "0", "0"
-	for _, gone := range []string{`cluster_node_silence_seconds{node="b"}`, `cluster_node_listeners{node="b"}`, `cluster_node_behind{node="b"}`, `cluster_flows{direction="in",node="b"}`, `cluster_flows{direction="out",node="b"}`} {
+	for _, gone := range []string{`cluster_node_silence_seconds{node="b"}`, `cluster_node_listeners{node="b"}`, `cluster_node_routes{node="b"}`, `cluster_node_behind{node="b"}`, `cluster_flows{direction="in",node="b"}`, `cluster_flows{direction="out",node="b"}`} {
 		delete(want, gone)
 	}
 	wantSeries(t, m, want)

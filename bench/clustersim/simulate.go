@@ -153,7 +153,7 @@ func (w *network) changeOne(perNode int) {
 	}
 	l := listener(n.index, w.random.IntN(perNode))
 	l.MaxFlows = 1 + w.random.IntN(100)
-	w.step(n, members.Own{Set: []members.Listener{l}})
+	w.step(n, members.Own{Entries: members.Entries{Set: []members.Listener{l}}})
 }
 
 // looks is how often a second a node sees how many flows its listeners have.

@@ -46,8 +46,17 @@ func (k Kinds) RunsCommands(d Description) bool {
 	return slices.ContainsFunc(k, func(kind Kind) bool { return kind.RunsCommands && d[kind.Name] != nil })
 }
 
+// Described is a factory of another gateway: it is of no kind of this one.
+type Described interface {
+	// Description is what it is there.
+	Description() Description
+}
+
 // describe is what describes the factory; nil if it is of no kind.
 func (k Kinds) describe(f routing.Factory) Description {
+	if far, ok := f.(Described); ok {
+		return far.Description()
+	}
 	for _, kind := range k {
 		if fields, ok := kind.Describe(f); ok {
 			return Description{kind.Name: fields}

@@ -14,6 +14,7 @@ type Entry struct {
 	born      uint64 // its place among routes and listeners by age
 	flows     *flowCount
 	announced Announced // behind an Announced one; nil for others
+	from      *FarRoute // of another node's; nil for others
 
 	far, withdrawn bool // of an announced one: used by announcements alone
 }
@@ -41,5 +42,7 @@ func (e *Entry) End() { e.flows.live.Add(^uint64(0)) }
 func (e *Entry) takes(v *matching.View) bool { return e.Match == nil || e.Match.Match(v) }
 
 func (e *Entry) info() RouteInfo {
-	return RouteInfo{Route: e.Route, Origin: e.origin, Taken: e.flows.taken.Load(), Flows: e.flows.live.Load()}
+	return RouteInfo{
+		Route: e.Route, Origin: e.origin, Node: e.node(), Number: e.number(), Taken: e.flows.taken.Load(), Flows: e.flows.live.Load(),
+	}
 }

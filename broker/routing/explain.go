@@ -10,8 +10,11 @@ import (
 type Verdict struct {
 	Route  string
 	Origin Origin
+	// Node is the name of the other node of the cluster whose route it is; empty for this
+	// one's.
+	Node string
 	// Matches tells whether the route would take the BOT, if it came to it; Takes,
-	// whether it does: it is the first that matches.
+	// whether it does: it is the first that matches, and is not held just now.
 	Matches, Takes bool
 	// Explanation says why, or why not, in words.
 	Explanation string
@@ -34,10 +37,10 @@ func (r *Router) Explain(ctx context.Context, v *matching.View) ([]Verdict, erro
 		}
 		matches := e.takes(v)
 		verdicts[i] = Verdict{
-			Route: e.Name, Origin: e.origin, Matches: matches, Takes: matches && !taken,
+			Route: e.Name, Origin: e.origin, Node: e.node(), Matches: matches, Takes: matches && !taken && e.heldBy() == nil,
 			Explanation: r.Table.explain(e, v, matches),
 		}
-		taken = taken || matches
+		taken = taken || verdicts[i].Takes
 	}
 	return verdicts, nil
 }
@@ -64,6 +67,9 @@ func (t *Table) explain(e *Entry, v *matching.View, matches bool) string {
 	}
 	if state != "" {
 		words += "; " + state
+	}
+	if why := e.heldBy(); why != nil {
+		words += "; " + why.Why
 	}
 	return words
 }

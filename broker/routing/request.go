@@ -65,6 +65,8 @@ type Request struct {
 	known map[matchKey]bool // what matches have said; used by Seek alone
 	step  string            // what Seek is at, to tell of its panic; likewise
 
+	passed *Passed // the latest whom the flow could not be taken by; nil for nobody; likewise
+
 	mu      sync.Mutex
 	cleared map[matching.Match]bool // guarded by mu; rights' matches that take the flow
 

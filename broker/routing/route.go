@@ -66,6 +66,11 @@ func (o Origin) String() string { return originNames[o] }
 type RouteInfo struct {
 	Route
 	Origin Origin
+	// Node is the name of the other node of the cluster whose route it is; empty for this
+	// one's.
+	Node string
+	// Number is that of an added route, at its node: never used twice.
+	Number uint64
 	// Taken counts the flows that took the route since it was added, Flows those of
 	// them that have not ended.
 	Taken, Flows uint64

@@ -34,8 +34,8 @@ func (r *Request) Seek(deadline time.Time, view *matching.View, right matching.M
 var ErrWithdrawn = errors.New("the listeners have left")
 
 // findHandler has the first route that takes the flow find a handler. Where that was
-// listeners' own and they have left, the flow is as it was before. A match or a factory
-// that panics costs one flow, not all of them (BRK-7).
+// listeners' own and they have left, or another node's that does not take it, the flow is as it
+// was before. A match or a factory that panics costs one flow, not all of them (BRK-7).
 func (r *Request) findHandler() (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -49,16 +49,22 @@ func (r *Request) findHandler() (err error) {
 	if r.direct != nil {
 		return r.goDirectly()
 	}
-	for why := ""; ; {
-		entry, err := r.search(why)
+	for {
+		entry, err := r.search()
 		if err != nil || !r.flow.Take(entry) {
 			return err
 		}
 		r.route, r.step = &entry.Route, "route "+entry.Name
-		if err = entry.Factory.Find(r.pending, r); !errors.Is(err, ErrWithdrawn) {
+		err = entry.Factory.Find(r.pending, r)
+		passed, has := errors.AsType[*Passed](err)
+		switch {
+		case has:
+			r.passed = passed
+		case errors.Is(err, ErrWithdrawn):
+			r.passed = &Passed{flow.NoHandler, fmt.Sprintf("the last listener named %s has left", entry.Name)}
+		default:
 			return err
 		}
-		why = fmt.Sprintf("the last listener named %s has left, and ", entry.Name)
 		r.flow.GiveBack()
 	}
 }
@@ -96,9 +102,9 @@ func (r *Request) admit() error {
 }
 
 // search returns the first route that takes the BOT. While none does it waits for one
-// that does, or for a listener; when the time for that is over, the error is NoHandler, of
-// which the detail begins with why. Who has been asked is not asked again.
-func (r *Request) search(why string) (*Entry, error) {
+// that does, or for a listener; when the time for that is over, the error is that of what was
+// found before, with how many were asked. Who has been asked is not asked again.
+func (r *Request) search() (*Entry, error) {
 	var asked uint64
 	vacancy := r.Vacancy()
 	defer vacancy.End()
@@ -109,7 +115,7 @@ func (r *Request) search(why string) (*Entry, error) {
 			return found, err
 		}
 		asked = routes.Born
-		if err := vacancy.Change(routes.Changed, why+routes.askedAll()); err != nil {
+		if err := vacancy.change(routes.Changed, r.passed.with(routes.askedAll())); err != nil {
 			return nil, err
 		}
 	}
@@ -128,8 +134,10 @@ func (r *Request) firstOf(routes *Arrangement, asked uint64) (*Entry, error) {
 		takes := false
 		if entry.announced != nil {
 			takes, err = entry.announced.Takes(e, asked)
-		} else if takes = entry.born > asked && e.Matches(entry.Match); !takes {
+		} else if takes = entry.born > asked && entry.mayCross(r.view) && e.Matches(entry.Match); !takes {
 			err = e.Share()
+		} else if held := entry.heldBy(); held != nil {
+			takes, r.passed = false, held
 		}
 		switch {
 		case err != nil:
@@ -155,8 +163,12 @@ func (r *Request) Vacancy() *Vacancy { return &Vacancy{request: r} }
 // NoHandler when it has lasted as long as it may, or the cause for which the flow is not
 // pending any more.
 func (v *Vacancy) Change(changed <-chan struct{}, detail string) error {
+	return v.change(changed, &flow.Error{Reason: flow.NoHandler, Detail: detail})
+}
+
+// change is Change with the error that it is when it has lasted as long as it may.
+func (v *Vacancy) change(changed <-chan struct{}, none *flow.Error) error {
 	r := v.request
-	none := &flow.Error{Reason: flow.NoHandler, Detail: detail}
 	if r.wait == 0 {
 		return none
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -18,13 +19,16 @@ var (
 	ErrNoRoute = errors.New("there is no route of this name")
 	// ErrListenersRoute: the route is a listener's, and goes with it.
 	ErrListenersRoute = errors.New("this route is its listeners', and goes when the last of them leaves")
+	// ErrFarRoute: the route is another node's, which alone can remove it.
+	ErrFarRoute = errors.New("this route is another node's")
 )
 
 // Table holds the routes. The zero Table is empty; its methods may be called
 // concurrently. The routes are tried in one order: higher priorities
 // first; in a priority the configured ones in the order of their list, the added
-// ones in that of adding, the named ones, the announced ones, of priority 0, in
-// that of registration, those of other nodes behind this one's. The default ones come last, whatever the priorities.
+// ones in that of adding, those that were added at other nodes in the order of the nodes'
+// names, the named ones, the announced ones, of priority 0, in that of registration, those of
+// other nodes behind this one's. The default ones come last, whatever the priorities.
 type Table struct {
 	present atomic.Pointer[Arrangement] // replaced whole, with mu held; nil from a change until somebody looks
 
@@ -32,6 +36,8 @@ type Table struct {
 	born       uint64        // guarded by mu; the latest route's or listener's
 	configured []*Entry      // guarded by mu
 	added      []*Entry      // guarded by mu
+	changes    chan struct{} // guarded by mu; AddedChanges; nil while nobody has asked
+	others     []*Entry      // guarded by mu; other nodes', in their order
 	named      []*Entry      // guarded by mu
 	defaults   []*Entry      // guarded by mu
 	front      []*Entry      // guarded by mu, replaced whole; those of all these that come before what is announced
@@ -47,7 +53,7 @@ func (t *Table) bear(r Route, origin Origin, flows *flowCount) *Entry {
 
 // arrange puts a change of the routes that are set to use. mu is held.
 func (t *Table) arrange() {
-	set := slices.Concat(t.configured, t.added, t.named)
+	set := slices.Concat(t.configured, t.added, t.others, t.named)
 	slices.SortStableFunc(set, func(a, b *Entry) int { return cmp.Compare(b.Priority, a.Priority) })
 	behind := slices.IndexFunc(set, func(e *Entry) bool { return e.Priority < 0 })
 	if behind < 0 {
@@ -209,6 +215,7 @@ func (t *Table) Add(r Route) (RouteInfo, error) {
 	}
 	e := t.bear(r, Added, new(flowCount))
 	t.added = append(t.added, e)
+	t.noteAdded()
 	t.arrange()
 	return e.info(), nil
 }
@@ -287,13 +294,14 @@ func (t *Table) Set(routes []Route) error {
 	}
 	t.configured = configured
 	t.added = slices.DeleteFunc(t.added, func(e *Entry) bool { return slices.ContainsFunc(configured, called(e.Name)) })
+	t.noteAdded()
 	t.arrange()
 	return nil
 }
 
 // Remove removes the route of that name, configured ones until the next
-// Set; its flows go on. ErrNoRoute if there is none, ErrListenersRoute if
-// only listeners have the name.
+// Set; its flows go on. ErrNoRoute if there is none, ErrFarRoute if only other nodes' routes
+// have the name, ErrListenersRoute if only listeners have.
 func (t *Table) Remove(name string) (RouteInfo, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -301,14 +309,70 @@ func (t *Table) Remove(name string) (RouteInfo, error) {
 		if i := slices.IndexFunc(*list, called(name)); i >= 0 {
 			removed := (*list)[i]
 			*list = slices.Delete(*list, i, i+1)
+			t.noteAdded()
 			t.arrange()
 			return removed.info(), nil
 		}
+	}
+	if nodes := t.nodesWith(name); len(nodes) > 0 {
+		return RouteInfo{}, fmt.Errorf("route %s: %w: it is to be removed at node %s", name, ErrFarRoute, strings.Join(nodes, " or "))
 	}
 	if t.announced.byName[name] != nil {
 		return RouteInfo{}, fmt.Errorf("route %s: %w", name, ErrListenersRoute)
 	}
 	return RouteInfo{}, fmt.Errorf("route %s: %w", name, ErrNoRoute)
+}
+
+// nodesWith are the other nodes that have a route of that name. mu is held.
+func (t *Table) nodesWith(name string) (nodes []string) {
+	for _, e := range t.others {
+		if e.Name == name && !slices.Contains(nodes, e.node()) {
+			nodes = append(nodes, e.node())
+		}
+	}
+	return nodes
+}
+
+// Added describes the routes that were added here, in the order of adding.
+func (t *Table) Added() []RouteInfo {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	infos := make([]RouteInfo, len(t.added))
+	for i, e := range t.added {
+		infos[i] = e.info()
+	}
+	return infos
+}
+
+// AddedChanges receives when the added routes may be others than before. There is room for one
+// signal: it is for one receiver.
+func (t *Table) AddedChanges() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.changes == nil {
+		t.changes = make(chan struct{}, 1)
+	}
+	return t.changes
+}
+
+// noteAdded tells who has asked. mu is held.
+func (t *Table) noteAdded() {
+	select {
+	case t.changes <- struct{}{}:
+	default: // nobody has asked, or it is told already
+	}
+}
+
+// Directly is where a flow goes that another node has found the added route of that number for;
+// false if there is none.
+func (t *Table) Directly(number uint64) (Direct, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slices.IndexFunc(t.added, func(e *Entry) bool { return e.born == number })
+	if i < 0 {
+		return Direct{}, false
+	}
+	return Direct{Entry: t.added[i], Factory: t.added[i].Factory}, true
 }
 
 // List describes the routes in the order in which they are tried.

@@ -21,6 +21,7 @@ const maxRules = 64 << 10
 // addRoute adds a route for flows that begin from now on.
 type addRoute struct {
 	doFlags `embed:""`
+	ownNode `embed:""`
 
 	Match     string `env:"-" help:"Which flows take it: a CEL expression over attributes, direction (the handler's), credit and peer. Without it and --rules, all." placeholder:"EXPRESSION"`
 	Rules     string `env:"-" help:"Which flows take it: a file with a ruleset of ZIO's, in JSON or Jsonnet." placeholder:"FILE"`
@@ -30,9 +31,9 @@ type addRoute struct {
 	Builtin      string        `env:"-" enum:",dump,generate" default:"" help:"Its handler is in the gateway: dump or generate." group:"Where its flows go"`
 	Listener     string        `env:"-" help:"Its handlers are the listeners of this name." placeholder:"NAME" group:"Where its flows go"`
 	Connect      string        `env:"-" help:"Its handler is a ZeroMQ SERVER at this address." placeholder:"ADDRESS" group:"Where its flows go"`
-	Node         string        `env:"-" help:"Its handler is at a port of the node that discovery has found under this name; with --port." placeholder:"NAME" group:"Where its flows go"`
-	Port         string        `env:"-" help:"The port's name, such as flow." placeholder:"NAME" group:"Where its flows go"`
-	ServerKey    string        `env:"-" help:"Public CURVE key of the handler of --connect or --node." placeholder:"KEY" group:"Where its flows go"`
+	ConnectNode  string        `env:"-" help:"Its handler is at a port of the node that discovery has found under this name; with --connect-port." placeholder:"NAME" group:"Where its flows go"`
+	ConnectPort  string        `env:"-" help:"The port's name, such as flow." placeholder:"NAME" group:"Where its flows go"`
+	ServerKey    string        `env:"-" help:"Public CURVE key of the handler of --connect or --connect-node." placeholder:"KEY" group:"Where its flows go"`
 	MaxFlows     uint32        `env:"-" help:"How many flows it may have at once; 0 for any number." placeholder:"N" group:"Where its flows go"`
 	MaxProcesses uint32        `env:"-" help:"How many of the command may run at once; 0 for as many as the gateway lets." placeholder:"N" group:"Where its flows go"`
 	MaxTime      time.Duration `env:"-" help:"How long one may run; 0s for any time." group:"Where its flows go"`
@@ -48,11 +49,11 @@ func (a *addRoute) Run(c *console.Console) error {
 		return exit.With(exit.Usage, err)
 	}
 	return a.do(c, func(c call) error {
-		r, err := ask(c, &gatewayv1.AddRouteRequest{Route: route}, c.AddRoute)
+		r, err := ask(c, &gatewayv1.AddRouteRequest{Route: route, Node: a.Node}, c.AddRoute)
 		if err != nil {
 			return err
 		}
-		return a.say(c, r, "added route "+tables.Route(r.GetRoute().GetRoute())+"; it is gone after a restart")
+		return a.say(c, r, "added route "+tables.Route(r.GetRoute().GetRoute())+a.at()+"; it is gone after a restart")
 	})
 }
 
@@ -69,19 +70,19 @@ func (a *addRoute) route() (*gatewayv1.Route, error) {
 		}
 	}
 	ways := 0
-	for _, given := range []bool{a.Builtin != "", a.Listener != "", a.Connect != "", a.Node != "", len(a.Command) > 0} {
+	for _, given := range []bool{a.Builtin != "", a.Listener != "", a.Connect != "", a.ConnectNode != "", len(a.Command) > 0} {
 		if given {
 			ways++
 		}
 	}
-	connects := a.Connect != "" || a.Node != ""
+	connects := a.Connect != "" || a.ConnectNode != ""
 	switch {
 	case ways != 1:
-		return nil, errors.New("where do its flows go? Give one of --builtin, --listener, --connect, --node with --port, and a command behind --")
-	case (a.Node == "") != (a.Port == ""):
-		return nil, errors.New("--node and --port need each other")
+		return nil, errors.New("where do its flows go? Give one of --builtin, --listener, --connect, --connect-node with --connect-port, and a command behind --")
+	case (a.ConnectNode == "") != (a.ConnectPort == ""):
+		return nil, errors.New("--connect-node and --connect-port need each other")
 	case !connects && (a.ServerKey != "" || a.MaxFlows > 0):
-		return nil, errors.New("--server-key and --max-flows are for --connect and --node")
+		return nil, errors.New("--server-key and --max-flows are for --connect and --connect-node")
 	case len(a.Command) == 0 && (a.MaxProcesses > 0 || a.MaxTime != 0):
 		return nil, errors.New("--max-processes and --max-time are for commands")
 	}
@@ -104,7 +105,7 @@ func (a *addRoute) lead(r *gatewayv1.Route) {
 		r.Factory = &gatewayv1.Route_Exec{Exec: command}
 	default:
 		r.Factory = &gatewayv1.Route_Connect{Connect: &gatewayv1.ConnectFactory{
-			Address: a.Connect, Node: a.Node, Port: a.Port, ServerKey: a.ServerKey, MaxFlows: a.MaxFlows,
+			Address: a.Connect, Node: a.ConnectNode, Port: a.ConnectPort, ServerKey: a.ServerKey, MaxFlows: a.MaxFlows,
 		}}
 	}
 }
@@ -129,6 +130,7 @@ func rulesOf(path string) (string, error) {
 // removeRoute removes routes.
 type removeRoute struct {
 	doFlags `embed:""`
+	ownNode `embed:""`
 	Names   []string `arg:"" name:"name" help:"Their names, as gateway routes shows them."`
 }
 
@@ -136,11 +138,11 @@ type removeRoute struct {
 func (r *removeRoute) Run(c *console.Console) error {
 	return r.do(c, func(c call) error {
 		for _, name := range r.Names {
-			removed, err := ask(c, &gatewayv1.RemoveRouteRequest{Name: name}, c.RemoveRoute)
+			removed, err := ask(c, &gatewayv1.RemoveRouteRequest{Name: name, Node: r.Node}, c.RemoveRoute)
 			if err != nil {
 				return exit.With(exit.Of(err), fmt.Errorf("route %s: %w", tables.Printable(name), err))
 			}
-			words := "removed route " + tables.Route(removed.GetRoute().GetRoute())
+			words := "removed route " + tables.Route(removed.GetRoute().GetRoute()) + r.at()
 			if flows := removed.GetRoute().GetFlows(); flows > 0 {
 				words += "; " + plural(int(flows), "flow") + " of it go on" //nolint:gosec // far below 2⁶³
 			}

@@ -64,6 +64,20 @@ func TestCluster(t *testing.T) {
 	a.run(t, "flows").columns(t, "NODE ID STATE …*", "a 1 active …*")
 	b.run(t, "end", "--yes", "--filter", "attributes.stream == 'raw'").columns(t, "ended flow 1 at a: builtin=dump stream=raw")
 
+	a.run(t, "routes", "add", "live", "--node", "b", "--match", "attributes.stream == 'live'", "--builtin=dump").
+		columns(t, "added route live: builtin dump at node b; it is gone after a restart")
+	a.until(t, func() bool { return strings.Contains(a.run(t, "routes").out, "live") })
+	for _, r := range []*rig{a, b} {
+		r.run(t, "routes", "--node", "b").columns(t, "NODE NAME FROM TAKEN FLOWS TO MATCH", "b live added 0 0 builtin dump attributes.stream == 'live'", "b dump …*", "b generate …*")
+	}
+	a.run(t, "routes").columns(t, "NODE NAME FROM TAKEN FLOWS TO MATCH", "b live added 0 0 builtin dump attributes.stream == 'live'", "a dump …*", "a generate …*")
+	a.run(t, "routes", "test", "stream=live").columns(t, "NODE ROUTE FROM WHY",
+		"b live added takes it is true; a flow is carried to node b, which finds the handler", "a dump …*", "a generate …*")
+	a.run(t, "routes", "test", "--node=b", "stream=live").columns(t, "NODE ROUTE FROM WHY", "b live added takes it is true", "b dump …*", "b generate …*")
+	a.run(t, "routes", "remove", "live").fails(t, exit.Refused, "this route is another node's: it is to be removed at node b")
+	a.run(t, "routes", "remove", "live", "--node=b").columns(t, "removed route live: builtin dump at node b")
+	b.run(t, "routes", "remove", "live").fails(t, exit.NotFound, "there is no route of this name")
+
 	a.run(t, "drain", "--wait", "--node", "b").columns(t, "node b refuses new flows; 0 flows are left")
 	if !b.gateway.Status().Draining || a.gateway.Status().Draining {
 		t.Error("another drains than b")
@@ -87,7 +101,7 @@ func TestCluster(t *testing.T) {
 func TestNoCluster(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	for _, command := range [][]string{{"flows"}, {"peers"}, {"listeners"}, {"status"}, {"drain"}, {"log-level"}, {"log-level", "warn"}, {"reload"}, {"end", "--yes", "1"}, {"disconnect", "--yes", "1"}} {
+	for _, command := range [][]string{{"flows"}, {"peers"}, {"listeners"}, {"status"}, {"drain"}, {"routes"}, {"routes", "test"}, {"routes", "remove", "x"}, {"routes", "add", "x", "--builtin=dump"}, {"log-level"}, {"log-level", "warn"}, {"reload"}, {"end", "--yes", "1"}, {"disconnect", "--yes", "1"}} {
 		r.run(t, append(command, "--node", "b")...).fails(t, exit.NotFound, "the gateway is in no cluster: it has no nodes")
 	}
 	r.run(t, "log-level", "--all-nodes").fails(t, exit.NotFound, "the gateway is in no cluster: it has no nodes")

@@ -25,12 +25,13 @@ type routesCommand struct {
 
 type listRoutes struct {
 	showFlags `embed:""`
+	Node      string `env:"-" help:"As this node of the cluster tries them: its name or id. Without, as the gateway that is asked." placeholder:"NODE"`
 }
 
 // Run lists the routes.
 func (r *listRoutes) Run(c *console.Console) error {
 	return r.show(c, func(ctx context.Context, g *remote.Gateway, _ time.Time) (*picture, error) {
-		routes, err := all(g.Routes(ctx))
+		routes, err := all(g.RoutesAt(ctx, r.Node))
 		if err != nil {
 			return nil, err
 		}
@@ -40,6 +41,7 @@ func (r *listRoutes) Run(c *console.Console) error {
 
 type testRoute struct {
 	remote.Flags  `embed:""`
+	ownNode       `embed:""`
 	JSON          bool     `name:"json" env:"-" help:"Print the gateway's own message as JSON."`
 	Direction     string   `env:"-" enum:"extract,inject" default:"extract" help:"The client's: ${enum}. With extract it gives, with inject it takes."`
 	Credit        int64    `env:"-" default:"10" help:"What it offers."`
@@ -63,6 +65,7 @@ func (t *testRoute) Run(c *console.Console) error {
 	request := &gatewayv1.TestRouteRequest{
 		Bot:  &gatewayv1.Bot{Direction: direction, Credit: t.Credit, Attributes: attributes},
 		Peer: &gatewayv1.Peer{Transport: t.PeerTransport, Address: t.PeerAddress, Identity: t.PeerIdentity, Name: t.PeerName},
+		Node: t.Node,
 	}
 	takes := false
 	show := showFlags{Flags: t.Flags, JSON: t.JSON}

@@ -135,6 +135,14 @@ func (n *ownNode) what() string {
 	return "node " + tables.Printable(n.Node)
 }
 
+// at is where that is, behind other words; empty for the gateway that is asked.
+func (n *ownNode) at() string {
+	if n.Node == "" {
+		return ""
+	}
+	return " at node " + tables.Printable(n.Node)
+}
+
 func are(flows uint64) string {
 	if flows == 1 {
 		return "1 flow is"

@@ -144,7 +144,7 @@ func TestRoutesChange(t *testing.T) {
 	if to := added.GetRoute().GetRoute().GetConnect(); to.GetAddress() != "tcp://127.0.0.1:9" || to.GetMaxFlows() != 2 {
 		t.Errorf("added was %v", added)
 	}
-	add("found", "--node=detector", "--port=flow").fails(t, exit.Usage, "this gateway is no node itself") // so it was asked
+	add("found", "--connect-node=detector", "--connect-port=flow").fails(t, exit.Usage, "this gateway is no node itself") // so it was asked
 	r.run(t, "routes").columns(t, "NAME FROM PRIORITY TAKEN FLOWS CREDIT TO MATCH", "live added 7 0 0 3 builtin dump attributes.stream == 'live'",
 		"cold added 0 0 listener archivers rules: …*", "far added 0 0 connect tcp://127.0.0.1:9 (all)", "dump …*", "generate …*")
 	giver, err := r.Give(t.Context(), zioflow.Bot{Credit: 9, Attributes: map[string]any{"stream": "live"}})
@@ -159,7 +159,7 @@ func TestRoutesChange(t *testing.T) {
 	add("x", "--builtin=dump", "--rules=nowhere").fails(t, exit.Usage, "--rules: nowhere: no such file or directory")
 	add("x").fails(t, exit.Usage, "where do its flows go?")
 	add("x", "--builtin=dump", "--listener=y").fails(t, exit.Usage, "where do its flows go?")
-	add("x", "--node=y").fails(t, exit.Usage, "--node and --port need each other")
+	add("x", "--connect-node=y").fails(t, exit.Usage, "--connect-node and --connect-port need each other")
 	add("x", "--builtin=dump", "--max-flows=1").fails(t, exit.Usage, "--server-key and --max-flows are for")
 	add("x", "--builtin=dump", "--max-time=1s").fails(t, exit.Usage, "--max-processes and --max-time are for commands")
 	run(t.Context(), t, "routes", "add", "--address", r.address, "x", "--max-time=1s", "--", "cat", "-v").fails(t, exit.Refused, "--allow-exec-routes")

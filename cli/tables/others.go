@@ -147,7 +147,7 @@ func Nodes(nodes []*gatewayv1.Node, now time.Time) *Table {
 func Routes(routes []*gatewayv1.RouteStatus) *Table {
 	t := &Table{
 		Columns: []Column{
-			{"NAME", false}, {"FROM", false}, {"PRIORITY", true}, {"TAKEN", true}, {"FLOWS", true}, {"CREDIT", true}, {"TO", false}, {"MATCH", false},
+			{"NODE", false}, {"NAME", false}, {"FROM", false}, {"PRIORITY", true}, {"TAKEN", true}, {"FLOWS", true}, {"CREDIT", true}, {"TO", false}, {"MATCH", false},
 		},
 		Empty: "no routes",
 	}
@@ -168,7 +168,7 @@ func Routes(routes []*gatewayv1.RouteStatus) *Table {
 			match = "(all)"
 		}
 		t.Rows = append(t.Rows, []Cell{
-			of(route.GetName()), {word(r.GetOrigin().String(), "ROUTE_ORIGIN_"), Dim}, of(priority),
+			of(r.GetNode()), of(route.GetName()), {word(r.GetOrigin().String(), "ROUTE_ORIGIN_"), Dim}, of(priority),
 			of(Count(r.GetTaken())), of(Count(r.GetFlows())), of(credit), of(factory(route)), of(match),
 		})
 	}
@@ -218,7 +218,7 @@ func described(r *gatewayv1.Route) string {
 
 // Verdicts are what every route says of a BOT.
 func Verdicts(verdicts []*gatewayv1.RouteVerdict) *Table {
-	t := &Table{Columns: []Column{{"ROUTE", false}, {"FROM", false}, {"", false}, {"WHY", false}}, Empty: "no routes"}
+	t := &Table{Columns: []Column{{"NODE", false}, {"ROUTE", false}, {"FROM", false}, {"", false}, {"WHY", false}}, Empty: "no routes"}
 	for _, v := range verdicts {
 		says := Cell{"no", Dim}
 		switch {
@@ -227,7 +227,7 @@ func Verdicts(verdicts []*gatewayv1.RouteVerdict) *Table {
 		case v.GetMatches():
 			says = Cell{"would", Odd}
 		}
-		t.Rows = append(t.Rows, []Cell{of(v.GetRoute()), {word(v.GetOrigin().String(), "ROUTE_ORIGIN_"), Dim}, says, of(v.GetExplanation())})
+		t.Rows = append(t.Rows, []Cell{of(v.GetNode()), of(v.GetRoute()), {word(v.GetOrigin().String(), "ROUTE_ORIGIN_"), Dim}, says, of(v.GetExplanation())})
 	}
 	return t
 }

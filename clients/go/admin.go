@@ -106,10 +106,16 @@ func (a Admin) Nodes(ctx context.Context, name string) iter.Seq2[*gatewayv1.Node
 	})
 }
 
-// Routes are all there are, in the order in which they are tried.
+// Routes are all there are, in the order in which they are tried, those of the other nodes of a
+// cluster included.
 func (a Admin) Routes(ctx context.Context) iter.Seq2[*gatewayv1.RouteStatus, error] {
+	return a.RoutesAt(ctx, "")
+}
+
+// RoutesAt is Routes of a node of the cluster, by its name or its id: each tries its own first.
+func (a Admin) RoutesAt(ctx context.Context, node string) iter.Seq2[*gatewayv1.RouteStatus, error] {
 	return pages(func(token string) ([]*gatewayv1.RouteStatus, string, error) {
-		r, err := a.ListRoutes(ctx, &gatewayv1.ListRoutesRequest{PageSize: maxPage, PageToken: token})
+		r, err := a.ListRoutes(ctx, &gatewayv1.ListRoutesRequest{PageSize: maxPage, PageToken: token, Node: node})
 		return r.GetRoutes(), r.GetNextPageToken(), err
 	})
 }

@@ -3,7 +3,7 @@
 // reads no clock.
 //
 // Every node alone writes what is its own: its beats, which say twice a second that it is
-// there, and its table, the listeners that it has. A change of the table has a number, one
+// there, and its table, the listeners and the added routes that it has. A change of the table has a number, one
 // more than the one before, and beats have the latest: who has missed one sees it, and reads
 // the table anew, whole. Nobody is elected, and nothing belongs to two nodes, so that the
 // halves of a cluster that is cut in two go on with what they have, and know each other

@@ -42,15 +42,38 @@ type Busy struct {
 	Flows int
 }
 
+// Route is a route that an operator has added at its node, as other nodes know it. It stays as it
+// is until it is removed. Routes are compared with ==.
+type Route struct {
+	// ID is its number at its node, of which none is used twice.
+	ID uint64
+	// Body is the route itself, as it is sent: nothing here looks into it.
+	Body string
+}
+
 // Change changes a node's table.
 type Change struct {
 	ID ID
 	// Number is one more than that of the change before.
-	Number  uint64
+	Number uint64
+	Entries
+}
+
+// Entries are what has changed of a table.
+type Entries struct {
 	Set     []Listener
 	Removed []uint64
 	// Busy are listeners of which nothing else has changed. Nodes of version 1 do not know it.
 	Busy []Busy
+	// SetRoutes and RemovedRoutes are as Set and Removed, of routes. Nodes of version 1 do not
+	// know them.
+	SetRoutes     []Route
+	RemovedRoutes []uint64
+}
+
+// Len is how many there are.
+func (e *Entries) Len() int {
+	return len(e.Set) + len(e.Removed) + len(e.Busy) + len(e.SetRoutes) + len(e.RemovedRoutes)
 }
 
 // Table is what a node has said of itself, up to a change.
@@ -58,6 +81,7 @@ type Table struct {
 	ID        ID
 	Number    uint64
 	Listeners []Listener // in the order of their IDs
+	Routes    []Route    // likewise
 }
 
 // Event is something that has happened. One of the types below.
@@ -80,13 +104,10 @@ type (
 		ID ID
 		At time.Time
 	}
-	// Own changes this node's table. Of a listener of which nothing has changed but its Flows the
-	// others are told with the next beat or, where that matters to whom flows are offered, at
-	// once.
-	Own struct {
-		Set     []Listener
-		Removed []uint64
-	}
+	// Own changes this node's table, but that its Busy does nothing. Of a listener of which nothing
+	// has changed but its Flows the others are told with the next beat or, where that matters to
+	// whom flows are offered, at once.
+	Own struct{ Entries }
 	// Load is how this node is.
 	Load struct {
 		Draining bool
@@ -124,20 +145,18 @@ type (
 	Joined struct{ Node }
 	// Updated is one with what it is now.
 	Updated struct{ Node }
-	// Changed is what has changed of a node's listeners.
+	// Changed is what has changed of a node's listeners and routes.
 	Changed struct {
-		Node    Node
-		Set     []Listener
-		Removed []uint64
-		Busy    []Busy
+		Node Node
+		Entries
 	}
-	// Left is a node that is there no more, and with it its listeners: Why says how that was
+	// Left is a node that is there no more, and with it what it had: Why says how that was
 	// seen. Whatever stands with it is to be ended.
 	Left struct {
 		Node Node
 		Why  Why
 	}
-	// Refused tells of a beat that was not taken, once for each cause and node.
+	// Refused tells of what was not taken of a node, once for each cause and node.
 	Refused struct {
 		Beat Beat
 		Why  Refusal
@@ -167,7 +186,7 @@ const (
 
 func (w Why) String() string { return [...]string{"none", "silent", "gone"}[w] }
 
-// Refusal is why a node is not taken in.
+// Refusal is why a node is not taken in, or not all that it has.
 type Refusal uint8
 
 // The causes.
@@ -178,15 +197,19 @@ const (
 	Crowd
 	// Namesake: it has the name of another that is there. It is taken in all the same.
 	Namesake
+	// Excess: it has more routes than Options allow. It is taken in, with those that came first.
+	Excess
 )
 
-func (r Refusal) String() string { return [...]string{"none", "stranger", "crowd", "namesake"}[r] }
+func (r Refusal) String() string {
+	return [...]string{"none", "stranger", "crowd", "namesake", "excess"}[r]
+}
 
 // Node is another node at one moment.
 type Node struct {
 	Beat
-	// Listeners are those that are known.
-	Listeners int
+	// Listeners and Routes are those that are known.
+	Listeners, Routes int
 	// Current tells that all that it has said of its table has come.
 	Current bool
 	// Heard is when its latest beat came.

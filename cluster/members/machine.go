@@ -11,7 +11,8 @@ import (
 // before and of the one after are taken in as well: what a version adds, the one before does
 // not look at, and can do without.
 //
-// Version 2 has added Change.Busy: who has one of version 1 among the others does without it.
+// Version 2 has added Change.Busy: who has one of version 1 among the others does without it. It
+// has added routes, too: a node of version 1 counts the changes that tell of them.
 const Protocol = 2
 
 // busySince is the version from which on nodes know of Change.Busy.
@@ -30,7 +31,11 @@ type Options struct {
 	// MaxNodes bounds the other nodes, MaxListeners the listeners of each. What goes beyond
 	// is not taken in.
 	MaxNodes, MaxListeners int
-	// MaxChange is about how large one Change may be, in bytes.
+	// MaxRoutes and MaxRouteBytes bound the routes of each in the same way, and what all of them
+	// take together.
+	MaxRoutes, MaxRouteBytes int
+	// MaxChange is about how large one Change may be, in bytes: one that has a single listener or
+	// route may have more.
 	MaxChange int
 }
 
@@ -38,7 +43,7 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{
 		Beat: 500 * time.Millisecond, Probe: 1200 * time.Millisecond, Dead: 2500 * time.Millisecond,
-		Pause: time.Second, MaxNodes: 1024, MaxListeners: 100_000, MaxChange: 256 << 10,
+		Pause: time.Second, MaxNodes: 1024, MaxListeners: 100_000, MaxRoutes: 1000, MaxRouteBytes: 4 << 20, MaxChange: 256 << 10,
 	}
 }
 
@@ -46,7 +51,7 @@ func DefaultOptions() Options {
 type Machine struct {
 	options Options
 	self    Beat
-	own     map[uint64]Listener // as others were told
+	own     holding // as others were told
 	load    load
 
 	nodes   map[ID]*node
@@ -67,13 +72,45 @@ type refusal struct {
 
 // node is another node.
 type node struct {
-	beat      Beat
-	heard     time.Time // its latest beat
-	moved     time.Time // the latest bytes of it, or when it joined
-	listeners map[uint64]Listener
-	number    uint64 // of the latest change that has been taken in
-	fetching  bool
-	waiting   []Change // that came while the table is read, in their order
+	beat     Beat
+	heard    time.Time // its latest beat
+	moved    time.Time // the latest bytes of it, or when it joined
+	has      holding
+	short    bool   // it has routes for which there was no room
+	number   uint64 // of the latest change that has been taken in
+	fetching bool
+	waiting  []Change // that came while the table is read, in their order
+}
+
+// holding is what a node has.
+type holding struct {
+	listeners  map[uint64]Listener
+	routes     map[uint64]Route
+	routeBytes int
+}
+
+func newHolding() holding {
+	return holding{listeners: map[uint64]Listener{}, routes: map[uint64]Route{}}
+}
+
+func (h *holding) addRoute(r Route) {
+	h.routes[r.ID] = r
+	h.routeBytes += r.Size()
+}
+
+func (h *holding) removeRoute(id uint64) {
+	if r, there := h.routes[id]; there {
+		delete(h.routes, id)
+		h.routeBytes -= r.Size()
+	}
+}
+
+// table is the whole of it.
+func (h *holding) table(id ID, number uint64) Table {
+	return Table{
+		ID: id, Number: number, Listeners: sorted(h.listeners, func(l Listener) uint64 { return l.ID }),
+		Routes: sorted(h.routes, func(r Route) uint64 { return r.ID }),
+	}
 }
 
 // maxWaiting is how many changes are kept while a table is read. What is left out is read
@@ -89,7 +126,7 @@ const maxGreetings = 3
 // and Protocol if it is not 0, which stands for the present one.
 func New(self Beat, o Options) *Machine {
 	self.Protocol = cmp.Or(self.Protocol, Protocol)
-	return &Machine{options: o, self: self, own: map[uint64]Listener{}, load: newLoad(), nodes: map[ID]*node{}, names: map[string]*node{}, refused: map[refusal]bool{}}
+	return &Machine{options: o, self: self, own: newHolding(), load: newLoad(), nodes: map[ID]*node{}, names: map[string]*node{}, refused: map[refusal]bool{}}
 }
 
 // Step takes an event and returns what is to be done, in that order.
@@ -118,7 +155,7 @@ func (m *Machine) Step(now time.Time, e Event) []Effect {
 			}
 		}
 	case Own:
-		m.change(e.Set, e.Removed)
+		m.change(e.Entries)
 	case Load:
 		if said := m.self.Draining; said != e.Draining {
 			m.self.Draining = e.Draining
@@ -134,11 +171,11 @@ func (m *Machine) Step(now time.Time, e Event) []Effect {
 
 // Self is what this node says of itself.
 func (m *Machine) Self() Node {
-	return Node{Beat: m.self, Listeners: len(m.own), Current: true, Heard: m.now}
+	return Node{Beat: m.self, Listeners: len(m.own.listeners), Routes: len(m.own.routes), Current: true, Heard: m.now}
 }
 
 // Table is this node's own.
-func (m *Machine) Table() Table { return Table{m.self.ID, m.self.Number, sorted(m.own)} }
+func (m *Machine) Table() Table { return m.own.table(m.self.ID, m.self.Number) }
 
 // Nodes are the others, in the order of their names.
 func (m *Machine) Nodes() []Node {
@@ -156,11 +193,11 @@ func (m *Machine) Known(id ID) (Table, bool) {
 	if n == nil {
 		return Table{}, false
 	}
-	return Table{id, n.number, sorted(n.listeners)}, true
+	return n.has.table(id, n.number), true
 }
 
-func sorted(listeners map[uint64]Listener) []Listener {
-	return slices.SortedFunc(maps.Values(listeners), func(a, b Listener) int { return cmp.Compare(a.ID, b.ID) })
+func sorted[T any](entries map[uint64]T, id func(T) uint64) []T {
+	return slices.SortedFunc(maps.Values(entries), func(a, b T) int { return cmp.Compare(id(a), id(b)) })
 }
 
 func (m *Machine) do(e Effect) { m.effects = append(m.effects, e) }
@@ -259,7 +296,7 @@ func (m *Machine) join(b Beat) *node {
 	if other := m.names[b.Name]; other != nil && m.now.Sub(other.heard) < m.options.Probe { // it has not been restarted
 		m.refuse(b, Namesake)
 	}
-	n := &node{beat: b, heard: m.now, moved: m.now, listeners: map[uint64]Listener{}}
+	n := &node{beat: b, heard: m.now, moved: m.now, has: newHolding()}
 	m.nodes[b.ID], m.names[b.Name] = n, n
 	m.do(Joined{n.shown()})
 	if m.greeted++; m.greeted <= maxGreetings {
@@ -286,7 +323,14 @@ func (m *Machine) leave(n *node, why Why) {
 
 // catchUp has a node's table read if changes of it are missing.
 func (m *Machine) catchUp(n *node) {
-	if n.beat.Number != n.number && !n.fetching {
+	if n.beat.Number != n.number {
+		m.fetch(n)
+	}
+}
+
+// fetch has a node's table read, unless that is under way.
+func (m *Machine) fetch(n *node) {
+	if !n.fetching {
 		n.fetching, n.waiting = true, nil
 		m.do(Fetch{n.shown()})
 	}
@@ -315,30 +359,71 @@ func (m *Machine) apply(n *node, c Change) {
 	n.beat.Number = max(n.beat.Number, c.Number)
 	changed := Changed{}
 	for _, id := range c.Removed {
-		if _, there := n.listeners[id]; there {
-			delete(n.listeners, id)
+		if _, there := n.has.listeners[id]; there {
+			delete(n.has.listeners, id)
 			changed.Removed = append(changed.Removed, id)
 		}
 	}
 	for _, l := range c.Set {
-		is, there := n.listeners[l.ID]
-		if there && is == l || !there && len(n.listeners) >= m.options.MaxListeners {
+		is, there := n.has.listeners[l.ID]
+		if there && is == l || !there && len(n.has.listeners) >= m.options.MaxListeners {
 			continue
 		}
-		n.listeners[l.ID] = l
+		n.has.listeners[l.ID] = l
 		changed.Set = append(changed.Set, l)
 	}
 	for _, b := range c.Busy {
-		if l, there := n.listeners[b.ID]; there && l.Flows != b.Flows {
+		if l, there := n.has.listeners[b.ID]; there && l.Flows != b.Flows {
 			l.Flows = b.Flows
-			n.listeners[b.ID] = l
+			n.has.listeners[b.ID] = l
 			changed.Busy = append(changed.Busy, b)
 		}
 	}
-	if len(changed.Set)+len(changed.Removed)+len(changed.Busy) > 0 {
+	m.applyRoutes(n, c.Entries, &changed.Entries)
+	if changed.Len() > 0 {
 		changed.Node = n.shown()
 		m.do(changed)
 	}
+	if n.short && len(changed.RemovedRoutes) > 0 { // now there is room for others
+		n.short = false
+		m.fetch(n)
+	}
+}
+
+// applyRoutes takes in what a change says of routes, as far as there is room for it.
+func (m *Machine) applyRoutes(n *node, c Entries, changed *Entries) {
+	for _, id := range c.RemovedRoutes {
+		if _, there := n.has.routes[id]; there {
+			n.has.removeRoute(id)
+			changed.RemovedRoutes = append(changed.RemovedRoutes, id)
+		}
+	}
+	for _, r := range c.SetRoutes {
+		if _, there := n.has.routes[r.ID]; there {
+			continue
+		}
+		if len(n.has.routes) >= m.options.MaxRoutes || n.has.routeBytes+r.Size() > m.options.MaxRouteBytes {
+			n.short = true
+			m.refuse(n.beat, Excess)
+			continue
+		}
+		n.has.addRoute(r)
+		changed.SetRoutes = append(changed.SetRoutes, r)
+	}
+}
+
+// missing are the numbers of entries that are not among those.
+func missing[T any](entries map[uint64]T, among []T, id func(T) uint64) (ids []uint64) {
+	there := map[uint64]bool{}
+	for _, e := range among {
+		there[id(e)] = true
+	}
+	for _, id := range slices.Sorted(maps.Keys(entries)) {
+		if !there[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // read takes a whole table in, and then what came meanwhile.
@@ -349,16 +434,10 @@ func (m *Machine) read(t Table) {
 	}
 	waiting := n.waiting
 	n.fetching, n.waiting = false, nil
-	whole := Change{ID: t.ID, Number: t.Number, Set: t.Listeners}
-	there := map[uint64]bool{}
-	for _, l := range t.Listeners {
-		there[l.ID] = true
-	}
-	for _, id := range slices.Sorted(maps.Keys(n.listeners)) {
-		if !there[id] {
-			whole.Removed = append(whole.Removed, id)
-		}
-	}
+	whole := Change{ID: t.ID, Number: t.Number, Entries: Entries{
+		Set: t.Listeners, Removed: missing(n.has.listeners, t.Listeners, func(l Listener) uint64 { return l.ID }),
+		SetRoutes: t.Routes, RemovedRoutes: missing(n.has.routes, t.Routes, func(r Route) uint64 { return r.ID }),
+	}}
 	m.apply(n, whole)
 	for _, c := range waiting {
 		if c.Number > n.number { // one that is not the next has it read again
@@ -369,5 +448,5 @@ func (m *Machine) read(t Table) {
 
 // shown is how others see a node.
 func (n *node) shown() Node {
-	return Node{Beat: n.beat, Listeners: len(n.listeners), Current: n.beat.Number == n.number, Heard: n.heard}
+	return Node{Beat: n.beat, Listeners: len(n.has.listeners), Routes: len(n.has.routes), Current: n.beat.Number == n.number, Heard: n.heard}
 }

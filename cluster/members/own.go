@@ -32,17 +32,17 @@ func (l *load) forget(id uint64) {
 // idle now, or was: others would offer it flows in vain, or none though it has room. Of that they are told at
 // once. That there is less room, only once from one beat to the next; so that there is more is not
 // told often either.
-func (m *Machine) change(set []Listener, removed []uint64) {
+func (m *Machine) change(e Entries) {
 	var whole []Listener
 	var busy []Busy
-	for _, l := range set {
-		was, there := m.own[l.ID]
+	for _, l := range e.Set {
+		was, there := m.own.listeners[l.ID]
 		flows := was.Flows
 		was.Flows = l.Flows
 		switch {
 		case !there || was != l:
 			m.load.forget(l.ID)
-			m.own[l.ID] = l
+			m.own.listeners[l.ID] = l
 			whole = append(whole, l)
 		case flows == l.Flows: // again
 			delete(m.load.waiting, l.ID)
@@ -55,11 +55,18 @@ func (m *Machine) change(set []Listener, removed []uint64) {
 			m.load.waiting[l.ID] = l.Flows
 		}
 	}
-	for _, id := range removed {
+	for _, id := range e.Removed {
 		m.load.forget(id)
-		delete(m.own, id)
+		delete(m.own.listeners, id)
 	}
-	m.tell(whole, removed, m.settle(busy))
+	for _, r := range e.SetRoutes {
+		m.own.addRoute(r)
+	}
+	for _, id := range e.RemovedRoutes {
+		m.own.removeRoute(id)
+	}
+	e.Set, e.Busy = whole, m.settle(busy)
+	m.tell(e)
 }
 
 // standing is how a listener with so many flows stands among others: idle, busy or full.
@@ -81,15 +88,15 @@ func (m *Machine) tellLoad() {
 		busy = append(busy, Busy{id, flows})
 	}
 	slices.SortFunc(busy, func(a, b Busy) int { return cmp.Compare(a.ID, b.ID) })
-	m.tell(nil, nil, m.settle(busy))
+	m.tell(Entries{Busy: m.settle(busy)})
 }
 
 // settle takes load over into the table, of which others are about to be told.
 func (m *Machine) settle(busy []Busy) []Busy {
 	for _, b := range busy {
-		l := m.own[b.ID]
+		l := m.own.listeners[b.ID]
 		l.Flows = b.Flows
-		m.own[b.ID] = l
+		m.own.listeners[b.ID] = l
 		delete(m.load.waiting, b.ID)
 	}
 	return busy
@@ -100,10 +107,10 @@ func (m *Machine) settle(busy []Busy) []Busy {
 func (m *Machine) retell() {
 	var whole []Listener
 	for _, id := range slices.Sorted(maps.Keys(m.load.short)) {
-		whole = append(whole, m.own[id])
+		whole = append(whole, m.own.listeners[id])
 	}
 	clear(m.load.short)
-	m.tell(whole, nil, nil)
+	m.tell(Entries{Set: whole})
 }
 
 // How much numbers take when they are told, in bytes: about.
@@ -117,35 +124,45 @@ func (l *Listener) Size() int {
 	return 64 + len(l.Name) + len(l.Match) + len(l.Transport) + len(l.Address) + len(l.Identity) + len(l.Holder)
 }
 
+// Size is about what a route takes when it is told of, in bytes.
+func (r *Route) Size() int { return 16 + len(r.Body) }
+
 // tell tells others of what is in the table now, in pieces.
-func (m *Machine) tell(set []Listener, removed []uint64, busy []Busy) {
-	for _, b := range busy {
-		if m.older > 0 || m.self.Protocol < busySince {
-			set = append(set, m.own[b.ID])
-		} else {
+func (m *Machine) tell(e Entries) {
+	short := m.older == 0 && m.self.Protocol >= busySince
+	for _, b := range e.Busy {
+		if short {
 			m.load.short[b.ID] = true
+		} else {
+			e.Set = append(e.Set, m.own.listeners[b.ID])
 		}
 	}
-	if m.older > 0 || m.self.Protocol < busySince {
-		busy = nil
+	if !short {
+		e.Busy = nil
 	}
-	for len(set)+len(removed)+len(busy) > 0 {
-		c := Change{ID: m.self.ID}
-		room := m.options.MaxChange
-		n := min(len(removed), room/numberSize)
-		c.Removed, removed = removed[:n], removed[n:]
-		room -= n * numberSize
-		for n = 0; n < len(set) && (room > 0 || n+len(c.Removed) == 0); n++ {
-			room -= set[n].Size()
-		}
-		c.Set, set = set[:n], set[n:]
-		n = min(len(busy), max(0, room/busySize))
-		if len(c.Set)+len(c.Removed) == 0 {
-			n = min(len(busy), max(1, n))
-		}
-		c.Busy, busy = busy[:n:n], busy[n:]
+	for e.Len() > 0 {
 		m.self.Number++
-		c.Number = m.self.Number
-		m.do(Tell{c})
+		m.do(Tell{Change{ID: m.self.ID, Number: m.self.Number, Entries: e.Cut(m.options.MaxChange)}})
 	}
+}
+
+// Cut takes as much off the front as there is room for, and one entry at the least.
+func (e *Entries) Cut(room int) (front Entries) {
+	room, number := max(1, room), func(*uint64) int { return numberSize }
+	front.Removed = cutFrom(&e.Removed, &room, number)
+	front.RemovedRoutes = cutFrom(&e.RemovedRoutes, &room, number)
+	front.Set = cutFrom(&e.Set, &room, (*Listener).Size)
+	front.SetRoutes = cutFrom(&e.SetRoutes, &room, (*Route).Size)
+	front.Busy = cutFrom(&e.Busy, &room, func(*Busy) int { return busySize })
+	return front
+}
+
+// cutFrom takes entries off the front of a list while there is room.
+func cutFrom[T any](list *[]T, room *int, size func(*T) int) (front []T) {
+	n := 0
+	for ; n < len(*list) && *room > 0; n++ {
+		*room -= size(&(*list)[n])
+	}
+	front, *list = (*list)[:n:n], (*list)[n:]
+	return front
 }

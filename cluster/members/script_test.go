@@ -21,22 +21,22 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // `self`. Rewrite what comes of an act with -rewrite.
 //
 //	b> beat [name NAME] [number N] [protocol N] [draining] [leaving]
-//	b> change N [set LISTENER...] [removed ID...] [busy ID:FLOWS...]
-//	b> table N [LISTENER...]         what was to be fetched · b> unreadable
+//	b> change N [set LISTENER...] [removed ID...] [busy ID:FLOWS...] [routes ID:BODY...] [unrouted ID...]
+//	b> table N [LISTENER...] [routes ID:BODY...]   what was to be fetched · b> unreadable
 //	b> bytes                         on the connection to it
-//	own [set LISTENER...] [removed ID...] · drain · undrain · leave
+//	own and what follows `change N` · drain · undrain · leave
 //	wait DURATION                    with a tick every 500 ms
 //	stall DURATION                   this node does not run
 //	show                             what is known
 //
 // A LISTENER is ID:NAME, ID:NAME:FLOWS or ID:NAME:FLOWS/MOST. Of what was told of one, `+` is
-// all of it, `~` how many flows it has.
+// all of it, `~` how many flows it has. A route stands as R and its number.
 //
 // `all<` is what is published; a beat that says what the one before said is not shown.
 func TestScripts(t *testing.T) {
-	scripttest.Run(t, "testdata", []string{"nodes", "listeners"}, func(t *testing.T, s *script.Scenario, do func(scripttest.Recorded)) {
+	scripttest.Run(t, "testdata", []string{"nodes", "listeners", "routes", "bytes", "piece"}, func(t *testing.T, s *script.Scenario, do func(scripttest.Recorded)) {
 		o := members.DefaultOptions()
-		for key, field := range map[string]*int{"nodes": &o.MaxNodes, "listeners": &o.MaxListeners} {
+		for key, field := range map[string]*int{"nodes": &o.MaxNodes, "listeners": &o.MaxListeners, "routes": &o.MaxRoutes, "bytes": &o.MaxRouteBytes, "piece": &o.MaxChange} {
 			if words := s.Head[key]; len(words) > 0 {
 				n, err := strconv.Atoi(words[0])
 				if err != nil {
@@ -72,8 +72,8 @@ func (p *player) Act(l script.Line) error {
 	}
 	switch words[0] {
 	case "own":
-		c, err := entries(words[1:])
-		p.step(members.Own{Set: c.Set, Removed: c.Removed})
+		own, err := entries(words[1:])
+		p.step(members.Own{Entries: own})
 		return err
 	case "drain", "undrain":
 		p.step(members.Load{Draining: words[0] == "drain"})
@@ -122,12 +122,11 @@ func event(from members.ID, words []string) (members.Event, error) {
 		}
 		return members.Heard{Beat: b}, nil
 	case "change":
-		c, err := entries(words[2:])
-		c.ID, c.Number = from, number(1)
-		return members.Told{Change: c}, err
+		changed, err := entries(words[2:])
+		return members.Told{Change: members.Change{ID: from, Number: number(1), Entries: changed}}, err
 	case "table":
-		c, err := entries(append([]string{"set"}, words[2:]...))
-		return members.Read{Table: members.Table{ID: from, Number: number(1), Listeners: c.Set}}, err
+		whole, err := entries(append([]string{"set"}, words[2:]...))
+		return members.Read{Table: members.Table{ID: from, Number: number(1), Listeners: whole.Set, Routes: whole.SetRoutes}}, err
 	case "unreadable":
 		return members.Failed{ID: from}, nil
 	case "bytes":
@@ -136,11 +135,11 @@ func event(from members.ID, words []string) (members.Event, error) {
 	return nil, fmt.Errorf("unknown message")
 }
 
-// entries reads "set LISTENER... removed ID... busy ID:FLOWS...".
-func entries(words []string) (c members.Change, err error) {
+// entries reads "set LISTENER... removed ID... busy ID:FLOWS... routes ID:BODY... unrouted ID...".
+func entries(words []string) (c members.Entries, err error) {
 	mode := ""
 	for _, w := range words {
-		if w == "set" || w == "removed" || w == "busy" {
+		if slices.Contains([]string{"set", "removed", "busy", "routes", "unrouted"}, w) {
 			mode = w
 			continue
 		}
@@ -168,6 +167,10 @@ func entries(words []string) (c members.Change, err error) {
 			c.Set = append(c.Set, l)
 		case "busy":
 			c.Busy = append(c.Busy, members.Busy{ID: l.ID, Flows: l.Flows})
+		case "routes":
+			c.SetRoutes = append(c.SetRoutes, members.Route{ID: l.ID, Body: rest})
+		case "unrouted":
+			c.RemovedRoutes = append(c.RemovedRoutes, l.ID)
 		default:
 			c.Removed = append(c.Removed, l.ID)
 		}
@@ -194,7 +197,7 @@ func (p *player) line(e members.Effect) string {
 		p.said = said
 		return said
 	case members.Tell:
-		return fmt.Sprintf("all< change %d%s", e.Number, changes(&e.Change))
+		return fmt.Sprintf("all< change %d%s", e.Number, changes(e.Entries))
 	case members.Fetch:
 		return fmt.Sprintf("%s< fetch", e.ID)
 	case members.Probe:
@@ -204,7 +207,7 @@ func (p *player) line(e members.Effect) string {
 	case members.Updated:
 		return fmt.Sprintf("self< updated %s%s", e.ID, state(e.Beat))
 	case members.Changed:
-		return fmt.Sprintf("self< changed %s%s", e.Node.ID, changes(&members.Change{Set: e.Set, Removed: e.Removed, Busy: e.Busy}))
+		return fmt.Sprintf("self< changed %s%s", e.Node.ID, changes(e.Entries))
 	case members.Left:
 		return fmt.Sprintf("self< left %s %v", e.Node.ID, e.Why)
 	case members.Refused:
@@ -224,8 +227,8 @@ func state(b members.Beat) string {
 	return text
 }
 
-func changes(c *members.Change) (text string) {
-	for _, l := range c.Set {
+func changes(e members.Entries) (text string) {
+	for _, l := range e.Set {
 		text += fmt.Sprintf(" +%d:%s", l.ID, l.Name)
 		switch {
 		case l.MaxFlows > 0:
@@ -234,11 +237,17 @@ func changes(c *members.Change) (text string) {
 			text += fmt.Sprintf(":%d", l.Flows)
 		}
 	}
-	for _, id := range c.Removed {
+	for _, id := range e.Removed {
 		text += fmt.Sprintf(" -%d", id)
 	}
-	for _, b := range c.Busy {
+	for _, b := range e.Busy {
 		text += fmt.Sprintf(" ~%d:%d", b.ID, b.Flows)
+	}
+	for _, r := range e.SetRoutes {
+		text += fmt.Sprintf(" +R%d:%s", r.ID, r.Body)
+	}
+	for _, id := range e.RemovedRoutes {
+		text += fmt.Sprintf(" -R%d", id)
 	}
 	return text
 }
@@ -246,11 +255,10 @@ func changes(c *members.Change) (text string) {
 func (p *player) show() {
 	for _, n := range p.machine.Nodes() {
 		table, _ := p.machine.Known(n.ID)
-		slices.SortFunc(table.Listeners, func(a, b members.Listener) int { return int(a.ID) - int(b.ID) })
 		word := "behind"
 		if n.Current {
 			word = "current"
 		}
-		p.Came(fmt.Sprintf("%s< %s at %d%s", n.ID, word, table.Number, changes(&members.Change{Set: table.Listeners})))
+		p.Came(fmt.Sprintf("%s< %s at %d%s", n.ID, word, table.Number, changes(members.Entries{Set: table.Listeners, SetRoutes: table.Routes})))
 	}
 }

@@ -192,11 +192,17 @@ func (w *network) churn(times int) {
 		id := members.ID(fmt.Sprintf("n%d", w.random.IntN(len(w.nodes))))
 		if h := w.nodes[id]; !h.dead && !h.frozen {
 			n := uint64(w.random.IntN(20))
-			own := members.Own{Set: []members.Listener{{ID: n, Name: fmt.Sprint(w.random.IntN(2)), Flows: w.random.IntN(4), MaxFlows: 3}}}
-			if w.random.IntN(10) == 0 {
-				own = members.Own{Removed: []uint64{n}}
+			own := members.Entries{Set: []members.Listener{{ID: n, Name: fmt.Sprint(w.random.IntN(2)), Flows: w.random.IntN(4), MaxFlows: 3}}}
+			switch w.random.IntN(10) {
+			case 0:
+				own = members.Entries{Removed: []uint64{n}}
+			case 1, 2:
+				own = members.Entries{SetRoutes: []members.Route{{ID: w.random.Uint64(), Body: "x"}}}
+				if routes := h.machine.Table().Routes; len(routes) > 3 {
+					own = members.Entries{RemovedRoutes: []uint64{routes[0].ID, routes[2].ID}}
+				}
 			}
-			w.step(id, own)
+			w.step(id, members.Own{Entries: own})
 		}
 		w.run(time.Duration(w.random.IntN(100)) * time.Millisecond)
 	}

@@ -256,7 +256,7 @@ func TestPreviousIsUnderstood(t *testing.T) {
 			l := members.Listener{
 				ID: 1, Name: "name", Match: "match", MaxFlows: 4, Flows: 5, Transport: "transport", Address: "address", Identity: "identity", Holder: "name",
 			}
-			want := members.Change{ID: "node_id", Number: 2, Set: []members.Listener{l, l}, Removed: []uint64{4, 4}}
+			want := members.Change{ID: "node_id", Number: 2, Entries: members.Entries{Set: []members.Listener{l, l}, Removed: []uint64{4, 4}}}
 			if got := wire.ToChange(m); !reflect.DeepEqual(got, want) {
 				t.Errorf("the change is %+v, want %+v", got, want)
 			}
@@ -295,7 +295,7 @@ func TestPreviousUnderstands(t *testing.T) {
 	l := members.Listener{ID: 1, Name: "raw", Match: "true", MaxFlows: 2, Transport: "grpc", Address: "10.1.2.4:1", Identity: "i", Holder: "h"}
 	busy := func(flows int) members.Own {
 		l.Flows = flows
-		return members.Own{Set: []members.Listener{l}}
+		return members.Own{Entries: members.Entries{Set: []members.Listener{l}}}
 	}
 	step(busy(0))
 	step(members.Heard{Beat: members.Beat{ID: "older", Name: "older", Protocol: previous}})
@@ -305,7 +305,7 @@ func TestPreviousUnderstands(t *testing.T) {
 	}
 	step(members.Load{Draining: true, Flows: 1})
 	step(members.Tick{})
-	step(members.Own{Removed: []uint64{1}})
+	step(members.Own{Entries: members.Entries{Removed: []uint64{1}}})
 	step(busy(2))
 	for _, part := range wire.FromTable(m.Table()) {
 		said = append(said, part)
@@ -335,6 +335,40 @@ func TestPreviousUnderstands(t *testing.T) {
 		if kinds[name] == 0 {
 			t.Errorf("no %s was said", name)
 		}
+	}
+}
+
+// TestPreviousSkipsRoutes: what tells of routes is to a node of the version before a change like any
+// other, with what it knows, or a table without them.
+func TestPreviousSkipsRoutes(t *testing.T) {
+	t.Parallel()
+	route, err := wire.NewRoute(7, &gatewayv1.Route{Name: "raw", Match: "true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := wire.FromChange(members.Change{ID: "self", Number: 3, Entries: members.Entries{
+		Set: []members.Listener{{ID: 1, Name: "raw"}}, Removed: []uint64{2}, SetRoutes: []members.Route{route}, RemovedRoutes: []uint64{4},
+	}})
+	table := wire.FromTable(members.Table{ID: "self", Number: 3, Listeners: []members.Listener{{ID: 1, Name: "raw"}}, Routes: []members.Route{route}})[0]
+	for _, m := range []struct{ said, known proto.Message }{
+		{told, &gatewayv1.ClusterChange{NodeId: "self", Number: 3, Set: told.GetSet(), Removed: []uint64{2}}},
+		{table, &gatewayv1.ReadTableResponse{NodeId: "self", Number: 3, Listeners: told.GetSet()}},
+	} {
+		b, err := proto.Marshal(m.said)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := dynamicpb.NewMessage(contract(t).Messages().ByName(m.said.ProtoReflect().Descriptor().Name()))
+		if err := proto.Unmarshal(b, read); err != nil {
+			t.Fatal(err)
+		}
+		read.SetUnknown(nil)
+		if again, err := proto.Marshal(read); err != nil || !same(t, m.known, again) {
+			t.Errorf("it understands %v in the place of %v", read, m.known)
+		}
+	}
+	if got := wire.ToChange(told); !reflect.DeepEqual(got.SetRoutes, []members.Route{route}) || !reflect.DeepEqual(got.RemovedRoutes, []uint64{4}) {
+		t.Errorf("this one understands %+v", got)
 	}
 }
 

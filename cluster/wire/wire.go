@@ -2,6 +2,7 @@
 package wire
 
 import (
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/zioflow/gateway/cluster/members"
@@ -28,7 +29,10 @@ func ToBeat(b *gatewayv1.ClusterBeat) members.Beat {
 
 // FromChange is a change as it is sent.
 func FromChange(c members.Change) *gatewayv1.ClusterChange {
-	told := &gatewayv1.ClusterChange{NodeId: string(c.ID), Number: c.Number, Set: fromListeners(c.Set), Removed: c.Removed}
+	told := &gatewayv1.ClusterChange{
+		NodeId: string(c.ID), Number: c.Number, Set: fromListeners(c.Set), Removed: c.Removed,
+		SetRoutes: fromRoutes(c.SetRoutes), RemovedRoutes: c.RemovedRoutes,
+	}
 	for _, b := range c.Busy {
 		told.Loads = append(told.Loads, &gatewayv1.ClusterLoad{Id: b.ID, Flows: uint32(b.Flows)})
 	}
@@ -37,11 +41,46 @@ func FromChange(c members.Change) *gatewayv1.ClusterChange {
 
 // ToChange is a change that has come.
 func ToChange(c *gatewayv1.ClusterChange) members.Change {
-	change := members.Change{ID: members.ID(c.GetNodeId()), Number: c.GetNumber(), Set: ToListeners(c.GetSet()), Removed: c.GetRemoved()}
+	change := members.Change{ID: members.ID(c.GetNodeId()), Number: c.GetNumber(), Entries: members.Entries{
+		Set: ToListeners(c.GetSet()), Removed: c.GetRemoved(), SetRoutes: ToRoutes(c.GetSetRoutes()), RemovedRoutes: c.GetRemovedRoutes(),
+	}}
 	for _, b := range c.GetLoads() {
 		change.Busy = append(change.Busy, members.Busy{ID: b.GetId(), Flows: int(b.GetFlows())})
 	}
 	return change
+}
+
+// NewRoute is a route as it is told of; an error if it is no message.
+func NewRoute(id uint64, route *gatewayv1.Route) (members.Route, error) {
+	body, err := proto.Marshal(route)
+	return members.Route{ID: id, Body: string(body)}, err
+}
+
+// RouteOf is what a route says.
+func RouteOf(r members.Route) (*gatewayv1.Route, error) {
+	route := new(gatewayv1.Route)
+	return route, proto.Unmarshal([]byte(r.Body), route)
+}
+
+func fromRoutes(all []members.Route) []*gatewayv1.ClusterRoute {
+	told := make([]*gatewayv1.ClusterRoute, 0, len(all))
+	for _, r := range all {
+		if route, err := RouteOf(r); err == nil { // as NewRoute has made it
+			told = append(told, &gatewayv1.ClusterRoute{Id: r.ID, Route: route})
+		}
+	}
+	return told
+}
+
+// ToRoutes are routes that have come.
+func ToRoutes(told []*gatewayv1.ClusterRoute) []members.Route {
+	var all []members.Route
+	for _, r := range told {
+		if route, err := NewRoute(r.GetId(), r.GetRoute()); err == nil { // it was a message
+			all = append(all, route)
+		}
+	}
+	return all
 }
 
 func fromListeners(all []members.Listener) []*gatewayv1.ClusterListener {
@@ -74,13 +113,11 @@ const maxPart = 256 << 10
 // FromTable is a table in the parts in which it is read: one at the least.
 func FromTable(t members.Table) []*gatewayv1.ReadTableResponse {
 	var all []*gatewayv1.ReadTableResponse
-	for rest := t.Listeners; len(rest) > 0 || len(all) == 0; {
-		size, n := 0, 0
-		for ; n < len(rest) && size < maxPart; n++ {
-			size += rest[n].Size()
-		}
-		all = append(all, &gatewayv1.ReadTableResponse{NodeId: string(t.ID), Number: t.Number, Listeners: fromListeners(rest[:n])})
-		rest = rest[n:]
+	for rest := (members.Entries{Set: t.Listeners, SetRoutes: t.Routes}); rest.Len() > 0 || len(all) == 0; {
+		part := rest.Cut(maxPart)
+		all = append(all, &gatewayv1.ReadTableResponse{
+			NodeId: string(t.ID), Number: t.Number, Listeners: fromListeners(part.Set), Routes: fromRoutes(part.SetRoutes),
+		})
 	}
 	return all
 }

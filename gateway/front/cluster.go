@@ -28,6 +28,7 @@ func openCluster(h *Host, c *config.Config) (Front, error) {
 		return nil, err
 	}
 	o.Broker, o.Process, o.Found, o.Log, o.Keys = h.Broker, h.Process, h.Nodes, h.Log, h.Guard.Cluster
+	o.Routes = admin.RouteOptions{Maker: h.Maker, AllowExec: c.Routing.AllowExec}
 	node, err := cluster.Open(o)
 	if err != nil {
 		return nil, err
@@ -75,6 +76,7 @@ func clusterStats(s cluster.Stats) telemetry.ClusterStats {
 		shown.Draining = shown.Draining || n.Draining
 		shown.Behind = shown.Behind || !n.Current
 		shown.Listeners += n.Listeners
+		shown.Routes += n.Routes
 		if i > 0 {
 			shown.Silent = max(shown.Silent, now.Sub(n.Heard).Seconds())
 		}

@@ -27,7 +27,7 @@ type ClusterNode struct {
 	ID, Name, Address, Version string
 	// Started is by its own clock, Heard by that of the node that tells.
 	Started, Heard time.Time
-	// Draining: it refuses new flows. Current: all that it has said of its listeners has come.
+	// Draining: it refuses new flows. Current: all that it has said of its listeners and routes has come.
 	Draining, Current bool
 	// Flows and Listeners are how many it has.
 	Flows     uint64

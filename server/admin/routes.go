@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -86,9 +87,9 @@ func (s *Service) ListRoutes(_ context.Context, request *gatewayv1.ListRoutesReq
 	return response, nil
 }
 
-// AddRoute adds a route.
+// AddRoute adds a route. Who has done so is logged.
 func (s *Service) AddRoute(ctx context.Context, request *gatewayv1.AddRouteRequest) (*gatewayv1.AddRouteResponse, error) {
-	spec, err := toSpec(request.GetRoute())
+	spec, err := contract.ToSpec(request.GetRoute())
 	if err != nil {
 		return nil, err
 	}
@@ -115,15 +116,17 @@ func (s *Service) AddRoute(ctx context.Context, request *gatewayv1.AddRouteReque
 	if err != nil {
 		return nil, routeError(err, spec.Name)
 	}
+	s.log.LogAttrs(ctx, slog.LevelInfo, "route added", slog.String("route", spec.Name), slog.Int("priority", int(spec.Priority)), slog.Any("by", s.caller(ctx)))
 	return &gatewayv1.AddRouteResponse{Route: s.toRouteStatus(added)}, nil
 }
 
-// RemoveRoute removes a route.
-func (s *Service) RemoveRoute(_ context.Context, request *gatewayv1.RemoveRouteRequest) (*gatewayv1.RemoveRouteResponse, error) {
+// RemoveRoute removes a route. Who has done so is logged.
+func (s *Service) RemoveRoute(ctx context.Context, request *gatewayv1.RemoveRouteRequest) (*gatewayv1.RemoveRouteResponse, error) {
 	removed, err := s.broker.RemoveRoute(request.GetName())
 	if err != nil {
 		return nil, routeError(err, request.GetName())
 	}
+	s.log.LogAttrs(ctx, slog.LevelInfo, "route removed", slog.String("route", request.GetName()), slog.String("origin", removed.Origin.String()), slog.Any("by", s.caller(ctx)))
 	return &gatewayv1.RemoveRouteResponse{Route: s.toRouteStatus(removed)}, nil
 }
 
@@ -139,12 +142,12 @@ func (s *Service) TestRoute(ctx context.Context, request *gatewayv1.TestRouteReq
 	}
 	response, p := &gatewayv1.TestRouteResponse{}, &page{size: math.MaxInt}
 	for _, v := range verdicts {
-		if v.Takes {
-			response.Route = v.Route
-		}
 		verdict := &gatewayv1.RouteVerdict{
-			Route: v.Route, Origin: toOrigin(v.Origin), Matches: v.Matches, Takes: v.Takes,
+			Route: v.Route, Origin: toOrigin(v.Origin), Node: s.nodeOf(v.Node, v.Origin), Matches: v.Matches, Takes: v.Takes,
 			Explanation: contract.CutText(v.Explanation, maxExplanation),
+		}
+		if v.Takes {
+			response.Route, response.Node = v.Route, verdict.Node
 		}
 		if p.takes(verdict) {
 			response.Verdicts = append(response.Verdicts, verdict)
@@ -195,6 +198,7 @@ var routeErrors = []struct {
 	{routing.ErrRouteExists, codes.AlreadyExists, "ROUTE_EXISTS"},
 	{routing.ErrNoRoute, codes.NotFound, "NO_ROUTE"},
 	{routing.ErrListenersRoute, codes.FailedPrecondition, "LISTENERS_ROUTE"},
+	{routing.ErrFarRoute, codes.FailedPrecondition, "FAR_ROUTE"},
 }
 
 func routeError(err error, name string) error {
@@ -211,14 +215,6 @@ func routeError(err error, name string) error {
 // toOrigin translates by the contract's order, which is the broker's.
 func toOrigin(o routing.Origin) gatewayv1.RouteOrigin { return gatewayv1.RouteOrigin(o) }
 
-func toSpec(r *gatewayv1.Route) (routes.Spec, error) {
-	factory, err := description(r)
-	return routes.Spec{
-		Name: r.GetName(), Match: r.GetMatch(), Rules: r.GetRules(), Priority: r.GetPriority(), MaxCredit: r.GetMaxCredit(),
-		Factory: factory,
-	}, err
-}
-
 // maxShownRules is how much of a ruleset's text is shown, in bytes.
 const maxShownRules = 64 << 10
 
@@ -228,11 +224,42 @@ func (s *Service) toRouteStatus(r routing.RouteInfo) *gatewayv1.RouteStatus {
 	if n := len(spec.Rules); n > maxShownRules {
 		spec.Rules, cut = contract.CutText(spec.Rules, maxShownRules), uint64(n)
 	}
-	route := &gatewayv1.Route{
-		Name: spec.Name, Match: contract.CutText(spec.Match, maxExplanation), Rules: spec.Rules, Priority: spec.Priority, MaxCredit: spec.MaxCredit,
-	}
-	describe(route, spec.Factory)
+	spec.Match = contract.CutText(spec.Match, maxExplanation)
 	return &gatewayv1.RouteStatus{
-		Route: route, Origin: toOrigin(r.Origin), Taken: r.Taken, Flows: r.Flows, CutRulesBytes: cut,
+		Route: contract.ToRoute(spec), Origin: toOrigin(r.Origin), Taken: r.Taken, Flows: r.Flows, CutRulesBytes: cut,
+		Node: s.nodeOf(r.Node, r.Origin),
 	}
+}
+
+// nodeOf is the node whose route it is: of its own, the gateway's; of listeners' nobody's, as they
+// may be at several.
+func (s *Service) nodeOf(far string, origin routing.Origin) string {
+	if origin == routing.FromListeners {
+		return ""
+	}
+	return cmp.Or(far, s.ownName())
+}
+
+// ListRoutes shows the routes in the order in which a node tries them.
+func (v *View) ListRoutes(ctx context.Context, request *gatewayv1.ListRoutesRequest) (*gatewayv1.ListRoutesResponse, error) {
+	return single(ctx, v, request.GetNode(), request, v.Service.ListRoutes, gatewayv1.AdminServiceClient.ListRoutes)
+}
+
+// AddRoute adds a route. To evaluate a ruleset may take a node longer than to answer.
+func (v *View) AddRoute(ctx context.Context, request *gatewayv1.AddRouteRequest) (*gatewayv1.AddRouteResponse, error) {
+	limit := patience
+	if request.GetRoute().GetRules() != "" {
+		limit += jsonnet.MaxWait
+	}
+	return within(ctx, v, limit, request.GetNode(), request, v.Service.AddRoute, gatewayv1.AdminServiceClient.AddRoute)
+}
+
+// RemoveRoute removes a route.
+func (v *View) RemoveRoute(ctx context.Context, request *gatewayv1.RemoveRouteRequest) (*gatewayv1.RemoveRouteResponse, error) {
+	return single(ctx, v, request.GetNode(), request, v.Service.RemoveRoute, gatewayv1.AdminServiceClient.RemoveRoute)
+}
+
+// TestRoute explains which route a BOT would take.
+func (v *View) TestRoute(ctx context.Context, request *gatewayv1.TestRouteRequest) (*gatewayv1.TestRouteResponse, error) {
+	return single(ctx, v, request.GetNode(), request, v.Service.TestRoute, gatewayv1.AdminServiceClient.TestRoute)
 }

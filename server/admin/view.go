@@ -145,9 +145,9 @@ func Operator(ctx context.Context) transport.PeerInfo {
 }
 
 // NodesMayCall tells whether a node may call that method of the others' AdminService: what
-// shows flows and peers, ends them, drains, and sets the log's level; and has the node read its own
-// configuration again, in which nobody else has a say. Whether the operator may, the node has
-// asked.
+// shows flows, peers and routes, ends them, adds routes, drains, and sets the log's level; and has
+// the node read its own configuration again, in which nobody else has a say. Whether the operator
+// may, the node has asked.
 func NodesMayCall(fullMethod string) bool {
 	switch fullMethod {
 	case gatewayv1.AdminService_GetStatus_FullMethodName, gatewayv1.AdminService_ListFlows_FullMethodName,
@@ -155,7 +155,9 @@ func NodesMayCall(fullMethod string) bool {
 		gatewayv1.AdminService_EndFlow_FullMethodName, gatewayv1.AdminService_ListPeers_FullMethodName,
 		gatewayv1.AdminService_DisconnectPeer_FullMethodName, gatewayv1.AdminService_Drain_FullMethodName,
 		gatewayv1.AdminService_Undrain_FullMethodName, gatewayv1.AdminService_SetLogLevel_FullMethodName,
-		gatewayv1.AdminService_Reload_FullMethodName:
+		gatewayv1.AdminService_Reload_FullMethodName, gatewayv1.AdminService_ListRoutes_FullMethodName,
+		gatewayv1.AdminService_AddRoute_FullMethodName, gatewayv1.AdminService_RemoveRoute_FullMethodName,
+		gatewayv1.AdminService_TestRoute_FullMethodName:
 		return true
 	}
 	return false
@@ -454,7 +456,7 @@ func behind(c *Cluster) (all []*gatewayv1.Unreachable) {
 	}
 	for _, n := range c.Nodes {
 		if !n.Current {
-			all = append(all, &gatewayv1.Unreachable{Node: n.Name, NodeId: n.ID, Reason: "not all that it has said of its listeners has come yet"})
+			all = append(all, &gatewayv1.Unreachable{Node: n.Name, NodeId: n.ID, Reason: "not all that it has said of its listeners and routes has come yet"})
 		}
 	}
 	return all

@@ -1308,7 +1308,7 @@ type ClusterNode struct {
 	Listeners uint64 `protobuf:"varint,8,opt,name=listeners,proto3" json:"listeners,omitempty"`
 	// Whether it is the one that tells.
 	Self bool `protobuf:"varint,9,opt,name=self,proto3" json:"self,omitempty"`
-	// Whether all that it has said of its listeners has come.
+	// Whether all that it has said of its listeners and routes has come.
 	Current bool `protobuf:"varint,10,opt,name=current,proto3" json:"current,omitempty"`
 	// When it was last heard; the present for the one that tells.
 	Heard         *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=heard,proto3" json:"heard,omitempty"`
@@ -3783,6 +3783,9 @@ type RouteStatus struct {
 	// How long the text of its rules is, in bytes, if they are not shown whole, as
 	// they have more than 64 KiB.
 	CutRulesBytes uint64 `protobuf:"varint,5,opt,name=cut_rules_bytes,json=cutRulesBytes,proto3" json:"cut_rules_bytes,omitempty"`
+	// The node of the cluster whose route it is; empty without one, and for listeners' own. Of
+	// another's, taken and flows are those that took it here.
+	Node          string `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3852,6 +3855,13 @@ func (x *RouteStatus) GetCutRulesBytes() uint64 {
 	return 0
 }
 
+func (x *RouteStatus) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // ListRoutesRequest asks for all routes.
 type ListRoutesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3860,7 +3870,9 @@ type ListRoutesRequest struct {
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Where to go on: next_page_token of the page before. A route that is added or
 	// removed meanwhile may have another be missing or come twice.
-	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Which node of the cluster tries them; empty for the one that is called.
+	Node          string `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3905,6 +3917,13 @@ func (x *ListRoutesRequest) GetPageSize() int32 {
 func (x *ListRoutesRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListRoutesRequest) GetNode() string {
+	if x != nil {
+		return x.Node
 	}
 	return ""
 }
@@ -3968,7 +3987,9 @@ func (x *ListRoutesResponse) GetNextPageToken() string {
 type AddRouteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The route.
-	Route         *Route `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
+	Route *Route `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
+	// At which node of the cluster; empty for the one that is called.
+	Node          string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4008,6 +4029,13 @@ func (x *AddRouteRequest) GetRoute() *Route {
 		return x.Route
 	}
 	return nil
+}
+
+func (x *AddRouteRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
 }
 
 // AddRouteResponse is the route as it was added.
@@ -4060,7 +4088,9 @@ func (x *AddRouteResponse) GetRoute() *RouteStatus {
 type RemoveRouteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// At which node of the cluster; empty for the one that is called.
+	Node          string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4098,6 +4128,13 @@ func (*RemoveRouteRequest) Descriptor() ([]byte, []int) {
 func (x *RemoveRouteRequest) GetName() string {
 	if x != nil {
 		return x.Name
+	}
+	return ""
+}
+
+func (x *RemoveRouteRequest) GetNode() string {
+	if x != nil {
+		return x.Node
 	}
 	return ""
 }
@@ -4154,7 +4191,9 @@ type TestRouteRequest struct {
 	// The BOT as the client would send it: the direction is the client's.
 	Bot *Bot `protobuf:"bytes,1,opt,name=bot,proto3" json:"bot,omitempty"`
 	// Who the client would be; empty fields are just that.
-	Peer          *Peer `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	Peer *Peer `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	// At which node of the cluster it would be; empty for the one that is called.
+	Node          string `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4203,6 +4242,13 @@ func (x *TestRouteRequest) GetPeer() *Peer {
 	return nil
 }
 
+func (x *TestRouteRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // TestRouteResponse explains which route the BOT would take.
 type TestRouteResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4210,7 +4256,9 @@ type TestRouteResponse struct {
 	Route string `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
 	// Every route in the order in which they are tried, and what it says; the first
 	// ones, if the answer would have a mebibyte.
-	Verdicts      []*RouteVerdict `protobuf:"bytes,2,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	Verdicts []*RouteVerdict `protobuf:"bytes,2,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	// The node of the cluster whose route takes it; empty without one, and for listeners' own.
+	Node          string `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4259,6 +4307,13 @@ func (x *TestRouteResponse) GetVerdicts() []*RouteVerdict {
 	return nil
 }
 
+func (x *TestRouteResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // RouteVerdict is what one route says of a BOT.
 type RouteVerdict struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4268,10 +4323,13 @@ type RouteVerdict struct {
 	Origin RouteOrigin `protobuf:"varint,2,opt,name=origin,proto3,enum=zio.gateway.v1.RouteOrigin" json:"origin,omitempty"`
 	// Whether it would take this BOT, if it came to it.
 	Matches bool `protobuf:"varint,3,opt,name=matches,proto3" json:"matches,omitempty"`
-	// Whether it is the one that takes it: the first that matches.
+	// Whether it is the one that takes it: the first that matches, and whose node takes flows
+	// just now.
 	Takes bool `protobuf:"varint,4,opt,name=takes,proto3" json:"takes,omitempty"`
 	// Why, or why not, in words.
-	Explanation   string `protobuf:"bytes,5,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	Explanation string `protobuf:"bytes,5,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	// The node of the cluster whose route it is; empty without one, and for listeners' own.
+	Node          string `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4337,6 +4395,13 @@ func (x *RouteVerdict) GetTakes() bool {
 func (x *RouteVerdict) GetExplanation() string {
 	if x != nil {
 		return x.Explanation
+	}
+	return ""
+}
+
+func (x *RouteVerdict) GetNode() string {
+	if x != nil {
+		return x.Node
 	}
 	return ""
 }
@@ -5043,41 +5108,48 @@ const file_zio_gateway_v1_admin_proto_rawDesc = "" +
 	"\x04port\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\xff\x01R\x04port\x12&\n" +
 	"\n" +
 	"server_key\x18\x04 \x01(\tB\a\xbaH\x04r\x02((R\tserverKey\x12\x1b\n" +
-	"\tmax_flows\x18\x05 \x01(\rR\bmaxFlows\"\xc3\x01\n" +
+	"\tmax_flows\x18\x05 \x01(\rR\bmaxFlows\"\xd7\x01\n" +
 	"\vRouteStatus\x12+\n" +
 	"\x05route\x18\x01 \x01(\v2\x15.zio.gateway.v1.RouteR\x05route\x123\n" +
 	"\x06origin\x18\x02 \x01(\x0e2\x1b.zio.gateway.v1.RouteOriginR\x06origin\x12\x14\n" +
 	"\x05taken\x18\x03 \x01(\x04R\x05taken\x12\x14\n" +
 	"\x05flows\x18\x04 \x01(\x04R\x05flows\x12&\n" +
-	"\x0fcut_rules_bytes\x18\x05 \x01(\x04R\rcutRulesBytes\"d\n" +
+	"\x0fcut_rules_bytes\x18\x05 \x01(\x04R\rcutRulesBytes\x12\x12\n" +
+	"\x04node\x18\x06 \x01(\tR\x04node\"\x82\x01\n" +
 	"\x11ListRoutesRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12&\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\tpageToken\"q\n" +
+	"page_token\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\tpageToken\x12\x1c\n" +
+	"\x04node\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"q\n" +
 	"\x12ListRoutesResponse\x123\n" +
 	"\x06routes\x18\x01 \x03(\v2\x1b.zio.gateway.v1.RouteStatusR\x06routes\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"F\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"d\n" +
 	"\x0fAddRouteRequest\x123\n" +
-	"\x05route\x18\x01 \x01(\v2\x15.zio.gateway.v1.RouteB\x06\xbaH\x03\xc8\x01\x01R\x05route\"E\n" +
+	"\x05route\x18\x01 \x01(\v2\x15.zio.gateway.v1.RouteB\x06\xbaH\x03\xc8\x01\x01R\x05route\x12\x1c\n" +
+	"\x04node\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"E\n" +
 	"\x10AddRouteResponse\x121\n" +
-	"\x05route\x18\x01 \x01(\v2\x1b.zio.gateway.v1.RouteStatusR\x05route\"1\n" +
+	"\x05route\x18\x01 \x01(\v2\x1b.zio.gateway.v1.RouteStatusR\x05route\"O\n" +
 	"\x12RemoveRouteRequest\x12\x1b\n" +
-	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\"H\n" +
+	"\x04name\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04name\x12\x1c\n" +
+	"\x04node\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"H\n" +
 	"\x13RemoveRouteResponse\x121\n" +
-	"\x05route\x18\x01 \x01(\v2\x1b.zio.gateway.v1.RouteStatusR\x05route\"k\n" +
+	"\x05route\x18\x01 \x01(\v2\x1b.zio.gateway.v1.RouteStatusR\x05route\"\x89\x01\n" +
 	"\x10TestRouteRequest\x12-\n" +
 	"\x03bot\x18\x01 \x01(\v2\x13.zio.gateway.v1.BotB\x06\xbaH\x03\xc8\x01\x01R\x03bot\x12(\n" +
-	"\x04peer\x18\x02 \x01(\v2\x14.zio.gateway.v1.PeerR\x04peer\"c\n" +
+	"\x04peer\x18\x02 \x01(\v2\x14.zio.gateway.v1.PeerR\x04peer\x12\x1c\n" +
+	"\x04node\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"w\n" +
 	"\x11TestRouteResponse\x12\x14\n" +
 	"\x05route\x18\x01 \x01(\tR\x05route\x128\n" +
-	"\bverdicts\x18\x02 \x03(\v2\x1c.zio.gateway.v1.RouteVerdictR\bverdicts\"\xab\x01\n" +
+	"\bverdicts\x18\x02 \x03(\v2\x1c.zio.gateway.v1.RouteVerdictR\bverdicts\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\"\xbf\x01\n" +
 	"\fRouteVerdict\x12\x14\n" +
 	"\x05route\x18\x01 \x01(\tR\x05route\x123\n" +
 	"\x06origin\x18\x02 \x01(\x0e2\x1b.zio.gateway.v1.RouteOriginR\x06origin\x12\x18\n" +
 	"\amatches\x18\x03 \x01(\bR\amatches\x12\x14\n" +
 	"\x05takes\x18\x04 \x01(\bR\x05takes\x12 \n" +
-	"\vexplanation\x18\x05 \x01(\tR\vexplanation\",\n" +
+	"\vexplanation\x18\x05 \x01(\tR\vexplanation\x12\x12\n" +
+	"\x04node\x18\x06 \x01(\tR\x04node\",\n" +
 	"\fDrainRequest\x12\x1c\n" +
 	"\x04node\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\x04node\"9\n" +
 	"\rDrainResponse\x12\x14\n" +

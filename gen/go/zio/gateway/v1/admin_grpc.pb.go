@@ -51,8 +51,8 @@ const (
 //
 // In a cluster, requests may name a node, by its name or its id; one that is called asks it.
 // Without, lists are of all nodes, and say which have not answered, and everything else
-// concerns the node that is called. A node that does not answer costs a second, with Reload five:
-// alone, it is UNAVAILABLE.
+// concerns the node that is called: so do routes, which each node tries in its own order. A node
+// that does not answer costs a second, with Reload five: alone, it is UNAVAILABLE.
 type AdminServiceClient interface {
 	// GetStatus sums the gateway up: what it serves, how full it is, its limits.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
@@ -91,14 +91,15 @@ type AdminServiceClient interface {
 	// events it has missed. The response's headers say that the watch has begun.
 	WatchNodes(ctx context.Context, in *WatchNodesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchNodesResponse], error)
 	// ListRoutes shows the routes in the order in which they are tried, listeners
-	// and default routes included.
+	// and default routes included, and in a cluster what was added at other nodes.
 	ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error)
 	// AddRoute adds a route behind those of the same priority, for flows opened
-	// from now on. ALREADY_EXISTS when there is one of that name. Routes added so
-	// are gone after a restart.
+	// from now on, at all nodes of a cluster. ALREADY_EXISTS when the node has one of that
+	// name. Routes added so are gone after a restart of their node.
 	AddRoute(ctx context.Context, in *AddRouteRequest, opts ...grpc.CallOption) (*AddRouteResponse, error)
 	// RemoveRoute removes a route; its flows go on. FAILED_PRECONDITION for a
-	// listener's route, which goes with the listener.
+	// listener's route, which goes with the listener, and for one of another node of the
+	// cluster, which the error names.
 	RemoveRoute(ctx context.Context, in *RemoveRouteRequest, opts ...grpc.CallOption) (*RemoveRouteResponse, error)
 	// TestRoute explains which route a BOT would take, and why not the others.
 	// It opens nothing.
@@ -335,8 +336,8 @@ func (c *adminServiceClient) Reload(ctx context.Context, in *ReloadRequest, opts
 //
 // In a cluster, requests may name a node, by its name or its id; one that is called asks it.
 // Without, lists are of all nodes, and say which have not answered, and everything else
-// concerns the node that is called. A node that does not answer costs a second, with Reload five:
-// alone, it is UNAVAILABLE.
+// concerns the node that is called: so do routes, which each node tries in its own order. A node
+// that does not answer costs a second, with Reload five: alone, it is UNAVAILABLE.
 type AdminServiceServer interface {
 	// GetStatus sums the gateway up: what it serves, how full it is, its limits.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
@@ -375,14 +376,15 @@ type AdminServiceServer interface {
 	// events it has missed. The response's headers say that the watch has begun.
 	WatchNodes(*WatchNodesRequest, grpc.ServerStreamingServer[WatchNodesResponse]) error
 	// ListRoutes shows the routes in the order in which they are tried, listeners
-	// and default routes included.
+	// and default routes included, and in a cluster what was added at other nodes.
 	ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error)
 	// AddRoute adds a route behind those of the same priority, for flows opened
-	// from now on. ALREADY_EXISTS when there is one of that name. Routes added so
-	// are gone after a restart.
+	// from now on, at all nodes of a cluster. ALREADY_EXISTS when the node has one of that
+	// name. Routes added so are gone after a restart of their node.
 	AddRoute(context.Context, *AddRouteRequest) (*AddRouteResponse, error)
 	// RemoveRoute removes a route; its flows go on. FAILED_PRECONDITION for a
-	// listener's route, which goes with the listener.
+	// listener's route, which goes with the listener, and for one of another node of the
+	// cluster, which the error names.
 	RemoveRoute(context.Context, *RemoveRouteRequest) (*RemoveRouteResponse, error)
 	// TestRoute explains which route a BOT would take, and why not the others.
 	// It opens nothing.

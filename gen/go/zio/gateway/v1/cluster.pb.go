@@ -150,12 +150,14 @@ type CarriedFlow struct {
 	NodeId string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	// As node_id.
 	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
-	// Which of the listeners the flow is for.
+	// Which of the listeners the flow is for; 0 with a route.
 	ListenerId uint64 `protobuf:"varint,3,opt,name=listener_id,json=listenerId,proto3" json:"listener_id,omitempty"`
 	// The client's BOT; only its label, its coordinates and its payload count.
 	Bot *Bot `protobuf:"bytes,4,opt,name=bot,proto3" json:"bot,omitempty"`
 	// The client.
-	Client        *Peer `protobuf:"bytes,5,opt,name=client,proto3" json:"client,omitempty"`
+	Client *Peer `protobuf:"bytes,5,opt,name=client,proto3" json:"client,omitempty"`
+	// Which of the routes that were added at the node finds the handler; 0 with a listener.
+	RouteId       uint64 `protobuf:"varint,6,opt,name=route_id,json=routeId,proto3" json:"route_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -223,6 +225,13 @@ func (x *CarriedFlow) GetClient() *Peer {
 		return x.Client
 	}
 	return nil
+}
+
+func (x *CarriedFlow) GetRouteId() uint64 {
+	if x != nil {
+		return x.RouteId
+	}
+	return 0
 }
 
 // CarryResponse is a message of the flow's handler, or of the gateway at which it is.
@@ -828,7 +837,9 @@ type ReadTableResponse struct {
 	// The number of its latest change.
 	Number uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
 	// Some of the listeners.
-	Listeners     []*ClusterListener `protobuf:"bytes,3,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	Listeners []*ClusterListener `protobuf:"bytes,3,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	// Some of the added routes, in the order of their numbers.
+	Routes        []*ClusterRoute `protobuf:"bytes,4,rep,name=routes,proto3" json:"routes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -880,6 +891,13 @@ func (x *ReadTableResponse) GetNumber() uint64 {
 func (x *ReadTableResponse) GetListeners() []*ClusterListener {
 	if x != nil {
 		return x.Listeners
+	}
+	return nil
+}
+
+func (x *ReadTableResponse) GetRoutes() []*ClusterRoute {
+	if x != nil {
+		return x.Routes
 	}
 	return nil
 }
@@ -1049,6 +1067,62 @@ func (x *ClusterListener) GetPeer() *Peer {
 	return nil
 }
 
+// ClusterRoute is a route that an operator has added, as the other nodes know it.
+type ClusterRoute struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number at its node, of which none is used twice. It never changes but for being removed.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The route. What its factory says is for operators to read, but for that of `listener`: other
+	// nodes look for the listeners themselves.
+	Route         *Route `protobuf:"bytes,2,opt,name=route,proto3" json:"route,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterRoute) Reset() {
+	*x = ClusterRoute{}
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterRoute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterRoute) ProtoMessage() {}
+
+func (x *ClusterRoute) ProtoReflect() protoreflect.Message {
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterRoute.ProtoReflect.Descriptor instead.
+func (*ClusterRoute) Descriptor() ([]byte, []int) {
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ClusterRoute) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ClusterRoute) GetRoute() *Route {
+	if x != nil {
+		return x.Route
+	}
+	return nil
+}
+
 // ClusterBeat says that a node is there. Nodes publish it twice a second on
 // zio.CLUSTER.beat.ID.
 type ClusterBeat struct {
@@ -1079,7 +1153,7 @@ type ClusterBeat struct {
 
 func (x *ClusterBeat) Reset() {
 	*x = ClusterBeat{}
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[13]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1165,7 @@ func (x *ClusterBeat) String() string {
 func (*ClusterBeat) ProtoMessage() {}
 
 func (x *ClusterBeat) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[13]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1178,7 @@ func (x *ClusterBeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterBeat.ProtoReflect.Descriptor instead.
 func (*ClusterBeat) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{13}
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ClusterBeat) GetNodeId() string {
@@ -1190,7 +1264,7 @@ type ClusterLoad struct {
 
 func (x *ClusterLoad) Reset() {
 	*x = ClusterLoad{}
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[14]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1276,7 @@ func (x *ClusterLoad) String() string {
 func (*ClusterLoad) ProtoMessage() {}
 
 func (x *ClusterLoad) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[14]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1289,7 @@ func (x *ClusterLoad) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterLoad.ProtoReflect.Descriptor instead.
 func (*ClusterLoad) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{14}
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ClusterLoad) GetId() uint64 {
@@ -1243,6 +1317,10 @@ type ClusterChange struct {
 	Set []*ClusterListener `protobuf:"bytes,3,rep,name=set,proto3" json:"set,omitempty"`
 	// Listeners that are there no more.
 	Removed []uint64 `protobuf:"varint,4,rep,packed,name=removed,proto3" json:"removed,omitempty"`
+	// Routes that were added. Since version 2.
+	SetRoutes []*ClusterRoute `protobuf:"bytes,5,rep,name=set_routes,json=setRoutes,proto3" json:"set_routes,omitempty"`
+	// Routes that were removed.
+	RemovedRoutes []uint64 `protobuf:"varint,6,rep,packed,name=removed_routes,json=removedRoutes,proto3" json:"removed_routes,omitempty"`
 	// Listeners of which nothing has changed but how many flows they have. Since version 2: while
 	// a node of version 1 is there, they stand in `set`.
 	Loads         []*ClusterLoad `protobuf:"bytes,10,rep,name=loads,proto3" json:"loads,omitempty"`
@@ -1252,7 +1330,7 @@ type ClusterChange struct {
 
 func (x *ClusterChange) Reset() {
 	*x = ClusterChange{}
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[15]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1264,7 +1342,7 @@ func (x *ClusterChange) String() string {
 func (*ClusterChange) ProtoMessage() {}
 
 func (x *ClusterChange) ProtoReflect() protoreflect.Message {
-	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[15]
+	mi := &file_zio_gateway_v1_cluster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1277,7 +1355,7 @@ func (x *ClusterChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterChange.ProtoReflect.Descriptor instead.
 func (*ClusterChange) Descriptor() ([]byte, []int) {
-	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{15}
+	return file_zio_gateway_v1_cluster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ClusterChange) GetNodeId() string {
@@ -1308,6 +1386,20 @@ func (x *ClusterChange) GetRemoved() []uint64 {
 	return nil
 }
 
+func (x *ClusterChange) GetSetRoutes() []*ClusterRoute {
+	if x != nil {
+		return x.SetRoutes
+	}
+	return nil
+}
+
+func (x *ClusterChange) GetRemovedRoutes() []uint64 {
+	if x != nil {
+		return x.RemovedRoutes
+	}
+	return nil
+}
+
 func (x *ClusterChange) GetLoads() []*ClusterLoad {
 	if x != nil {
 		return x.Loads
@@ -1319,20 +1411,21 @@ var File_zio_gateway_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_zio_gateway_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x1czio/gateway/v1/cluster.proto\x12\x0ezio.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19zio/gateway/v1/flow.proto\x1a\x1czio/gateway/v1/handler.proto\"\xc9\x01\n" +
+	"\x1czio/gateway/v1/cluster.proto\x12\x0ezio.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1azio/gateway/v1/admin.proto\x1a\x19zio/gateway/v1/flow.proto\x1a\x1czio/gateway/v1/handler.proto\"\xc9\x01\n" +
 	"\fCarryRequest\x12'\n" +
 	"\x03pay\x18\x02 \x01(\v2\x13.zio.gateway.v1.PayH\x00R\x03pay\x12'\n" +
 	"\x03dat\x18\x03 \x01(\v2\x13.zio.gateway.v1.DatH\x00R\x03dat\x12'\n" +
 	"\x03eot\x18\x04 \x01(\v2\x13.zio.gateway.v1.EotH\x00R\x03eot\x123\n" +
 	"\x05begin\x18\x05 \x01(\v2\x1b.zio.gateway.v1.CarriedFlowH\x00R\x05beginB\t\n" +
-	"\amessage\"\xb0\x01\n" +
+	"\amessage\"\xcb\x01\n" +
 	"\vCarriedFlow\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x1f\n" +
 	"\vlistener_id\x18\x03 \x01(\x04R\n" +
 	"listenerId\x12%\n" +
 	"\x03bot\x18\x04 \x01(\v2\x13.zio.gateway.v1.BotR\x03bot\x12,\n" +
-	"\x06client\x18\x05 \x01(\v2\x14.zio.gateway.v1.PeerR\x06client\"\xbe\x01\n" +
+	"\x06client\x18\x05 \x01(\v2\x14.zio.gateway.v1.PeerR\x06client\x12\x19\n" +
+	"\broute_id\x18\x06 \x01(\x04R\arouteId\"\xbe\x01\n" +
 	"\rCarryResponse\x12'\n" +
 	"\x03bot\x18\x01 \x01(\v2\x13.zio.gateway.v1.BotH\x00R\x03bot\x12'\n" +
 	"\x03pay\x18\x02 \x01(\v2\x13.zio.gateway.v1.PayH\x00R\x03pay\x12'\n" +
@@ -1363,11 +1456,12 @@ const file_zio_gateway_v1_cluster_proto_rawDesc = "" +
 	"\ahandler\x18\x03 \x01(\v2\x14.zio.gateway.v1.PeerR\ahandler\x12\x12\n" +
 	"\x04node\x18\x04 \x01(\tR\x04node\"\x16\n" +
 	"\x14DeclineOfferResponse\"\x12\n" +
-	"\x10ReadTableRequest\"\x83\x01\n" +
+	"\x10ReadTableRequest\"\xb9\x01\n" +
 	"\x11ReadTableResponse\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12=\n" +
-	"\tlisteners\x18\x03 \x03(\v2\x1f.zio.gateway.v1.ClusterListenerR\tlisteners\"\r\n" +
+	"\tlisteners\x18\x03 \x03(\v2\x1f.zio.gateway.v1.ClusterListenerR\tlisteners\x124\n" +
+	"\x06routes\x18\x04 \x03(\v2\x1c.zio.gateway.v1.ClusterRouteR\x06routes\"\r\n" +
 	"\vPingRequest\"\x0e\n" +
 	"\fPingResponse\"\xa8\x01\n" +
 	"\x0fClusterListener\x12\x0e\n" +
@@ -1376,7 +1470,10 @@ const file_zio_gateway_v1_cluster_proto_rawDesc = "" +
 	"\x05match\x18\x03 \x01(\tR\x05match\x12\x1b\n" +
 	"\tmax_flows\x18\x04 \x01(\rR\bmaxFlows\x12\x14\n" +
 	"\x05flows\x18\x05 \x01(\rR\x05flows\x12(\n" +
-	"\x04peer\x18\x06 \x01(\v2\x14.zio.gateway.v1.PeerR\x04peer\"\xad\x02\n" +
+	"\x04peer\x18\x06 \x01(\v2\x14.zio.gateway.v1.PeerR\x04peer\"K\n" +
+	"\fClusterRoute\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
+	"\x05route\x18\x02 \x01(\v2\x15.zio.gateway.v1.RouteR\x05route\"\xad\x02\n" +
 	"\vClusterBeat\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x1a\n" +
@@ -1391,12 +1488,15 @@ const file_zio_gateway_v1_cluster_proto_rawDesc = "" +
 	" \x01(\x04R\x05flows\"3\n" +
 	"\vClusterLoad\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
-	"\x05flows\x18\x02 \x01(\rR\x05flows\"\xc0\x01\n" +
+	"\x05flows\x18\x02 \x01(\rR\x05flows\"\xa4\x02\n" +
 	"\rClusterChange\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x121\n" +
 	"\x03set\x18\x03 \x03(\v2\x1f.zio.gateway.v1.ClusterListenerR\x03set\x12\x18\n" +
-	"\aremoved\x18\x04 \x03(\x04R\aremoved\x121\n" +
+	"\aremoved\x18\x04 \x03(\x04R\aremoved\x12;\n" +
+	"\n" +
+	"set_routes\x18\x05 \x03(\v2\x1c.zio.gateway.v1.ClusterRouteR\tsetRoutes\x12%\n" +
+	"\x0eremoved_routes\x18\x06 \x03(\x04R\rremovedRoutes\x121\n" +
 	"\x05loads\x18\n" +
 	" \x03(\v2\x1b.zio.gateway.v1.ClusterLoadR\x05loads2\x99\x03\n" +
 	"\x0eClusterService\x12H\n" +
@@ -1418,7 +1518,7 @@ func file_zio_gateway_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_zio_gateway_v1_cluster_proto_rawDescData
 }
 
-var file_zio_gateway_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_zio_gateway_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_zio_gateway_v1_cluster_proto_goTypes = []any{
 	(*CarryRequest)(nil),          // 0: zio.gateway.v1.CarryRequest
 	(*CarriedFlow)(nil),           // 1: zio.gateway.v1.CarriedFlow
@@ -1433,58 +1533,63 @@ var file_zio_gateway_v1_cluster_proto_goTypes = []any{
 	(*PingRequest)(nil),           // 10: zio.gateway.v1.PingRequest
 	(*PingResponse)(nil),          // 11: zio.gateway.v1.PingResponse
 	(*ClusterListener)(nil),       // 12: zio.gateway.v1.ClusterListener
-	(*ClusterBeat)(nil),           // 13: zio.gateway.v1.ClusterBeat
-	(*ClusterLoad)(nil),           // 14: zio.gateway.v1.ClusterLoad
-	(*ClusterChange)(nil),         // 15: zio.gateway.v1.ClusterChange
-	(*Pay)(nil),                   // 16: zio.gateway.v1.Pay
-	(*Dat)(nil),                   // 17: zio.gateway.v1.Dat
-	(*Eot)(nil),                   // 18: zio.gateway.v1.Eot
-	(*Bot)(nil),                   // 19: zio.gateway.v1.Bot
-	(*Peer)(nil),                  // 20: zio.gateway.v1.Peer
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*ClusterRoute)(nil),          // 13: zio.gateway.v1.ClusterRoute
+	(*ClusterBeat)(nil),           // 14: zio.gateway.v1.ClusterBeat
+	(*ClusterLoad)(nil),           // 15: zio.gateway.v1.ClusterLoad
+	(*ClusterChange)(nil),         // 16: zio.gateway.v1.ClusterChange
+	(*Pay)(nil),                   // 17: zio.gateway.v1.Pay
+	(*Dat)(nil),                   // 18: zio.gateway.v1.Dat
+	(*Eot)(nil),                   // 19: zio.gateway.v1.Eot
+	(*Bot)(nil),                   // 20: zio.gateway.v1.Bot
+	(*Peer)(nil),                  // 21: zio.gateway.v1.Peer
+	(*Route)(nil),                 // 22: zio.gateway.v1.Route
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
 }
 var file_zio_gateway_v1_cluster_proto_depIdxs = []int32{
-	16, // 0: zio.gateway.v1.CarryRequest.pay:type_name -> zio.gateway.v1.Pay
-	17, // 1: zio.gateway.v1.CarryRequest.dat:type_name -> zio.gateway.v1.Dat
-	18, // 2: zio.gateway.v1.CarryRequest.eot:type_name -> zio.gateway.v1.Eot
+	17, // 0: zio.gateway.v1.CarryRequest.pay:type_name -> zio.gateway.v1.Pay
+	18, // 1: zio.gateway.v1.CarryRequest.dat:type_name -> zio.gateway.v1.Dat
+	19, // 2: zio.gateway.v1.CarryRequest.eot:type_name -> zio.gateway.v1.Eot
 	1,  // 3: zio.gateway.v1.CarryRequest.begin:type_name -> zio.gateway.v1.CarriedFlow
-	19, // 4: zio.gateway.v1.CarriedFlow.bot:type_name -> zio.gateway.v1.Bot
-	20, // 5: zio.gateway.v1.CarriedFlow.client:type_name -> zio.gateway.v1.Peer
-	19, // 6: zio.gateway.v1.CarryResponse.bot:type_name -> zio.gateway.v1.Bot
-	16, // 7: zio.gateway.v1.CarryResponse.pay:type_name -> zio.gateway.v1.Pay
-	17, // 8: zio.gateway.v1.CarryResponse.dat:type_name -> zio.gateway.v1.Dat
-	18, // 9: zio.gateway.v1.CarryResponse.eot:type_name -> zio.gateway.v1.Eot
-	16, // 10: zio.gateway.v1.AcceptRequest.pay:type_name -> zio.gateway.v1.Pay
-	17, // 11: zio.gateway.v1.AcceptRequest.dat:type_name -> zio.gateway.v1.Dat
-	18, // 12: zio.gateway.v1.AcceptRequest.eot:type_name -> zio.gateway.v1.Eot
+	20, // 4: zio.gateway.v1.CarriedFlow.bot:type_name -> zio.gateway.v1.Bot
+	21, // 5: zio.gateway.v1.CarriedFlow.client:type_name -> zio.gateway.v1.Peer
+	20, // 6: zio.gateway.v1.CarryResponse.bot:type_name -> zio.gateway.v1.Bot
+	17, // 7: zio.gateway.v1.CarryResponse.pay:type_name -> zio.gateway.v1.Pay
+	18, // 8: zio.gateway.v1.CarryResponse.dat:type_name -> zio.gateway.v1.Dat
+	19, // 9: zio.gateway.v1.CarryResponse.eot:type_name -> zio.gateway.v1.Eot
+	17, // 10: zio.gateway.v1.AcceptRequest.pay:type_name -> zio.gateway.v1.Pay
+	18, // 11: zio.gateway.v1.AcceptRequest.dat:type_name -> zio.gateway.v1.Dat
+	19, // 12: zio.gateway.v1.AcceptRequest.eot:type_name -> zio.gateway.v1.Eot
 	4,  // 13: zio.gateway.v1.AcceptRequest.begin:type_name -> zio.gateway.v1.AcceptedOffer
-	19, // 14: zio.gateway.v1.AcceptedOffer.bot:type_name -> zio.gateway.v1.Bot
-	20, // 15: zio.gateway.v1.AcceptedOffer.handler:type_name -> zio.gateway.v1.Peer
-	16, // 16: zio.gateway.v1.AcceptResponse.pay:type_name -> zio.gateway.v1.Pay
-	17, // 17: zio.gateway.v1.AcceptResponse.dat:type_name -> zio.gateway.v1.Dat
-	18, // 18: zio.gateway.v1.AcceptResponse.eot:type_name -> zio.gateway.v1.Eot
+	20, // 14: zio.gateway.v1.AcceptedOffer.bot:type_name -> zio.gateway.v1.Bot
+	21, // 15: zio.gateway.v1.AcceptedOffer.handler:type_name -> zio.gateway.v1.Peer
+	17, // 16: zio.gateway.v1.AcceptResponse.pay:type_name -> zio.gateway.v1.Pay
+	18, // 17: zio.gateway.v1.AcceptResponse.dat:type_name -> zio.gateway.v1.Dat
+	19, // 18: zio.gateway.v1.AcceptResponse.eot:type_name -> zio.gateway.v1.Eot
 	1,  // 19: zio.gateway.v1.AcceptResponse.begin:type_name -> zio.gateway.v1.CarriedFlow
-	20, // 20: zio.gateway.v1.DeclineOfferRequest.handler:type_name -> zio.gateway.v1.Peer
+	21, // 20: zio.gateway.v1.DeclineOfferRequest.handler:type_name -> zio.gateway.v1.Peer
 	12, // 21: zio.gateway.v1.ReadTableResponse.listeners:type_name -> zio.gateway.v1.ClusterListener
-	20, // 22: zio.gateway.v1.ClusterListener.peer:type_name -> zio.gateway.v1.Peer
-	21, // 23: zio.gateway.v1.ClusterBeat.started:type_name -> google.protobuf.Timestamp
-	12, // 24: zio.gateway.v1.ClusterChange.set:type_name -> zio.gateway.v1.ClusterListener
-	14, // 25: zio.gateway.v1.ClusterChange.loads:type_name -> zio.gateway.v1.ClusterLoad
-	0,  // 26: zio.gateway.v1.ClusterService.Carry:input_type -> zio.gateway.v1.CarryRequest
-	3,  // 27: zio.gateway.v1.ClusterService.Accept:input_type -> zio.gateway.v1.AcceptRequest
-	6,  // 28: zio.gateway.v1.ClusterService.DeclineOffer:input_type -> zio.gateway.v1.DeclineOfferRequest
-	8,  // 29: zio.gateway.v1.ClusterService.ReadTable:input_type -> zio.gateway.v1.ReadTableRequest
-	10, // 30: zio.gateway.v1.ClusterService.Ping:input_type -> zio.gateway.v1.PingRequest
-	2,  // 31: zio.gateway.v1.ClusterService.Carry:output_type -> zio.gateway.v1.CarryResponse
-	5,  // 32: zio.gateway.v1.ClusterService.Accept:output_type -> zio.gateway.v1.AcceptResponse
-	7,  // 33: zio.gateway.v1.ClusterService.DeclineOffer:output_type -> zio.gateway.v1.DeclineOfferResponse
-	9,  // 34: zio.gateway.v1.ClusterService.ReadTable:output_type -> zio.gateway.v1.ReadTableResponse
-	11, // 35: zio.gateway.v1.ClusterService.Ping:output_type -> zio.gateway.v1.PingResponse
-	31, // [31:36] is the sub-list for method output_type
-	26, // [26:31] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	13, // 22: zio.gateway.v1.ReadTableResponse.routes:type_name -> zio.gateway.v1.ClusterRoute
+	21, // 23: zio.gateway.v1.ClusterListener.peer:type_name -> zio.gateway.v1.Peer
+	22, // 24: zio.gateway.v1.ClusterRoute.route:type_name -> zio.gateway.v1.Route
+	23, // 25: zio.gateway.v1.ClusterBeat.started:type_name -> google.protobuf.Timestamp
+	12, // 26: zio.gateway.v1.ClusterChange.set:type_name -> zio.gateway.v1.ClusterListener
+	13, // 27: zio.gateway.v1.ClusterChange.set_routes:type_name -> zio.gateway.v1.ClusterRoute
+	15, // 28: zio.gateway.v1.ClusterChange.loads:type_name -> zio.gateway.v1.ClusterLoad
+	0,  // 29: zio.gateway.v1.ClusterService.Carry:input_type -> zio.gateway.v1.CarryRequest
+	3,  // 30: zio.gateway.v1.ClusterService.Accept:input_type -> zio.gateway.v1.AcceptRequest
+	6,  // 31: zio.gateway.v1.ClusterService.DeclineOffer:input_type -> zio.gateway.v1.DeclineOfferRequest
+	8,  // 32: zio.gateway.v1.ClusterService.ReadTable:input_type -> zio.gateway.v1.ReadTableRequest
+	10, // 33: zio.gateway.v1.ClusterService.Ping:input_type -> zio.gateway.v1.PingRequest
+	2,  // 34: zio.gateway.v1.ClusterService.Carry:output_type -> zio.gateway.v1.CarryResponse
+	5,  // 35: zio.gateway.v1.ClusterService.Accept:output_type -> zio.gateway.v1.AcceptResponse
+	7,  // 36: zio.gateway.v1.ClusterService.DeclineOffer:output_type -> zio.gateway.v1.DeclineOfferResponse
+	9,  // 37: zio.gateway.v1.ClusterService.ReadTable:output_type -> zio.gateway.v1.ReadTableResponse
+	11, // 38: zio.gateway.v1.ClusterService.Ping:output_type -> zio.gateway.v1.PingResponse
+	34, // [34:39] is the sub-list for method output_type
+	29, // [29:34] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_zio_gateway_v1_cluster_proto_init() }
@@ -1492,6 +1597,7 @@ func file_zio_gateway_v1_cluster_proto_init() {
 	if File_zio_gateway_v1_cluster_proto != nil {
 		return
 	}
+	file_zio_gateway_v1_admin_proto_init()
 	file_zio_gateway_v1_flow_proto_init()
 	file_zio_gateway_v1_handler_proto_init()
 	file_zio_gateway_v1_cluster_proto_msgTypes[0].OneofWrappers = []any{
@@ -1524,7 +1630,7 @@ func file_zio_gateway_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_zio_gateway_v1_cluster_proto_rawDesc), len(file_zio_gateway_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

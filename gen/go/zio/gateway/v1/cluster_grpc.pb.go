@@ -35,7 +35,7 @@ const (
 // and operators it is UNIMPLEMENTED.
 type ClusterServiceClient interface {
 	// Carry relays one flow between the node at which its client is, which calls, and the
-	// one at which its listener is. The first request is `begin`; the first response is the
+	// one at which its listener is, or the route that finds its handler. The first request is `begin`; the first response is the
 	// handler's BOT, or an EOT whose reason says why there is none. Then it is as
 	// FlowService.Open, but that messages keep the numbers that their senders gave them,
 	// and that an EOT with a reason other than END_REASON_COMPLETED has the flow ended for
@@ -50,7 +50,8 @@ type ClusterServiceClient interface {
 	// Decline has an offer of the node's refused by a handler at another. NOT_FOUND when
 	// there is no such offer, PERMISSION_DENIED when it was made to somebody else.
 	DeclineOffer(ctx context.Context, in *DeclineOfferRequest, opts ...grpc.CallOption) (*DeclineOfferResponse, error)
-	// ReadTable returns the listeners that a node has, whole, in messages of less than a
+	// ReadTable returns the listeners that a node has, and the routes that operators have added
+	// there, whole, in messages of less than a
 	// mebibyte. All of them have the same number.
 	ReadTable(ctx context.Context, in *ReadTableRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadTableResponse], error)
 	// Ping shows that the node is there.
@@ -139,7 +140,7 @@ func (c *clusterServiceClient) Ping(ctx context.Context, in *PingRequest, opts .
 // and operators it is UNIMPLEMENTED.
 type ClusterServiceServer interface {
 	// Carry relays one flow between the node at which its client is, which calls, and the
-	// one at which its listener is. The first request is `begin`; the first response is the
+	// one at which its listener is, or the route that finds its handler. The first request is `begin`; the first response is the
 	// handler's BOT, or an EOT whose reason says why there is none. Then it is as
 	// FlowService.Open, but that messages keep the numbers that their senders gave them,
 	// and that an EOT with a reason other than END_REASON_COMPLETED has the flow ended for
@@ -154,7 +155,8 @@ type ClusterServiceServer interface {
 	// Decline has an offer of the node's refused by a handler at another. NOT_FOUND when
 	// there is no such offer, PERMISSION_DENIED when it was made to somebody else.
 	DeclineOffer(context.Context, *DeclineOfferRequest) (*DeclineOfferResponse, error)
-	// ReadTable returns the listeners that a node has, whole, in messages of less than a
+	// ReadTable returns the listeners that a node has, and the routes that operators have added
+	// there, whole, in messages of less than a
 	// mebibyte. All of them have the same number.
 	ReadTable(*ReadTableRequest, grpc.ServerStreamingServer[ReadTableResponse]) error
 	// Ping shows that the node is there.

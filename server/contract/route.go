@@ -1,4 +1,4 @@
-package admin
+package contract
 
 import (
 	"math"
@@ -9,8 +9,23 @@ import (
 
 	"github.com/zioflow/gateway/broker/routes"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
-	"github.com/zioflow/gateway/server/contract"
 )
+
+// ToSpec is a route as it is made. The error is INVALID_ARGUMENT.
+func ToSpec(r *gatewayv1.Route) (routes.Spec, error) {
+	factory, err := description(r)
+	return routes.Spec{
+		Name: r.GetName(), Match: r.GetMatch(), Rules: r.GetRules(), Priority: r.GetPriority(), MaxCredit: r.GetMaxCredit(),
+		Factory: factory,
+	}, err
+}
+
+// ToRoute is ToSpec's inverse. What the contract has no field for is left out.
+func ToRoute(s routes.Spec) *gatewayv1.Route {
+	r := &gatewayv1.Route{Name: s.Name, Match: s.Match, Rules: s.Rules, Priority: s.Priority, MaxCredit: s.MaxCredit}
+	describe(r, s.Factory)
+	return r
+}
 
 // factories is the contract's oneof: each kind of factory has its member.
 var factories = (*gatewayv1.Route)(nil).ProtoReflect().Descriptor().Oneofs().ByName("factory")
@@ -34,7 +49,7 @@ func description(r *gatewayv1.Route) (routes.Description, error) {
 		case protoreflect.Message:
 			limit, ok := v.Interface().(*durationpb.Duration)
 			if !ok || limit.CheckValid() != nil {
-				return nil, contract.BadField("route."+string(member.Name()+"."+field.Name()), "is no duration")
+				return nil, BadField("route."+string(member.Name()+"."+field.Name()), "is no duration")
 			}
 			fields[string(field.Name())] = limit.AsDuration().String()
 		case string:
@@ -42,7 +57,7 @@ func description(r *gatewayv1.Route) (routes.Description, error) {
 		default:
 			n, ok := integer(value, field.Kind())
 			if !ok {
-				return nil, contract.BadField("route."+string(member.Name()+"."+field.Name()), "is too large, or of a kind that this gateway can't read")
+				return nil, BadField("route."+string(member.Name()+"."+field.Name()), "is too large, or of a kind that this gateway can't read")
 			}
 			fields[string(field.Name())] = n
 		}

@@ -1,4 +1,4 @@
-package admin
+package contract
 
 import (
 	"testing"
