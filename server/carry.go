@@ -63,6 +63,8 @@ func (s *carryService) relay(
 	err := relayFlow(ctx, out, send)
 	if ctx.Err() != nil {
 		x.leave(nodeGone(ctx, node))
+	} else if c := nodeConnOf(ctx); c != nil && x.waits() {
+		c.sends(x.waits)
 	}
 	return err
 }

@@ -49,7 +49,12 @@ type connInfo struct {
 
 // GetSecurityValue implements credentials.ChannelzSecurityInfo.
 func (v *connInfo) GetSecurityValue() credentials.ChannelzSecurityValue {
-	if info, is := v.AuthInfo.(credentials.ChannelzSecurityInfo); is {
+	return securityValue(v.AuthInfo)
+}
+
+// securityValue is what channelz shows of how a connection is secured; nil for nothing.
+func securityValue(how credentials.AuthInfo) credentials.ChannelzSecurityValue {
+	if info, is := how.(credentials.ChannelzSecurityInfo); is {
 		return info.GetSecurityValue()
 	}
 	return nil

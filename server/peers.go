@@ -55,6 +55,7 @@ type PeersOptions struct {
 type Peers struct {
 	stopped context.CancelFunc // ends what watches
 	grpc    *grpc.Server
+	conns   *nodeConns
 	streams sync.WaitGroup // goroutines that outlive their stream's handler
 }
 
@@ -64,11 +65,11 @@ func NewPeers(b *broker.Broker, o PeersOptions) *Peers {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	limits, lines, counters := b.Options(), logs.NewSampler(o.Log, logs.Options{}), newCounters(prometheus.NewRegistry())
-	all := []interceptor{boundStatuses(), recoverCalls(lines, counters), checkCalls(nodesMay)}
+	all := []interceptor{noteNodes(), boundStatuses(), recoverCalls(lines, counters), checkCalls(nodesMay)}
 	stop, stopped := context.WithCancel(context.Background())
-	p := &Peers{stopped: stopped}
+	p := &Peers{stopped: stopped, conns: newNodeConns()}
 	p.grpc = grpc.NewServer(append(peerconn.ServerOptions(o.TLS != nil),
-		grpc.Creds(&toldPeers{peerconn.Credentials(o.TLS), logs.NewSampler(o.Log, logs.Seldom())}),
+		grpc.Creds(&toldPeers{peerconn.Credentials(o.TLS), p.conns, logs.NewSampler(o.Log, logs.Seldom())}),
 		grpc.ForceServerCodecV2(codec.New()),
 		experimental.BufferPool(new(codec.FramePool)),
 		grpc.ChainUnaryInterceptor(chainUnary(all)), grpc.ChainStreamInterceptor(chainStream(all)),
@@ -109,28 +110,30 @@ func nodesMay(_ context.Context, fullMethod string) error {
 func (p *Peers) Serve(l net.Listener) error { return serve(p.grpc, l) }
 
 // Stop waits for the streams that there are until the context ends, and closes the
-// connections.
+// connections. One by which nothing is left to be said is not waited for, beyond a moment.
 func (p *Peers) Stop(ctx context.Context) {
 	p.stopped()
 	defer context.AfterFunc(ctx, p.grpc.Stop)()
+	p.conns.leave()
 	p.grpc.GracefulStop()
 	p.streams.Wait()
 }
 
-// toldPeers logs connections of those who are no nodes.
+// toldPeers logs connections of those who are no nodes, and keeps those of nodes.
 type toldPeers struct {
 	credentials.TransportCredentials
+	conns *nodeConns
 	lines *logs.Sampler
 }
 
 // Clone implements credentials.TransportCredentials.
 func (c *toldPeers) Clone() credentials.TransportCredentials {
-	return &toldPeers{c.TransportCredentials.Clone(), c.lines}
+	return &toldPeers{c.TransportCredentials.Clone(), c.conns, c.lines}
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (c *toldPeers) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	secured, info, err := c.TransportCredentials.ServerHandshake(conn)
+	secured, info, err := c.conns.handshake(conn, c.TransportCredentials.ServerHandshake)
 	if err != nil && !wentAway(err) {
 		address := crowd.Host(conn.RemoteAddr())
 		c.lines.Log(context.Background(), slog.LevelWarn, "cluster_stranger", logs.Of("", address), "connection refused",
