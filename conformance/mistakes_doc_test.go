@@ -87,7 +87,8 @@ func newMistakeFolder(t *testing.T, text string) *mistakeFolder {
 	}
 	at.environment = slices.Concat(gatewayCommand(t, patience, nil, nil).Env, []string{"PATH=" + at.path + ":" + os.Getenv("PATH")})
 	for _, folder := range []string{"keys", "other"} {
-		script := fmt.Sprintf("gateway keygen server %s && (echo identities: && gateway keygen identity --role client %s alice) >%s/identities.yaml", folder, folder, folder)
+		script := fmt.Sprintf("gateway keygen server %s && (echo identities: && gateway keygen identity --role client %s alice && "+
+			"echo \"jwt: [{issuer: 'http://127.0.0.1:1', jwks: 'http://127.0.0.1:1/keys', audience: gateway, name-prefix: 'jwt:'}]\") >%s/identities.yaml", folder, folder, folder)
 		if out, err := at.shell(t.Context(), script).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -166,6 +167,10 @@ func TestGateway_Explain(t *testing.T) {
 	if g.Explain(nil) != nil {
 		t.Error("no error is one")
 	}
+	unverified, err := status.New(codes.Unavailable, "not just now").WithDetails(&errdetails.ErrorInfo{Domain: "gateway.zioflow", Reason: "NO_ISSUER_KEYS"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, err = g.Admin().GetStatus(t.Context(), &gatewayv1.GetStatusRequest{})
 	for _, c := range []struct {
 		err   error
@@ -178,6 +183,7 @@ func TestGateway_Explain(t *testing.T) {
 			"zioflow: this user may not connect to 127.0.0.1:1: the socket is for its owner and group"},
 		{status.Error(codes.NotFound, "there is no\nflow 7"), "zioflow: there is no flow 7"},
 		{status.Error(codes.Unauthenticated, "no identity has the token"), "zioflow: the gateway at 127.0.0.1:1 does not let this program in: no identity has the token"},
+		{unverified.Err(), "zioflow: the gateway at 127.0.0.1:1 does not let this program in: not just now"},
 		{status.Error(codes.PermissionDenied, "it takes admin"), "zioflow: the gateway at 127.0.0.1:1 does not allow this: it takes admin"},
 		{status.Error(codes.DeadlineExceeded, "…"), "zioflow: the gateway at 127.0.0.1:1 did not reply in time"},
 		{status.Error(codes.Unimplemented, "…"), "zioflow: what listens at 127.0.0.1:1 has no such call: is it a gateway, and not older than this program?"},

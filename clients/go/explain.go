@@ -69,6 +69,9 @@ func (g *Gateway) Explain(err error) error {
 // noToken is how gRPC begins when a source of tokens has failed.
 const noToken = "transport: per-RPC creds failed due to error: "
 
+// noIssuerKeys is why the gateway cannot tell just now whom a JWT is from.
+const noIssuerKeys = "NO_ISSUER_KEYS"
+
 // explained is a status that tells of no flow's end.
 func (g *Gateway) explained(err error) error {
 	s, ok := status.FromError(err)
@@ -92,7 +95,7 @@ func (g *Gateway) notLetIn(err error) error {
 	switch {
 	case s.Code() == codes.Unauthenticated && noToken:
 		return &callError{"there is no token to show: " + why, err}
-	case s.Code() == codes.Unauthenticated:
+	case s.Code() == codes.Unauthenticated, infoOf(s).GetReason() == noIssuerKeys:
 		return &callError{fmt.Sprintf("the gateway at %s does not let this program in: %s", g.address, why), err}
 	case s.Code() == codes.PermissionDenied:
 		return &callError{fmt.Sprintf("the gateway at %s does not allow this: %s", g.address, why), err}
