@@ -90,7 +90,9 @@ func crowded(b *testing.B) *rig {
 }
 
 // BenchmarkBeside is how many DATs of 64 KiB a second cross a flow beside 10,000 others while
-// somebody looks at all of them as often as top does, in proportion to those while nobody does:
+// somebody looks at all of them as often as top does, in proportion to those while nobody does;
+// and the same for each second of processor time that all of it takes, which is what can be told
+// where others use the machine as well:
 //
 //	go test ./cli/operate -run - -bench Beside -benchtime 5x
 func BenchmarkBeside(b *testing.B) {
@@ -102,7 +104,8 @@ func BenchmarkBeside(b *testing.B) {
 	defer giver.Abort()
 	const window = 5 * time.Second
 	dat := zioflow.Dat{Payload: [][]byte{make([]byte, 64<<10)}}
-	count := func() (dats float64) {
+	count := func(used *time.Duration) (dats float64) {
+		defer func(before time.Duration) { *used += processorTime(b) - before }(processorTime(b))
 		for end := time.Now().Add(window); time.Now().Before(end); dats++ {
 			if err := giver.Put(b.Context(), dat); err != nil {
 				b.Fatal(err)
@@ -112,8 +115,9 @@ func BenchmarkBeside(b *testing.B) {
 	}
 	source := topOf(b, r)
 	var alone, watched float64
+	var usedAlone, usedWatched time.Duration
 	for b.Loop() {
-		alone += count()
+		alone += count(&usedAlone)
 		ctx, cancel := context.WithCancel(b.Context())
 		var looking sync.WaitGroup
 		looking.Go(func() {
@@ -128,9 +132,10 @@ func BenchmarkBeside(b *testing.B) {
 				}
 			}
 		})
-		watched += count()
+		watched += count(&usedWatched)
 		cancel()
 		looking.Wait()
 	}
 	b.ReportMetric(watched/alone, "watched/alone")
+	b.ReportMetric(watched/alone*usedAlone.Seconds()/usedWatched.Seconds(), "watched/alone/processor-s")
 }
