@@ -21,8 +21,10 @@ type lead struct {
 	id     uint64           // the listener's at its node
 	name   string           // the listener's
 	is     members.Listener // used by the loop alone
+	own    int              // likewise; flows that it had from here at the latest tick
 
 	held     atomic.Bool // until the next tick: it could take nothing
+	used     atomic.Bool // it has flows from here, or had at the latest tick
 	loading  sync.Mutex
 	listener *listeners.Listener // guarded by loading
 	flows    int                 // guarded by loading; by its node
@@ -46,6 +48,25 @@ func (l *lead) load() {
 	defer l.loading.Unlock()
 	l.flows, l.draining = l.is.Flows, l.member.draining
 	l.tell()
+}
+
+// recount reckons anew how many flows it has that are not from here. Its node tells nothing where as
+// many of those have ended as were offered from here. It is called by the loop with every tick: if
+// those from here are as many as they were with the one before, its node has counted them by now.
+func (l *lead) recount() {
+	if !l.used.Swap(false) {
+		return
+	}
+	was := l.own
+	l.loading.Lock()
+	l.own = l.listener.Flows()
+	l.loading.Unlock()
+	if l.own > 0 || l.own != was {
+		l.used.Store(true)
+	}
+	if l.own == was {
+		l.load()
+	}
 }
 
 // hold has nothing be offered until the next tick.
@@ -77,6 +98,7 @@ func (l *lead) Offer(o routing.Offer) error {
 	l.mu.Lock()
 	l.ends[o.CID] = cancel
 	l.mu.Unlock()
+	l.used.Store(true)
 	l.member.node.carrying.Go(func() {
 		defer cancel()
 		defer l.settled(o.CID)

@@ -176,13 +176,14 @@ func (m *member) update(is members.Node) {
 	}
 }
 
-// unhold has listeners and routes be tried again that could take nothing when they were tried
-// last.
-func (m *member) unhold() {
+// tick has listeners and routes be tried again that could take nothing when they were tried
+// last, and sees what the others have to do.
+func (m *member) tick() {
 	for _, l := range m.leads {
 		if l.held.CompareAndSwap(true, false) {
 			l.load()
 		}
+		l.recount()
 	}
 	for _, r := range m.routes {
 		r.release()

@@ -232,7 +232,7 @@ func (n *Node) tick() {
 		if at := m.came.at(); !at.IsZero() {
 			n.step(members.Moved{ID: id, At: at})
 		}
-		m.unhold()
+		m.tick()
 	}
 	n.mu.Lock()
 	load := members.Load{Draining: n.draining, Flows: uint64(n.options.Broker.Live())}

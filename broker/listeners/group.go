@@ -67,7 +67,7 @@ func (g *group) snapshot() (listeners []*Listener, busy []int) {
 	defer g.mu.Unlock()
 	busy = make([]int, len(g.listeners))
 	for i, l := range g.listeners {
-		busy[i] = l.busy
+		busy[i] = l.busy + l.elsewhere
 	}
 	return g.listeners, busy
 }

@@ -74,7 +74,8 @@ type Info struct {
 	Name string
 	// Match is the text of its expression; empty if it takes every flow.
 	Match string
-	// MaxFlows bounds Flows, offers included; 0 for no bound.
+	// MaxFlows bounds Flows, offers included; 0 for no bound. Of a far one these are all that it has,
+	// as far as this node knows.
 	MaxFlows, Flows int
 	Peer            transport.PeerInfo
 	Registered      time.Time
@@ -208,6 +209,13 @@ func (l *Listener) takes(v *matching.View) bool {
 
 func (l *Listener) full() bool {
 	return l.held || l.spec.MaxFlows > 0 && l.busy+l.elsewhere >= l.spec.MaxFlows
+}
+
+// Flows is how many flows a listener has that were opened here, offers included.
+func (l *Listener) Flows() int {
+	l.group.mu.Lock()
+	defer l.group.mu.Unlock()
+	return l.busy
 }
 
 // SetLoad tells how many flows a far listener has, by its own node, those from here

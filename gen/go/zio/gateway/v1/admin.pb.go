@@ -2816,7 +2816,8 @@ type Listener struct {
 	Match string `protobuf:"bytes,3,opt,name=match,proto3" json:"match,omitempty"`
 	// How many flows it takes at once; 0 for any number.
 	MaxFlows uint32 `protobuf:"varint,4,opt,name=max_flows,json=maxFlows,proto3" json:"max_flows,omitempty"`
-	// Flows that it has, offers included.
+	// Flows that it has, offers included; of one at another node as far as is known here, which is
+	// at most half a second behind.
 	Flows uint32 `protobuf:"varint,5,opt,name=flows,proto3" json:"flows,omitempty"`
 	// Who it is.
 	Peer *Peer `protobuf:"bytes,6,opt,name=peer,proto3" json:"peer,omitempty"`
