@@ -58,18 +58,24 @@ func Span(d time.Duration) string {
 func Moment(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
 // Sparkline draws the last values of a series, one column each, from 0 to the greatest of
-// them. Where there are fewer than columns, they stand at the right.
+// them. Where there are fewer than columns, they stand at the right; NaN is a gap.
 func Sparkline(series []float64, columns int) string {
 	const bars = "▁▂▃▄▅▆▇█"
 	levels := []rune(bars)
 	series = series[max(0, len(series)-columns):]
 	most := 0.0
 	for _, value := range series {
-		most = max(most, value)
+		if value > most { // NaN is not
+			most = value
+		}
 	}
 	var b strings.Builder
 	b.WriteString(strings.Repeat(" ", columns-len(series)))
 	for _, value := range series {
+		if math.IsNaN(value) {
+			b.WriteByte(' ')
+			continue
+		}
 		level := 0
 		if most > 0 {
 			level = int(math.Ceil(value / most * float64(len(levels)-1)))

@@ -2,6 +2,7 @@ package tables_test
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -140,11 +141,12 @@ func TestQuantities(t *testing.T) {
 		tables.Rate(0.01): "", tables.Rate(0.26): "0.3/s", tables.Rate(12345.6): "12,346/s",
 		tables.ByteRate(0): "", tables.ByteRate(0.1): "1 B/s", tables.ByteRate(3 << 20): "3.0 MiB/s",
 		tables.Bytes(int64(-1)): "0 B", tables.Count(1234567): "1,234,567",
-		tables.Sparkline([]float64{0, 1, 4, 8}, 6):   "  ▁▂▅█",
-		tables.Sparkline([]float64{9, 0, 0}, 2):      "▁▁",
-		tables.Sparkline([]float64{1, 2, 3, 100}, 3): "▂▂█",
-		tables.Cut("Straße nach Würzburg", 8):        "Straße …",
-		tables.Cut("日本語", 4):                         "日…",
+		tables.Sparkline([]float64{0, 1, 4, 8}, 6):       "  ▁▂▅█",
+		tables.Sparkline([]float64{9, 0, 0}, 2):          "▁▁",
+		tables.Sparkline([]float64{8, math.NaN(), 1}, 3): "█ ▂",
+		tables.Sparkline([]float64{1, 2, 3, 100}, 3):     "▂▂█",
+		tables.Cut("Straße nach Würzburg", 8):            "Straße …",
+		tables.Cut("日本語", 4):                             "日…",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

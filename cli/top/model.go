@@ -5,6 +5,7 @@ package top
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -95,7 +96,7 @@ type Model struct {
 	failure       string           // of the last look or deed; empty for none
 	rate, bytes   float64          // of the gateway, or of all nodes
 	total         []float64        // bytes each second, of the last looks
-	trends        map[ID][]float64 // likewise, of each flow that is shown
+	trends        map[ID][]float64 // likewise, of each flow that was shown in one of them
 
 	pages    []string // where the pages before and this one begin, but for the first
 	backward bool     // pages are counted from the last one
@@ -242,13 +243,32 @@ func (m *Model) take(l look) (again bool) {
 		m.total = longer(m.total, m.bytes, 3*trendLength)
 	}
 	m.seen, m.at = l.Seen, l.at
-	trends := make(map[ID][]float64, len(l.Flows)+1)
-	for _, f := range m.flows() {
-		trends[IDOf(f)] = longer(m.trends[IDOf(f)], f.GetBytesPerSecond(), trendLength)
-	}
-	m.trends = trends
+	m.goOn()
 	m.arrive()
 	return again
+}
+
+// goOn has trends go on. A flow that is on another page has a gap in its own, until that is all
+// that there is.
+func (m *Model) goOn() {
+	now := make(map[ID]float64, len(m.seen.Flows)+1)
+	for _, f := range m.flows() {
+		now[IDOf(f)] = f.GetBytesPerSecond()
+		if m.trends[IDOf(f)] == nil {
+			m.trends[IDOf(f)] = []float64{}
+		}
+	}
+	for id, trend := range m.trends {
+		value, shown := now[id]
+		if !shown {
+			value = math.NaN()
+		}
+		if trend = longer(trend, value, trendLength); slices.ContainsFunc(trend, func(v float64) bool { return !math.IsNaN(v) }) {
+			m.trends[id] = trend
+		} else {
+			delete(m.trends, id)
+		}
+	}
 }
 
 // flows are those that are shown: a page, and behind it the selected one if it is on another.

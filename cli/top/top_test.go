@@ -218,6 +218,7 @@ func TestPages(t *testing.T) {
 	f.wants("11", "12 11 10 9 8")
 	f.press("home")
 	f.wants("12", "12 11 10 9 8")
+	f.sees(5, "12 active 120/s 1000 B/s █ ███ 0") // while another page was shown there is a gap
 	f.press("pgdown", "pgdown")
 	f.flows = f.flows[8:] // with which there is one page
 	f.press("space", "space")
