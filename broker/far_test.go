@@ -435,6 +435,35 @@ func TestPassedFlowWaits(t *testing.T) {
 	}
 }
 
+// TestPassedByWhoLeaves: what a route has said of a flow counts when it is there no more.
+func TestPassedByWhoLeaves(t *testing.T) {
+	t.Parallel()
+	options := broker.DefaultOptions()
+	options.HandlerWait = 0
+	b, err := broker.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close(flow.Draining, "the test is over")
+	f := newLeads()
+	route, err := b.AddFarRoute(routing.Route{Name: "raw", Factory: f}, routing.Far{Node: "b", NodeID: "b", Number: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, q := opens(b, "")
+	f.next(t)
+	route.Remove()
+	f.returns <- &routing.Passed{Reason: flow.Overloaded, Why: "b is full"}
+	select {
+	case <-q.ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it has not ended")
+	}
+	if q.end != flow.Overloaded {
+		t.Errorf("it ended %v", q.end)
+	}
+}
+
 // TestRoutedClient: the route that was chosen elsewhere has the flow, whatever its match and the
 // others say, and counts it.
 func TestRoutedClient(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -308,7 +309,7 @@ func (c carriedOut) Find(ctx context.Context, r *routing.Request) error {
 		cancel()
 		return nil
 	case err != nil:
-		err = c.pass(flow.NoHandler, x.gone(carrying, err))
+		err = c.pass(flow.NoHandler, strings.TrimPrefix(x.gone(carrying, err), "node "+m.name+": "))
 	case refusal.Reason == flow.Draining:
 		err = c.pass(flow.NoHandler, refusal.Error())
 	case refusal.Reason == flow.Overloaded:
