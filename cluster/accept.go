@@ -5,91 +5,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
-	"slices"
-	"sync"
 	"time"
-
-	"google.golang.org/grpc"
 
 	"github.com/zioflow/gateway/broker"
 	"github.com/zioflow/gateway/broker/flow"
-	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
-	"github.com/zioflow/gateway/cluster/members"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/text"
 	"github.com/zioflow/gateway/server/codec"
 	"github.com/zioflow/gateway/server/contract"
 )
 
-// numberOf is the number that a node's cids carry. Everybody knows it who knows the node. Two
-// may have the same: then both are asked for a cid that carries it.
-func numberOf(id members.ID) uint16 {
-	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(id)) // never fails
-	return uint16(1 + hash.Sum32()%(1<<routing.NodeBits-1))
-}
-
-// numbers are the other nodes by the numbers of their cids. Its methods may be called
-// concurrently.
-type numbers struct {
-	mu      sync.Mutex
-	members map[uint16][]*member // guarded by mu; the lists are replaced whole
-}
-
-func (k *numbers) add(m *member) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.members == nil {
-		k.members = map[uint16][]*member{}
-	}
-	n := numberOf(m.id)
-	k.members[n] = append(slices.Clone(k.members[n]), m)
-}
-
-func (k *numbers) remove(m *member) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	n := numberOf(m.id)
-	k.members[n] = slices.DeleteFunc(slices.Clone(k.members[n]), func(other *member) bool { return other == m })
-	if len(k.members[n]) == 0 {
-		delete(k.members, n)
-	}
-}
-
-// of are those that can have made the offer of a cid.
-func (k *numbers) of(cid uint64) []*member {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.members[routing.NodeOf(cid)]
-}
-
-// conn is the connection to a node; nil if there is none.
-func (k *numbers) conn(id members.ID) grpc.ClientConnInterface {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, m := range k.members[numberOf(id)] {
-		if m.id == id && m.conn != nil {
-			return m.conn
-		}
-	}
-	return nil
-}
-
 // accept has the node's offer taken, and relays the flow; false if it has none.
-func (m *member) accept(a *broker.Acceptance) (found bool) {
+func (m *remote) accept(a *broker.Acceptance) (found bool) {
 	if m.conn == nil {
 		return false
 	}
-	b := m.node.options.Broker
+	b := m.options.Broker
 	ctx, cancel := context.WithCancel(m.ctx)
 	defer cancel()
 	left := context.AfterFunc(a.Context(), cancel) // the handler has, before the flow is there
 	defer left()
-	c := &carried{member: m, cancel: cancel, Outbox: transport.NewUncountedOutbox(b.Options().OutboxLimit()), Sent: codec.NewSent()}
+	c := &carried{at: m, cancel: cancel, Outbox: transport.NewUncountedOutbox(b.Options().OutboxLimit()), Sent: codec.NewSent()}
 	begin, end, err := c.askOffer(ctx, a)
 	switch {
 	case err != nil:
@@ -133,8 +72,8 @@ func (c *carried) end() {
 // askOffer has the node's offer taken. It returns the flow, or the end that the node has made
 // of it; the error tells that it has no such offer, or does not answer.
 func (c *carried) askOffer(ctx context.Context, a *broker.Acceptance) (*gatewayv1.CarriedFlow, *flow.Error, error) {
-	m := c.member
-	limits := m.node.options.Broker.Options()
+	m := c.at
+	limits := m.options.Broker.Options()
 	credit := limits.MaxCredit // where the handler leaves it to the client
 	if a.Credit > 0 {
 		credit = min(credit, a.Credit)
@@ -153,7 +92,7 @@ func (c *carried) askOffer(ctx context.Context, a *broker.Acceptance) (*gatewayv
 	bot := contract.BareBot(a.Bot)
 	bot.Label, bot.Cid, bot.Payload = string(label), a.CID, a.Bot.WithLabel(nil).Payload // in one piece each
 	if err := stream.Send(&gatewayv1.AcceptRequest{Message: &gatewayv1.AcceptRequest_Begin{Begin: &gatewayv1.AcceptedOffer{
-		NodeId: string(m.node.id), Node: m.node.options.Node, Bot: bot, Handler: contract.ToPeer(a.Handler), Match: a.Match,
+		NodeId: string(m.self), Node: m.options.Node, Bot: bot, Handler: contract.ToPeer(a.Handler), Match: a.Match,
 	}}}); err != nil && !errors.Is(err, io.EOF) { // of which the reason is received
 		return nil, nil, err
 	}

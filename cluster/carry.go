@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +18,6 @@ import (
 	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
-	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/internal/text"
 	"github.com/zioflow/gateway/server/codec"
 	"github.com/zioflow/gateway/server/contract"
@@ -34,7 +32,7 @@ const linger = 10 * time.Second
 // other's offer. It implements transport.Link and what there is besides.
 type carried struct {
 	*transport.Outbox
-	member *member
+	at     *remote
 	stream grpc.ClientStream
 	cancel context.CancelFunc
 	peer   *broker.Peer // used by who reads
@@ -43,43 +41,10 @@ type carried struct {
 	detail atomic.Pointer[string] // an operator's, who has ended the connection; nil before
 }
 
-// carry offers a flow to the listener, and relays it if that takes it.
-func (l *lead) carry(ctx context.Context, cancel context.CancelFunc, o routing.Offer) {
-	c := &carried{member: l.member, cancel: cancel, Sent: codec.NewSent()}
-	bot, refusal, err := c.ask(ctx, &gatewayv1.CarriedFlow{ListenerId: l.id}, o)
-	switch {
-	case err != nil:
-		l.pass(ctx, o, text.Detail(err.Error()))
-	case refusal != nil && passes(refusal.Reason):
-		l.pass(ctx, o, text.Detail(refusal.Error()))
-	case refusal != nil:
-		// What is gone needs no refusal.
-		_ = l.member.node.options.Broker.Refuse(o.CID, refusal.Reason, refusal.Detail)
-	default:
-		l.settled(o.CID)
-		if c.accept(ctx, o, bot) {
-			l.member.node.counts.carriedOut.Add(1)
-			c.relay(ctx)
-		}
-	}
-}
-
-// pass has the flow go to the next listener.
-func (l *lead) pass(ctx context.Context, o routing.Offer, why string) {
-	if ctx.Err() == nil { // it was not withdrawn
-		n := l.member.node
-		n.counts.passed.Add(1)
-		n.lines.Log(ctx, slog.LevelInfo, "cluster_passed", logs.Of(l.member.name, ""), "flow not taken by another node",
-			"node", l.member.name, "listener", l.name, "detail", why)
-		l.hold()
-	}
-	o.Pass()
-}
-
 // ask has the node of a listener offer it the flow, or that of a route find a handler, and waits
 // for the handler's BOT, or why there is none.
 func (c *carried) ask(ctx context.Context, to *gatewayv1.CarriedFlow, o routing.Offer) (*gatewayv1.Bot, *flow.Error, error) {
-	m := c.member
+	m := c.at
 	if m.conn == nil {
 		return nil, nil, m.wrong
 	}
@@ -92,7 +57,7 @@ func (c *carried) ask(ctx context.Context, to *gatewayv1.CarriedFlow, o routing.
 		return nil, nil, err
 	}
 	c.stream = stream
-	to.NodeId, to.Node, to.Client = string(m.node.id), m.node.options.Node, contract.ToPeer(o.Client)
+	to.NodeId, to.Node, to.Client = string(m.self), m.options.Node, contract.ToPeer(o.Client)
 	to.Bot = &gatewayv1.Bot{
 		Label: string(label), Payload: o.Bot.Payload, Origin: o.Bot.Origin, Granule: o.Bot.Granule, Seqno: o.Bot.Seqno, Level: uint32(o.Bot.Level),
 	}
@@ -122,16 +87,16 @@ func (c *carried) credit(o routing.Offer) int64 {
 	if o.Credit > 0 {
 		return o.Credit
 	}
-	return c.member.node.options.Broker.Options().MaxCredit
+	return c.at.options.Broker.Options().MaxCredit
 }
 
 // accept makes the handler that of the flow; false if the flow is not pending any more.
 func (c *carried) accept(ctx context.Context, o routing.Offer, bot *gatewayv1.Bot) bool {
-	b := c.member.node.options.Broker
+	b := c.at.options.Broker
 	by := bot.GetTakenBy()
 	c.Outbox = transport.NewUncountedOutbox(b.Options().OutboxLimit())
 	c.peer = b.Attach(c, transport.PeerInfo{
-		Transport: by.GetTransport(), Address: by.GetAddress(), Identity: by.GetIdentity(), Name: by.GetName(), Node: c.member.name,
+		Transport: by.GetTransport(), Address: by.GetAddress(), Identity: by.GetIdentity(), Name: by.GetName(), Node: c.at.name,
 	})
 	c.peer.Pauses()
 	if err := c.receiveBot(ctx, o, bot); err != nil {
@@ -229,9 +194,9 @@ func (c *carried) gone(ctx context.Context, err error) string {
 	case why != nil && !errors.Is(why, context.Canceled):
 		return why.Error()
 	case errors.Is(err, io.EOF):
-		return fmt.Sprintf("node %s has ended the flow", c.member.name)
+		return fmt.Sprintf("node %s has ended the flow", c.at.name)
 	}
-	return text.Detail(fmt.Sprintf("node %s: %s", c.member.name, status.Convert(err).Message()))
+	return text.Detail(fmt.Sprintf("node %s: %s", c.at.name, status.Convert(err).Message()))
 }
 
 // write sends what is delivered until the flow is over and all is sent.

@@ -2,9 +2,7 @@ package cluster
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -12,16 +10,20 @@ import (
 	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/routing"
 	"github.com/zioflow/gateway/cluster/members"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/logs"
+	"github.com/zioflow/gateway/internal/text"
+	"github.com/zioflow/gateway/server/codec"
 )
 
 // lead leads to a listener of another node: it is the Sink of the one that stands for it
 // here. Its methods may be called concurrently, but for those that say other.
 type lead struct {
-	member *member
-	id     uint64           // the listener's at its node
-	name   string           // the listener's
-	is     members.Listener // used by the loop alone
-	own    int              // likewise; flows that it had from here at the latest tick
+	at   *remote
+	id   uint64           // the listener's at its node
+	name string           // the listener's
+	is   members.Listener // used by the loop alone
+	own  int              // likewise; flows that it had from here at the latest tick
 
 	held     atomic.Bool // until the next tick: it could take nothing
 	used     atomic.Bool // it has flows from here, or had at the latest tick
@@ -38,7 +40,7 @@ type lead struct {
 func (l *lead) listen(spec listeners.Spec) (err error) {
 	l.loading.Lock()
 	defer l.loading.Unlock()
-	l.listener, err = l.member.node.options.Broker.Listen(spec)
+	l.listener, err = l.at.options.Broker.Listen(spec)
 	return err
 }
 
@@ -46,8 +48,16 @@ func (l *lead) listen(spec listeners.Spec) (err error) {
 func (l *lead) load() {
 	l.loading.Lock()
 	defer l.loading.Unlock()
-	l.flows, l.draining = l.is.Flows, l.member.draining
+	l.flows = l.is.Flows
 	l.tell()
+}
+
+// drain takes note of whether its node takes new flows. It is called by the loop.
+func (l *lead) drain(on bool) {
+	l.loading.Lock()
+	l.draining = on
+	l.loading.Unlock()
+	l.load()
 }
 
 // recount reckons anew how many flows it has that are not from here. Its node tells nothing where as
@@ -94,15 +104,15 @@ func (l *lead) close() {
 
 // Offer implements listeners.Sink.
 func (l *lead) Offer(o routing.Offer) error {
-	ctx, cancel := context.WithCancel(l.member.ctx)
+	ctx, cancel := context.WithCancel(l.at.ctx)
 	l.mu.Lock()
 	l.ends[o.CID] = cancel
 	l.mu.Unlock()
 	l.used.Store(true)
-	l.member.node.carrying.Go(func() {
+	l.at.carrying.Go(func() {
 		defer cancel()
 		defer l.settled(o.CID)
-		defer l.member.contain(o)
+		defer l.at.contain(o)
 		l.carry(ctx, cancel, o)
 	})
 	return nil
@@ -124,15 +134,6 @@ func (l *lead) settled(cid uint64) {
 	delete(l.ends, cid)
 }
 
-// contain ends one flow on whose way something has panicked, and nothing else.
-func (m *member) contain(o routing.Offer) {
-	if problem := recover(); problem != nil {
-		m.node.log.LogAttrs(context.Background(), slog.LevelError, "carrying a flow failed",
-			slog.String("node", m.name), slog.String("error", fmt.Sprint(problem)), slog.String("stack", string(debug.Stack())))
-		_ = m.node.options.Broker.Refuse(o.CID, flow.Rejected, "the gateway failed")
-	}
-}
-
 // passes tells whether a flow that a listener's node refuses for that reason goes to the
 // next: it was that node's fault, or nobody's.
 func passes(reason flow.Reason) bool {
@@ -141,4 +142,36 @@ func passes(reason flow.Reason) bool {
 		return true
 	}
 	return false
+}
+
+// carry offers a flow to the listener, and relays it if that takes it.
+func (l *lead) carry(ctx context.Context, cancel context.CancelFunc, o routing.Offer) {
+	c := &carried{at: l.at, cancel: cancel, Sent: codec.NewSent()}
+	bot, refusal, err := c.ask(ctx, &gatewayv1.CarriedFlow{ListenerId: l.id}, o)
+	switch {
+	case err != nil:
+		l.pass(ctx, o, text.Detail(err.Error()))
+	case refusal != nil && passes(refusal.Reason):
+		l.pass(ctx, o, text.Detail(refusal.Error()))
+	case refusal != nil:
+		// What is gone needs no refusal.
+		_ = l.at.options.Broker.Refuse(o.CID, refusal.Reason, refusal.Detail)
+	default:
+		l.settled(o.CID)
+		if c.accept(ctx, o, bot) {
+			l.at.counts.carriedOut.Add(1)
+			c.relay(ctx)
+		}
+	}
+}
+
+// pass has the flow go to the next listener.
+func (l *lead) pass(ctx context.Context, o routing.Offer, why string) {
+	if ctx.Err() == nil { // it was not withdrawn
+		l.at.counts.passed.Add(1)
+		l.at.lines.Log(ctx, slog.LevelInfo, "cluster_passed", logs.Of(l.at.name, ""), "flow not taken by another node",
+			"node", l.at.name, "listener", l.name, "detail", why)
+		l.hold()
+	}
+	o.Pass()
 }

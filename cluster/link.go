@@ -35,7 +35,7 @@ func (c *carried) Disconnect(detail string) {
 // Describe implements transport.Describer.
 func (c *carried) Describe() transport.LinkInfo {
 	info := transport.LinkInfo{Protocol: "HTTP/2", Mechanism: "none", BytesOut: uint64(c.Progress.Left.Bytes.Load())}
-	if c.member.node.secure != nil {
+	if c.at.secure != nil {
 		info.Mechanism = "mtls"
 	}
 	info.QueuedMessages, info.QueuedBytes = c.Queued()

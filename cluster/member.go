@@ -5,122 +5,44 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/experimental"
-	"google.golang.org/grpc/keepalive"
 
 	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/cluster/members"
 	"github.com/zioflow/gateway/cluster/wire"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
-	"github.com/zioflow/gateway/server"
-	"github.com/zioflow/gateway/server/codec"
-	"github.com/zioflow/gateway/server/peerconn"
+	"github.com/zioflow/gateway/server/contract"
 )
 
-// How long a node may take to answer.
-const (
-	pingTimeout  = time.Second
-	readTimeout  = 5 * time.Second
-	dialTimeout  = 2 * time.Second
-	redialPause  = 200 * time.Millisecond
-	redialLonger = time.Second
-)
+// readTimeout is how long a node may take to tell its table.
+const readTimeout = 5 * time.Second
 
 // member is another node, with the connection to it and its listeners and routes as this node's
-// broker has them. But for ping and readTable, its methods are the loop's.
+// broker has them. But for readTable, its methods are the loop's.
 type member struct {
-	node  *Node
-	id    members.ID
-	name  string
-	ctx   context.Context  // ends when the node is there no more
-	conn  *grpc.ClientConn // nil where its address makes no sense
-	wrong error            // why
-	came  came             // when bytes have last come on it
-	leads map[uint64]*lead // to its listeners, by their numbers
-
+	*remote
+	leads    map[uint64]*lead     // to its listeners, by their numbers
 	routes   map[uint64]*farRoute // by their numbers
 	draining bool
 }
 
-// reachedAt is where a node is reached that says it is at an address: there, but in tests that
-// have something stand between.
-var reachedAt = func(address string) string { return address }
-
-// newMember connects to a node, as soon as there is something to say.
-func (n *Node) newMember(of members.Node) *member {
-	m := &member{node: n, id: of.ID, name: of.Name, draining: of.Draining, leads: map[uint64]*lead{}, routes: map[uint64]*farRoute{}, ctx: n.lives.begin(of.ID)}
-	m.conn, m.wrong = grpc.NewClient("passthrough:///"+of.Address, n.dialOptions(&m.came)...)
-	if m.wrong == nil {
-		m.conn.Connect()
-	}
-	return m
-}
-
-// dialOptions are how nodes are connected to; it is noted when bytes come.
-func (n *Node) dialOptions(note *came) []grpc.DialOption {
-	limit := n.options.Broker.Options().MaxMessage + server.HeadRoom
-	return append(peerconn.DialOptions(n.secure != nil),
-		grpc.WithTransportCredentials(peerconn.Credentials(n.secure)), grpc.WithNoProxy(), grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(), grpc.WithIdleTimeout(0),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec.New()), grpc.MaxCallRecvMsgSize(limit), grpc.MaxCallSendMsgSize(limit)),
-		experimental.WithBufferPool(new(codec.FramePool)),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 20 * time.Second, PermitWithoutStream: true}),
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: redialPause, Multiplier: 1.6, Jitter: 0.2, MaxDelay: redialLonger},
-			MinConnectTimeout: dialTimeout,
-		}),
-		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", reachedAt(address))
-			if err != nil {
-				return nil, err
-			}
-			return &notedConn{conn, note, &n.counts}, nil
-		}),
-	)
-}
-
-// came is when bytes have last come. It may be used concurrently.
-type came struct{ after atomic.Int64 } // nanoseconds after begun; 0 for never
-
-// begun is a moment of the clock that nobody sets.
-var begun = time.Now()
-
-func (c *came) note() { c.after.Store(int64(time.Since(begun))) }
-
-// at is the time; zero for never.
-func (c *came) at() time.Time {
-	if after := c.after.Load(); after != 0 {
-		return begun.Add(time.Duration(after))
-	}
-	return time.Time{}
-}
-
-// ping has the node show that it is there: that bytes come is enough.
-func (m *member) ping() {
-	if m.conn == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(m.ctx, pingTimeout)
-	defer cancel()
-	_, _ = gatewayv1.NewClusterServiceClient(m.conn).Ping(ctx, &gatewayv1.PingRequest{})
+func newMember(h *home, of members.Node) *member {
+	return &member{remote: newRemote(h, of), draining: of.Draining, leads: map[uint64]*lead{}, routes: map[uint64]*farRoute{}}
 }
 
 // readTable reads the node's table, and returns what came of it.
 func (m *member) readTable() members.Event {
 	table, err := m.tryTable()
 	if err != nil {
-		m.node.counts.tablesFailed.Add(1)
-		m.node.log.Warn("listeners and routes of a node not read", "node", m.name, "error", err)
+		m.counts.tablesFailed.Add(1)
+		m.log.Warn("listeners and routes of a node not read", "node", m.name, "error", err)
 		m.pause() // the next beat has it tried again
 		return members.Failed{ID: m.id}
 	}
-	m.node.counts.tablesRead.Add(1)
+	m.counts.tablesRead.Add(1)
 	return members.Read{Table: table}
 }
 
@@ -131,7 +53,7 @@ func (m *member) pause() {
 	select {
 	case <-timer.C:
 	case <-m.ctx.Done():
-	case <-m.node.over:
+	case <-m.over:
 	}
 }
 
@@ -158,7 +80,7 @@ func (m *member) tryTable() (t members.Table, err error) {
 		}
 		t.Number = part.GetNumber()
 		t.Listeners = append(t.Listeners, wire.ToListeners(part.GetListeners())...)
-		if most := m.node.options.members.MaxListeners; len(t.Listeners) > most {
+		if most := m.options.members.MaxListeners; len(t.Listeners) > most {
 			return t, fmt.Errorf("it has more than %d listeners", most)
 		}
 		m.takeRoutes(&t, wire.ToRoutes(part.GetRoutes()))
@@ -169,7 +91,7 @@ func (m *member) tryTable() (t members.Table, err error) {
 func (m *member) update(is members.Node) {
 	m.draining = is.Draining
 	for _, l := range m.leads {
-		l.load()
+		l.drain(m.draining)
 	}
 	for _, r := range m.routes {
 		r.drain(m.draining)
@@ -231,13 +153,13 @@ func (m *member) set(is members.Listener) {
 		}
 		m.remove(is.ID) // so that its match is asked anew
 	}
-	l := &lead{member: m, id: is.ID, name: is.Name, is: is, ends: map[uint64]context.CancelFunc{}}
+	l := &lead{at: m.remote, draining: m.draining, id: is.ID, name: is.Name, is: is, ends: map[uint64]context.CancelFunc{}}
 	err := l.listen(listeners.Spec{
-		Name: is.Name, Match: m.node.matches.of(is.Match), MaxFlows: is.MaxFlows, Sink: l,
+		Name: is.Name, Match: m.matches.of(is.Match), MaxFlows: is.MaxFlows, Sink: l,
 		Peer: transport.PeerInfo{Transport: is.Transport, Address: is.Address, Identity: is.Identity, Name: is.Holder, Node: m.name},
 	})
 	if err != nil {
-		m.node.log.Warn("listener of a node cannot be used", "node", m.name, "listener", is.Name, "error", err)
+		m.log.Warn("listener of a node cannot be used", "node", m.name, "listener", is.Name, "error", err)
 		return
 	}
 	m.leads[is.ID] = l
@@ -252,8 +174,41 @@ func (m *member) drop(why error) {
 	for id := range m.routes {
 		m.removeRoute(id)
 	}
-	m.node.lives.end(m.id, why)
+	m.lives.end(m.id, why)
 	if m.conn != nil {
 		_ = m.conn.Close()
+	}
+}
+
+// takeRoutes adds routes to a table, as far as some will be taken in, and one more.
+func (m *member) takeRoutes(t *members.Table, more []members.Route) {
+	size := 0
+	for i := range t.Routes {
+		size += t.Routes[i].Size()
+	}
+	for i := 0; i < len(more) && len(t.Routes) <= m.options.members.MaxRoutes && size <= m.options.members.MaxRouteBytes; i++ {
+		t.Routes = append(t.Routes, more[i])
+		size += more[i].Size()
+	}
+}
+
+// addRoute takes in a route, once it is known what it matches.
+func (m *member) addRoute(is members.Route) {
+	f := &farRoute{at: m.remote, id: is.ID, draining: m.draining}
+	route, err := wire.RouteOf(is)
+	if err == nil {
+		f.spec, err = contract.ToSpec(route)
+	}
+	if err != nil { // what this node cannot read the other knows
+		m.log.Warn("route of a node cannot be read", "node", m.name, "route", f.spec.Name, "error", err)
+	}
+	m.routes[is.ID] = f
+	m.compiler.add(f)
+}
+
+func (m *member) removeRoute(id uint64) {
+	if f := m.routes[id]; f != nil {
+		delete(m.routes, id)
+		f.remove()
 	}
 }

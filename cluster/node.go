@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,25 +33,15 @@ var speaks uint32 = members.Protocol
 
 // Node is this gateway as a node of a cluster. Its methods may be called concurrently.
 type Node struct {
-	options  Options
-	log      *slog.Logger
-	lines    *logs.Sampler // what flows cause
-	id       members.ID
+	home
 	bus      *bus
-	secure   *tls.Config // nil for clear text
 	peers    *server.Peers
 	listener net.Listener
-	lives    *lives
-	matches  *matches
-	ripening *ripening
 	numbers  numbers
 	events   chan members.Event // of what the loop has asked for
-	over     <-chan struct{}    // closed when the loop is to end
-	stop     context.CancelFunc // which closes it
+	stop     context.CancelFunc // which closes over
 	running  sync.WaitGroup     // the loop, and what it has started
 	served   sync.WaitGroup     // the server for other nodes
-	carrying sync.WaitGroup     // flows that are carried to others
-	counts   counts
 
 	mu       sync.Mutex
 	machine  *members.Machine // guarded by mu
@@ -78,7 +67,10 @@ func Open(o Options) (*Node, error) {
 		o.members = members.DefaultOptions()
 	}
 	n := &Node{
-		options: o, log: o.Log, lines: logs.NewSampler(o.Log, logs.Options{}), id: members.ID(strings.ToLower(rand.Text())), lives: newLives(), matches: newMatches(o.Log), ripening: newRipening(),
+		home: home{
+			options: o, log: o.Log, lines: logs.NewSampler(o.Log, logs.Options{}), self: members.ID(strings.ToLower(rand.Text())),
+			lives: newLives(), matches: newMatches(o.Log), compiler: newCompiler(),
+		},
 		events: make(chan members.Event, 64), own: map[uint64]members.Listener{}, routes: map[uint64]bool{}, others: map[members.ID]*member{},
 	}
 	if o.Keys != nil {
@@ -97,9 +89,9 @@ func (n *Node) start() (err error) {
 		return fmt.Errorf("--cluster-peer: %w", err)
 	}
 	n.machine = members.New(members.Beat{
-		Protocol: speaks, ID: n.id, Name: n.options.Node, Version: n.options.Version, Started: time.Now(), Address: n.PeerAddress(),
+		Protocol: speaks, ID: n.self, Name: n.options.Node, Version: n.options.Version, Started: time.Now(), Address: n.PeerAddress(),
 	}, n.options.members)
-	if n.bus, err = openBus(&n.options, string(n.id), n.secure); err != nil {
+	if n.bus, err = openBus(&n.options, string(n.self), n.secure); err != nil {
 		option := "--cluster-listen"
 		if n.options.URL != "" {
 			option = "--cluster-nats"
@@ -110,7 +102,7 @@ func (n *Node) start() (err error) {
 		Table: n.table, Alive: n.alive, TLS: n.secure, Stall: n.options.Stall,
 		Process: n.options.Process, Nodes: n.options.Found, Routes: n.options.Routes, Log: n.log,
 	})
-	n.options.Broker.SetElsewhere(numberOf(n.id), n)
+	n.options.Broker.SetElsewhere(numberOf(n.self), n)
 	n.served.Go(func() {
 		if err := n.peers.Serve(&countedListener{n.listener, &n.counts}); err != nil {
 			n.log.Error("other nodes are not served any more", "error", err)
@@ -166,7 +158,7 @@ func (n *Node) Close(ctx context.Context) {
 	n.lives.endAll(errClosing)
 	n.carrying.Wait()
 	n.matches.close()
-	n.ripening.close()
+	n.compiler.close()
 	if n.bus != nil {
 		n.bus.close()
 	}
@@ -321,9 +313,9 @@ func (n *Node) step(e members.Event) {
 	for _, effect := range effects {
 		switch e := effect.(type) {
 		case members.Say:
-			n.bus.publish("beat", string(n.id), wire.FromBeat(e.Beat))
+			n.bus.publish("beat", string(n.self), wire.FromBeat(e.Beat))
 		case members.Tell:
-			n.bus.publish("table", string(n.id), wire.FromChange(e.Change))
+			n.bus.publish("table", string(n.self), wire.FromChange(e.Change))
 		default:
 			n.do(effect)
 		}
@@ -336,8 +328,8 @@ func (n *Node) do(effect members.Effect) {
 	case members.Joined:
 		n.counts.joined.Add(1)
 		n.log.Info("node joined the cluster", "node", e.Name, "id", string(e.ID), "address", e.Address, "version", e.Version)
-		n.others[e.ID] = n.newMember(e.Node)
-		n.numbers.add(n.others[e.ID])
+		n.others[e.ID] = newMember(&n.home, e.Node)
+		n.numbers.add(n.others[e.ID].remote)
 	case members.Updated:
 		n.others[e.ID].update(e.Node)
 	case members.Fetch:
@@ -355,7 +347,7 @@ func (n *Node) do(effect members.Effect) {
 			level, why = slog.LevelInfo, fmt.Sprintf("node %s has left the cluster", e.Node.Name)
 		}
 		n.log.Log(context.Background(), level, "node left the cluster", "node", e.Node.Name, "id", string(e.Node.ID), "why", e.Why.String())
-		n.numbers.remove(n.others[e.Node.ID])
+		n.numbers.remove(n.others[e.Node.ID].remote)
 		n.others[e.Node.ID].drop(errors.New(why))
 		delete(n.others, e.Node.ID)
 	case members.Refused:

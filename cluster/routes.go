@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/listeners"
 	"github.com/zioflow/gateway/broker/match"
@@ -17,83 +15,23 @@ import (
 	"github.com/zioflow/gateway/broker/matching"
 	"github.com/zioflow/gateway/broker/routes"
 	"github.com/zioflow/gateway/broker/routing"
-	"github.com/zioflow/gateway/cluster/members"
-	"github.com/zioflow/gateway/cluster/wire"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/internal/text"
 	"github.com/zioflow/gateway/server/codec"
-	"github.com/zioflow/gateway/server/contract"
 )
-
-// maxRoute bounds what other nodes are told of a route, in bytes: what AddRoute takes fits, but
-// for long commands.
-const maxRoute = 96 << 10
-
-// ownRoute is a route that was added here as others are told. Of what is too long only the kind
-// of its factory is told: that is for operators to read.
-func (n *Node) ownRoute(r routing.RouteInfo) (members.Route, error) {
-	spec := n.options.Routes.Maker.SpecOf(r.Route)
-	if r.Match != nil && spec.Match == "" && spec.Rules == "" {
-		return members.Route{}, errors.New("what it matches cannot be put in words")
-	}
-	route := contract.ToRoute(spec)
-	if proto.Size(route) > maxRoute {
-		for kind := range spec.Factory {
-			spec.Factory = routes.Description{kind: map[string]any{}}
-		}
-		route = contract.ToRoute(spec)
-	}
-	if size := proto.Size(route); size > maxRoute {
-		return members.Route{}, fmt.Errorf("it has %d bytes, %d are told", size, maxRoute)
-	}
-	return wire.NewRoute(r.Number, route)
-}
-
-// takeRoutes adds routes to a table, as far as some will be taken in, and one more.
-func (m *member) takeRoutes(t *members.Table, more []members.Route) {
-	size := 0
-	for i := range t.Routes {
-		size += t.Routes[i].Size()
-	}
-	for i := 0; i < len(more) && len(t.Routes) <= m.node.options.members.MaxRoutes && size <= m.node.options.members.MaxRouteBytes; i++ {
-		t.Routes = append(t.Routes, more[i])
-		size += more[i].Size()
-	}
-}
-
-// addRoute takes in a route, once it is known what it matches.
-func (m *member) addRoute(is members.Route) {
-	f := &farRoute{member: m, id: is.ID, draining: m.draining}
-	route, err := wire.RouteOf(is)
-	if err == nil {
-		f.spec, err = contract.ToSpec(route)
-	}
-	if err != nil { // what this node cannot read the other knows
-		m.node.log.Warn("route of a node cannot be read", "node", m.name, "route", f.spec.Name, "error", err)
-	}
-	m.routes[is.ID] = f
-	m.node.ripening.add(f)
-}
-
-func (m *member) removeRoute(id uint64) {
-	if f := m.routes[id]; f != nil {
-		delete(m.routes, id)
-		f.remove()
-	}
-}
 
 // farRoute is a route that was added at another node, as this node's broker has it. One that
 // leads to listeners is as if it had been added here; the flows of any other are carried to its
 // node, which finds the handler. Its methods may be called concurrently.
 type farRoute struct {
-	member *member
-	id     uint64      // at its node
-	spec   routes.Spec // as that has told it
+	at   *remote
+	id   uint64      // at its node
+	spec routes.Spec // as that has told it
 
 	mu       sync.Mutex
 	match    matching.Match    // guarded by mu
-	ripe     bool              // guarded by mu; match is known
+	known    bool              // guarded by mu; match is
 	again    bool              // guarded by mu; it was to be known, and there was no room for that
 	gone     bool              // guarded by mu
 	draining bool              // guarded by mu; its node does
@@ -110,7 +48,7 @@ func (f *farRoute) listener() (string, bool) {
 // place has it be among the routes, or not. mu is held.
 func (f *farRoute) place() {
 	name, leads := f.listener()
-	switch wanted := f.ripe && !f.gone && (leads || !f.draining); {
+	switch wanted := f.known && !f.gone && (leads || !f.draining); {
 	case wanted == (f.entry != nil):
 	case !wanted:
 		f.entry.Remove()
@@ -122,12 +60,12 @@ func (f *farRoute) place() {
 		if leads {
 			route.Factory = listeners.ToListeners{Name: name}
 		}
-		m := f.member
+		m := f.at
 		var err error
-		f.entry, err = m.node.options.Broker.AddFarRoute(route, routing.Far{Node: m.name, NodeID: string(m.id), Number: f.id})
+		f.entry, err = m.options.Broker.AddFarRoute(route, routing.Far{Node: m.name, NodeID: string(m.id), Number: f.id})
 		if err != nil {
 			f.gone = true
-			m.node.log.Warn("route of a node cannot be used", "node", m.name, "route", f.spec.Name, "error", err)
+			m.log.Warn("route of a node cannot be used", "node", m.name, "route", f.spec.Name, "error", err)
 		}
 	}
 }
@@ -164,7 +102,7 @@ func (f *farRoute) release() {
 	}
 	if f.again {
 		f.again = false
-		f.member.node.ripening.add(f)
+		f.at.compiler.add(f)
 	}
 }
 
@@ -175,9 +113,9 @@ func (f *farRoute) wanted() bool {
 	return !f.gone
 }
 
-// ripen finds out what it matches. One that makes no sense here takes nothing.
-func (f *farRoute) ripen(ctx context.Context) {
-	matches, err := f.compile(ctx)
+// compile finds out what it matches. One that makes no sense here takes nothing.
+func (f *farRoute) compile(ctx context.Context) {
+	matches, err := f.compiled(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
@@ -187,14 +125,14 @@ func (f *farRoute) ripen(ctx context.Context) {
 		f.again = true
 		return
 	case err != nil: // its node has taken it
-		f.member.node.log.Warn("route of a node takes nothing here", "node", f.member.name, "route", f.spec.Name, "error", err)
+		f.at.log.Warn("route of a node takes nothing here", "node", f.at.name, "route", f.spec.Name, "error", err)
 		matches = senseless{err}
 	}
-	f.match, f.ripe = matches, true
+	f.match, f.known = matches, true
 	f.place()
 }
 
-func (f *farRoute) compile(ctx context.Context) (matching.Match, error) {
+func (f *farRoute) compiled(ctx context.Context) (matching.Match, error) {
 	switch {
 	case f.spec.Match != "" && f.spec.Rules != "":
 		return nil, errors.New("it has both an expression and a ruleset")
@@ -217,61 +155,6 @@ func (s senseless) Explain(*matching.View) string {
 	return text.Detail("this node does not understand it: " + s.why.Error())
 }
 
-// ripening finds out what routes of other nodes match, one after the other and beside the loop:
-// to evaluate a ruleset may take seconds, in which nobody would beat. Its methods may be called
-// concurrently.
-type ripening struct {
-	ctx  context.Context
-	stop context.CancelFunc
-
-	mu      sync.Mutex
-	waiting []*farRoute // guarded by mu
-	running bool        // guarded by mu; somebody does
-	done    sync.WaitGroup
-}
-
-func newRipening() *ripening {
-	r := &ripening{}
-	r.ctx, r.stop = context.WithCancel(context.Background())
-	return r
-}
-
-// add has it be found out of a route.
-func (r *ripening) add(f *farRoute) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.waiting = append(r.waiting, f)
-	if !r.running && r.ctx.Err() == nil {
-		r.running = true
-		r.done.Go(r.run)
-	}
-}
-
-func (r *ripening) run() {
-	for {
-		r.mu.Lock()
-		if r.ctx.Err() != nil || len(r.waiting) == 0 {
-			r.running, r.waiting = false, nil
-			r.mu.Unlock()
-			return
-		}
-		next := r.waiting[0]
-		r.waiting[0], r.waiting = nil, r.waiting[1:]
-		r.mu.Unlock()
-		if next.wanted() {
-			next.ripen(r.ctx)
-		}
-	}
-}
-
-// close finds out nothing more.
-func (r *ripening) close() {
-	r.mu.Lock()
-	r.stop()
-	r.mu.Unlock()
-	r.done.Wait()
-}
-
 // carriedOut is the factory of a route that is carried out at its node: flows are carried there,
 // and that route's factory there finds the handler.
 type carriedOut struct{ *farRoute }
@@ -281,12 +164,12 @@ func (c carriedOut) Description() routes.Description { return c.spec.Factory }
 
 // Explain implements matching.Explainer.
 func (c carriedOut) Explain(*matching.View) string {
-	return fmt.Sprintf("a flow is carried to node %s, which finds the handler", c.member.name)
+	return fmt.Sprintf("a flow is carried to node %s, which finds the handler", c.at.name)
 }
 
 // Find implements routing.Factory: it returns when a handler at the node has the flow.
 func (c carriedOut) Find(ctx context.Context, r *routing.Request) error {
-	m := c.member
+	m := c.at
 	offer, err := r.Offer()
 	if err != nil {
 		return err
@@ -294,12 +177,12 @@ func (c carriedOut) Find(ctx context.Context, r *routing.Request) error {
 	r.IfLate(flow.HandlerTimeout, fmt.Sprintf("node %s has found no handler for its route %s in time", m.name, c.spec.Name))
 	carrying, cancel := context.WithCancel(m.ctx)
 	settled := context.AfterFunc(ctx, cancel) // the flow is not pending any more
-	x := &carried{member: m, cancel: cancel, Sent: codec.NewSent()}
+	x := &carried{at: m, cancel: cancel, Sent: codec.NewSent()}
 	bot, refusal, err := x.ask(carrying, &gatewayv1.CarriedFlow{RouteId: c.id}, offer)
 	switch pending := settled(); {
 	case err == nil && refusal == nil && pending && x.accept(carrying, offer, bot):
-		m.node.counts.carriedOut.Add(1)
-		m.node.carrying.Go(func() {
+		m.counts.carriedOut.Add(1)
+		m.carrying.Go(func() {
 			defer cancel()
 			defer m.contain(offer)
 			x.relay(carrying)
@@ -323,10 +206,10 @@ func (c carriedOut) Find(ctx context.Context, r *routing.Request) error {
 
 // pass has the flow take another route, and this one take none until the next tick.
 func (c carriedOut) pass(reason flow.Reason, why string) error {
-	m := c.member
-	m.node.counts.passed.Add(1)
+	m := c.at
+	m.counts.passed.Add(1)
 	passed := &routing.Passed{Reason: reason, Why: text.Detail(fmt.Sprintf("node %s, whose route %s is, does not take it: %s", m.name, c.spec.Name, why))}
-	m.node.lines.Log(context.Background(), slog.LevelInfo, "cluster_passed", logs.Of(m.name, ""), "flow not taken by another node",
+	m.lines.Log(context.Background(), slog.LevelInfo, "cluster_passed", logs.Of(m.name, ""), "flow not taken by another node",
 		"node", m.name, "route", c.spec.Name, "detail", passed.Why)
 	c.hold(passed)
 	return passed
