@@ -14,7 +14,7 @@ type Entry struct {
 	born      uint64 // its place among routes and listeners by age
 	flows     *flowCount
 	announced Announced // behind an Announced one; nil for others
-	from      *FarRoute // of another node's; nil for others
+	from      *place    // of another node's; nil for others
 
 	far, withdrawn bool // of an announced one: used by announcements alone
 }
@@ -46,3 +46,34 @@ func (e *Entry) info() RouteInfo {
 		Route: e.Route, Origin: e.origin, Node: e.node(), Number: e.number(), Taken: e.flows.taken.Load(), Flows: e.flows.live.Load(),
 	}
 }
+
+// heldBy is why a route takes nothing just now; nil if it does.
+func (e *Entry) heldBy() *Passed {
+	if e.from == nil {
+		return nil
+	}
+	return e.from.held.Load()
+}
+
+// node is the name of the node whose route it is; empty for this one's.
+func (e *Entry) node() string {
+	if e.from == nil {
+		return ""
+	}
+	return e.from.far.Node
+}
+
+// number is that of an added route, at its node.
+func (e *Entry) number() uint64 {
+	switch {
+	case e.from != nil:
+		return e.from.far.Number
+	case e.origin == Added:
+		return e.born
+	}
+	return 0
+}
+
+// mayCross tells whether the flow may go as far as the route leads: one that came from another node
+// goes no further.
+func (e *Entry) mayCross(v *matching.View) bool { return e.from == nil || v.Peer.Node == "" }

@@ -2,13 +2,11 @@ package routing
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/zioflow/gateway/broker/flow"
 	"github.com/zioflow/gateway/broker/matching"
-	"github.com/zioflow/gateway/broker/timeshare"
 	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 )
@@ -21,14 +19,6 @@ type Factory interface {
 	// with Rejected. The context ends when the flow is not pending any more; its
 	// cause is a *flow.Error if the flow has ended.
 	Find(context.Context, *Request) error
-}
-
-// Router finds handlers for flows. Its fields are set before it is used.
-type Router struct {
-	Table     Table
-	Offers    Offers
-	Scheduler *timeshare.Scheduler // of the time that matches take
-	Log       *slog.Logger
 }
 
 // Flow is a flow that is pending, as its request sees it. Its methods may be called
@@ -74,14 +64,6 @@ type Request struct {
 	settle  context.CancelCauseFunc // ends pending
 	cid     uint64                  // guarded by router.Offers.mu; 0 before the first offer
 	owner   string                  // guarded by router.Offers.mu; to whom the cid was offered, empty for anybody
-}
-
-// NewRequest is a request for a flow that waits that long for a route that takes it, or
-// for a listener; 0 for not at all.
-func (r *Router) NewRequest(f Flow, wait time.Duration) *Request {
-	request := &Request{router: r, flow: f, wait: wait}
-	request.pending, request.settle = context.WithCancelCause(context.Background())
-	return request
 }
 
 // Direct is where a flow goes for which no route is looked for: it counts as the Entry's,

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/zioflow/gateway/broker"
+	"github.com/zioflow/gateway/broker/routes"
 	"github.com/zioflow/gateway/broker/transport"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 	"github.com/zioflow/gateway/server/contract"
@@ -189,4 +190,27 @@ func notNow(kind, subject string, cause error) error {
 	return contract.WithDetails(status.New(codes.FailedPrecondition, cause.Error()), &errdetails.PreconditionFailure{
 		Violations: []*errdetails.PreconditionFailure_Violation{{Type: kind, Subject: subject, Description: cause.Error()}},
 	})
+}
+
+// ownName is the gateway's own as a node; empty without a cluster.
+func (s *Service) ownName() string {
+	if c := s.process.Status().Cluster; c != nil {
+		return c.Self.Name
+	}
+	return ""
+}
+
+// listingCost bounds what a filter costs over all flows that one call of ListFlows
+// looks at, in units of some 0.2 µs: some two seconds of one processor. Twice as many
+// flows as there may be by default, with labels of 200 bytes and a filter that reads
+// them, stay below it.
+const listingCost = 10_000_000
+
+// RouteOptions say which routes an operator may add over gRPC.
+type RouteOptions struct {
+	// Maker makes them.
+	Maker routes.Maker
+	// AllowExec allows those that start commands: whoever may add such a route may
+	// run any program as the gateway's user.
+	AllowExec bool
 }

@@ -97,3 +97,6 @@ func rounded(x float64, decimals int) float64 {
 	scale := math.Pow10(decimals)
 	return math.Round(x*scale) / scale
 }
+
+// stateOf is a phase in the contract's words, which have one number more.
+func stateOf(p flow.Phase) gatewayv1.FlowState { return gatewayv1.FlowState(p) + 1 }

@@ -22,15 +22,6 @@ import (
 	"github.com/zioflow/gateway/server/contract"
 )
 
-// RouteOptions say which routes an operator may add over gRPC.
-type RouteOptions struct {
-	// Maker makes them.
-	Maker routes.Maker
-	// AllowExec allows those that start commands: whoever may add such a route may
-	// run any program as the gateway's user.
-	AllowExec bool
-}
-
 // ListListeners shows the listeners.
 func (s *Service) ListListeners(_ context.Context, request *gatewayv1.ListListenersRequest) (*gatewayv1.ListListenersResponse, error) {
 	name := ""
