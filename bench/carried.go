@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -28,6 +29,7 @@ type carriedCommand struct {
 	During time.Duration `default:"1s" help:"How long one turn takes, about."`
 	Firsts int           `default:"300" help:"How many flows are opened for the time until their first DAT."`
 	Clear  bool          `help:"The nodes have no keys, and speak in clear text."`
+	TLS    bool          `name:"tls" help:"Clients and handlers speak TLS, with the gateway alone as well."`
 	Delay  time.Duration `help:"How long all takes that goes from node to node, each way: for the first DAT alone."`
 	gatewayChoice
 }
@@ -41,6 +43,7 @@ type nodes struct {
 	between          *delayedRelay // nil where nothing is
 	echo             *echo         // nil likewise
 	keys             string        // a folder of keys; empty for clear text
+	serves           []string      // flags by which gateways speak TLS with clients
 }
 
 // Run implements the command.
@@ -125,7 +128,12 @@ func (c *carriedCommand) start(p *programs) (_ *nodes, err error) {
 			return nil, err
 		}
 	}
-	if n.alone, err = n.startGateway("alone", ""); err != nil {
+	if c.TLS {
+		if n.serves, err = n.secureClients(); err != nil {
+			return nil, err
+		}
+	}
+	if n.alone, err = n.startGateway("alone", "", n.serves...); err != nil {
 		return nil, err
 	}
 	route := ""
@@ -182,9 +190,25 @@ func (n *nodes) apart(delay time.Duration) (far, near *setUp, address string, er
 	return far, near, net.JoinHostPort(host, port), nil
 }
 
+// secureClients has whoever connects to a gateway from here on, load generators included, speak
+// TLS, and returns the gateways' flags for it.
+func (n *nodes) secureClients() ([]string, error) {
+	dir := filepath.Join(n.dir, "tls")
+	if err := command(".", n.programs.gateway, "keygen", "server", dir); err != nil {
+		return nil, err
+	}
+	ca := filepath.Join(dir, "ca.pem")
+	secure, err := credentials.NewClientTLSFromFile(ca, "")
+	if err != nil {
+		return nil, err
+	}
+	clientSecurity = secure
+	return []string{"--tls-cert=" + filepath.Join(dir, "server.pem"), "--tls-key=" + filepath.Join(dir, "server.key")}, os.Setenv("GRPCLOAD_CA", ca)
+}
+
 // flags make a gateway a node.
 func (n *nodes) flags(name string, more ...string) []string {
-	all := append([]string{"--cluster=bench", "--cluster-node=" + name}, more...)
+	all := slices.Concat([]string{"--cluster=bench", "--cluster-node=" + name}, n.serves, more)
 	if n.keys == "" {
 		return append(all, "--insecure=cluster")
 	}
@@ -429,8 +453,11 @@ func (o *opener) give(ctx context.Context) error {
 	return nil
 }
 
+// clientSecurity is how clients connect to gateways.
+var clientSecurity = insecure.NewCredentials()
+
 func dial(address string) (*grpc.ClientConn, error) {
-	return grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return grpc.NewClient(address, grpc.WithTransportCredentials(clientSecurity))
 }
 
 // freeAddress is one on this machine that nobody has bound just now.

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
@@ -25,7 +24,7 @@ type desk struct {
 
 func openDesk(address string, token bearer) (*desk, error) {
 	conn, err := grpc.NewClient(address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(token))
+		grpc.WithTransportCredentials(clientSecurity), grpc.WithPerRPCCredentials(token))
 	if err != nil {
 		return nil, err
 	}

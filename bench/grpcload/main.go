@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/zioflow/gateway/bench/generator"
@@ -59,9 +60,13 @@ func main() {
 func play(ctx context.Context, s *generator.Spec) error {
 	r := &run{Meter: generator.NewMeter(s.Total()), gone: make(chan struct{}), opening: make(chan struct{}, window(s))}
 	r.opened.Add(s.Flows)
+	secure, err := security()
+	if err != nil {
+		return err
+	}
 	conns := make([]*grpc.ClientConn, min(s.Flows, maxConnections))
 	for i := range conns {
-		conn, err := grpc.NewClient(s.Address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		conn, err := grpc.NewClient(s.Address, grpc.WithTransportCredentials(secure),
 			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}),
 				grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
 		if err != nil {
@@ -98,6 +103,15 @@ func play(ctx context.Context, s *generator.Spec) error {
 		samples[i] = f.samples
 	}
 	return r.Report(os.Stdout, samples...)
+}
+
+// security is clear text, unless the environment names the authority of a gateway that speaks
+// TLS.
+func security() (credentials.TransportCredentials, error) {
+	if file := os.Getenv("GRPCLOAD_CA"); file != "" {
+		return credentials.NewClientTLSFromFile(file, "")
+	}
+	return insecure.NewCredentials(), nil
 }
 
 // window is how many flows may be begun and not yet open. A handler opens those
