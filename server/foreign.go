@@ -17,6 +17,9 @@ import (
 // seconds says how many there were.
 var foreignLines = logs.Options{Burst: 5, Rate: 0.1}
 
+// noSettings is how HTTP/2 begins, as a server says it: a SETTINGS frame, with none.
+var noSettings = []byte{0, 0, 0, 4, 0, 0, 0, 0, 0}
+
 // sniffingCredentials are credentials that look at how a connection begins, before those that
 // they wrap do. A ZeroMQ peer, which would wait for a greeting that never comes, is
 // disconnected at once, and a line logged.
@@ -36,13 +39,22 @@ func (w *sniffingCredentials) Clone() credentials.TransportCredentials {
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (w *sniffingCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return w.TransportCredentials.ServerHandshake(sniff.NewConn(conn, func(first []byte) bool {
+	looked := sniff.NewConn(conn, func(first []byte) bool {
 		if !sniff.IsZMTP(first) {
 			return false
 		}
 		w.foreign(conn.RemoteAddr())
+		if w.Info().SecurityProtocol != "tls" {
+			_, _ = conn.Write(noSettings) // which tells a peer that looks what it has come to
+		}
 		return true
-	}))
+	})
+	// gRPC would send its settings at once. A ZeroMQ peer that has them before it has sent its own
+	// greeting takes the gateway for a peer of the oldest version, and leaves without one: it has to speak first.
+	if err := looked.Await(); err != nil {
+		return nil, nil, err
+	}
+	return w.TransportCredentials.ServerHandshake(looked)
 }
 
 // foreign takes note of a connection that speaks ZMTP.

@@ -29,8 +29,12 @@ func (g *guarded) greet(t *testing.T, pieces ...string) {
 	for _, piece := range pieces {
 		_, _ = conn.Write([]byte(piece)) // may be cut off meanwhile
 	}
-	if answer, err := io.ReadAll(conn); errors.Is(err, io.EOF) || err != nil && strings.Contains(err.Error(), "timeout") {
+	answer, err := io.ReadAll(conn)
+	if errors.Is(err, io.EOF) || err != nil && strings.Contains(err.Error(), "timeout") {
 		t.Errorf("%q was answered %q, %v, want the end", pieces, answer, err)
+	}
+	if strings.HasPrefix(pieces[0], zmtpGreeting[:1]) && err == nil && len(answer) > 0 && string(answer) != "\x00\x00\x00\x04\x00\x00\x00\x00\x00" {
+		t.Errorf("%q was answered %q, want that this is HTTP/2, and no more", pieces, answer)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"testing/iotest"
 
 	"go.uber.org/goleak"
 
@@ -65,4 +66,45 @@ func TestConnIsASocket(t *testing.T) {
 		t.Errorf("of a pipe: %v", err)
 	}
 	_, _ = one.Close(), other.Close()
+}
+
+// TestAwait: what has been waited for is read all the same, in pieces as well; what is foreign is
+// the end.
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]string{"PRI * HTTP/2.0\r\n\r\nSM": "PRI * HTTP/2.0\r\n\r\nSM", "\xff\x00": ""} {
+		one, other := net.Pipe()
+		go func() {
+			_, _ = io.WriteString(other, said)
+			_ = other.Close()
+		}()
+		c := sniff.NewConn(one, sniff.IsZMTP)
+		if err := c.Await(); (err == nil) != (want != "") || err != nil && !errors.Is(err, io.EOF) {
+			t.Errorf("of %q: %v", said, err)
+		} else if err == nil {
+			if got, err := io.ReadAll(iotest.OneByteReader(c)); string(got) != want || err != nil {
+				t.Errorf("of %q was read %q, %v", said, got, err)
+			}
+		}
+		_ = one.Close()
+	}
+}
+
+// TestAwaitTakesAllThatCame: who refuses a peer closes a connection in which nothing is left, or the
+// peer would be reset and read no reason.
+func TestAwaitTakesAllThatCame(t *testing.T) {
+	t.Parallel()
+	one, other := net.Pipe()
+	defer func() { _, _ = one.Close(), other.Close() }()
+	said := make(chan error, 1)
+	go func() {
+		_, err := other.Write(make([]byte, 600)) // returns when all is read
+		said <- err
+	}()
+	if err := sniff.NewConn(one, sniff.IsZMTP).Await(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-said; err != nil {
+		t.Error(err)
+	}
 }

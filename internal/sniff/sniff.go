@@ -14,7 +14,8 @@ import (
 type Conn struct {
 	net.Conn
 	foreign func(first []byte) bool
-	seen    bool // used by the one who reads
+	seen    bool   // used by the one who reads
+	kept    []byte // likewise; what Await has read and Read not yet
 }
 
 // NewConn has foreign look at the first bytes that are read: of them there is one at least.
@@ -24,8 +25,31 @@ func NewConn(conn net.Conn, foreign func(first []byte) bool) *Conn {
 	return &Conn{Conn: conn, foreign: foreign}
 }
 
+// awaited is how many of the first bytes are taken at once, at the most. A connection that is closed with
+// bytes left in it is reset, and the peer reads no reason: a whole greeting has to fit.
+const awaited = 1 << 10
+
+// Await waits until the first bytes have come, and looks at them: nothing that is sent before that
+// can have the peer change what it says, or leave. The error is io.EOF where they are foreign.
+func (c *Conn) Await() error {
+	first := make([]byte, awaited)
+	n, err := c.Read(first)
+	c.kept = first[:n]
+	if n > 0 {
+		return nil // an error comes again
+	}
+	return err
+}
+
 // Read implements net.Conn.
 func (c *Conn) Read(b []byte) (int, error) {
+	if len(c.kept) > 0 {
+		n := copy(b, c.kept)
+		if c.kept = c.kept[n:]; len(c.kept) == 0 {
+			c.kept = nil // all of it is released
+		}
+		return n, nil
+	}
 	n, err := c.Conn.Read(b)
 	if c.seen || n == 0 {
 		return n, err
