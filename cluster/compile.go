@@ -5,19 +5,20 @@ import (
 	"sync"
 )
 
-// compilable is something of another node's whose match has to be compiled before it is used.
+// compilable is something of another node's whose match is to be compiled.
 type compilable interface {
 	// wanted tells whether that is still so, compile does it, unless the context ends.
 	wanted() bool
 	compile(context.Context)
 }
 
-// compiler compiles what routes of other nodes match, one after the other and beside the loop:
-// to evaluate a ruleset may take seconds, in which nobody would beat. Its methods may be called
-// concurrently.
+// compiler compiles what listeners and routes of other nodes match, one after the other and beside the
+// loop: whoever joins a large cluster would have no time to beat, and to evaluate one ruleset may
+// take seconds. Its methods may be called concurrently.
 type compiler struct {
 	ctx  context.Context
 	stop context.CancelFunc
+	most int // of what waits; 0 for no bound
 
 	mu      sync.Mutex
 	waiting []compilable // guarded by mu
@@ -25,18 +26,21 @@ type compiler struct {
 	done    sync.WaitGroup
 }
 
-func newCompiler() *compiler {
-	k := &compiler{}
+func newCompiler(most int) *compiler {
+	k := &compiler{most: most}
 	k.ctx, k.stop = context.WithCancel(context.Background())
 	return k
 }
 
-// add has it be compiled.
+// add has it be compiled, unless as many wait as may, or nothing more is compiled.
 func (k *compiler) add(next compilable) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.ctx.Err() != nil || k.most > 0 && len(k.waiting) >= k.most {
+		return
+	}
 	k.waiting = append(k.waiting, next)
-	if !k.running && k.ctx.Err() == nil {
+	if !k.running {
 		k.running = true
 		k.done.Go(k.run)
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 
@@ -12,22 +13,18 @@ import (
 // others. No more wait to be compiled.
 const maxMatches = 1024
 
-// matches are the expressions of other nodes' listeners. To compile one takes so long that
-// whoever joins a large cluster would have no time to beat: it is done beside that, or when a
+// matches are the expressions of other nodes' listeners. They are compiled beforehand, or when a
 // BOT is to be matched. Its methods may be called concurrently.
 type matches struct {
-	log *slog.Logger
+	log      *slog.Logger
+	compiler *compiler
 
-	mu      sync.Mutex
-	kept    map[string]*expression // guarded by mu
-	waiting []*expression          // guarded by mu; to be compiled, at most maxMatches
-	running bool                   // guarded by mu; somebody does
-	ended   bool                   // guarded by mu
-	done    sync.WaitGroup
+	mu   sync.Mutex
+	kept map[string]*expression // guarded by mu
 }
 
 func newMatches(log *slog.Logger) *matches {
-	return &matches{log: log, kept: map[string]*expression{}}
+	return &matches{log: log, compiler: newCompiler(maxMatches), kept: map[string]*expression{}}
 }
 
 // of returns what matches as the expression does; nil for an empty one, which takes every BOT.
@@ -45,39 +42,8 @@ func (k *matches) of(text string) matching.Match {
 	}
 	e := &expression{text: text, log: k.log}
 	k.kept[text] = e
-	if len(k.waiting) >= maxMatches { // it is compiled when it is needed
-		return e
-	}
-	k.waiting = append(k.waiting, e)
-	if !k.running && !k.ended {
-		k.running = true
-		k.done.Go(k.compile)
-	}
+	k.compiler.add(e) // where there is no room it is compiled when it is needed
 	return e
-}
-
-// compile compiles what waits.
-func (k *matches) compile() {
-	for {
-		k.mu.Lock()
-		if k.ended || len(k.waiting) == 0 {
-			k.running, k.waiting = false, nil
-			k.mu.Unlock()
-			return
-		}
-		next := k.waiting[0]
-		k.waiting[0], k.waiting = nil, k.waiting[1:]
-		k.mu.Unlock()
-		next.compiled()
-	}
-}
-
-// close has nothing more be compiled beforehand, and waits for what is.
-func (k *matches) close() {
-	k.mu.Lock()
-	k.ended = true
-	k.mu.Unlock()
-	k.done.Wait()
 }
 
 // expression is one of a listener's. It implements matching.Match and what goes with that,
@@ -88,6 +54,12 @@ type expression struct {
 	once sync.Once
 	is   matching.Match // set by once; nil for one that makes no sense here
 }
+
+// wanted implements compilable.
+func (e *expression) wanted() bool { return true }
+
+// compile implements compilable.
+func (e *expression) compile(context.Context) { e.compiled() }
 
 func (e *expression) compiled() matching.Match {
 	e.once.Do(func() {

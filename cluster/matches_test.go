@@ -33,12 +33,14 @@ func TestMatches(t *testing.T) {
 	for i := range 2 * maxMatches {
 		k.of(fmt.Sprintf("credit == %d", i))
 		k.mu.Lock()
-		if len(k.kept) > maxMatches || len(k.waiting) > maxMatches {
-			t.Fatalf("%d are kept, %d wait", len(k.kept), len(k.waiting))
+		k.compiler.mu.Lock()
+		if len(k.kept) > maxMatches || len(k.compiler.waiting) > maxMatches {
+			t.Fatalf("%d are kept, %d wait", len(k.kept), len(k.compiler.waiting))
 		}
+		k.compiler.mu.Unlock()
 		k.mu.Unlock()
 	}
-	k.close()
+	k.compiler.close()
 	k.of("credit == 1 && credit == 2") // after the end nothing is begun
 	if n := strings.Count(log.String(), "listeners of other nodes cannot be used"); n != 1 {
 		t.Errorf("the log tells of it %d times: %s", n, log.String())

@@ -69,7 +69,7 @@ func Open(o Options) (*Node, error) {
 	n := &Node{
 		home: home{
 			options: o, log: o.Log, lines: logs.NewSampler(o.Log, logs.Options{}), self: members.ID(strings.ToLower(rand.Text())),
-			lives: newLives(), matches: newMatches(o.Log), compiler: newCompiler(),
+			lives: newLives(), matches: newMatches(o.Log), compiler: newCompiler(0),
 		},
 		events: make(chan members.Event, 64), own: map[uint64]members.Listener{}, routes: map[uint64]bool{}, others: map[members.ID]*member{},
 	}
@@ -157,7 +157,7 @@ func (n *Node) Close(ctx context.Context) {
 	n.served.Wait()
 	n.lives.endAll(errClosing)
 	n.carrying.Wait()
-	n.matches.close()
+	n.matches.compiler.close()
 	n.compiler.close()
 	if n.bus != nil {
 		n.bus.close()
@@ -185,7 +185,7 @@ func (n *Node) run(ctx context.Context) {
 	defer n.dropAll()
 	came, crossed := n.options.Broker.ListenerChanges()
 	added := n.options.Broker.AddedRoutesChanges()
-	n.look()
+	n.look(n.lookListeners, n.lookRoutes)
 	n.step(members.Tick{})
 	noteCame, noteCrossed := came, crossed // nil for as long as is waited
 	var pause, rest <-chan time.Time
@@ -203,12 +203,12 @@ func (n *Node) run(ctx context.Context) {
 			noteCame, pause = nil, time.After(lookPause)
 		case <-pause:
 			noteCame, pause = came, nil
-			n.look()
+			n.look(n.lookListeners)
 		case <-noteCrossed: // which is told at once
 			noteCrossed, rest = nil, time.After(crossedPause)
-			n.look()
+			n.look(n.lookListeners)
 		case <-added:
-			n.look()
+			n.look(n.lookRoutes)
 		case <-rest:
 			noteCrossed, rest = crossed, nil
 		case <-ctx.Done():
@@ -219,7 +219,7 @@ func (n *Node) run(ctx context.Context) {
 
 // tick is what there is to do twice a second.
 func (n *Node) tick() {
-	n.look()
+	n.look(n.lookListeners)
 	for id, m := range n.others {
 		if at := m.came.at(); !at.IsZero() {
 			n.step(members.Moved{ID: id, At: at})
@@ -233,11 +233,12 @@ func (n *Node) tick() {
 	n.step(members.Tick{})
 }
 
-// look sees what has become of this node's own listeners, and of the routes that were added.
-func (n *Node) look() {
+// look sees what has become of what this node itself has.
+func (n *Node) look(at ...func(*members.Entries)) {
 	var change members.Own
-	n.lookListeners(&change.Entries)
-	n.lookRoutes(&change.Entries)
+	for _, look := range at {
+		look(&change.Entries)
+	}
 	if change.Len() > 0 {
 		n.step(change)
 	}
