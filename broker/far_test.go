@@ -309,18 +309,25 @@ func (l *leads) next(t *testing.T) *routing.Request {
 	}
 }
 
+// waiting is a broker whose flows wait so long for a handler.
+func waiting(t *testing.T, handler time.Duration) *broker.Broker {
+	t.Helper()
+	options := broker.DefaultOptions()
+	options.HandlerWait, options.PendingTimeout = handler, time.Hour
+	b, err := broker.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close(flow.Draining, "the test is over") })
+	return b
+}
+
 // TestFarRoutes: those of other nodes come behind a node's own of their priority, in the order of
 // the nodes' names; what one passes goes to the next, and comes back to it when it is released; and
 // a flow that came from another node takes none.
 func TestFarRoutes(t *testing.T) {
 	t.Parallel()
-	options := broker.DefaultOptions()
-	options.HandlerWait, options.PendingTimeout = time.Hour, time.Hour
-	b, err := broker.New(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close(flow.Draining, "the test is over")
+	b := waiting(t, time.Hour)
 	here, atB, atC := newLeads(), newLeads(), newLeads()
 	far := func(node string, number uint64, priority int32, f routing.Factory) *routing.FarRoute {
 		route, err := b.AddFarRoute(routing.Route{Name: "raw", Priority: priority, Factory: f}, routing.Far{Node: node, NodeID: node, Number: number})
@@ -358,6 +365,7 @@ func TestFarRoutes(t *testing.T) {
 	}
 	routeAtB.Remove()
 
+	options := b.Options()
 	options.HandlerWait = 0
 	if err := b.SetLimits(options); err != nil {
 		t.Fatal(err)
@@ -388,13 +396,7 @@ func (fromHere) Match(*matching.View) bool { return false }
 // ends as that said.
 func TestPassedFlowWaits(t *testing.T) {
 	t.Parallel()
-	options := broker.DefaultOptions()
-	options.HandlerWait, options.PendingTimeout = time.Hour, time.Hour
-	b, err := broker.New(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close(flow.Draining, "the test is over")
+	b := waiting(t, time.Hour)
 	f := newLeads()
 	route, err := b.AddFarRoute(routing.Route{Name: "raw", Factory: f}, routing.Far{Node: "b", NodeID: "b", Number: 1})
 	if err != nil {
@@ -409,6 +411,7 @@ func TestPassedFlowWaits(t *testing.T) {
 	}
 	route.Release()
 	f.next(t)
+	options := b.Options()
 	options.HandlerWait = 0
 	if err := b.SetLimits(options); err != nil {
 		t.Fatal(err)
@@ -438,13 +441,7 @@ func TestPassedFlowWaits(t *testing.T) {
 // TestPassedByWhoLeaves: what a route has said of a flow counts when it is there no more.
 func TestPassedByWhoLeaves(t *testing.T) {
 	t.Parallel()
-	options := broker.DefaultOptions()
-	options.HandlerWait = 0
-	b, err := broker.New(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close(flow.Draining, "the test is over")
+	b := waiting(t, 0)
 	f := newLeads()
 	route, err := b.AddFarRoute(routing.Route{Name: "raw", Factory: f}, routing.Far{Node: "b", NodeID: "b", Number: 1})
 	if err != nil {
