@@ -15,7 +15,8 @@ import (
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
 )
 
-// Source is the gateway. Its functions are called one after the other, aside from the view.
+// Source is the gateway. Its functions are called aside from the view, several of them at once
+// where one looks anew or presses a key before the last call has returned.
 type Source struct {
 	// Address is where it is, for the title.
 	Address string
@@ -177,6 +178,9 @@ func (m *Model) look() tea.Cmd {
 func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 	switch message := message.(type) {
 	case tea.WindowSizeMsg:
+		if message.Width <= 0 || message.Height <= 0 {
+			break // what is no terminal, or does not know its size
+		}
 		if m.width, m.height = message.Width, message.Height; m.rows() != m.asked {
 			return m, m.look()
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ type fake struct {
 	silent  []*gatewayv1.Unreachable
 	filters []string
 	ticks   int
+	looking sync.Mutex // a program looks anew while it awaits a look
 }
 
 func newFake(t *testing.T, flows int) *fake {
@@ -60,6 +62,8 @@ func newFake(t *testing.T, flows int) *fake {
 
 // look is what a gateway returns: pages go on behind a number of flows.
 func (f *fake) look(q top.Query) top.Seen {
+	f.looking.Lock()
+	defer f.looking.Unlock()
 	f.filters = append(f.filters, q.Filter)
 	all := slices.Clone(f.flows)
 	slices.SortStableFunc(all, func(a, b *gatewayv1.Flow) int {
@@ -329,6 +333,44 @@ func TestDetailAndPause(t *testing.T) {
 	f.press("space")
 	if len(f.filters) != looks+1 {
 		t.Errorf("%d looks after the pause", len(f.filters)-looks)
+	}
+}
+
+// TestSizes: no terminal is too small, and one that does not know its size changes nothing.
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	unseen := top.New(t.Context(), top.Source{Address: "here:1"}, top.Options{})
+	unseen.Update(tea.WindowSizeMsg{Width: 5, Height: 1})
+	if content := unseen.View().Content; content != "aski…" {
+		t.Errorf("before the first look: %q", content)
+	}
+	f := newFake(t, 3)
+	resize := func(width, height int) []string {
+		_, command := f.Update(tea.WindowSizeMsg{Width: width, Height: height})
+		f.do(command)
+		return strings.Split(f.View().Content, "\n")
+	}
+	for _, mode := range []string{"x", "enter"} {
+		f.press(mode)
+		for height := 1; height < 20; height++ {
+			for width := 1; width < 12; width++ {
+				lines := resize(width, height)
+				if len(lines) != height {
+					t.Errorf("%d lines of %d", len(lines), height)
+				}
+				for _, line := range lines {
+					if ansi.StringWidth(line) > width {
+						t.Errorf("%q is wider than %d", line, width)
+					}
+				}
+			}
+		}
+		before := resize(100, 12)
+		for _, size := range [][2]int{{0, 0}, {0, 5}, {5, 0}, {-1, -1}} {
+			if after := resize(size[0], size[1]); !slices.Equal(before, after) {
+				t.Errorf("a size of %v: %q", size, after)
+			}
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ func (m *Model) View() tea.View {
 	return v
 }
 
-// lines are as many as the terminal has, none wider than it is.
+// lines are as many as the terminal has (at most, before the first look), none wider than it is.
 func (m *Model) lines() []string {
 	if m.seen.Status == nil {
 		text := "asking " + m.source.Address + " …"
@@ -52,6 +52,7 @@ func (m *Model) lines() []string {
 }
 
 func (m *Model) fitted(lines []string) []string {
+	lines = lines[:min(len(lines), m.height)]
 	for i, line := range lines {
 		lines[i] = ansi.Truncate(line, m.width, "…")
 	}
