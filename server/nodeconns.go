@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"slices"
 	"sync"
@@ -10,6 +11,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
+
+	"github.com/zioflow/gateway/internal/crowd"
+	"github.com/zioflow/gateway/internal/logs"
 )
 
 // idlePatience is how long a connection of another node may stay, once the server stops,
@@ -17,22 +21,38 @@ import (
 // seconds if that does not answer.
 const idlePatience = 500 * time.Millisecond
 
+// mostStrangers is how many connections there may be of those who have not shown yet that they
+// are nodes: by TLS or, without, by a call. Beyond it the oldest goes, of the host that has
+// most. mostNodeConns is how many there may be of those who have: a few for each of 1,024
+// nodes.
+const (
+	mostStrangers = 256
+	mostNodeConns = 4096
+)
+
 // nodeConns are the connections of other nodes. Its methods may be called concurrently.
 type nodeConns struct {
+	guests *crowd.Crowd
+	lines  *logs.Sampler // of those who are no nodes
+
 	mu      sync.Mutex
 	all     map[*nodeConn]struct{} // guarded by mu
 	shaking map[net.Conn]struct{}  // guarded by mu; in their handshake
 	leaving bool                   // guarded by mu; the server stops
 }
 
-func newNodeConns() *nodeConns {
-	return &nodeConns{all: map[*nodeConn]struct{}{}, shaking: map[net.Conn]struct{}{}}
+func newNodeConns(log *slog.Logger) *nodeConns {
+	return &nodeConns{
+		guests: crowd.New(crowd.Limits{Strangers: mostStrangers, Known: mostNodeConns}), lines: logs.NewSampler(log, logs.Seldom()),
+		all: map[*nodeConn]struct{}{}, shaking: map[net.Conn]struct{}{},
+	}
 }
 
 // nodeConn is one of them.
 type nodeConn struct {
 	net.Conn
-	of *nodeConns
+	of    *nodeConns
+	guest *crowd.Visitor
 
 	// Guarded by of.mu.
 	calls  int           // that go on
@@ -40,7 +60,7 @@ type nodeConn struct {
 	timer  *time.Timer   // ends it; nil before the server stops
 }
 
-// handshake does one, which leave breaks off.
+// handshake does one, which leave breaks off, and the arrival of too many others.
 func (n *nodeConns) handshake(
 	conn net.Conn, how func(net.Conn) (net.Conn, credentials.AuthInfo, error),
 ) (net.Conn, credentials.AuthInfo, error) {
@@ -48,17 +68,38 @@ func (n *nodeConns) handshake(
 		_ = conn.Close()
 		return nil, nil, net.ErrClosed
 	}
+	guest := n.guests.Enter(conn)
 	served, info, err := how(conn)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.shaking, conn)
 	if err != nil {
+		switch {
+		case guest.Gone():
+			n.refused(conn, crowded)
+		case !wentAway(err):
+			n.refused(conn, "TLS handshake: "+err.Error())
+		}
+		guest.Leave()
 		return nil, nil, err
 	}
-	c := &nodeConn{Conn: served, of: n}
+	if _, encrypted := info.(credentials.TLSInfo); encrypted {
+		guest.Know()
+	}
+	c := &nodeConn{Conn: served, of: n, guest: guest}
 	n.all[c] = struct{}{}
 	c.settle()
 	return c, &nodeInfo{info, c}, nil
+}
+
+// crowded is why a connection had to go for others.
+const crowded = "there are too many connections of those who have not shown that they are nodes"
+
+// refused logs that a connection was closed.
+func (n *nodeConns) refused(conn net.Conn, detail string) {
+	address := crowd.Host(conn.RemoteAddr())
+	n.lines.Log(context.Background(), slog.LevelWarn, "cluster_stranger", logs.Of("", address), "connection refused",
+		"endpoint", "cluster-peer", "address", address, "detail", detail)
 }
 
 // begin takes note of a connection before its handshake; false if there is to be none.
@@ -128,6 +169,7 @@ func (c *nodeConn) forgetSent() {
 
 // called takes note that calls have begun, or have ended.
 func (c *nodeConn) called(n int) {
+	c.guest.Know()
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
 	c.calls += n
@@ -144,17 +186,23 @@ func (c *nodeConn) sends(waits func() bool) {
 
 // Close implements net.Conn.
 func (c *nodeConn) Close() error {
-	c.forget()
+	if c.forget() && c.guest.Gone() {
+		c.of.refused(c.Conn, crowded)
+	}
+	c.guest.Leave()
 	return c.Conn.Close()
 }
 
-func (c *nodeConn) forget() {
+// forget takes it off the list; false if that was done already.
+func (c *nodeConn) forget() bool {
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
+	_, there := c.of.all[c]
 	delete(c.of.all, c)
 	if c.timer != nil {
 		c.timer.Stop()
 	}
+	return there
 }
 
 // nodeInfo is what is known of a connection: how it is secured, and which it is.

@@ -20,7 +20,6 @@ import (
 
 	"github.com/zioflow/gateway/broker"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
-	"github.com/zioflow/gateway/internal/crowd"
 	"github.com/zioflow/gateway/internal/logs"
 	"github.com/zioflow/gateway/server/admin"
 	"github.com/zioflow/gateway/server/codec"
@@ -67,9 +66,9 @@ func NewPeers(b *broker.Broker, o PeersOptions) *Peers {
 	limits, lines, counters := b.Options(), logs.NewSampler(o.Log, logs.Options{}), newCounters(prometheus.NewRegistry())
 	all := []interceptor{noteNodes(), boundStatuses(), recoverCalls(lines, counters), checkCalls(nodesMay)}
 	stop, stopped := context.WithCancel(context.Background())
-	p := &Peers{stopped: stopped, conns: newNodeConns()}
+	p := &Peers{stopped: stopped, conns: newNodeConns(o.Log)}
 	p.grpc = grpc.NewServer(append(peerconn.ServerOptions(o.TLS != nil),
-		grpc.Creds(&toldPeers{peerconn.Credentials(o.TLS), p.conns, logs.NewSampler(o.Log, logs.Seldom())}),
+		grpc.Creds(&toldPeers{peerconn.Credentials(o.TLS), p.conns}),
 		grpc.ForceServerCodecV2(codec.New()),
 		experimental.BufferPool(new(codec.FramePool)),
 		grpc.ChainUnaryInterceptor(chainUnary(all)), grpc.ChainStreamInterceptor(chainStream(all)),
@@ -119,25 +118,18 @@ func (p *Peers) Stop(ctx context.Context) {
 	p.streams.Wait()
 }
 
-// toldPeers logs connections of those who are no nodes, and keeps those of nodes.
+// toldPeers keeps the connections of nodes, and tells of those who are none.
 type toldPeers struct {
 	credentials.TransportCredentials
 	conns *nodeConns
-	lines *logs.Sampler
 }
 
 // Clone implements credentials.TransportCredentials.
 func (c *toldPeers) Clone() credentials.TransportCredentials {
-	return &toldPeers{c.TransportCredentials.Clone(), c.conns, c.lines}
+	return &toldPeers{c.TransportCredentials.Clone(), c.conns}
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (c *toldPeers) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	secured, info, err := c.conns.handshake(conn, c.TransportCredentials.ServerHandshake)
-	if err != nil && !wentAway(err) {
-		address := crowd.Host(conn.RemoteAddr())
-		c.lines.Log(context.Background(), slog.LevelWarn, "cluster_stranger", logs.Of("", address), "connection refused",
-			"endpoint", "cluster-peer", "address", address, "detail", "TLS handshake: "+err.Error())
-	}
-	return secured, info, err
+	return c.conns.handshake(conn, c.TransportCredentials.ServerHandshake)
 }

@@ -3,14 +3,18 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -21,6 +25,8 @@ import (
 	"github.com/zioflow/gateway/broker/transport"
 	"github.com/zioflow/gateway/broker/zio"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/pki"
+	"github.com/zioflow/gateway/server/peerconn"
 )
 
 // peersRig is a server for other nodes, and one of those.
@@ -36,21 +42,25 @@ type peersRig struct {
 // newPeersRig starts them. It is to be called in a bubble.
 func newPeersRig(t *testing.T) *peersRig {
 	t.Helper()
+	return newPeersRigWith(t, PeersOptions{}, insecure.NewCredentials())
+}
+
+func newPeersRigWith(t *testing.T, o PeersOptions, how credentials.TransportCredentials) *peersRig {
+	t.Helper()
 	b, err := broker.New(broker.DefaultOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := NewPeers(b, PeersOptions{
-		Table: func() []*gatewayv1.ReadTableResponse { return nil },
-		Alive: func(ctx context.Context, _ string) (context.Context, context.CancelFunc) {
-			return context.WithCancel(ctx)
-		},
-	})
+	o.Table = func() []*gatewayv1.ReadTableResponse { return nil }
+	o.Alive = func(ctx context.Context, _ string) (context.Context, context.CancelFunc) {
+		return context.WithCancel(ctx)
+	}
+	p := NewPeers(b, o)
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(listener) }()
 	r := &peersRig{broker: b, peers: p, dial: listener.DialContext, held: &heldConn{frozen: make(chan struct{}), over: make(chan struct{})}}
-	client, err := grpc.NewClient("passthrough:node", grpc.WithTransportCredentials(insecure.NewCredentials()),
+	client, err := grpc.NewClient("passthrough:node", grpc.WithTransportCredentials(how),
 		grpc.WithStaticStreamWindowSize(64<<10), grpc.WithStaticConnWindowSize(64<<10),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (_ net.Conn, err error) {
 			r.held.Conn, err = r.dial(ctx)
@@ -97,6 +107,87 @@ func TestStopWaitsForNoIdleNode(t *testing.T) {
 			_ = stranger.Close()
 			r.end()
 		})
+	}
+}
+
+// TestStrangersMakeRoomForNodes: of connections by which nobody shows that he is a node there are
+// only so many, whether they say nothing in their handshake or after it. A node's stays, and
+// new ones find their place.
+func TestStrangersMakeRoomForNodes(t *testing.T) {
+	for what, encrypted := range map[string]bool{"in clear text": false, "in the handshake": true} {
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer // read when all wait
+			o, how := PeersOptions{Log: slog.New(slog.NewTextHandler(&log, nil))}, insecure.NewCredentials()
+			if encrypted {
+				o.TLS = nodeKeys(t)
+				how = peerconn.Credentials(o.TLS)
+			}
+			r := newPeersRigWith(t, o, how)
+			ping := func(node gatewayv1.ClusterServiceClient) {
+				t.Helper()
+				if _, err := node.Ping(t.Context(), &gatewayv1.PingRequest{}); err != nil {
+					t.Fatal(what, err)
+				}
+			}
+			ping(r.node)
+			const more = 20
+			var strangers []net.Conn
+			for range mostStrangers + more {
+				stranger, err := r.dial(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				strangers = append(strangers, stranger)
+				synctest.Wait()
+			}
+			if n, known, closed := r.peers.conns.guests.Count(); n != mostStrangers || known != 1 || closed != more {
+				t.Errorf("%s: %d strangers, %d nodes, %d had to go", what, n, known, closed)
+			}
+			if !strings.Contains(log.String(), crowded) {
+				t.Errorf("%s: the log has %q", what, log.String())
+			}
+			ping(r.node)
+			client, err := grpc.NewClient("passthrough:node", grpc.WithTransportCredentials(how),
+				grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return r.dial(ctx) }))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ping(gatewayv1.NewClusterServiceClient(client))
+			if n, known, _ := r.peers.conns.guests.Count(); n != mostStrangers-1 && n != mostStrangers || known != 2 {
+				t.Errorf("%s: %d strangers and %d nodes after another node's coming", what, n, known)
+			}
+			_ = client.Close()
+			r.broker.Close(flow.Draining, "the test is over")
+			r.peers.Stop(context.Background())
+			if n, known, _ := r.peers.conns.guests.Count(); n != 0 || known != 0 {
+				t.Errorf("%s: %d strangers and %d nodes when all is over", what, n, known)
+			}
+			for _, stranger := range strangers {
+				_ = stranger.Close()
+			}
+			r.end()
+		})
+	}
+}
+
+// nodeKeys are a node's, for both sides of its connections.
+func nodeKeys(t *testing.T) *tls.Config {
+	t.Helper()
+	ca, err := pki.NewCA("test", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := ca.Peer("node", "node", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := pair.TLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{certificate}, RootCAs: ca.Pool(), ServerName: "node",
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool(), MinVersion: tls.VersionTLS13,
 	}
 }
 
