@@ -18,7 +18,8 @@ type Listener struct {
 	// handler's: "inject" = it will take), credit, peer.transport, peer.address
 	// and peer.identity. A missing attribute makes it false. Empty: all flows.
 	Match string
-	// MaxFlows bounds the flows handled at once, offers included; 0 does not.
+	// MaxFlows bounds the flows handled at once, offers included; 0 does not. What is left of
+	// a listener that Serve has lost does not count for the next one.
 	MaxFlows uint32
 	// OnListening, if not nil, is called once the gateway has registered the
 	// listener, before any offer is handled: flows opened from then on can reach
@@ -47,6 +48,14 @@ type Handler func(ctx context.Context, offer *Offer) error
 func (g *Gateway) Handle(ctx context.Context, l Listener, handle Handler) error {
 	ctx, cancel := g.scope(ctx)
 	defer cancel(nil)
+	var running sync.WaitGroup
+	defer running.Wait()
+	return g.listen(ctx, l, handle, &running)
+}
+
+// listen is Handle without its wait for the Handlers: these are in running. The ctx has to be
+// of a scope.
+func (g *Gateway) listen(ctx context.Context, l Listener, handle Handler, running *sync.WaitGroup) error {
 	stream, err := g.handlers.Listen(ctx, &gatewayv1.ListenRequest{
 		Name: l.Name, Match: l.Match, MaxFlows: l.MaxFlows,
 		MaxOfferBytes: uint32(min(int64(g.limit), math.MaxUint32)), // what is received here
@@ -54,8 +63,7 @@ func (g *Gateway) Handle(ctx context.Context, l Listener, handle Handler) error 
 	if err != nil {
 		return g.listenerError(ctx, err)
 	}
-	d := &desk{gateway: g, handle: handle, offers: map[uint64]*Offer{}}
-	defer d.running.Wait()
+	d := &desk{gateway: g, handle: handle, running: running, offers: map[uint64]*Offer{}}
 	for {
 		event, err := stream.Recv()
 		if err != nil {
@@ -71,7 +79,7 @@ func (g *Gateway) Handle(ctx context.Context, l Listener, handle Handler) error 
 type desk struct {
 	gateway *Gateway
 	handle  Handler
-	running sync.WaitGroup
+	running *sync.WaitGroup
 
 	mu     sync.Mutex
 	offers map[uint64]*Offer // guarded by mu; those being handled, by cid

@@ -3,6 +3,7 @@ package zioflow
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -13,12 +14,18 @@ import (
 // Serve is Handle that announces the listener again when it has come to an end without
 // the ctx: because the gateway was restarted, or the network failed. It waits a little
 // longer after each failure, from 50 ms to 500 ms, not for the same time in every process.
-// Flows that a Handler has accepted are its own matter: those of a gateway that is gone
-// end with an error.
+// Flows that a Handler has accepted are its own matter, and no listener waits for them: those
+// of a gateway that is gone end with an error, those of one that drains, or of a connection
+// that has become too old, go on.
 //
-// It returns ctx's cause; ErrClosed; or the error after which another attempt would end in
-// the same way: a listener that is not valid, or not allowed.
+// It returns when every Handler has returned, with ctx's cause; ErrClosed; or the error after
+// which another attempt would end in the same way: a listener that is not valid, or not
+// allowed.
 func (g *Gateway) Serve(ctx context.Context, l Listener, handle Handler) error {
+	ctx, cancel := g.scope(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	defer running.Wait()
 	wait := &backoff.ExponentialBackOff{
 		InitialInterval: firstRetry, MaxInterval: lastRetry, Multiplier: 2, RandomizationFactor: 0.25,
 	}
@@ -30,7 +37,7 @@ func (g *Gateway) Serve(ctx context.Context, l Listener, handle Handler) error {
 		}
 	}
 	for {
-		err := g.Handle(ctx, l, handle)
+		err := g.listen(ctx, l, handle, &running)
 		if ctx.Err() != nil || final(err) {
 			return err
 		}

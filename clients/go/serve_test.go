@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,6 +66,51 @@ func TestServe(t *testing.T) {
 		}
 		if took := time.Since(begin); took < 4*30*time.Millisecond {
 			t.Errorf("it did not wait between its attempts: %v", took)
+		}
+	})
+}
+
+// agingGateway offers a flow to each listener, and ends it.
+type agingGateway struct {
+	gatewayv1.UnimplementedHandlerServiceServer
+}
+
+func (agingGateway) Listen(_ *gatewayv1.ListenRequest, stream grpc.ServerStreamingServer[gatewayv1.ListenResponse]) error {
+	for _, event := range []*gatewayv1.ListenResponse{
+		{Event: &gatewayv1.ListenResponse_Listening{Listening: &gatewayv1.Listening{ListenerId: 1}}},
+		{Event: &gatewayv1.ListenResponse_Offer{Offer: &gatewayv1.Offer{Cid: 1, Bot: &gatewayv1.Bot{Label: "{}"}}}},
+	} {
+		if err := stream.Send(event); err != nil {
+			return err
+		}
+	}
+	return status.Error(codes.Unavailable, "the connection is too old")
+}
+
+// TestServe_long announces the listener again while flows of the lost one go on, and waits for them
+// in the end.
+func TestServe_long(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := serveFake(t, nil, agingGateway{})
+		ctx, cancel := context.WithCancelCause(t.Context())
+		var others atomic.Bool
+		listening, returned, begin := 0, false, time.Now() // of the bubble's clock
+		err := g.Serve(ctx, zioflow.Listener{Name: "x", OnListening: func(uint64) {
+			if listening++; listening == 3 {
+				cancel(errWhy)
+			}
+			if waited := time.Since(begin); waited > time.Minute {
+				t.Errorf("listener %d came after %v", listening, waited)
+			}
+		}}, func(context.Context, *zioflow.Offer) error {
+			if !others.Swap(true) {
+				time.Sleep(time.Hour)
+				returned = true
+			}
+			return nil
+		})
+		if !errors.Is(err, errWhy) || listening != 3 || !returned {
+			t.Errorf("returns %v after %d times, its first handler having returned: %v", err, listening, returned)
 		}
 	})
 }

@@ -163,8 +163,13 @@ func newVisit(t *testing.T, s *site, name, address string) *visit {
 			o := offered{offer, ctx, make(chan error, 1)}
 			select {
 			case v.offers <- o:
-				return <-o.done
 			case <-ctx.Done():
+				return ctx.Err()
+			}
+			select {
+			case err := <-o.done:
+				return err
+			case <-ctx.Done(): // of a test that failed meanwhile
 				return ctx.Err()
 			}
 		})
@@ -186,14 +191,27 @@ func (v *visit) bot(credit int64) zioflow.Bot {
 	return zioflow.Bot{Credit: credit, Attributes: map[string]any{"via": v.name}}
 }
 
-func (v *visit) offer(t *testing.T) offered {
+// accept accepts the next offer. One whose listener is lost meanwhile, with its connection, is
+// followed by another. It is the end of the test if its client's side has failed before that.
+func accept[F any](
+	t *testing.T, v *visit, how func(*zioflow.Offer, context.Context, zioflow.Bot) (F, error), failed <-chan error,
+) (offered, F) {
 	t.Helper()
-	select {
-	case o := <-v.offers:
-		return o
-	case <-v.ctx.Done():
-		t.Fatal("the handler is offered nothing")
-		return offered{}
+	for {
+		select {
+		case o := <-v.offers:
+			f, err := how(o.Offer, o.ctx, zioflow.Bot{})
+			if err == nil {
+				return o, f
+			}
+			if o.done <- err; o.ctx.Err() == nil {
+				t.Fatal(err)
+			}
+		case err := <-failed:
+			t.Fatal(err)
+		case <-v.ctx.Done():
+			t.Fatal("the handler is offered nothing")
+		}
 	}
 }
 
@@ -219,14 +237,11 @@ func (v *visit) bothWays(t *testing.T) {
 		}
 		done <- err
 	}()
-	o := v.offer(t)
+	o, taker := accept(t, v, (*zioflow.Offer).Take, done)
 	if host, _, _ := net.SplitHostPort(o.Peer.Address); host != "127.0.0.1" {
 		t.Errorf("the gateway sees %s, not the proxy", o.Peer.Address)
 	}
-	taker, err := o.Take(o.ctx, zioflow.Bot{})
-	if err == nil {
-		err = takeAll(o.ctx, taker)
-	}
+	err := takeAll(o.ctx, taker)
 	if o.done <- err; err != nil {
 		t.Error(err)
 	}
@@ -241,11 +256,8 @@ func (v *visit) bothWays(t *testing.T) {
 		}
 		done <- err
 	}()
-	o = v.offer(t)
-	giver, err := o.Give(o.ctx, zioflow.Bot{})
-	if err == nil {
-		err = giveAll(o.ctx, giver)
-	}
+	o, giver := accept(t, v, (*zioflow.Offer).Give, done)
+	err = giveAll(o.ctx, giver)
 	if o.done <- err; err != nil {
 		t.Error(err)
 	}
@@ -295,11 +307,7 @@ func (v *visit) heldUp(t *testing.T) {
 		}
 		done <- err
 	}()
-	o := v.offer(t)
-	taker, err := o.Take(o.ctx, zioflow.Bot{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	o, taker := accept(t, v, (*zioflow.Offer).Take, done)
 	if _, err := taker.Next(o.ctx); err != nil { // what follows is held back
 		t.Fatal(err)
 	}
@@ -308,6 +316,7 @@ func (v *visit) heldUp(t *testing.T) {
 		other = v.site.connect(t, v.address)
 	}
 	v.generated(t, other)
+	var err error
 	for range many - 1 {
 		_, more := taker.Next(o.ctx)
 		err = errors.Join(err, more)
@@ -433,22 +442,23 @@ type taken struct {
 // begin begins a flow in which nothing moves.
 func (v *visit) begin(t *testing.T, c *client) (*zioflow.Giver, taken) {
 	t.Helper()
-	type begun struct {
-		giver *zioflow.Giver
-		err   error
-	}
-	done := make(chan begun, 1)
-	go func() { giver, err := c.Give(v.ctx, v.bot(1)); done <- begun{giver, err} }()
-	o := v.offer(t)
-	taker, err := o.Take(o.ctx, zioflow.Bot{})
-	if err != nil {
+	begun, failed := make(chan *zioflow.Giver, 1), make(chan error, 1)
+	go func() {
+		giver, err := c.Give(v.ctx, v.bot(1))
+		if err != nil {
+			failed <- err
+			return
+		}
+		begun <- giver
+	}()
+	o, taker := accept(t, v, (*zioflow.Offer).Take, failed)
+	select {
+	case giver := <-begun:
+		return giver, taken{o, taker}
+	case err := <-failed:
 		t.Fatal(err)
+		return nil, taken{}
 	}
-	b := <-done
-	if b.err != nil {
-		t.Fatal(b.err)
-	}
-	return b.giver, taken{o, taker}
 }
 
 // gone: whoever dies, or breaks off, in the middle of a flow never makes it look complete.
