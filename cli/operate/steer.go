@@ -123,7 +123,7 @@ func (d *drainCommand) Run(c *console.Console) error {
 		if err != nil || !d.Wait || r.GetFlows() == 0 {
 			return err
 		}
-		return d.wait(c)
+		return d.wait(c, r.GetFlows())
 	})
 }
 
@@ -153,7 +153,8 @@ func are(flows uint64) string {
 // drainLook is how often it is asked what is left.
 const drainLook = 500 * time.Millisecond
 
-func (d *drainCommand) wait(c call) error {
+// wait returns when none is left of so many flows.
+func (d *drainCommand) wait(c call, left uint64) error {
 	tick := time.NewTicker(drainLook)
 	defer tick.Stop()
 	var late <-chan time.Time
@@ -162,13 +163,19 @@ func (d *drainCommand) wait(c call) error {
 		defer timer.Stop()
 		late = timer.C
 	}
+	tell := func() { c.console.Note("\r%s left \x1b[K", are(left)) }
+	tell()
 	for {
 		s, err := ask(c, &gatewayv1.GetStatusRequest{Node: d.Node}, c.GetStatus)
-		if err != nil {
+		switch {
+		case c.context.Err() != nil:
+			return d.interrupted(c, left)
+		case err != nil:
+			c.console.Note("\n")
 			return err
 		}
-		left := s.GetActiveFlows() + s.GetPendingFlows() + s.GetHalfClosedFlows()
-		c.console.Note("\r%s left \x1b[K", are(left))
+		left = s.GetActiveFlows() + s.GetPendingFlows() + s.GetHalfClosedFlows()
+		tell()
 		switch {
 		case !s.GetDraining():
 			c.console.Note("\n")
@@ -183,11 +190,15 @@ func (d *drainCommand) wait(c call) error {
 			c.console.Note("\n")
 			return exit.Errorf(exit.Failed, "after %v %s left; %s goes on refusing new ones", d.For, are(left), d.what())
 		case <-c.context.Done():
-			c.console.Note("\n")
-			err := console.Interruption(c.context)
-			return exit.With(exit.Of(err), fmt.Errorf("%w; %s left, and %s goes on refusing new ones", err, are(left), d.what()))
+			return d.interrupted(c, left)
 		}
 	}
+}
+
+func (d *drainCommand) interrupted(c call, left uint64) error {
+	c.console.Note("\n")
+	err := console.Interruption(c.context)
+	return exit.With(exit.Of(err), fmt.Errorf("%w; %s left, and %s goes on refusing new ones", err, are(left), d.what()))
 }
 
 type undrainCommand struct {

@@ -108,6 +108,14 @@ func TestDrain(t *testing.T) {
 	r.run(t, "drain", "--wait", "--for=1ms").fails(t, exit.Failed, "after 1ms 1 flow is left; the gateway goes on refusing new ones")
 	r.run(t, "undrain").columns(t, "the gateway takes new flows")
 
+	// Interrupted while the gateway is asked.
+	ctx, cancel := context.WithCancel(t.Context())
+	err := execute(ctx, &lines{enough: 1, cancel: cancel}, &strings.Builder{}, "drain", "--wait", "--address", r.address)
+	if want := "context canceled; 1 flow is left, and the gateway goes on refusing new ones"; err == nil || err.Error() != want {
+		t.Errorf("told is %v, want %s", err, want)
+	}
+	r.run(t, "undrain").columns(t, "the gateway takes new flows")
+
 	waited := make(chan done, 1)
 	started := &lines{enough: 1, cancel: func() {}}
 	told := make(chan struct{})

@@ -51,13 +51,16 @@ func TestMain(m *testing.M) {
 // served is a gateway in this process.
 type served struct{ gateway.Addresses }
 
-// serve runs a gateway until the test's end.
-func serve(t *testing.T) served {
+// serve runs a gateway until the test's end, with a configuration that may be changed.
+func serve(t *testing.T, change ...func(*gateway.Config)) served {
 	t.Helper()
 	c := gateway.DefaultConfig()
 	c.ZMQ.Servers, c.ZMQ.Routers = []string{"tcp://127.0.0.1:*"}, []string{"tcp://127.0.0.1:*"}
 	c.GRPC.Addresses, c.HTTP.Address, c.Node.Name = []string{"127.0.0.1:0"}, "", "none"
 	c.Limits.HandlerWait, c.Limits.PendingTimeout = patience, patience // a command may be slow to start
+	for _, change := range change {
+		change(&c)
+	}
 	g, err := gateway.New(c)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"sync"
+	"sync/atomic"
 
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/cli/exit"
@@ -70,27 +72,39 @@ type listener struct {
 var wrongMatch = regexp.MustCompile(`match expression: 1:(\d+)`)
 
 // listen announces a listener for at most that many flows that go in that direction, as
-// the handler sees it, until ctx ends or it is closed.
+// the handler sees it, until ctx ends or it is closed. Until there is a flow it is announced
+// again where the gateway asks for that, as the connection is too old: one may wait for days.
 func listen(ctx context.Context, gateway *zioflow.Gateway, name, match string, direction zio.Direction, flows uint32) *listener {
 	ctx, stop := context.WithCancel(ctx)
 	l := &listener{
 		offers: make(chan uint64), listening: make(chan struct{}), ended: make(chan struct{}), stop: stop,
 	}
+	var first sync.Once
+	var given atomic.Bool
+	registered := false
 	announced := zioflow.Listener{
 		Name: name, Match: fmt.Sprintf("(%s\n) && direction == %q", match, direction), MaxFlows: flows,
-		OnListening: func(uint64) { close(l.listening) },
+		OnListening: func(uint64) {
+			registered = true
+			first.Do(func() { close(l.listening) })
+		},
+	}
+	hand := func(offered context.Context, o *zioflow.Offer) error {
+		select {
+		case l.offers <- o.CID():
+			given.Store(true)
+			<-offered.Done() // it is accepted by whoever took the cid
+		case <-offered.Done():
+		}
+		return nil
 	}
 	go func() {
 		defer close(l.ended)
 		defer stop()
-		l.err = gateway.Handle(ctx, announced, func(offered context.Context, o *zioflow.Offer) error {
-			select {
-			case l.offers <- o.CID():
-				<-offered.Done() // it is accepted by whoever took the cid
-			case <-offered.Done():
-			}
-			return nil
-		})
+		for again := true; again; again = registered && !given.Load() && zioflow.ReasonOf(l.err) == zioflow.Draining && ctx.Err() == nil {
+			registered = false
+			l.err = gateway.Handle(ctx, announced, hand)
+		}
 		if cause := context.Cause(ctx); cause != nil {
 			l.err = cause
 		}

@@ -1,0 +1,51 @@
+package transfer
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/zioflow/gateway/broker/zio"
+	zioflow "github.com/zioflow/gateway/clients/go"
+	"github.com/zioflow/gateway/gateway"
+	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+)
+
+// TestListenOutlivesItsConnection: who waits for a flow goes on to wait when the gateway has it come
+// by a newer connection.
+func TestListenOutlivesItsConnection(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(c *gateway.Config) { c.GRPC.MaxConnectionAge = 200 * time.Millisecond })
+	g, err := zioflow.Dial(s.GRPC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = g.Close() }()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	l := listen(ctx, g, "test", "true", zio.Inject, 1)
+	defer l.close()
+	seen := map[uint64]bool{}
+	for len(seen) < 3 {
+		select {
+		case <-l.ended:
+			t.Fatalf("the listener has ended after %d connections: %v", len(seen), l.err)
+		case <-ctx.Done():
+			t.Fatalf("it has listened by %d connections", len(seen))
+		case <-time.After(time.Millisecond):
+		}
+		list, err := g.Admin().ListListeners(ctx, &gatewayv1.ListListenersRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, listener := range list.GetListeners() {
+			seen[listener.GetId()] = true
+		}
+	}
+	go func() { _, _ = g.Give(ctx, zioflow.Bot{Credit: 1}) }()
+	select {
+	case <-l.offers:
+	case <-ctx.Done():
+		t.Error("no flow came")
+	}
+}
