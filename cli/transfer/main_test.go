@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,7 +50,10 @@ func TestMain(m *testing.M) {
 }
 
 // served is a gateway in this process.
-type served struct{ gateway.Addresses }
+type served struct {
+	gateway.Addresses
+	stop func() // ends it before the test's end
+}
 
 // serve runs a gateway until the test's end, with a configuration that may be changed.
 func serve(t *testing.T, change ...func(*gateway.Config)) served {
@@ -65,12 +69,24 @@ func serve(t *testing.T, change ...func(*gateway.Config)) served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		if err := g.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
-	return served{g.Addresses()}
+	t.Cleanup(stop)
+	return served{g.Addresses(), stop}
+}
+
+// dial connects the test itself to it.
+func (s served) dial(t *testing.T) *zioflow.Gateway {
+	t.Helper()
+	g, err := zioflow.Dial(s.GRPC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Close() })
+	return g
 }
 
 // vias are all ways to a gateway.
@@ -126,10 +142,7 @@ type handled struct {
 // The flow comes from the channel.
 func (s served) handle(t *testing.T, match string, credit int64) <-chan handled {
 	t.Helper()
-	g, err := zioflow.Dial(s.GRPC)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g := s.dial(t)
 	flows, listening, stopped := make(chan handled, 1), make(chan struct{}), make(chan struct{})
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
@@ -146,7 +159,7 @@ func (s served) handle(t *testing.T, match string, credit int64) <-chan handled 
 			return nil
 		})
 	}()
-	t.Cleanup(func() { cancel(); _ = g.Close(); <-stopped })
+	t.Cleanup(func() { cancel(); <-stopped })
 	select {
 	case <-listening:
 	case <-time.After(patience):

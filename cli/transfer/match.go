@@ -9,6 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/zioflow/gateway/broker/zio"
 	"github.com/zioflow/gateway/cli/exit"
 	zioflow "github.com/zioflow/gateway/clients/go"
@@ -79,15 +82,12 @@ func listen(ctx context.Context, gateway *zioflow.Gateway, name, match string, d
 	l := &listener{
 		offers: make(chan uint64), listening: make(chan struct{}), ended: make(chan struct{}), stop: stop,
 	}
-	var first sync.Once
+	first := sync.OnceFunc(func() { close(l.listening) })
 	var given atomic.Bool
 	registered := false
 	announced := zioflow.Listener{
 		Name: name, Match: fmt.Sprintf("(%s\n) && direction == %q", match, direction), MaxFlows: flows,
-		OnListening: func(uint64) {
-			registered = true
-			first.Do(func() { close(l.listening) })
-		},
+		OnListening: func(uint64) { registered = true; first() },
 	}
 	hand := func(offered context.Context, o *zioflow.Offer) error {
 		select {
@@ -101,9 +101,15 @@ func listen(ctx context.Context, gateway *zioflow.Gateway, name, match string, d
 	go func() {
 		defer close(l.ended)
 		defer stop()
-		for again := true; again; again = registered && !given.Load() && zioflow.ReasonOf(l.err) == zioflow.Draining && ctx.Err() == nil {
+		// It is Handle and not Serve, which would go on before it is known whether the last offer
+		// was taken.
+		for again := true; again; {
 			registered = false
-			l.err = gateway.Handle(ctx, announced, hand)
+			err := gateway.Handle(ctx, announced, hand)
+			if registered || l.err == nil || status.Code(err) != codes.Unavailable {
+				l.err = err // otherwise the gateway has told before why it is not there
+			}
+			again = registered && !given.Load() && zioflow.ReasonOf(err) == zioflow.Draining && ctx.Err() == nil
 		}
 		if cause := context.Cause(ctx); cause != nil {
 			l.err = cause

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,11 +17,7 @@ import (
 func TestListenOutlivesItsConnection(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(c *gateway.Config) { c.GRPC.MaxConnectionAge = 200 * time.Millisecond })
-	g, err := zioflow.Dial(s.GRPC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = g.Close() }()
+	g := s.dial(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	l := listen(ctx, g, "test", "true", zio.Inject, 1)
@@ -47,5 +44,21 @@ func TestListenOutlivesItsConnection(t *testing.T) {
 	case <-l.offers:
 	case <-ctx.Done():
 		t.Error("no flow came")
+	}
+}
+
+// TestListenEndsWithItsGateway tells what the gateway has said, and not that it is gone.
+func TestListenEndsWithItsGateway(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	l := listen(ctx, s.dial(t), "test", "true", zio.Inject, 1)
+	defer l.close()
+	<-l.listening
+	s.stop()
+	<-l.ended
+	if zioflow.ReasonOf(l.err) != zioflow.Draining || !strings.Contains(l.err.Error(), "the gateway is shutting down") {
+		t.Errorf("it ended with %v", l.err)
 	}
 }

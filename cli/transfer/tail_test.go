@@ -35,11 +35,7 @@ func TestTail(t *testing.T) {
 				t.Fatal(err)
 			}
 			readUntil(t, notes, "waiting for a flow")
-			g, err := zioflow.Dial(s.GRPC)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = g.Close() }()
+			g := s.dial(t)
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			giver, err := g.Give(ctx, zioflow.Bot{Attributes: map[string]any{"to": via}})
