@@ -70,10 +70,8 @@ func (n *nodeConns) handshake(
 	}
 	guest := n.guests.Enter(conn)
 	served, info, err := how(conn)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.shaking, conn)
 	if err != nil {
+		n.end(conn)
 		switch {
 		case guest.Gone():
 			n.refused(conn, crowded)
@@ -87,6 +85,9 @@ func (n *nodeConns) handshake(
 		guest.Know()
 	}
 	c := &nodeConn{Conn: served, of: n, guest: guest}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.shaking, conn)
 	n.all[c] = struct{}{}
 	c.settle()
 	return c, &nodeInfo{info, c}, nil
@@ -110,6 +111,13 @@ func (n *nodeConns) begin(conn net.Conn) bool {
 		n.shaking[conn] = struct{}{}
 	}
 	return !n.leaving
+}
+
+// end takes note that the handshake of a connection has failed.
+func (n *nodeConns) end(conn net.Conn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.shaking, conn)
 }
 
 // leave has each connection be closed a moment after nothing is left for it to do. It is
@@ -169,7 +177,6 @@ func (c *nodeConn) forgetSent() {
 
 // called takes note that calls have begun, or have ended.
 func (c *nodeConn) called(n int) {
-	c.guest.Know()
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
 	c.calls += n
@@ -233,6 +240,7 @@ func noteNodes() interceptor {
 		if c == nil {
 			return func() {}
 		}
+		c.guest.Know()
 		c.called(1)
 		return func() { c.called(-1) }
 	}
