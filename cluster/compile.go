@@ -12,9 +12,9 @@ type compilable interface {
 	compile(context.Context)
 }
 
-// compiler compiles what listeners and routes of other nodes match, one after the other and beside the
-// loop: whoever joins a large cluster would have no time to beat, and to evaluate one ruleset may
-// take seconds. Its methods may be called concurrently.
+// compiler compiles what listeners and routes of other nodes match, one after the other and
+// beside the loop: whoever joins a large cluster would have no time to beat, and to evaluate
+// one ruleset may take seconds. Its methods may be called concurrently.
 type compiler struct {
 	ctx  context.Context
 	stop context.CancelFunc

@@ -49,8 +49,8 @@ func (w *sniffingCredentials) ServerHandshake(conn net.Conn) (net.Conn, credenti
 		}
 		return true
 	})
-	// gRPC would send its settings at once. A ZeroMQ peer that has them before it has sent its own
-	// greeting takes the gateway for a peer of the oldest version, and leaves without one: it has to speak first.
+	// gRPC would send its settings at once. A ZeroMQ peer that has them before it has sent its
+	// own greeting takes the gateway for a peer of the oldest version, and leaves without one.
 	if err := looked.Await(); err != nil {
 		return nil, nil, err
 	}

@@ -167,10 +167,10 @@ func (d *drainCommand) wait(c call, left uint64) error {
 	tell()
 	for {
 		s, err := ask(c, &gatewayv1.GetStatusRequest{Node: d.Node}, c.GetStatus)
-		switch {
-		case c.context.Err() != nil:
+		if err != nil && c.context.Err() != nil {
 			return d.interrupted(c, left)
-		case err != nil:
+		}
+		if err != nil {
 			c.console.Note("\n")
 			return err
 		}

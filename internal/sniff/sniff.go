@@ -25,12 +25,14 @@ func NewConn(conn net.Conn, foreign func(first []byte) bool) *Conn {
 	return &Conn{Conn: conn, foreign: foreign}
 }
 
-// awaited is how many of the first bytes are taken at once, at the most. A connection that is closed with
-// bytes left in it is reset, and the peer reads no reason: a whole greeting has to fit.
+// awaited is how many of the first bytes are taken at once, at the most. A connection that is
+// closed with bytes left in it is reset, and the peer reads no reason: a whole greeting has to
+// fit.
 const awaited = 1 << 10
 
-// Await waits until the first bytes have come, and looks at them: nothing that is sent before that
-// can have the peer change what it says, or leave. The error is io.EOF where they are foreign.
+// Await waits until the first bytes have come, and looks at them: nothing that is sent before
+// that can have the peer change what it says, or leave. The error is io.EOF where they are
+// foreign.
 func (c *Conn) Await() error {
 	first := make([]byte, awaited)
 	n, err := c.Read(first)

@@ -115,7 +115,7 @@ export interface ListenerState {
 export interface HandleOptions {
   /** A CEL expression that says which flows; all if it is left out. */
   match?: string;
-  /** How many flows at once; 0 for any number. */
+  /** How many flows at once; 0 for any number. What is left of a registration that was lost does not count for the next one. */
   maxFlows?: number;
   /** Whether to register again after the connection was lost; true by default. */
   reconnect?: boolean;

@@ -125,7 +125,8 @@ class Gateway(AnyGateway):
 
         Listeners of one name share its flows. match, a CEL expression, says
         which flows; the empty one takes all. No more than max_flows are handled
-        at once; 0 sets no bound.
+        at once; 0 sets no bound. What is left of a registration that was lost does not
+        count for the next one.
 
         Every offer gets a task that runs the handler. If it raises before it has
         accepted, the offer is declined with the exception's text, which the
