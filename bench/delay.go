@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/zioflow/gateway/internal/execfile"
 )
 
 // delayedRelay stands before an address and passes on what comes, both ways, a while later.
@@ -186,5 +188,5 @@ func knowing(gateway, dir, host, address string) (string, error) {
 		user = "--map-root-user "
 	}
 	text := fmt.Sprintf("#!/bin/sh\nexec unshare %s--mount sh -c 'mount --bind \"$0\" /etc/hosts && exec \"$@\"' %q %q \"$@\"\n", user, hosts, gateway)
-	return script, os.WriteFile(script, []byte(text), 0o700)
+	return script, execfile.Write(script, text)
 }

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/execfile"
 )
 
 // compiled are the languages of docs/languages.md whose tools take minutes to fetch and to
@@ -144,7 +145,7 @@ func protocFolder(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
 	script := "#!/bin/sh\nexec '" + absolute(t, "../.deps/python/bin/python") + "' -m grpc_tools.protoc \"$@\"\n"
-	if err := os.WriteFile(filepath.Join(folder, "protoc"), []byte(script), 0o755); err != nil { //nolint:gosec // it is a program
+	if err := execfile.Write(filepath.Join(folder, "protoc"), script); err != nil {
 		t.Fatal(err)
 	}
 	return folder

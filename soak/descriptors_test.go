@@ -5,11 +5,12 @@ package soak
 import (
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/zioflow/gateway/internal/execfile"
 )
 
 // TestDescriptorLimit has connections take up all of the gateway's descriptors,
@@ -23,7 +24,7 @@ func TestDescriptorLimit(t *testing.T) {
 	}
 	limited := filepath.Join(workDir, "gateway-limited")
 	script := fmt.Sprintf("#!/bin/sh\nulimit -n %d\nexec %s \"$@\"\n", limit, binary)
-	if err := os.WriteFile(limited, []byte(script), 0o755); err != nil {
+	if err := execfile.Write(limited, script); err != nil {
 		t.Fatal(err)
 	}
 	g := startBinary(t, limited)

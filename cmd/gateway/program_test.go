@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/zioflow/gateway/internal/execfile"
 )
 
 // asProgram in the environment has the test's own program be the gateway: nothing else has
@@ -38,7 +40,7 @@ func program(t *testing.T, address string) (environment []string) {
 	}
 	folder := t.TempDir()
 	script := "#!/bin/sh\n" + asProgram + "=1 exec '" + self + "' \"$@\"\n"
-	if err := os.WriteFile(filepath.Join(folder, "gateway"), []byte(script), 0o700); err != nil { //nolint:gosec // it is to be run
+	if err := execfile.Write(filepath.Join(folder, "gateway"), script); err != nil {
 		t.Fatal(err)
 	}
 	return append(os.Environ(), "PATH="+folder+":"+os.Getenv("PATH"), "ZIO_GATEWAY_ADDRESS="+address, "TZ=UTC",
