@@ -28,6 +28,8 @@ type watchedExporter struct {
 	lines   *logs.Sampler
 	life    context.Context // ends with giveUp
 	giveUp  context.CancelFunc
+	// flushLimit is flushLimit, but for tests.
+	flushLimit time.Duration
 
 	mu      sync.Mutex
 	begun   time.Time // guarded by mu; of the export under way; zero if there is none
@@ -36,7 +38,7 @@ type watchedExporter struct {
 }
 
 func newWatchedExporter(to sdktrace.SpanExporter, metrics *Metrics, log *slog.Logger) *watchedExporter {
-	e := &watchedExporter{SpanExporter: to, metrics: metrics, log: log, lines: logs.NewSampler(log, exportLines)}
+	e := &watchedExporter{SpanExporter: to, metrics: metrics, log: log, lines: logs.NewSampler(log, exportLines), flushLimit: flushLimit}
 	e.life, e.giveUp = context.WithCancel(context.Background())
 	return e
 }
@@ -87,9 +89,9 @@ func (e *watchedExporter) patience(now time.Time) time.Duration {
 	case e.failing:
 		return 0
 	case e.begun.IsZero():
-		return flushLimit
+		return e.flushLimit
 	}
-	return flushLimit - now.Sub(e.begun)
+	return e.flushLimit - now.Sub(e.begun)
 }
 
 // lost is how many spans were not taken.

@@ -43,6 +43,24 @@ func wantSeries(t *testing.T, m *telemetry.Metrics, want map[string]string) {
 	}
 }
 
+// awaitSeries waits until a series has that value.
+func awaitSeries(t *testing.T, m *telemetry.Metrics, name, value string) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); ; {
+		got := scrape(t, m)[name]
+		if got == value {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s stays %q, want %q", name, got, value)
+		}
+	}
+}
+
 // TestFlowMetrics drives a flow step by step; each shows at once.
 func TestFlowMetrics(t *testing.T) {
 	m := telemetry.NewMetrics("v1")
@@ -78,6 +96,7 @@ func TestFlowMetrics(t *testing.T) {
 	})
 
 	c.Leave("done")
+	awaitSeries(t, m, `peers{transport="builtin"}`, "0") // it leaves when it has read the EOT
 	c = attach(t, b)
 	c.send(`{"flow":"BOT","direction":"inject","credit":5}`)
 	c.await(zio.BOT)

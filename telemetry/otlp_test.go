@@ -94,7 +94,7 @@ func TestProtocols(t *testing.T) {
 			if c.endpoint != "" {
 				o.Endpoint = to.URL + c.endpoint
 			}
-			oneSpan(t, exportBy(t, o))
+			oneSpan(t, exportBy(t, o), patience)
 			if spans, _ := to.spans(); len(spans) != 1 {
 				t.Errorf("%d spans have come", len(spans))
 			}
@@ -102,9 +102,13 @@ func TestProtocols(t *testing.T) {
 	}
 }
 
-// oneSpan has a flow end, and closes.
-func oneSpan(t *testing.T, traces *telemetry.Traces) {
+// oneSpan has a flow end, and closes; the collector has so long to take the span, no longer
+// than by default if that is 0.
+func oneSpan(t *testing.T, traces *telemetry.Traces, limit time.Duration) {
 	t.Helper()
+	if limit > 0 {
+		traces.WaitFor(limit)
+	}
 	b, stop := newBroker(t, traces)
 	attach(t, b).take(`,"count":0`)
 	stop()
@@ -141,7 +145,8 @@ func TestProtocolsOverTLS(t *testing.T) {
 		t.Helper()
 		for protocol, to := range collectors {
 			_, address, _ := strings.Cut(to.URL, "://")
-			oneSpan(t, exportBy(t, telemetry.ExportOptions{Endpoint: scheme + "://" + address, Protocol: protocol, Metrics: telemetry.NewMetrics("v1")}))
+			oneSpan(t, exportBy(t, telemetry.ExportOptions{Endpoint: scheme + "://" + address, Protocol: protocol, Metrics: telemetry.NewMetrics("v1")}),
+				time.Duration(want)*patience)
 			if spans, _ := to.spans(); len(spans) != want {
 				t.Errorf("%s to %s: %d spans have come", protocol, scheme, len(spans))
 			}
@@ -217,11 +222,18 @@ func slowGRPC(t *testing.T) string {
 
 func slowHTTP(t *testing.T) string {
 	t.Helper()
+	over := make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		<-r.Context().Done()
+		select {
+		case <-r.Context().Done():
+		case <-over: // who goes while he sends is not seen to go
+		}
 	}))
-	t.Cleanup(s.Close)
+	t.Cleanup(func() {
+		close(over)
+		s.Close()
+	})
 	return s.URL
 }
 
@@ -285,6 +297,6 @@ func TestLastSpansAreSent(t *testing.T) {
 	t.Parallel()
 	to := startHTTPCollector(t, "/v1/traces")
 	m := telemetry.NewMetrics("v1")
-	oneSpan(t, exportBy(t, telemetry.ExportOptions{Endpoint: to.URL, Protocol: "http/protobuf", Metrics: m}))
+	oneSpan(t, exportBy(t, telemetry.ExportOptions{Endpoint: to.URL, Protocol: "http/protobuf", Metrics: m}), patience)
 	wantSeries(t, m, map[string]string{`spans_total{result="exported"}`: "1", `spans_total{result="failed"}`: "0"})
 }

@@ -64,13 +64,15 @@ func attributes(pairs []*commonpb.KeyValue) string {
 	return strings.Join(lines, "\n")
 }
 
-// export starts traces that go to the collector by gRPC.
+// export starts traces that go to a collector by gRPC, which is waited for.
 func export(t *testing.T, endpoint string, m *telemetry.Metrics) *telemetry.Traces {
 	t.Helper()
-	return exportBy(t, telemetry.ExportOptions{Endpoint: endpoint, Metrics: m})
+	traces := exportBy(t, telemetry.ExportOptions{Endpoint: endpoint, Metrics: m})
+	traces.WaitFor(patience)
+	return traces
 }
 
-// exportBy does so as the options say.
+// exportBy starts them as the options say.
 func exportBy(t *testing.T, o telemetry.ExportOptions) *telemetry.Traces {
 	t.Helper()
 	o.Version, o.Log = "v1", cmp.Or(o.Log, slog.New(slog.DiscardHandler))
