@@ -18,3 +18,6 @@ func ListenBeacons(port uint16) (*net.UDPConn, error) {
 
 // MaxStrangers is the bound of connections of those who have not said HELLO.
 const MaxStrangers = maxStrangers
+
+// HandshakeTimeout is how long those who say nothing are waited for.
+const HandshakeTimeout = handshakeTimeout

@@ -58,6 +58,7 @@ func falseBeacons(t *testing.T, n *zre.Node, to uint16) {
 		return
 	}
 	defer func() { _ = conn.Close() }()
+	heard := n.Stats().Heard
 	for i := range 10_000 {
 		b := wire.Beacon{Port: uint16(1 + i%1000)} // nobody listens there
 		binary.BigEndian.PutUint32(b.UUID[4:], uint32(i))
@@ -71,17 +72,19 @@ func falseBeacons(t *testing.T, n *zre.Node, to uint16) {
 			datagram = wire.Beacon{UUID: n.UUID(), Port: b.Port}.Append(nil)
 		}
 		_, _ = conn.Write(datagram)
-		if i%50 == 0 {
-			heardBy(n, n.Stats().Heard) // or they would get lost on their way
+		if i%50 == 49 {
+			heard = heardBy(n, heard+50) // or they would get lost on their way
 		}
 	}
 }
 
-// heardBy waits until a node has heard something more.
-func heardBy(n *zre.Node, before uint64) {
-	for deadline := time.Now().Add(100 * time.Millisecond); n.Stats().Heard == before && time.Now().Before(deadline); {
+// heardBy waits until a node has heard so many beacons, or some of them seem to be lost, and
+// returns how many it has heard.
+func heardBy(n *zre.Node, beacons uint64) uint64 {
+	for deadline := time.Now().Add(time.Second); n.Stats().Heard < beacons && time.Now().Before(deadline); {
 		runtime.Gosched()
 	}
+	return n.Stats().Heard
 }
 
 // TestFalseBeacons_PEER_6: 10,000 beacons of nobody cost no memory and no goroutine each,
@@ -196,6 +199,7 @@ func TestStrangers(t *testing.T) {
 	inbox := inboxOf(t, n, o.BeaconPort)
 	before := measure()
 	var conns []net.Conn
+	late := time.Now().Add(zre.HandshakeTimeout) // or after that
 	peak := watchPeak(func() {
 		for range 500 {
 			c, err := net.Dial("tcp4", inbox[len("tcp://"):])
@@ -212,7 +216,7 @@ func TestStrangers(t *testing.T) {
 		}
 	}()
 	for _, c := range conns[:500-zre.MaxStrangers] { // the oldest are closed, before they are late
-		if err := c.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
+		if err := c.SetReadDeadline(late); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.Copy(io.Discard, c); err != nil && isTimeout(err) {
