@@ -7,7 +7,6 @@ import (
 	"log"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
 	zioflow "github.com/zioflow/gateway/clients/go"
 )
 
@@ -19,7 +18,7 @@ import (
 //
 //	gateway, err := zioflow.Dial("127.0.0.1:7575")
 func exampleGateway() (gateway *zioflow.Gateway, stop func()) {
-	m := newMemory(broker.DefaultOptions())
+	m := newMemory(patient())
 	if err := m.builtins.AddRoutes(); err != nil {
 		panic(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -27,6 +28,14 @@ type memory struct {
 	builtins *builtin.Handlers
 	server   *server.Server
 	served   chan error
+}
+
+// patient are options for tests in real time, of a gateway that does not end flows because the
+// machine is busy.
+func patient() broker.Options {
+	o := broker.DefaultOptions()
+	o.HandlerWait, o.PendingTimeout, o.EOTTimeout = time.Minute, time.Minute, time.Minute
+	return o
 }
 
 // newMemory starts a gateway without routes.

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zioflow/gateway/broker"
 	zioflow "github.com/zioflow/gateway/clients/go"
 )
 
@@ -55,7 +54,7 @@ func giveNumbered(ctx context.Context, giver *zioflow.Giver, n uint64) error {
 // quarter of them each by Give, Take, PutAll and GetAll.
 func TestConcurrently(t *testing.T) {
 	const flows, messages = 200, 50
-	m := newMemory(broker.DefaultOptions())
+	m := newMemory(patient())
 	defer m.stop()
 	g := dial(m.Listener)
 	defer func() { _ = g.Close() }()
