@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
@@ -185,25 +186,26 @@ func TestRoutesChange(t *testing.T) {
 // TestReload says what has changed, and that nothing is lost by a mistake.
 func TestReload(t *testing.T) {
 	t.Parallel()
-	var next func() (*config.Revision, error)
+	type reread func() (*config.Revision, error)
+	var next atomic.Value // a reread, which is also called when it is time to try again
 	var now gateway.Config
 	r := newRig(t, func(c *gateway.Config) {
-		c.Reread = func() (*config.Revision, error) { return next() }
+		c.Reread = func() (*config.Revision, error) { return next.Load().(reread)() }
 		now = *c
 	})
-	next = func() (*config.Revision, error) { return nil, fmt.Errorf("gateway.yaml: max-flows is \x1b[2Jmany") }
+	next.Store(reread(func() (*config.Revision, error) { return nil, fmt.Errorf("gateway.yaml: max-flows is \x1b[2Jmany") }))
 	r.run(t, "reload").fails(t, exit.Refused, `gateway.yaml: max-flows is \u001b[2Jmany`)
 	r.run(t, "reload").fails(t, exit.Refused, `the configuration in force is the one before`)
-	next = func() (*config.Revision, error) {
+	next.Store(reread(func() (*config.Revision, error) {
 		return &config.Revision{Config: now, Taken: func() (changes, needRestart []string) {
 			return []string{"max-flows: 7, was 8"}, []string{"grpc: \x1b[2Jx"}
 		}}, nil
-	}
+	}))
 	r.run(t, "reload").contains(t, "max-flows: 7, was 8\nneeds a restart: grpc: \\u001b[2Jx\n")
 	if got := reads(t, r.run(t, "reload", "--json"), &gatewayv1.ReloadResponse{}); len(got.GetChanges()) == 0 {
 		t.Errorf("it was %v", got)
 	}
-	next = func() (*config.Revision, error) { return &config.Revision{Config: now}, nil }
+	next.Store(reread(func() (*config.Revision, error) { return &config.Revision{Config: now}, nil }))
 	r.run(t, "reload").columns(t, "nothing has changed")
 }
 
