@@ -9,7 +9,7 @@ import zmq
 
 from zioflow.zio import Message
 
-PATIENCE = 10  # seconds for any one message
+PATIENCE = 30  # seconds for any one message, also on a busy machine
 
 
 class Dealer:
