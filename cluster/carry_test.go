@@ -23,7 +23,7 @@ func pair(t *testing.T, request *gatewayv1.ListenRequest) (a, b *node, l *listen
 	return a, b, l
 }
 
-// trio is pair with a third node, which the others know.
+// trio is pair with a third node; each of the three is connected to the others.
 func trio(t *testing.T, request *gatewayv1.ListenRequest) (a, b, c *node, l *listening) {
 	t.Helper()
 	r := newRig(t)
@@ -33,6 +33,9 @@ func trio(t *testing.T, request *gatewayv1.ListenRequest) (a, b, c *node, l *lis
 	a.knows(2, 1)
 	c.knows(2, 1)
 	b.knows(2, 0)
+	a.reach(b, c)
+	b.reach(a, c)
+	c.reach(a, b)
 	return a, b, c, l
 }
 

@@ -221,6 +221,8 @@ func TestRouteElsewhere(t *testing.T) {
 	b := r.run(c)
 	a.knows(1, 0)
 	b.knows(1, 0)
+	a.reach(b)
+	b.reach(a)
 	connect := func(name, address string) *gatewayv1.Route {
 		return &gatewayv1.Route{
 			Name: name, Match: fmt.Sprintf("attributes.stream == %q", name),
@@ -402,6 +404,7 @@ func TestRoutesOfOneView(t *testing.T) {
 	b := r.start("b", a)
 	a.knows(1, 0)
 	b.knows(1, 0)
+	a.reach(b)
 	added, err := a.admin().AddRoute(t.Context(), &gatewayv1.AddRouteRequest{Route: generate("raw", "raw"), Node: "b"})
 	if err != nil || added.GetRoute().GetNode() != "b" {
 		t.Fatalf("added was %v, %v", added, err)

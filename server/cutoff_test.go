@@ -2,6 +2,7 @@ package server
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,42 +16,50 @@ import (
 // TestDisconnectDoesNotWaitForWhoDoesNotRead: a stream that takes nothing is aborted
 // when its grace is over, and lets go of all that waits for it.
 func TestDisconnectDoesNotWaitForWhoDoesNotRead(t *testing.T) {
-	t.Parallel()
-	const dats = 10
-	registry := prometheus.NewRegistry()
-	r := newRigWith(t, func(o *Options) { o.Stall, o.Registry = time.Hour, registry })
-	defer r.stop()
-	stream, err := r.flows.Open(r.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	openRequest(botOf(gatewayv1.Direction_DIRECTION_INJECT, dats), stream, t)
-	other := r.accept(t)
-	openRequest(&gatewayv1.OpenRequest{Message: &gatewayv1.OpenRequest_Pay{Pay: &gatewayv1.Pay{Credit: dats}}}, stream, t)
-	other.takePay(t, r)
-	for range dats {
-		other.say(`{"flow":"DAT"}`, [][]byte{make([]byte, heavy)})
-	}
-	begin := time.Now()
-	for c := range r.broker.PeersBefore(broker.Latest, "grpc") {
-		if c.Link.QueuedMessages < dats/2 || c.Link.QueuedBytes < dats/2*heavy {
-			t.Errorf("%d messages of %d bytes are queued", c.Link.QueuedMessages, c.Link.QueuedBytes)
-		}
-		if _, err := r.broker.Disconnect(c.ID, "enough"); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		const dats = 10
+		registry := prometheus.NewRegistry()
+		r := newSlowRig(t, func(o *Options) { o.Stall, o.Registry = time.Hour, registry })
+		defer r.stop()
+		stream, err := r.flows.Open(r.ctx)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	await(t, "all is released", func() bool { return other.freed.Load() >= other.made })
-	if took := time.Since(begin); took < disconnectGrace || took > 3*disconnectGrace {
-		t.Errorf("it took %v, want %v", took, disconnectGrace)
-	}
-	for err == nil {
-		_, err = stream.Recv()
-	}
-	if status.Code(err) != codes.Canceled {
-		t.Errorf("the stream ended with %v, want Canceled", err)
-	}
-	await(t, "the call has ended as such", func() bool { return handled(t, registry, codes.Aborted) == 1 })
+		openRequest(botOf(gatewayv1.Direction_DIRECTION_INJECT, dats), stream, t)
+		other := r.accept(t)
+		openRequest(&gatewayv1.OpenRequest{Message: &gatewayv1.OpenRequest_Pay{Pay: &gatewayv1.Pay{Credit: dats}}}, stream, t)
+		other.takePay(t, r)
+		for range dats {
+			other.say(`{"flow":"DAT"}`, [][]byte{make([]byte, heavy)})
+		}
+		for c := range r.broker.PeersBefore(broker.Latest, "grpc") {
+			if c.Link.QueuedMessages < dats/2 || c.Link.QueuedBytes < dats/2*heavy {
+				t.Errorf("%d messages of %d bytes are queued", c.Link.QueuedMessages, c.Link.QueuedBytes)
+			}
+			if _, err := r.broker.Disconnect(c.ID, "enough"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(disconnectGrace - 1)
+		synctest.Wait()
+		if n := other.freed.Load(); n >= other.made {
+			t.Errorf("%d messages are released before the grace is over", n)
+		}
+		time.Sleep(1)
+		synctest.Wait()
+		if n := other.freed.Load(); n != other.made {
+			t.Errorf("%d of %d messages are released", n, other.made)
+		}
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		if status.Code(err) != codes.Canceled {
+			t.Errorf("the stream ended with %v, want Canceled", err)
+		}
+		if n := handled(t, registry, codes.Aborted); n != 1 {
+			t.Errorf("%v calls have ended as such", n)
+		}
+	})
 }
 
 // handled is how many calls have ended with that status.

@@ -59,7 +59,7 @@ func newRig(t *testing.T) *rig {
 
 func newRigWith(t *testing.T, change func(*Options)) *rig {
 	t.Helper()
-	return newRigFor(t, 20*time.Second, change)
+	return newRigFor(t, 5*time.Minute, change)
 }
 
 // newSlowRig is for tests that have a clock of their own.

@@ -72,7 +72,7 @@ func startWith(t *testing.T, change func(*broker.Options), configure func(*serve
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // some tests have 10,000 flows
 	t.Cleanup(func() {
 		b.Close(flow.Draining, "the test is over")
 		handlers.Wait()

@@ -37,12 +37,12 @@ func (a abortions) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// stallRig is a rig whose streams are given up soon, and a log of those that were.
+// stallRig is a rig whose streams are given up in a minute, and a log of those that were. It is
+// for tests that have a clock of their own: by that of a busy machine, who is about to read is
+// given up as well.
 func stallRig(t *testing.T) (*rig, chan struct{}) {
 	seen := make(chan struct{}, 10)
-	return newRigWith(t, func(o *Options) {
-		o.Stall, o.Log = 20*time.Millisecond, slog.New(abortions{slog.DiscardHandler, seen})
-	}), seen
+	return newSlowRig(t, func(o *Options) { o.Stall, o.Log = time.Minute, slog.New(abortions{slog.DiscardHandler, seen}) }), seen
 }
 
 func (r *rig) awaitAbort(t *testing.T, aborted chan struct{}) {
@@ -94,26 +94,28 @@ func TestStalledTakerIsAborted(t *testing.T) {
 			},
 		} {
 			t.Run(call+"/"+name, func(t *testing.T) {
-				r, aborted := stallRig(t)
-				defer r.stop()
-				other, read := open(t, r)
-				other.takePay(t, r)
-				for range dats {
-					other.say(`{"flow":"DAT"}`, [][]byte{make([]byte, heavy)})
-				}
-				end(r, other)
-				r.awaitAbort(t, aborted)
-				await(t, "all is released", func() bool { return other.freed.Load() >= other.made })
-				if n := other.freed.Load(); n != other.made || other.twice.Load() {
-					t.Errorf("%d messages were released %d times", other.made, n)
-				}
-				var err error
-				for err == nil {
-					err = read()
-				}
-				if status.Code(err) != codes.Canceled {
-					t.Errorf("the stream ended with %v, want Canceled", err)
-				}
+				synctest.Test(t, func(t *testing.T) {
+					r, aborted := stallRig(t)
+					defer r.stop()
+					other, read := open(t, r)
+					other.takePay(t, r)
+					for range dats {
+						other.say(`{"flow":"DAT"}`, [][]byte{make([]byte, heavy)})
+					}
+					end(r, other)
+					r.awaitAbort(t, aborted)
+					synctest.Wait()
+					if n := other.freed.Load(); n != other.made || other.twice.Load() {
+						t.Errorf("%d messages were released %d times", other.made, n)
+					}
+					var err error
+					for err == nil {
+						err = read()
+					}
+					if status.Code(err) != codes.Canceled {
+						t.Errorf("the stream ended with %v, want Canceled", err)
+					}
+				})
 			})
 		}
 	}
@@ -122,52 +124,56 @@ func TestStalledTakerIsAborted(t *testing.T) {
 // TestStalledPutIsAborted: the same for the answer to a Put, which may bear a
 // handler's large BOT.
 func TestStalledPutIsAborted(t *testing.T) {
-	r, aborted := stallRig(t)
-	defer r.stop()
-	stream, err := r.flows.Put(r.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.Send(&gatewayv1.PutRequest{Message: &gatewayv1.PutRequest_Bot{Bot: &gatewayv1.Bot{Credit: 1}}}); err != nil {
-		t.Fatal(err)
-	}
-	other := r.acceptWith(t, [][]byte{make([]byte, 1<<20)})
-	other.say(`{"flow":"EOT"}`, nil)
-	r.awaitAbort(t, aborted)
-	if _, err := stream.CloseAndRecv(); status.Code(err) != codes.Canceled {
-		t.Errorf("the call ended with %v, want Canceled", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, aborted := stallRig(t)
+		defer r.stop()
+		stream, err := r.flows.Put(r.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Send(&gatewayv1.PutRequest{Message: &gatewayv1.PutRequest_Bot{Bot: &gatewayv1.Bot{Credit: 1}}}); err != nil {
+			t.Fatal(err)
+		}
+		other := r.acceptWith(t, [][]byte{make([]byte, 1<<20)})
+		other.say(`{"flow":"EOT"}`, nil)
+		r.awaitAbort(t, aborted)
+		if _, err := stream.CloseAndRecv(); status.Code(err) != codes.Canceled {
+			t.Errorf("the call ended with %v, want Canceled", err)
+		}
+	})
 }
 
 // TestStalledTakerEndsItsFlow: also while the flow goes on, a taker that takes nothing
 // of what waits for it is gone for both sides, and no more counts as crossed than has
 // left.
 func TestStalledTakerEndsItsFlow(t *testing.T) {
-	const dats = 10
-	r, aborted := stallRig(t)
-	defer r.stop()
-	stream, err := r.flows.Open(r.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	openRequest(botOf(gatewayv1.Direction_DIRECTION_INJECT, dats), stream, t)
-	other := r.accept(t)
-	openRequest(payOf(dats), stream, t)
-	other.takePay(t, r)
-	for range dats {
-		other.say(`{"flow":"DAT"}`, [][]byte{make([]byte, heavy)})
-	}
-	r.awaitAbort(t, aborted)
-	other.wantEnd(t, r, flow.Overrun)
-	if data := r.broker.Flows()[0].Data; data.Messages >= dats || data.Bytes != data.Messages*heavy {
-		t.Errorf("%+v counts as crossed of %d messages that were not read", data, dats)
-	}
-	for err == nil {
-		_, err = stream.Recv()
-	}
-	if status.Code(err) != codes.Canceled {
-		t.Errorf("the stream ended with %v, want Canceled", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		const dats = 10
+		r, aborted := stallRig(t)
+		defer r.stop()
+		stream, err := r.flows.Open(r.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		openRequest(botOf(gatewayv1.Direction_DIRECTION_INJECT, dats), stream, t)
+		other := r.accept(t)
+		openRequest(payOf(dats), stream, t)
+		other.takePay(t, r)
+		for range dats {
+			other.say(`{"flow":"DAT"}`, [][]byte{make([]byte, heavy)})
+		}
+		r.awaitAbort(t, aborted)
+		other.wantEnd(t, r, flow.Overrun)
+		if data := r.broker.Flows()[0].Data; data.Messages >= dats || data.Bytes != data.Messages*heavy {
+			t.Errorf("%+v counts as crossed of %d messages that were not read", data, dats)
+		}
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		if status.Code(err) != codes.Canceled {
+			t.Errorf("the stream ended with %v, want Canceled", err)
+		}
+	})
 }
 
 // TestSlowTakerIsNotCut: a taker that needs nearly the timeout for each message is
