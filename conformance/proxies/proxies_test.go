@@ -32,7 +32,7 @@ func TestProxies(t *testing.T) {
 			names = append(names, name)
 		}
 	}
-	if len(names) != 4 {
+	if len(names) != 5 {
 		t.Fatalf("the document has %v", names)
 	}
 	for _, name := range slices.Sorted(slices.Values(names)) {
@@ -103,21 +103,27 @@ func throughZeroMQ(t *testing.T, kind native.Kind, address string) {
 func TestSticky(t *testing.T) {
 	s, configs := newSite(t), configurations(t)
 	other := run(t).Addresses().GRPC
+	host, port, _ := strings.Cut(other, ":")
 	for name, words := range map[string][]string{
 		"haproxy": {"\nbackend gateways\n", "\nbackend gateways\n  balance source\n  server two OTHER proto h2 max-reuse 0\n"},
 		"nginx":   {"    server 127.0.0.1:7575;\n", "    ip_hash;\n    server 127.0.0.1:7575;\n    server OTHER;\n"},
 		"caddy":   {"reverse_proxy h2c://127.0.0.1:7575 {\n", "reverse_proxy h2c://127.0.0.1:7575 h2c://OTHER {\nlb_policy ip_hash\n"},
-		"nghttpx": {"backend=127.0.0.1,7575;;proto=h2;", "backend=OTHER;;proto=h2;affinity=ip\nbackend=127.0.0.1,7575;;proto=h2;affinity=ip;"},
+		"nghttpx": {"backend=127.0.0.1,7575;;proto=h2;", "backend=HOST,PORT;;proto=h2;affinity=ip\nbackend=127.0.0.1,7575;;proto=h2;affinity=ip;"},
+		"envoy": {
+			"timeout: 0s }", "timeout: 0s, hash_policy: [{ connection_properties: { source_ip: true } }] }",
+			"    connect_timeout: 5s\n", "    connect_timeout: 5s\n    lb_policy: RING_HASH\n",
+			"      - lb_endpoints:\n", "      - lb_endpoints:\n        - endpoint: { address: { socket_address: { address: HOST, port_value: PORT } }, health_check_config: { port_value: 7576 } }\n",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			at := other
-			if name == "nghttpx" {
-				at = strings.Replace(other, ":", ",", 1)
-			}
-			config := strings.Replace(configs[name], words[0], strings.Replace(words[1], "OTHER", at, 1), 1)
-			if config == configs[name] {
-				t.Fatal("the document's configuration is another")
+			config := configs[name]
+			for i := 0; i < len(words); i += 2 {
+				changed := strings.Replace(config, words[i], strings.NewReplacer("OTHER", other, "HOST", host, "PORT", port).Replace(words[i+1]), 1)
+				if changed == config {
+					t.Fatalf("the document's configuration has no %q", words[i])
+				}
+				config = changed
 			}
 			v := newVisit(t, s, name, s.start(t, name, config)[":443"])
 			for range 6 {
@@ -369,7 +375,7 @@ func (v *visit) generated(t *testing.T, c *client) {
 // has none.
 func impatient(t *testing.T, s *site, name, config string) string {
 	t.Helper()
-	short := strings.NewReplacer(" 7d", " 2s", "=168h", "=2s").Replace(config)
+	short := strings.NewReplacer(" 7d", " 2s", "=168h", "=2s", " 604800s", " 2s").Replace(config)
 	if short == config {
 		return ""
 	}

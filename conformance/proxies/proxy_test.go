@@ -122,23 +122,25 @@ func (s *site) start(t *testing.T, name, config string) map[string]string {
 	at := map[string]string{":443": free(t), "192.0.2.10:7575": free(t), "192.0.2.10:5555": free(t), "192.0.2.10:5556": free(t)}
 	_, front, _ := strings.Cut(at[":443"], ":")
 	_, http, _ := strings.Cut(is.HTTP, ":")
-	comma := strings.NewReplacer(":", ",")
+	comma, yaml := strings.NewReplacer(":", ","), strings.NewReplacer(":", ", port_value: ")
 	config = strings.NewReplacer(
 		"0.0.0.0:443", at[":443"], "0.0.0.0,443", comma.Replace(at[":443"]), "https://:443", "https://:"+front, "bind 0.0.0.0\n", "bind 127.0.0.1\n",
 		"192.0.2.10:7575", at["192.0.2.10:7575"], "192.0.2.10:5555", at["192.0.2.10:5555"], "192.0.2.10:5556", at["192.0.2.10:5556"],
+		"0.0.0.0, port_value: 443", yaml.Replace(at[":443"]), "127.0.0.1, port_value: 7575", yaml.Replace(is.GRPC), "port_value: 7576", "port_value: "+http,
 		"127.0.0.1:7575", is.GRPC, "127.0.0.1,7575", comma.Replace(is.GRPC), "port 7576", "port "+http, "127.0.0.1:7576", is.HTTP,
 		"127.0.0.1:5555", strings.TrimPrefix(is.ZMQServer[0], "tcp://"), "127.0.0.1:5556", strings.TrimPrefix(is.ZMQRouter[0], "tcp://"),
 		"/etc/zio-gateway/", s.keys+"/", "/run/", dir+"/", "/var/log/nginx/", dir+"/",
 		"http {", fmt.Sprintf("http { client_body_temp_path %[1]s/1; proxy_temp_path %[1]s/2; fastcgi_temp_path %[1]s/3; uwsgi_temp_path %[1]s/4; scgi_temp_path %[1]s/5;", dir),
 	).Replace(config)
-	file := filepath.Join(dir, "config")
+	file := filepath.Join(dir, "config.yaml") // Envoy goes by the name
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	program, _, _ := strings.Cut(name, "-")
 	var listens []string
 	for _, address := range at {
-		if strings.Contains(config, address) || strings.Contains(config, comma.Replace(address)) || strings.Contains(config, "https://:"+front) && address == at[":443"] {
+		if strings.Contains(config, address) || strings.Contains(config, comma.Replace(address)) || strings.Contains(config, yaml.Replace(address)) ||
+			strings.Contains(config, "https://:"+front) && address == at[":443"] {
 			listens = append(listens, address)
 		}
 	}
@@ -147,6 +149,7 @@ func (s *site) start(t *testing.T, name, config string) map[string]string {
 		"nginx":   {"-c", file, "-g", "daemon off;"},
 		"caddy":   {"run", "--adapter", "caddyfile", "--config", file},
 		"nghttpx": {"--conf=" + file},
+		"envoy":   {"-c", file, "--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"},
 	}[program])
 	return at
 }
@@ -155,8 +158,10 @@ func (s *site) start(t *testing.T, name, config string) map[string]string {
 func launch(t *testing.T, dir string, listens []string, program string, arguments []string) {
 	t.Helper()
 	command := exec.Command(program, arguments...)
-	if path, err := exec.LookPath("/usr/sbin/" + program); err == nil { // where Debian has some
-		command.Path, command.Err = path, nil
+	for _, folder := range []string{"/usr/sbin/", "../../.deps/python/bin/"} { // where Debian has some, and pip one
+		if path, err := exec.LookPath(folder + program); err == nil {
+			command.Path, command.Err = path, nil
+		}
 	}
 	command.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	var log output
