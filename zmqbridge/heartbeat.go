@@ -80,9 +80,6 @@ func (c *conn) forgive(now time.Time) {
 	}
 }
 
-// pressed is how long a peer may take no byte when the budget is used up.
-const pressed = 5 * time.Second
-
 // check ends the connection if its peer is stalled or silent, or asks it for a sign
 // of life. It returns in how long the peer has to be judged, unless it does something.
 func (c *conn) check(now time.Time) (again time.Duration) {
@@ -152,7 +149,7 @@ func (c *conn) watch(now time.Time) {
 func (c *conn) checkStall(waited time.Duration) (again time.Duration) {
 	stall := c.site.options.Stall
 	if c.site.hub.broker.Exhausted() && !c.readPaused.Load() {
-		stall = min(stall, pressed)
+		stall = min(stall, c.site.options.PressedStall)
 	}
 	if waited < stall {
 		return stall - waited

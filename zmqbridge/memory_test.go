@@ -28,7 +28,7 @@ func TestMemoryIsBounded(t *testing.T) {
 				o.MaxMessage, o.MaxBytes, o.MaxFlowBytes = size, limit, limit
 			}, func(o *zmqbridge.Options) {
 				o.Servers, o.Routers = []string{"tcp://127.0.0.1:*"}, []string{"tcp://127.0.0.1:*"}
-				o.Stall = time.Minute
+				o.Stall, o.PressedStall = time.Minute, time.Minute // however long the takers do not read
 			})
 			offers := make(cids, 1)
 			if _, err := b.AddRoute(routing.Route{Name: "test", Factory: offers}); err != nil {

@@ -38,6 +38,8 @@ type Options struct {
 	MaxConnections, MaxHandshakes int
 	// Stall is how long a peer may take no byte while bytes wait for it. Above 0.
 	Stall time.Duration
+	// PressedStall is the same while the broker's budget is used up, if it is shorter. Above 0.
+	PressedStall time.Duration
 	// Linger is how long Close waits for the last messages to go out; 0 for not at
 	// all.
 	Linger time.Duration
@@ -68,6 +70,7 @@ func DefaultOptions(limits broker.Options) Options {
 		MaxConnections:   20_000,
 		MaxHandshakes:    1_000,
 		Stall:            60 * time.Second,
+		PressedStall:     5 * time.Second,
 		Linger:           2 * time.Second,
 		Handshake:        5 * time.Second,
 		Heartbeat:        2 * time.Second,
@@ -88,6 +91,7 @@ func (o *Options) Validate() error {
 		{"max-connections", int64(o.MaxConnections)},
 		{"max-handshakes", int64(o.MaxHandshakes)},
 		{"stall-timeout", int64(o.Stall)},
+		{"pressed-stall", int64(o.PressedStall)},
 		{"handshake", int64(o.Handshake)},
 	} {
 		if field.value < 1 {
