@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -28,11 +29,11 @@ type Document struct {
 // Parse reads the text of a file, whose name is for errors.
 func Parse(name string, text []byte) (*Document, error) {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // that some editors begin with
-	d := &Document{name: name, lines: strings.Split(string(text), "\n")}
-	if p := d.checkText(text); p != nil {
+	d := &Document{name: name, lines: linesOf(string(text))}
+	if p := d.checkText(); p != nil {
 		return nil, p
 	}
-	loader, err := yaml.NewLoader(bytes.NewReader(text), yaml.WithUniqueKeys(false))
+	loader, err := yaml.NewLoader(bytes.NewReader(readable(text)), yaml.WithUniqueKeys(false))
 	if err != nil {
 		return nil, err
 	}
@@ -65,53 +66,46 @@ func Parse(name string, text []byte) (*Document, error) {
 	return d, nil
 }
 
+// breaks end a line, for YAML and for whoever is told its number.
+var breaks = regexp.MustCompile("\r\n|[\n\r\u0085\u2028\u2029]")
+
+// linesOf are a text's lines, without what ends them.
+func linesOf(text string) []string { return breaks.Split(text, -1) }
+
+// newer is a header that says that a file is YAML 1.2.
+var newer = regexp.MustCompile(`\A(?:(?:[#%].*|[ \t]*)\r?\n)*?%YAML[ \t]+1\.2`)
+
+// readable is a text as the library reads it, which knows no header but that of YAML 1.1.
+func readable(text []byte) []byte {
+	if header := newer.FindIndex(text); header != nil {
+		text = bytes.Clone(text)
+		text[header[1]-1] = '1'
+	}
+	return text
+}
+
 // checkText finds bytes that are no text: then the file is another than was meant.
-func (d *Document) checkText(text []byte) *Problem {
-	line, start := 1, 0
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRune(text[i:])
-		var what string
-		switch {
-		case i == 0 && len(text) > 1 && (text[0] == 0xff && text[1] == 0xfe || text[0] == 0xfe && text[1] == 0xff):
-			what = "is UTF-16: save it as UTF-8"
-		case r == utf8.RuneError && size == 1:
-			what = fmt.Sprintf("the byte 0x%02x is no UTF-8", text[i])
-		case r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f:
-			what = fmt.Sprintf("the control character 0x%02x is no text", r)
-		}
-		if what != "" {
-			return d.problem(line, utf8.RuneCount(text[start:i])+1, errors.New(what))
-		}
-		if i += size; r == '\n' {
-			line, start = line+1, i
+func (d *Document) checkText() *Problem {
+	if first := d.lines[0]; strings.HasPrefix(first, "\xff\xfe") || strings.HasPrefix(first, "\xfe\xff") {
+		return d.problem(1, 1, errors.New("is UTF-16: save it as UTF-8"))
+	}
+	for number, line := range d.lines {
+		for i, r := range line {
+			switch _, size := utf8.DecodeRuneInString(line[i:]); {
+			case r == utf8.RuneError && size == 1:
+				return d.problem(number+1, utf8.RuneCountInString(line[:i])+1, fmt.Errorf("the byte 0x%02x is no UTF-8", line[i]))
+			case r < ' ' && r != '\t' || r == 0x7f:
+				return d.problem(number+1, utf8.RuneCountInString(line[:i])+1, fmt.Errorf("the control character 0x%02x is no text", r))
+			}
 		}
 	}
 	return nil
 }
 
-// syntax is an error of the library, with its place.
-func (d *Document) syntax(err error) error {
-	e, ok := errors.AsType[*yaml.LoadError](err)
-	if !ok {
-		return &Problem{File: d.name, Err: err}
-	}
-	what := strings.NewReplacer("did not find expected", "want", "found unexpected", "unexpected",
-		"found character that cannot start any token", "nothing can begin with this character: put the text in quotes").Replace(e.Message)
-	line, column := e.Mark.Line, e.Mark.Column
-	if e.ContextMsg != "" && e.ContextMark.Line > 0 {
-		// Where it ends is of little use: the mistake is where it begins.
-		what, line, column = e.ContextMsg+": "+what, e.ContextMark.Line, e.ContextMark.Column
-		if e.Mark.Line != e.ContextMark.Line && e.Mark.Line <= len(d.lines) && strings.TrimSpace(d.lines[e.Mark.Line-1]) != "" {
-			line, column = e.Mark.Line, e.Mark.Column
-		}
-	}
-	return d.problem(line, column, errors.New(what))
-}
-
 func (d *Document) problem(line, column int, err error) *Problem {
 	p := &Problem{File: d.name, Line: line, Column: max(1, column), Err: err}
 	if line > 0 && line <= len(d.lines) {
-		p.text = strings.TrimSuffix(d.lines[line-1], "\r")
+		p.text = d.lines[line-1]
 	}
 	return p
 }
