@@ -47,9 +47,9 @@ var others = regexp.MustCompile(`^ZIO_GATEWAY_(CID|FLOW|PROGRAM|BINARY|TARGET)$`
 // our name.
 var service = regexp.MustCompile(`^ZIO_GATEWAY_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?|NAME|ENV_.*)$`)
 
-// checkEnvironment refuses variables with our prefix that set nothing: a slip would leave
-// the default in force.
-func checkEnvironment(app *kong.Application) error {
+// CheckEnvironment refuses variables with our prefix that set nothing: a slip would leave
+// the default in force, or have another gateway be asked.
+func CheckEnvironment(app *kong.Application) error {
 	var known []string
 	err := kong.Visit(app, func(node kong.Visitable, next kong.Next) error {
 		if flag, ok := node.(*kong.Flag); ok {

@@ -6,12 +6,14 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v4"
 
 	"github.com/zioflow/gateway/internal/nearest"
+	"github.com/zioflow/gateway/internal/text"
 	"github.com/zioflow/gateway/internal/yamlfile"
 )
 
@@ -69,7 +71,7 @@ func (r *Reading) readFile(ctx *kong.Context) (fileValues, error) {
 		flag := flags[key.Name]
 		if flag == nil {
 			if !slices.Contains(names, key.Name) {
-				wrong = append(wrong, r.document.At(key.Node, fmt.Errorf("%s is not an option%s", key.Name, nearest.DidYouMean(key.Name, names))))
+				wrong = append(wrong, r.document.At(key.Node, fmt.Errorf("%s is not an option%s", named(key.Name), nearest.DidYouMean(key.Name, names))))
 			}
 			continue // another command's
 		}
@@ -85,6 +87,15 @@ func (r *Reading) readFile(ctx *kong.Context) (fileValues, error) {
 		}
 	}
 	return values, wrong.Err()
+}
+
+// named is a key as an error has it: in quotes if nobody would see it otherwise, and not whole if
+// it is long.
+func named(key string) string {
+	if strings.TrimSpace(key) != key || key == "" {
+		return strconv.Quote(text.Cut(key, longest))
+	}
+	return text.Cut(key, longest)
 }
 
 // settable are the command's flags that a file can set, and the names of all that it may
@@ -123,17 +134,17 @@ func (r *Reading) readValue(flag *kong.Flag, key yamlfile.Key) (any, error) {
 		problem.Err = fmt.Errorf("%s: %w", flag.Name, problem.Err)
 		return nil, problem
 	}
-	for i, text := range texts {
+	for i, given := range texts {
 		if !flag.IsSlice() && flag.Target.Type() != reflect.TypeFor[openFronts]() {
-			text = strings.Join(texts, ",")
+			given = strings.Join(texts, ",")
 		}
 		target := reflect.New(flag.Target.Type()).Elem()
-		err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: kong.ScanAsType(kong.FlagValueToken, text)}, target)
-		if err == nil && flag.Enum != "" && !flag.EnumMap()[text] {
-			err = fmt.Errorf("is %q, want %s%s", text, wants(flag), nearest.DidYouMean(text, flag.EnumSlice()))
+		err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: kong.ScanAsType(kong.FlagValueToken, given)}, target)
+		if err == nil && flag.Enum != "" && !flag.EnumMap()[given] {
+			err = notOne(given, flag.EnumSlice())
 		}
 		if err != nil && flag.IsBool() {
-			err = fmt.Errorf("is %q, want %s", text, wantSwitch)
+			err = refused(given, wantSwitch, nil)
 		}
 		if err != nil {
 			at := key.Value

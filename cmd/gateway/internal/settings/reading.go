@@ -42,7 +42,7 @@ func (r *Reading) Finish(ctx *kong.Context, s *Serve) error {
 			r.options[flag.Name] = option{flag, fmt.Sprint(shown(flag)), r.source(ctx, flag), flag.Tag.Has("reload")}
 		}
 	}
-	if err := checkEnvironment(ctx.Model); err != nil {
+	if err := CheckEnvironment(ctx.Model); err != nil {
 		return err
 	}
 	return r.Locate(s.validate())

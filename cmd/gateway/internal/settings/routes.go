@@ -39,7 +39,7 @@ func (l routeList) String() string { return "" }
 // error begins with the field: "routes[2].exec.max_time: …"; each route has one at most.
 func readRoutes(value any, folder string) (specs []routes.Spec, wrong []error) {
 	if value == nil {
-		return nil, nil
+		return nil, []error{errors.New("routes: has no value")}
 	}
 	items, ok := value.([]any)
 	if !ok {

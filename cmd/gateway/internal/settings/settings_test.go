@@ -48,7 +48,7 @@ func read(t *testing.T, yaml string, arguments ...string) (*settings.Reading, *s
 	if err == nil {
 		err = reading.Finish(parsed, &p.Serve.Serve)
 	}
-	return reading, &p.Serve.Serve, err
+	return reading, &p.Serve.Serve, settings.InWords(err)
 }
 
 // TestFileRefused: with the place and, for a slip, what may have been meant. It runs alone,
@@ -64,6 +64,17 @@ func TestFileRefused(t *testing.T) {
 		"help: true":                           "1:1: help is not an option",
 		"max-credit:":                          "1:12: max-credit: has no value",
 		"max-credit: {a: 1}":                   "1:13: max-credit: is a mapping, want a value or a list of values",
+		"routes:":                              "1:8: routes: has no value",
+		"routes: ~":                            "1:9: routes: has no value",
+		"\"\": 1":                              `1:1: "" is not an option`,
+		"max-credit: 010":                      `1:13: max-credit: is "010", want a whole number`,
+		"max-credit: 1e3":                      `1:13: max-credit: is "1e3", want a whole number`,
+		"max-credit: 9223372036854775808":      `1:13: max-credit: is "9223372036854775808", which is beyond what can be: want a whole number`,
+		"grpc-rate-limit: 1e400":               `1:18: grpc-rate-limit: is "1e400", which is beyond what can be: want a number`,
+		"idle-timeout: 9999999h":               `1:15: idle-timeout: is "9999999h", which is beyond what can be: want a time with its unit, such as 30s, 5m or 1h30m`,
+		"max-message: 99EB":                    `1:14: max-message: is "99EB", which is beyond what can be: want a number of bytes, such as 65536, 64MiB or 1.5GB`,
+		"max-bytes: 0.5":                       `1:12: max-bytes: is "0.5", want a number of bytes, such as 65536, 64MiB or 1.5GB`,
+		"log-level: info+3":                    `1:12: log-level: is "info+3", want debug, info, warn or error`,
 		"max-credit: many":                     `1:13: max-credit: is "many", want a whole number`,
 		"max-credit: 0":                        "1:13: max-credit is 0, want more than 0",
 		"max-message: 64MiB of it":             `1:14: max-message: is "64MiB of it", want a number of bytes, such as 65536, 64MiB or 1.5GB`,
@@ -89,6 +100,11 @@ func TestFileRefused(t *testing.T) {
 		_, _, err := read(t, text)
 		if err == nil || err.Error() != "gateway.yaml:"+want {
 			t.Errorf("%q:\n%v\nwant\ngateway.yaml:%s", text, err, want)
+		}
+	}
+	for _, text := range []string{"max-credit: " + strings.Repeat("9", 1<<20), strings.Repeat("k", 1<<20) + ": 1", "log-format: " + strings.Repeat("k", 1<<20), "max-message: " + strings.Repeat("9", 1<<20), "default-routes: " + strings.Repeat("k", 1<<20)} {
+		if _, _, err := read(t, text); err == nil || len(err.Error()) > 400 {
+			t.Errorf("%.20s of a mebibyte: %.500v", text, err)
 		}
 	}
 	if _, _, err := read(t, "max-flows: 0", "--max-flows=1"); err != nil {
@@ -132,7 +148,8 @@ func TestEnvironment(t *testing.T) {
 		"ZIO_GATEWAY_MAX_CREDITS=5":                       "the environment's ZIO_GATEWAY_MAX_CREDITS sets no option; did you mean ZIO_GATEWAY_MAX_CREDIT?",
 		"ZIO_GATEWAY_ROUTES=x":                            "the environment's ZIO_GATEWAY_ROUTES sets no option",
 		"ZIO_GATEWAY_MAX_FLOWS=0":                         "ZIO_GATEWAY_MAX_FLOWS: max-flows is 0, want more than 0",
-		"ZIO_GATEWAY_MAX_FLOWS=x":                         `--max-flows: is "x", want a whole number (from envar ZIO_GATEWAY_MAX_FLOWS="x")`,
+		"ZIO_GATEWAY_MAX_FLOWS=x":                         `ZIO_GATEWAY_MAX_FLOWS: --max-flows: is "x", want a whole number`,
+		"ZIO_GATEWAY_LOG_FORMAT=jsn":                      `--log-format: is "jsn", want text or json; did you mean json?`,
 	} {
 		t.Run(entry, func(t *testing.T) {
 			set(t, entry)
@@ -160,6 +177,44 @@ func TestEnvironment(t *testing.T) {
 	})
 }
 
+// TestInWords: one wrong value is told in the same words, wherever it was given.
+func TestInWords(t *testing.T) {
+	t.Parallel()
+	var p struct {
+		Sort  string   `enum:",id,rate,bytes" default:""`
+		State []string `enum:"pending,active"`
+		Flow  struct {
+			ID uint64 `arg:""`
+		} `cmd:""`
+		Shell struct {
+			Shell string `arg:"" enum:"bash,zsh,fish"`
+		} `cmd:""`
+		Level struct {
+			Level string `arg:"" optional:"" enum:",debug,info" default:""`
+		} `cmd:""`
+	}
+	parser, err := kong.New(&p, settings.Values()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"--sort rat flow 1":     `--sort: is "rat", want id, rate or bytes; did you mean rate?`,
+		"--state asleep flow 1": `--state: is "asleep", want pending or active`,
+		"flow x":                `id: is "x", want a whole number, 0 or more`,
+		"flow 010":              `id: is "010", want a whole number, 0 or more`,
+		"shell tcsh":            `shell: is "tcsh", want bash, zsh or fish`,
+		"level loud":            `level: is "loud", want debug or info`,
+		"--sorts x flow 1":      `unknown flag --sorts, did you mean "--sort"?`,
+	} {
+		if _, err := parser.Parse(strings.Fields(line)); err == nil || settings.InWords(err).Error() != want {
+			t.Errorf("%s: %v, want %s", line, settings.InWords(err), want)
+		}
+	}
+	if settings.InWords(nil) != nil {
+		t.Error("nothing is wrong, but for words")
+	}
+}
+
 // TestSize: with and without a unit, exactly, and what is none.
 func TestSize(t *testing.T) {
 	t.Parallel()
@@ -176,7 +231,7 @@ func TestSize(t *testing.T) {
 			t.Errorf("%d is written %s, which is %d, %v", s, s, again, err)
 		}
 	}
-	for _, text := range []string{"", "much", "1,5GB", "1.5.5GB", "8EiB", "1e3", "-1GB", "+1", "0x10", "NaN", "1 GB more", "1GBB", "∞"} {
+	for _, text := range []string{"", "much", "1,5GB", "1.5.5GB", "8EiB", "1e3", "-1GB", "+1", "0x10", "NaN", "1 GB more", "1GBB", "∞", "1.5", "1.5B", ".5", "0.0001KiB", "99EB", "99999999999999999999"} {
 		if s := settings.Size(7); s.UnmarshalText([]byte(text)) == nil {
 			t.Errorf("%q is %d", text, s)
 		}

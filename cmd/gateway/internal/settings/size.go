@@ -2,8 +2,8 @@ package settings
 
 import (
 	"errors"
-	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -18,11 +18,18 @@ type Size int64
 func (s *Size) UnmarshalText(text []byte) error {
 	n, err := parseSize(string(text))
 	if err != nil {
-		return fmt.Errorf("is %q, want %s", text, wantSize)
+		return refused(string(text), wantSize, err)
 	}
 	*s = n
 	return nil
 }
+
+var (
+	// tooLarge is what has the form of a size, whether or not it can be one.
+	tooLarge = regexp.MustCompile(`(?i)^\d+(\.\d+)? ?([kmgtpe]i?)?b?$`)
+	// ofBytes is a number of bytes that are not counted in a larger unit.
+	ofBytes = regexp.MustCompile(`(?i)^[\d.]+ ?b?$`)
+)
 
 func parseSize(text string) (Size, error) {
 	if strings.ContainsAny(text, ",+") { // the library takes a comma for one between thousands
@@ -32,8 +39,13 @@ func parseSize(text string) (Size, error) {
 		return Size(n), nil // exactly, and below 0 for who checks it
 	}
 	n, err := humanize.ParseBytes(text)
-	if err != nil || n > math.MaxInt64 {
+	switch {
+	case tooLarge.MatchString(text) && (err != nil || n > math.MaxInt64):
+		return 0, strconv.ErrRange
+	case err != nil || n > math.MaxInt64:
 		return 0, errors.New("is no size")
+	case strings.Contains(text, ".") && (n == 0 || ofBytes.MatchString(text)):
+		return 0, errors.New("is no whole byte")
 	}
 	return Size(n), nil
 }

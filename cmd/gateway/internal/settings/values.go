@@ -1,14 +1,18 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/zioflow/gateway/internal/text"
 )
 
 // What an option takes, in words.
@@ -16,6 +20,7 @@ const (
 	wantSize     = "a number of bytes, such as 65536, 64MiB or 1.5GB"
 	wantDuration = "a time with its unit, such as 30s, 5m or 1h30m"
 	wantInteger  = "a whole number"
+	wantCount    = "a whole number, 0 or more"
 	wantNumber   = "a number"
 	wantLevel    = "debug, info, warn or error"
 	wantSwitch   = "true or false"
@@ -25,21 +30,75 @@ const (
 // the same words wherever they come from.
 func Values() []kong.Option {
 	return []kong.Option{
-		reads(wantDuration, time.ParseDuration),
-		reads(wantInteger, func(s string) (int, error) {
-			n, err := strconv.ParseInt(s, 0, strconv.IntSize)
-			return int(n), err
-		}),
-		reads(wantInteger, func(s string) (int64, error) { return strconv.ParseInt(s, 0, 64) }),
+		reads(wantDuration, duration),
+		reads(wantInteger, whole[int](strconv.IntSize)),
+		reads(wantInteger, whole[int32](32)),
+		reads(wantInteger, whole[int64](64)),
+		reads(wantCount, count[uint32](32)),
+		reads(wantCount, count[uint64](64)),
 		reads("a port, 0 to 65535", func(s string) (uint16, error) {
 			n, err := strconv.ParseUint(s, 10, 16)
+			if err != nil {
+				err = errors.New("is no port") // what can be is said in any case
+			}
 			return uint16(n), err
 		}),
 		reads(wantNumber, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }),
 		reads(wantLevel, func(s string) (level slog.Level, err error) {
+			if strings.ContainsAny(s, "+-") { // the library knows levels between them
+				return level, errors.New("is no level")
+			}
 			return level, level.UnmarshalText([]byte(s))
 		}),
 	}
+}
+
+// octal is how a number begins that is another one for who reads it as decimal.
+var octal = regexp.MustCompile(`^[-+]?0[0-9_]`)
+
+// whole reads whole numbers of so many bits: decimal ones, and others with 0x, 0o or 0b.
+func whole[T int | int32 | int64](bits int) func(string) (T, error) {
+	return func(s string) (T, error) {
+		if octal.MatchString(s) {
+			return 0, errors.New("is no number")
+		}
+		n, err := strconv.ParseInt(s, 0, bits)
+		return T(n), err
+	}
+}
+
+// count reads likewise those that are not below 0.
+func count[T uint32 | uint64](bits int) func(string) (T, error) {
+	return func(s string) (T, error) {
+		if octal.MatchString(s) {
+			return 0, errors.New("is no number")
+		}
+		n, err := strconv.ParseUint(s, 0, bits)
+		return T(n), err
+	}
+}
+
+// span is what has the form of a time, however long.
+var span = regexp.MustCompile(`^[-+]?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+$`)
+
+// duration reads a time. The library does not tell one that is too long from what is none.
+func duration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil && span.MatchString(s) {
+		err = strconv.ErrRange
+	}
+	return d, err
+}
+
+// longest is how many bytes of a wrong value are told.
+const longest = 100
+
+// refused is what is wrong with a value.
+func refused(value, want string, err error) error {
+	if errors.Is(err, strconv.ErrRange) {
+		return fmt.Errorf("is %q, which is beyond what can be: want %s", text.Cut(value, longest), want)
+	}
+	return fmt.Errorf("is %q, want %s", text.Cut(value, longest), want)
 }
 
 // reads has kong read a type so.
@@ -49,10 +108,10 @@ func reads[T any](want string, parse func(string) (T, error)) kong.Option {
 		if err != nil {
 			return fmt.Errorf("has no value, want %s", want)
 		}
-		text := fmt.Sprint(token.Value)
-		value, err := parse(text)
+		given := fmt.Sprint(token.Value)
+		value, err := parse(given)
 		if err != nil {
-			return fmt.Errorf("is %q, want %s", text, want)
+			return refused(given, want, err)
 		}
 		target.Set(reflect.ValueOf(value))
 		return nil
@@ -96,19 +155,19 @@ func either(words []string) string {
 func written(value any) any {
 	switch v := value.(type) {
 	case time.Duration:
-		text := v.String()
-		if strings.HasSuffix(text, "m0s") {
-			text = strings.TrimSuffix(text, "0s")
+		short := v.String()
+		if strings.HasSuffix(short, "m0s") {
+			short = strings.TrimSuffix(short, "0s")
 		}
-		if strings.HasSuffix(text, "h0m") {
-			text = strings.TrimSuffix(text, "0m")
+		if strings.HasSuffix(short, "h0m") {
+			short = strings.TrimSuffix(short, "0m")
 		}
-		return text
+		return short
 	case slog.Level:
 		return strings.ToLower(v.String())
 	case Size:
-		if text := v.String(); text != strconv.FormatInt(int64(v), 10) {
-			return text
+		if short := v.String(); short != strconv.FormatInt(int64(v), 10) {
+			return short
 		}
 		return int64(v)
 	case []string, bool, int, int64, uint16, float64, string:
