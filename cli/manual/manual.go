@@ -26,6 +26,15 @@ type Commands struct {
 	Man        manCommand        `cmd:"" help:"Print the manual page: gateway man | man -l -"`
 }
 
+// Shows tells whether a command is one of them.
+func Shows(command any) bool {
+	switch command.(type) {
+	case *versionCommand, *completionCommand, *manCommand:
+		return true
+	}
+	return false
+}
+
 // Line is the version with what the program was built by.
 func Line() string {
 	return fmt.Sprintf("gateway %s (%s %s/%s)", version.Full(), runtime.Version(), runtime.GOOS, runtime.GOARCH)

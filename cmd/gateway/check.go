@@ -14,6 +14,9 @@ type checkCommand struct {
 
 // Run reads the file, the environment, and the files that are named there, as serve does.
 func (c *checkCommand) Run() error {
+	if c.File == "" {
+		return exit.Errorf(exit.Usage, "the file's name is empty")
+	}
 	parsed, err := parse([]string{"serve", "--config", c.File})
 	if err != nil {
 		return exit.With(exit.Usage, err)

@@ -65,12 +65,16 @@ func parse(args []string) (*kong.Context, error) {
 	manual.Complete(parser)
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return nil, err
+		return nil, settings.InWords(err)
 	}
-	if parsed.Selected() != nil && parsed.Selected().Target.Addr().Interface() == any(&app.Serve) {
+	switch command := parsed.Selected(); {
+	case command == nil:
+	case command.Target.Addr().Interface() == any(&app.Serve):
 		if app.Serve.Sockets, err = inherited(); err == nil {
 			err = reading.Finish(parsed, &app.Serve.Serve)
 		}
+	case !manual.Shows(command.Target.Addr().Interface()): // which have to do with no gateway
+		err = settings.CheckEnvironment(parsed.Model)
 	}
 	return parsed, err
 }

@@ -115,3 +115,28 @@ func TestAddressesOfGRPC(t *testing.T) {
 		})
 	}
 }
+
+// TestEveryCommandKnowsItsEnvironment: a slip in a variable's name would have another gateway be
+// asked, or drained. It runs alone, as the environment is everybody's.
+func TestEveryCommandKnowsItsEnvironment(t *testing.T) {
+	t.Setenv("ZIO_GATEWAY_ADRESS", "127.0.0.1:1")
+	const want = "the environment's ZIO_GATEWAY_ADRESS sets no option; did you mean ZIO_GATEWAY_ADDRESS?"
+	for _, command := range []string{"status", "drain", "put a=1", "top", "keygen token", "check x", "serve"} {
+		if _, err := parse(strings.Fields(command)); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", command, err, want)
+		}
+	}
+	for _, command := range []string{"version", "man", "completion bash"} {
+		if _, err := parse(strings.Fields(command)); err != nil {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+}
+
+// TestNoName: a variable of a script's that is empty is no file with nothing wrong in it.
+func TestNoName(t *testing.T) {
+	t.Parallel()
+	if err := (&checkCommand{}).Run(); err == nil || err.Error() != "the file's name is empty" {
+		t.Error(err)
+	}
+}
