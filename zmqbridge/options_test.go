@@ -23,6 +23,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"max-connections is -1":   func(o *zmqbridge.Options) { o.MaxConnections = -1 },
 		"max-handshakes is 0":     func(o *zmqbridge.Options) { o.MaxHandshakes = 0 },
 		"stall-timeout is 0":      func(o *zmqbridge.Options) { o.Stall = 0 },
+		"pressed-stall is 0":      func(o *zmqbridge.Options) { o.PressedStall = 0 },
 		"handshake is 0":          func(o *zmqbridge.Options) { o.Handshake = 0 },
 		"linger is -1ns":          func(o *zmqbridge.Options) { o.Linger = -1 },
 		"heartbeat is -1ns":       func(o *zmqbridge.Options) { o.Heartbeat = -1 },
