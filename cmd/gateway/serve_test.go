@@ -119,8 +119,8 @@ func TestAddressesOfGRPC(t *testing.T) {
 // TestEveryCommandKnowsItsEnvironment: a slip in a variable's name would have another gateway be
 // asked, or drained. It runs alone, as the environment is everybody's.
 func TestEveryCommandKnowsItsEnvironment(t *testing.T) {
-	t.Setenv("ZIO_GATEWAY_ADRESS", "127.0.0.1:1")
-	const want = "the environment's ZIO_GATEWAY_ADRESS sets no option; did you mean ZIO_GATEWAY_ADDRESS?"
+	t.Setenv("ZIO_GATEWAY_ADDRESSES", "127.0.0.1:1")
+	const want = "the environment's ZIO_GATEWAY_ADDRESSES sets no option; did you mean ZIO_GATEWAY_ADDRESS?"
 	for _, command := range []string{"status", "drain", "put a=1", "top", "keygen token", "check x", "serve"} {
 		if _, err := parse(strings.Fields(command)); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %s", command, err, want)
