@@ -5,12 +5,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
 
 	"github.com/zioflow/gateway/internal/pki"
+	"github.com/zioflow/gateway/internal/wholefile"
 )
 
 // Names of the files in a folder of keys.
@@ -42,7 +42,7 @@ func KeyFiles(folder string) []string {
 // LoadKeys reads a folder. It is an error if other nodes would not take its certificate.
 func LoadKeys(folder string) (*Keys, error) {
 	files := KeyFiles(folder)
-	text, err := os.ReadFile(files[0])
+	text, err := wholefile.Read(files[0], wholefile.Keys)
 	if err != nil {
 		return nil, err
 	}

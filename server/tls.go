@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"sync/atomic"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/zioflow/gateway/access"
 	"github.com/zioflow/gateway/internal/crowd"
+	"github.com/zioflow/gateway/internal/wholefile"
 )
 
 // TLSFiles are the files that encrypt a server's connections, in PEM.
@@ -49,7 +49,7 @@ func (f TLSFiles) Load() (*tls.Config, error) {
 	if f.ClientCA == "" {
 		return c, nil
 	}
-	text, err := os.ReadFile(f.ClientCA)
+	text, err := wholefile.Read(f.ClientCA, wholefile.Keys)
 	if err != nil {
 		return nil, fmt.Errorf("client CA: %w", err)
 	}

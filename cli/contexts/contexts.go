@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/zioflow/gateway/internal/wholefile"
 	"github.com/zioflow/gateway/internal/yamlfile"
 )
 
@@ -55,7 +56,7 @@ func Path() (string, error) {
 // Open reads the file at a path; one that is not there has no contexts.
 func Open(path string) (*Store, error) {
 	s := &Store{path: path}
-	text, err := os.ReadFile(path)
+	text, err := wholefile.Read(path, yamlfile.MaxSize)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("contexts: %w", err)
 	}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -13,6 +13,7 @@ import (
 	"github.com/zioflow/gateway/cli/exit"
 	"github.com/zioflow/gateway/cli/tables"
 	gatewayv1 "github.com/zioflow/gateway/gen/go/zio/gateway/v1"
+	"github.com/zioflow/gateway/internal/wholefile"
 )
 
 // maxRules bounds the text of a ruleset, in bytes, as the contract does.
@@ -112,7 +113,7 @@ func (a *addRoute) lead(r *gatewayv1.Route) {
 
 // rulesOf is the text of a ruleset.
 func rulesOf(path string) (string, error) {
-	text, err := os.ReadFile(path)
+	text, err := wholefile.Read(path, maxRules)
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
 		return "", fmt.Errorf("--rules: %s: %w", path, failed.Err)
 	} else if err != nil {
@@ -121,8 +122,6 @@ func rulesOf(path string) (string, error) {
 	switch {
 	case len(text) == 0:
 		return "", fmt.Errorf("--rules: %s: is empty", path)
-	case len(text) > maxRules:
-		return "", fmt.Errorf("--rules: %s: has %d bytes, the gateway takes %d", path, len(text), maxRules)
 	}
 	return string(text), nil
 }
@@ -137,10 +136,13 @@ type removeRoute struct {
 // Run removes one route after the other.
 func (r *removeRoute) Run(c *console.Console) error {
 	return r.do(c, func(c call) error {
-		for _, name := range r.Names {
+		for i, name := range r.Names {
+			if slices.Contains(r.Names[:i], name) {
+				continue
+			}
 			removed, err := ask(c, &gatewayv1.RemoveRouteRequest{Name: name, Node: r.Node}, c.RemoveRoute)
 			if err != nil {
-				return exit.With(exit.Of(err), fmt.Errorf("route %s: %w", tables.Printable(name), err))
+				return about("route "+tables.Printable(name), err)
 			}
 			words := "removed route " + tables.Route(removed.GetRoute().GetRoute()) + r.at()
 			if flows := removed.GetRoute().GetFlows(); flows > 0 {

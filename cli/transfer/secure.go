@@ -4,7 +4,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/zioflow/gateway/access"
@@ -12,6 +11,7 @@ import (
 	"github.com/zioflow/gateway/cli/remote"
 	zioflow "github.com/zioflow/gateway/clients/go"
 	"github.com/zioflow/gateway/internal/secretfile"
+	"github.com/zioflow/gateway/internal/wholefile"
 	"github.com/zioflow/gateway/zmtp"
 )
 
@@ -58,7 +58,7 @@ func (f *secure) dialOptions(named contexts.Context) ([]zioflow.DialOption, erro
 
 // readPEM reads a file in PEM that has to have a block whose type ends so.
 func readPEM(option, path, want string) ([]byte, error) {
-	text, err := os.ReadFile(path)
+	text, err := wholefile.Read(path, wholefile.Keys)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", option, err)
 	}

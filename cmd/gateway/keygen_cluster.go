@@ -9,6 +9,7 @@ import (
 
 	"github.com/zioflow/gateway/cluster"
 	"github.com/zioflow/gateway/internal/pki"
+	"github.com/zioflow/gateway/internal/wholefile"
 )
 
 // keygenCluster makes what the nodes of a cluster know each other by.
@@ -67,7 +68,7 @@ func (k *keygenCluster) authority() (ca *pki.CA, trusted []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	trusted, err = os.ReadFile(path)
+	trusted, err = wholefile.Read(path, wholefile.Keys)
 	return there.CA, trusted, err
 }
 

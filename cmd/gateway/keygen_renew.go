@@ -14,6 +14,7 @@ import (
 
 	"github.com/zioflow/gateway/cluster"
 	"github.com/zioflow/gateway/internal/pki"
+	"github.com/zioflow/gateway/internal/wholefile"
 )
 
 // keygenRenew makes new certificates in the place of those in a folder of keys. Each file
@@ -203,11 +204,11 @@ type authority struct {
 
 func openAuthority(folder string) (*authority, error) {
 	path := filepath.Join(folder, caCertificate)
-	text, err := os.ReadFile(path)
+	text, err := wholefile.Read(path, wholefile.Keys)
 	if err != nil {
 		return nil, err
 	}
-	key, err := os.ReadFile(filepath.Join(folder, caKey))
+	key, err := wholefile.Read(filepath.Join(folder, caKey), wholefile.Keys)
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +298,7 @@ func escapeGlob(name string) string {
 
 // read reads a certificate that the authority, or the one that it replaces, has signed.
 func (a *authority) read(path string) (held, error) {
-	text, err := os.ReadFile(path)
+	text, err := wholefile.Read(path, wholefile.Keys)
 	if err != nil {
 		return held{}, err
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"github.com/zioflow/gateway/cluster"
 	"github.com/zioflow/gateway/gateway/config"
 	"github.com/zioflow/gateway/internal/pki"
+	"github.com/zioflow/gateway/internal/wholefile"
 	"github.com/zioflow/gateway/telemetry"
 )
 
@@ -45,7 +45,7 @@ func validities(s *config.Security, own *x509.Certificate) (all []validity, err 
 	if s.TLSClientCA == "" {
 		return all, nil
 	}
-	text, err := os.ReadFile(s.TLSClientCA)
+	text, err := wholefile.Read(s.TLSClientCA, wholefile.Keys)
 	if err != nil {
 		return nil, err
 	}

@@ -3,14 +3,15 @@ package secretfile
 
 import (
 	"errors"
-	"os"
 	"strings"
+
+	"github.com/zioflow/gateway/internal/wholefile"
 )
 
 // Read reads a file of one line: a key or a token, without the space around it. An
 // empty file is an error.
 func Read(path string) (string, error) {
-	text, err := os.ReadFile(path)
+	text, err := wholefile.Read(path, wholefile.Keys)
 	if err != nil {
 		return "", err
 	}

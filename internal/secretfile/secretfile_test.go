@@ -20,6 +20,9 @@ func TestRead(t *testing.T) {
 			t.Errorf("%q is read as %q, %v", content, got, err)
 		}
 	}
+	if _, err := secretfile.Read("/dev/zero"); err == nil {
+		t.Error("a device that never ends is read")
+	}
 	if _, err := secretfile.Read(path + ".none"); err == nil {
 		t.Error("a file that is not there is no error")
 	}

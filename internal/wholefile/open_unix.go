@@ -1,6 +1,6 @@
 //go:build unix
 
-package yamlfile
+package wholefile
 
 import "golang.org/x/sys/unix"
 

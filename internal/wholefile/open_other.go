@@ -1,5 +1,5 @@
 //go:build !unix
 
-package yamlfile
+package wholefile
 
 const nonBlocking = 0
