@@ -2,6 +2,8 @@ package operate
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -20,6 +22,14 @@ func printJSON(c call, m proto.Message) error {
 	return c.console.Print(text)
 }
 
+// about has an error say what it is about, unless its words do.
+func about(what string, err error) error {
+	if regexp.MustCompile(regexp.QuoteMeta(what) + `\b`).MatchString(err.Error()) {
+		return err
+	}
+	return exit.With(exit.Of(err), fmt.Errorf("%s: %w", what, err))
+}
+
 // disconnectCommand ends peers' connections.
 type disconnectCommand struct {
 	doFlags      `embed:""`
@@ -31,7 +41,8 @@ type disconnectCommand struct {
 // Run disconnects one peer after the other, and their flows.
 func (d *disconnectCommand) Run(c *console.Console) error {
 	return d.do(c, func(c call) error {
-		about, err := d.about(c)
+		d.IDs = slices.Compact(slices.Sorted(slices.Values(d.IDs)))
+		shown, err := d.about(c)
 		if err != nil {
 			return err
 		}
@@ -39,13 +50,13 @@ func (d *disconnectCommand) Run(c *console.Console) error {
 		if len(d.IDs) == 1 {
 			question = "Disconnect this peer, and end its flow?"
 		}
-		if err := d.confirm(c, about, question); err != nil {
+		if err := d.confirm(c, shown, question); err != nil {
 			return err
 		}
 		for _, id := range d.IDs {
 			r, err := ask(c, &gatewayv1.DisconnectPeerRequest{PeerId: id, Node: d.Node, Detail: d.Detail}, c.DisconnectPeer)
 			if err != nil {
-				return exit.With(exit.Of(err), fmt.Errorf("peer %d: %w", id, err))
+				return about(fmt.Sprintf("peer %d", id), err)
 			}
 			words := fmt.Sprintf("disconnected peer %d: %s", id, tables.Printable(tables.Peer(r.GetPeer().GetPeer())))
 			if err := d.say(c, r.GetPeer(), words); err != nil {

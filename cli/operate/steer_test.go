@@ -89,10 +89,13 @@ func TestDisconnect(t *testing.T) {
 	r := newRig(t)
 	giver := r.give(t, map[string]any{"stream": "raw"})
 	r.run(t, "disconnect", "99").fails(t, exit.NotFound, "there is no peer 99, or it has left; `gateway peers` lists those that are there")
-	r.run(t, "disconnect", "99", "--yes").fails(t, exit.NotFound, "peer 99: there is no peer 99, or it has left")
+	if told := r.run(t, "disconnect", "99", "--yes").err; strings.Count(told, "peer 99") != 1 {
+		t.Errorf("told is %q", told)
+	}
+	r.run(t, "disconnect", "99", "--yes").fails(t, exit.NotFound, "there is no peer 99, or it has left")
 	r.run(t, "disconnect", "2", "--yes").fails(t, exit.Refused, "peer 2: ")
 	r.run(t, "disconnect", "1").fails(t, exit.Usage, "give --yes")
-	r.run(t, "disconnect", "1", "--yes", "--detail", "wrong run").columns(t, "disconnected peer 1: grpc …")
+	r.run(t, "disconnect", "1", "1", "--yes", "--detail", "wrong run").columns(t, "disconnected peer 1: grpc …")
 	if err := giver.Close(t.Context()); zioflow.ReasonOf(err) != zioflow.EndedByAdmin || !strings.Contains(err.Error(), "wrong run") {
 		t.Errorf("the client was told %v", err)
 	}
@@ -175,7 +178,7 @@ func TestRoutesChange(t *testing.T) {
 
 	r.run(t, "routes", "remove", "cold", "live").columns(t, "removed route cold: listener archivers", "removed route live: builtin dump; 1 flow of it go on")
 	r.run(t, "routes", "remove", "cold", "far").fails(t, exit.NotFound, "route cold: ")
-	if removed := reads(t, r.run(t, "routes", "remove", "far", "--json"), &gatewayv1.RemoveRouteResponse{}); removed.GetRoute().GetRoute().GetName() != "far" {
+	if removed := reads(t, r.run(t, "routes", "remove", "far", "far", "--json"), &gatewayv1.RemoveRouteResponse{}); removed.GetRoute().GetRoute().GetName() != "far" {
 		t.Errorf("removed was %v", removed)
 	}
 	if err := giver.Close(t.Context()); err != nil {

@@ -50,7 +50,7 @@ func codeOf(err error) exit.Code {
 			return exit.NotLetIn
 		case dial.Mechanism, dial.Key:
 			return exit.NotLetIn
-		case dial.Unreachable, dial.Foreign, dial.Version, dial.SocketType, dial.Slow, dial.Left:
+		case dial.Unreachable, dial.Foreign, dial.Version, dial.SocketType, dial.Slow, dial.Left, dial.Lost, dial.Silent:
 			return exit.Unreachable
 		}
 	}
