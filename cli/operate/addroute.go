@@ -119,8 +119,7 @@ func rulesOf(path string) (string, error) {
 	} else if err != nil {
 		return "", fmt.Errorf("--rules: %w", err)
 	}
-	switch {
-	case len(text) == 0:
+	if len(text) == 0 {
 		return "", fmt.Errorf("--rules: %s: is empty", path)
 	}
 	return string(text), nil
