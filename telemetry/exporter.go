@@ -23,13 +23,12 @@ var exportLines = logs.Options{Burst: 1, Rate: 1. / 60}
 // OpenTelemetry's global error handler, and knows how its collector is.
 type watchedExporter struct {
 	sdktrace.SpanExporter
-	metrics *Metrics
-	log     *slog.Logger
-	lines   *logs.Sampler
-	life    context.Context // ends with giveUp
-	giveUp  context.CancelFunc
-	// flushLimit is flushLimit, but for tests.
-	flushLimit time.Duration
+	metrics    *Metrics
+	log        *slog.Logger
+	lines      *logs.Sampler
+	life       context.Context // ends with giveUp
+	giveUp     context.CancelFunc
+	flushLimit time.Duration // the constant of that name; tests have more time
 
 	mu      sync.Mutex
 	begun   time.Time // guarded by mu; of the export under way; zero if there is none

@@ -3,7 +3,6 @@ package operate
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -114,13 +113,11 @@ func (a *addRoute) lead(r *gatewayv1.Route) {
 // rulesOf is the text of a ruleset.
 func rulesOf(path string) (string, error) {
 	text, err := wholefile.Read(path, maxRules)
-	if failed, ok := errors.AsType[*fs.PathError](err); ok {
-		return "", fmt.Errorf("--rules: %s: %w", path, failed.Err)
-	} else if err != nil {
-		return "", fmt.Errorf("--rules: %w", err)
+	if err == nil && len(text) == 0 {
+		err = errors.New("is empty")
 	}
-	if len(text) == 0 {
-		return "", fmt.Errorf("--rules: %s: is empty", path)
+	if err != nil {
+		return "", fmt.Errorf("--rules: %s: %w", path, wholefile.Cause(err))
 	}
 	return string(text), nil
 }
@@ -141,7 +138,7 @@ func (r *removeRoute) Run(c *console.Console) error {
 			}
 			removed, err := ask(c, &gatewayv1.RemoveRouteRequest{Name: name, Node: r.Node}, c.RemoveRoute)
 			if err != nil {
-				return about("route "+tables.Printable(name), err)
+				return concerning("route "+tables.Printable(name), err)
 			}
 			words := "removed route " + tables.Route(removed.GetRoute().GetRoute()) + r.at()
 			if flows := removed.GetRoute().GetFlows(); flows > 0 {

@@ -22,8 +22,8 @@ func printJSON(c call, m proto.Message) error {
 	return c.console.Print(text)
 }
 
-// about has an error say what it is about, unless its words do.
-func about(what string, err error) error {
+// concerning has an error say what it is about, unless its words do.
+func concerning(what string, err error) error {
 	if regexp.MustCompile(regexp.QuoteMeta(what) + `\b`).MatchString(err.Error()) {
 		return err
 	}
@@ -42,7 +42,7 @@ type disconnectCommand struct {
 func (d *disconnectCommand) Run(c *console.Console) error {
 	return d.do(c, func(c call) error {
 		d.IDs = slices.Compact(slices.Sorted(slices.Values(d.IDs)))
-		shown, err := d.about(c)
+		about, err := d.about(c)
 		if err != nil {
 			return err
 		}
@@ -50,13 +50,13 @@ func (d *disconnectCommand) Run(c *console.Console) error {
 		if len(d.IDs) == 1 {
 			question = "Disconnect this peer, and end its flow?"
 		}
-		if err := d.confirm(c, shown, question); err != nil {
+		if err := d.confirm(c, about, question); err != nil {
 			return err
 		}
 		for _, id := range d.IDs {
 			r, err := ask(c, &gatewayv1.DisconnectPeerRequest{PeerId: id, Node: d.Node, Detail: d.Detail}, c.DisconnectPeer)
 			if err != nil {
-				return about(fmt.Sprintf("peer %d", id), err)
+				return concerning(fmt.Sprintf("peer %d", id), err)
 			}
 			words := fmt.Sprintf("disconnected peer %d: %s", id, tables.Printable(tables.Peer(r.GetPeer().GetPeer())))
 			if err := d.say(c, r.GetPeer(), words); err != nil {

@@ -34,6 +34,14 @@ func Read(path string, limit int) ([]byte, error) {
 	return text, err
 }
 
+// Cause is an error of Read without the file's name, for who tells that elsewhere.
+func Cause(err error) error {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		return path.Err
+	}
+	return err
+}
+
 func read(file *os.File, limit int) ([]byte, error) {
 	info, err := file.Stat()
 	if err != nil {

@@ -16,18 +16,10 @@ const MaxSize = 8 << 20
 func Read(path string) (*Document, error) {
 	text, err := wholefile.Read(path, MaxSize)
 	if err != nil {
-		return nil, &Problem{File: path, Err: cause(err)}
+		return nil, &Problem{File: path, Err: wholefile.Cause(err)}
 	}
 	if len(bytes.TrimSpace(text)) == 0 && path != os.DevNull { // somebody is about to write it
 		return nil, &Problem{File: path, Err: errors.New("is empty")}
 	}
 	return Parse(path, text)
-}
-
-// cause is an error without the file's name, which stands before it.
-func cause(err error) error {
-	if path, ok := errors.AsType[*os.PathError](err); ok {
-		return path.Err
-	}
-	return err
 }

@@ -31,11 +31,11 @@ const (
 func Values() []kong.Option {
 	return []kong.Option{
 		reads(wantDuration, duration),
-		reads(wantInteger, whole[int](strconv.IntSize)),
-		reads(wantInteger, whole[int32](32)),
-		reads(wantInteger, whole[int64](64)),
-		reads(wantCount, count[uint32](32)),
-		reads(wantCount, count[uint64](64)),
+		reads(wantInteger, whole[int](strconv.ParseInt, strconv.IntSize)),
+		reads(wantInteger, whole[int32](strconv.ParseInt, 32)),
+		reads(wantInteger, whole[int64](strconv.ParseInt, 64)),
+		reads(wantCount, whole[uint32](strconv.ParseUint, 32)),
+		reads(wantCount, whole[uint64](strconv.ParseUint, 64)),
 		reads("a port, 0 to 65535", func(s string) (uint16, error) {
 			n, err := strconv.ParseUint(s, 10, 16)
 			if err != nil {
@@ -56,24 +56,16 @@ func Values() []kong.Option {
 // octal is how a number begins that is another one for who reads it as decimal.
 var octal = regexp.MustCompile(`^[-+]?0[0-9_]`)
 
-// whole reads whole numbers of so many bits: decimal ones, and others with 0x, 0o or 0b.
-func whole[T int | int32 | int64](bits int) func(string) (T, error) {
+// whole reads whole numbers of so many bits as the library does: decimal ones, and others with
+// 0x, 0o or 0b.
+func whole[T int | int32 | int64 | uint32 | uint64, N int64 | uint64](
+	parse func(s string, base, bits int) (N, error), bits int,
+) func(string) (T, error) {
 	return func(s string) (T, error) {
 		if octal.MatchString(s) {
 			return 0, errors.New("is no number")
 		}
-		n, err := strconv.ParseInt(s, 0, bits)
-		return T(n), err
-	}
-}
-
-// count reads likewise those that are not below 0.
-func count[T uint32 | uint64](bits int) func(string) (T, error) {
-	return func(s string) (T, error) {
-		if octal.MatchString(s) {
-			return 0, errors.New("is no number")
-		}
-		n, err := strconv.ParseUint(s, 0, bits)
+		n, err := parse(s, 0, bits)
 		return T(n), err
 	}
 }
